@@ -1,0 +1,1 @@
+"""The orchestrator of the market pipeline: state, staleness, plans, runs, leases, and what serves them."""

@@ -1,0 +1,174 @@
+"""The values that decisions are made from and of. Frozen, plain, no behaviour beyond reading themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pipelines.snapshot import EVERYTHING, Reads
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A component as the graph sees it: its name and what it reads of which upstream."""
+
+    name: str
+    upstream: Mapping[str, Reads] = field(default_factory=dict)
+    reads_sources: bool = False
+
+    def reads(self, name: str) -> Reads:
+        return self.upstream.get(name, EVERYTHING)
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """An input as the last success read it. `version` is the whole snapshot's, `read_version` that of the declared
+    columns; for a source (`source:NAME`) both are the digest of its probe and snapshot_id is 0."""
+
+    snapshot_id: int
+    version: str
+    read_version: str
+
+
+@dataclass(frozen=True)
+class State:
+    """A row of orchestrator_state. Times are aware UTC."""
+
+    component: str
+    is_dirty: bool = True
+    status: Literal["idle", "running", "failed"] = "idle"
+    dirty_reason: str | None = None
+    dirty_partitions: tuple[str, ...] | None = None
+    last_run_at: datetime | None = None
+    run_count: int = 0
+    failure_count: int = 0
+    consecutive_failures: int = 0
+    last_error: str | None = None
+    last_failed_at: datetime | None = None
+    next_retry_at: datetime | None = None
+    code_version: str | None = None
+    code_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # module -> {definition: hash}
+    settings_hash: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, InputRecord] = field(default_factory=dict)
+    output_version: str | None = None
+    output_snapshot_id: int | None = None
+    output_rows: int | None = None
+    last_duration_s: float | None = None
+    lease_owner: str | None = None
+    lease_token: int = 0
+    lease_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Current:
+    """What is true now of a component, read off before deciding.
+
+    inputs: upstream (or `source:NAME`) -> its present version; an upstream without output is absent.
+    missing, altered: keys of the own output whose files are gone or differ from what was written.
+    newest_at: newest event time in the output; max_age_seconds: freshness limit (sources only), None for no limit.
+    definitions: "module:definition" -> "path:line", so that a code change can be shown.
+    """
+
+    code_version: str
+    settings_hash: str
+    code_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, InputRecord] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+    last_checked_at: datetime | None = None
+    max_age_seconds: float | None = None
+
+
+class Code(StrEnum):
+    """Why a component is stale."""
+
+    NEVER_RUN = "never_run"
+    MARKED = "marked"
+    FORCED = "forced"
+    FAILED = "failed"
+    CODE_CHANGED = "code_changed"
+    SETTINGS_CHANGED = "settings_changed"
+    LIBRARY_CHANGED = "library_changed"
+    INPUT_CHANGED = "input_changed"
+    OUTPUT_MISSING = "output_missing"
+    OUTPUT_ALTERED = "output_altered"
+    SOURCE_NEW_DATA = "source_new_data"
+    TOO_OLD = "too_old"
+    RETRAIN_DUE = "retrain_due"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One cause of staleness with its evidence.
+
+    subject: what it is about (an input, a setting, a definition in the code, a partition, a package).
+    old, new: the value recorded and the value found, as text; None where there was or is none.
+    """
+
+    code: Code
+    subject: str = ""
+    old: str | None = None
+    new: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Run the component. `may_be_cut_off`: its causes are all upstream steps of this plan, which may come out as
+    before. `changed`: input -> changed partition keys, where known. Seconds and rows are expected, from history."""
+
+    component: str
+    reasons: tuple[Reason, ...]
+    may_be_cut_off: bool = False
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    expected_seconds: float | None = None
+    expected_rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Nothing makes the component stale."""
+
+    component: str
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Defer:
+    """The component is stale, and a policy or a failure's backoff says not yet."""
+
+    component: str
+    reasons: tuple[Reason, ...]
+    until: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Something upstream failed, or has no output, so the component cannot be computed."""
+
+    component: str
+    by: str
+    reasons: tuple[Reason, ...] = ()
+
+
+Step = Compute | Skip | Defer | Block
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order they are performed."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be computed."""
+        return not any(isinstance(step, Compute) for step in self.steps)

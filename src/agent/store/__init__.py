@@ -1,0 +1,1 @@
+"""The only room that speaks SQL: tables as data, one function a statement. No decisions here."""

@@ -1,0 +1,246 @@
+"""The contract of a component: a function from input snapshots to an output snapshot.
+
+A component is one file in pipelines/components/ (or a module that agent.toml or an entry point names) with a frozen
+`Settings` dataclass and a function under `@component(...)`. The function gets a `Context` and a `Settings`, reads its
+inputs through the context, and writes or carries over each partition of its output. It never sees a clock, a database
+or the network: the same inputs give the same bytes. Sources alone reach outside, through `Context.sources`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines.errors import PipelineError
+from pipelines.lake import Lake
+from pipelines.snapshot import EVERYTHING, Partition, Reads, Snapshot, diff
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipelines.source import Source
+
+
+@dataclass(frozen=True)
+class Input:
+    """One upstream snapshot as a component sees it: the newest, and what changed since the component last read it."""
+
+    snapshot: Snapshot
+    reads: Reads
+    changed: frozenset[str]  # keys added, changed or removed; every key on a full recompute
+    lake: Lake
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys this component declared to read, in order."""
+        return tuple(p.key for p in self.snapshot.select(self.reads.prefix))
+
+    def partition(self, key: str) -> Partition | None:
+        return self.snapshot.by_key.get(key)
+
+    def read(self, key: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The table in partition `key` (declared columns unless told). Raises LakeError when it is missing."""
+        return self.lake.read_table(self._need(key), columns or self._declared())
+
+    def read_bytes(self, key: str) -> bytes:
+        return self.lake.read_bytes(self._need(key))
+
+    def read_all(self, prefix: str = "", columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """All partitions below `prefix`, one after the other in key order. Whole history in memory: mind the size."""
+        keys = [key for key in self.keys if key.startswith(prefix)]
+        return self.lake.read_tables([self._need(key) for key in keys], columns or self._declared())
+
+    def _declared(self) -> Sequence[str] | None:
+        return None if self.reads.columns == ("*",) else self.reads.columns
+
+    def _need(self, key: str) -> Partition:
+        partition = self.partition(key)
+        if partition is None:
+            raise PipelineError(f"{self.snapshot.component} has no partition {key!r}", where=self.snapshot.component)
+        return partition
+
+
+@dataclass
+class Context:
+    """What a component is given for one attempt.
+
+    previous: the last output whose partitions may be carried over; None means recompute everything.
+    redo: output keys to recompute although no input changed (a damaged file, a person's mark).
+    """
+
+    component: str
+    lake: Lake
+    attempt: str
+    inputs: Mapping[str, Input]
+    previous: Snapshot | None = None
+    redo: frozenset[str] = frozenset()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
+    _written: dict[str, Partition] = field(default_factory=dict)
+
+    def progress(self, done: int, total: int, what: str = "") -> None:
+        """Tell the person who waits: `done` of `total` steps, now at `what`."""
+        self.on_progress(done, total, what)
+
+    def carry(self, key: str) -> bool:
+        """Take partition `key` over from the previous output by reference. False where there is none to take."""
+        if self.previous is None or key in self.redo:
+            return False
+        old = self.previous.by_key.get(key)
+        if old is None:
+            return False
+        self._written[key] = old
+        return True
+
+    def write_table(
+        self, key: str, frame: pl.DataFrame, *, sort_by: Sequence[str] = (), time: str | None = None
+    ) -> None:
+        """Write `frame` as partition `key`, sorted by `sort_by`; `time` names the column of event time.
+
+        The same content as before is no change: the earlier file is kept and the new one dropped.
+        """
+        if sort_by:
+            frame = frame.sort(sort_by, maintain_order=True)
+        self._keep(self.lake.write_table(self.component, key, frame, attempt=self.attempt, time=time))
+
+    def write_bytes(self, key: str, data: bytes, *, content: str | None = None, suffix: str = "") -> None:
+        """Write `data` as partition `key`. `content` is a hash of the logical content where the bytes are not it
+        (a model, whose pickle differs between equal fits); `suffix` is the file's ending, such as `.json`."""
+        self._keep(
+            self.lake.write_bytes(self.component, key, data, attempt=self.attempt, content=content, suffix=suffix)
+        )
+
+    def previous_bytes(self, key: str) -> bytes | None:
+        """Content of `key` in the previous output (a memo, a checkpoint); None where there is none."""
+        old = None if self.previous is None or key in self.redo else self.previous.by_key.get(key)
+        return None if old is None else self.lake.read_bytes(old)
+
+    def result(self) -> Snapshot:
+        """The output snapshot as written and carried over so far."""
+        return Snapshot(self.component, tuple(self._written.values()))
+
+    def _keep(self, new: Partition) -> None:
+        if new.key in self._written:
+            raise PipelineError(f"{self.component} wrote partition {new.key!r} twice", where=self.component)
+        old = None if self.previous is None or new.key in self.redo else self.previous.by_key.get(new.key)
+        if old is not None and old.content_hash == new.content_hash:
+            self.lake.discard(new)
+            new = old
+        self._written[new.key] = new
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A published prediction whose outcome is not known yet."""
+
+    id: int
+    market_id: str
+    ts: datetime  # when the prediction could be made (UTC)
+    horizon_end_at: datetime  # when the last bar of its horizon closes, if every bar exists
+    horizon_bars: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a prediction: the return over its horizon, and 1 or 0 for up beyond cost or not."""
+
+    id: int
+    realized_return: float
+    outcome: int
+
+
+@dataclass(frozen=True)
+class Deferral:
+    """A stale component that its own policy does not want recomputed yet, and what would end the wait."""
+
+    until: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy may look at when it decides whether to defer: pure numbers, read off before the decision."""
+
+    inputs: Mapping[str, Input]
+    previous: Snapshot
+    previous_inputs: Mapping[str, Snapshot]
+    settings: Any
+    lake: Lake
+    live_brier: float | None = None  # Brier score of published predictions whose outcome is known
+    live_count: int = 0
+
+
+class ComponentFunction(Protocol):
+    """The function under `@component`: reads and writes through the context, returns nothing."""
+
+    def __call__(self, ctx: Context, settings: Any, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component as the graph knows it.
+
+    upstream: name -> what is read of it. reads_sources: it asks the configured sources, so that their probes and
+    settings count. heavy: run it in a child process. policy: may defer a recompute whose only causes are new inputs.
+    settle: finds outcomes of pending predictions in the inputs. libraries: packages whose major.minor version counts.
+    """
+
+    name: str
+    function: ComponentFunction
+    module: str
+    upstream: Mapping[str, Reads]
+    settings: type[Any]
+    reads_sources: bool = False
+    heavy: bool = True
+    version: str | None = None
+    libraries: tuple[str, ...] = ()
+    policy: Callable[[Observation], Deferral | None] | None = None
+    settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """For a component that has nothing to set."""
+
+
+def component(
+    *,
+    upstream: Mapping[str, Reads] | Sequence[str] = (),
+    settings: type[Any] = NoSettings,
+    name: str | None = None,
+    reads_sources: bool = False,
+    heavy: bool = True,
+    version: str | None = None,
+    libraries: tuple[str, ...] = (),
+    policy: Callable[[Observation], Deferral | None] | None = None,
+    settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None,
+) -> Callable[[ComponentFunction], Component]:
+    """Make a function a component. Its name is its module's last part unless `name` says otherwise."""
+    reads = dict(upstream) if isinstance(upstream, Mapping) else dict.fromkeys(upstream, EVERYTHING)
+
+    def wrap(function: ComponentFunction) -> Component:
+        module: str = function.__module__
+        return Component(
+            name=name or module.rpartition(".")[2],
+            function=function,
+            module=module,
+            upstream=reads,
+            settings=settings,
+            reads_sources=reads_sources,
+            heavy=heavy,
+            version=version,
+            libraries=libraries,
+            policy=policy,
+            settle=settle,
+        )
+
+    return wrap
+
+
+def changed_keys(old: Snapshot | None, new: Snapshot, reads: Reads) -> frozenset[str]:
+    """Keys a component has to look at: those that differ as it reads them; all of them where it never read any."""
+    if old is None:
+        return frozenset(new.fingerprints(reads))
+    return diff(old, new, reads)

@@ -1,0 +1,1 @@
+"""One file a component. The file's name is the component's."""

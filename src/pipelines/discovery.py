@@ -1,0 +1,129 @@
+"""Names to objects: components and sources, found by file name, module or entry point, loaded on demand.
+
+No list of plug-ins exists anywhere: a file in components/ or sources/ is one; so is a module that `[project] modules`
+in agent.toml names, and an entry point in the groups tidemill.components and tidemill.sources.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pipelines
+from pipelines.component import Component
+from pipelines.errors import SettingsError
+from pipelines.source import Source
+
+if TYPE_CHECKING:
+    import importlib.metadata
+
+_ROOT = Path(pipelines.__file__).parent
+COMPONENT_GROUP, SOURCE_GROUP = "tidemill.components", "tidemill.sources"
+
+
+def builtin_names(room: str) -> tuple[str, ...]:
+    """Plug-in names in a folder of this package, such as "components", in alphabetical order; nothing is imported."""
+    return tuple(sorted(p.stem for p in (_ROOT / room).glob("*.py") if not p.stem.startswith("_")))
+
+
+def summary(room: str, name: str) -> str:
+    """First line of a plug-in's docstring, read without importing it."""
+    text = (_ROOT / room / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
+def load_components(modules: Sequence[str] = (), base: Path | None = None) -> dict[str, Component]:
+    """All components: the built-in ones, those of entry points, and those in `modules` (dotted names, or paths of
+    files relative to `base`). Raises SettingsError for a module that cannot be loaded or a name taken twice."""
+    found: dict[str, Component] = {}
+    for name in builtin_names("components"):
+        _add(found, _components_in(importlib.import_module(f"pipelines.components.{name}")))
+    for entry in _entry_points(COMPONENT_GROUP):
+        _add(found, [entry.load()])
+    for module in modules:
+        _add(found, _components_in(load_module(module, base)))
+    return found
+
+
+def load_source(name: str) -> type[Source]:
+    """The source class behind `[sources.NAME]`. Raises SettingsError, with the nearest name, where there is none."""
+    if name in builtin_names("sources"):
+        module = importlib.import_module(f"pipelines.sources.{name}")
+        cls: type[Source] = module.SOURCE
+        return cls
+    for entry in _entry_points(SOURCE_GROUP):
+        if entry.name == name:
+            loaded: type[Source] = entry.load()
+            return loaded
+    known = source_names()
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean [sources.{near[0]}]?" if near else f"known are: {', '.join(known)}"
+    raise SettingsError(f"there is no source {name!r}", where=f"[sources.{name}]", mend=hint)
+
+
+def source_names() -> tuple[str, ...]:
+    """Names of all sources, built in or from entry points."""
+    return tuple(sorted({*builtin_names("sources"), *(entry.name for entry in _entry_points(SOURCE_GROUP))}))
+
+
+def load_module(name: str, base: Path | None) -> ModuleType:
+    """A module by dotted name, or by path of a .py file (relative to `base`). Raises SettingsError."""
+    if not name.endswith(".py"):
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise SettingsError(
+                f"cannot import module {name!r}: {error}",
+                where="agent.toml",
+                mend="install it, put it on PYTHONPATH, or give the path of a .py file",
+            ) from error
+    # A name of its own, so that two files called alike in two projects do not shadow each other or a package.
+    path = (base or Path.cwd()) / name
+    mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    module_name = f"tidemill_local_{mark}.{path.stem}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise SettingsError(f"there is no file {name!r}", where=str(path), mend="correct the path in agent.toml")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise SettingsError(
+            f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend="correct the file"
+        ) from error
+    return module
+
+
+def _entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:
+    import importlib.metadata
+
+    return importlib.metadata.entry_points(group=group)
+
+
+def _components_in(module: ModuleType) -> list[Component]:
+    return [
+        value for value in vars(module).values() if isinstance(value, Component) and value.module == module.__name__
+    ]
+
+
+def _add(found: dict[str, Component], new: Iterable[Component]) -> None:
+    for component in new:
+        name = component.name
+        if name in found:
+            raise SettingsError(
+                f"two components are called {name!r}: in {found[name].module} and {component.module}",
+                mend="give one of them another name",
+            )
+        found[name] = component

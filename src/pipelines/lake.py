@@ -1,0 +1,234 @@
+"""Partition files on disk: written once, flushed, never changed, found again by the catalog.
+
+A name carries the content hash and the attempt that wrote it (`features/bars/2013.1f0c….a17.parquet`), so no two
+attempts ever write the same file and gc can tell an abandoned attempt's files from those about to be committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import LakeError
+from pipelines.snapshot import Partition, digest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TABLE_SUFFIX = ".parquet"
+_CHUNK = 1 << 20
+_SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
+
+
+def column_hash(series: pl.Series) -> str:
+    """Hash of a column's logical values and type: equal for equal data, however it is chunked in memory or on disk.
+
+    NaN has many bit patterns and zero has two; each is folded into one. Null differs from every value.
+    """
+    import polars as pl
+
+    hasher = hashlib.blake2b(digest_size=16)
+    hasher.update(f"{series.dtype!s}:{len(series)}:".encode())
+    if series.null_count():
+        hasher.update(series.is_null().to_numpy().tobytes())
+    if series.dtype == pl.String:
+        hasher.update(series.str.len_bytes().fill_null(0).to_numpy().tobytes())
+        hasher.update((series.str.join("").item() or "").encode() if len(series) else b"")
+        return hasher.hexdigest()
+    values = series.to_physical()
+    if values.dtype.is_float():
+        values = (values + 0.0).fill_nan(float("nan"))
+    hasher.update(values.fill_null(False if values.dtype == pl.Boolean else 0).to_numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Hash of a file's bytes."""
+    hasher = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def fsync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a file in it survives a power cut. A no-op where folders cannot be opened."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass
+class Lake:
+    """A folder of partition files."""
+
+    root: Path
+    _unsynced: set[Path] = field(default_factory=set, repr=False)
+
+    def path_of(self, partition: Partition) -> Path:
+        return self.root / partition.path
+
+    def write_table(
+        self, component: str, key: str, frame: pl.DataFrame, *, attempt: str, time: str | None = None
+    ) -> Partition:
+        """Write `frame` as Parquet. Row order and column types are content. `time` names the event time column.
+
+        Raises LakeError when the disk refuses (full, read-only).
+        """
+        hashes = {name: column_hash(frame.get_column(name)) for name in sorted(frame.columns)}
+        content = digest(text for pair in hashes.items() for text in pair)
+        path = self._new_path(component, key, content, attempt, TABLE_SUFFIX)
+        with _Saying(path):
+            frame.write_parquet(path, compression="zstd", statistics=True)
+        low, high = _span(frame, time)
+        return self._seal(path, key, content, rows=frame.height, low=low, high=high, columns=hashes)
+
+    def write_bytes(
+        self, component: str, key: str, data: bytes, *, attempt: str, content: str | None = None, suffix: str = ""
+    ) -> Partition:
+        """Write `data` as it is. `content` is the logical content's hash where the bytes are not it."""
+        content = content or hashlib.blake2b(data, digest_size=16).hexdigest()
+        path = self._new_path(component, key, content, attempt, suffix)
+        with _Saying(path):
+            path.write_bytes(data)
+        return self._seal(path, key, content, rows=0, low=None, high=None, columns={})
+
+    def read_table(self, partition: Partition, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The table in `partition`; of `columns`, those that it has. Raises LakeError where the file is not whole."""
+        return self.read_tables([partition], columns)
+
+    def read_tables(self, partitions: Sequence[Partition], columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Several partitions of the same columns, one after the other. An empty frame for none."""
+        import polars as pl
+
+        frames = []
+        for partition in partitions:
+            path = self._whole(partition)
+            wanted = None if columns is None else [name for name in columns if name in partition.column_hashes]
+            try:
+                frames.append(pl.read_parquet(path, columns=wanted, glob=False))
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise LakeError(f"cannot read partition {partition.key!r}: {error}", where=str(path)) from error
+        return pl.concat(frames, rechunk=True) if frames else pl.DataFrame()
+
+    def read_bytes(self, partition: Partition) -> bytes:
+        """The bytes of `partition`, checked against its hash (code may be unpickled from them)."""
+        data = self._whole(partition).read_bytes()
+        if hashlib.blake2b(data, digest_size=16).hexdigest() != partition.file_hash:
+            raise LakeError(
+                f"partition {partition.key!r} was altered since it was written",
+                where=str(self.path_of(partition)),
+                mend="run again: the orchestrator recomputes what was altered",
+            )
+        return data
+
+    def discard(self, partition: Partition) -> None:
+        """Remove a file that no one will ever refer to."""
+        self.path_of(partition).unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Flush the folders of everything written since the last flush: after this a commit may refer to the files."""
+        for folder in sorted(self._unsynced):
+            fsync_folder(folder)
+        self._unsynced.clear()
+
+    def _new_path(self, component: str, key: str, content: str, attempt: str, suffix: str) -> Path:
+        if not _SAFE_KEY.fullmatch(key) or ".." in key:
+            raise LakeError(
+                f"partition key {key!r} is not a relative name of letters, digits, dots and dashes", where=component
+            )
+        path = self.root / component / f"{key}.{content[:12]}.{attempt}{suffix}"
+        with _Saying(path):
+            for folder in reversed([f for f in path.parents if f.is_relative_to(self.root)]):
+                if not folder.exists():
+                    folder.mkdir(parents=True, exist_ok=True)
+                    self._unsynced.add(folder.parent)
+        return path
+
+    def _seal(
+        self,
+        path: Path,
+        key: str,
+        content: str,
+        *,
+        rows: int,
+        low: datetime | None,
+        high: datetime | None,
+        columns: dict[str, str],
+    ) -> Partition:
+        with _Saying(path), path.open("rb") as file:
+            os.fsync(file.fileno())
+        self._unsynced.add(path.parent)
+        stat = path.stat()
+        return Partition(
+            key=key,
+            path=path.relative_to(self.root).as_posix(),
+            rows=rows,
+            content_hash=content,
+            file_hash=hash_file(path),
+            file_size=stat.st_size,
+            file_mtime_ns=stat.st_mtime_ns,
+            min_ts=low,
+            max_ts=high,
+            column_hashes=columns,
+        )
+
+    def _whole(self, partition: Partition) -> Path:
+        path = self.path_of(partition)
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise LakeError(
+                f"partition {partition.key!r} is missing", where=str(path), mend="run again: it is recomputed"
+            ) from error
+        if size != partition.file_size:
+            raise LakeError(
+                f"partition {partition.key!r} has {size} bytes, written were {partition.file_size}",
+                where=str(path),
+                mend="run again: the orchestrator recomputes what was altered",
+            )
+        return path
+
+
+def _span(frame: pl.DataFrame, time: str | None) -> tuple[datetime | None, datetime | None]:
+    """Least and greatest event time of a table, as aware UTC instants."""
+    if time is None or frame.is_empty():
+        return None, None
+    column = frame.get_column(time)
+    low, high = column.min(), column.max()
+    assert low is None or isinstance(low, datetime)
+    assert high is None or isinstance(high, datetime)
+    return low, high
+
+
+class _Saying:
+    """Turn what the disk refuses into a LakeError that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise LakeError(
+                f"cannot write: {error.strerror or error}",
+                where=str(self.path),
+                mend="free disk space or check the folder's permissions, then run again; nothing was changed",
+            ) from error
+
+
+def files_below(root: Path) -> Iterable[Path]:
+    """Every file of a lake, for gc and checks."""
+    return (path for path in root.rglob("*") if path.is_file())

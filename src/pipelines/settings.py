@@ -1,0 +1,189 @@
+"""Settings from agent.toml: each plug-in's own section, checked together, all faults reported at once.
+
+A settings class is a frozen dataclass whose fields are made by `setting(...)`: a default, a sentence, a unit, bounds.
+(pydantic would do the same; importing it costs a third of what a run with nothing to do may take. See docs/decisions.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pipelines.errors import SettingsError
+
+
+def setting(
+    default: Any = MISSING,
+    doc: str = "",
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    secret: bool = False,
+) -> Any:
+    """A field of a settings class. `low` and `high` are hard bounds, both allowed; `secret` keeps it out of dumps."""
+    facts = {"doc": doc, "unit": unit, "low": low, "high": high, "secret": secret}
+    if default is MISSING:
+        return dataclasses.field(metadata=facts)
+    return dataclasses.field(default=default, metadata=facts)
+
+
+@dataclass
+class Faults:
+    """Faults found so far, to be reported together."""
+
+    file: str
+    found: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, where: str, what: str) -> None:
+        self.found.append(f"[{where}] {what}")
+
+    def raise_if_any(self) -> None:
+        """Raise SettingsError that names every fault."""
+        if not self.found:
+            return
+        count = "a setting is" if len(self.found) == 1 else f"{len(self.found)} settings are"
+        raise SettingsError(
+            f"{count} wrong:\n    " + "\n    ".join(self.found),
+            where=self.file,
+            mend="correct the lines above; nothing was run and nothing was changed",
+        )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of agent.toml; an empty mapping where there is no such file. Raises SettingsError on bad TOML."""
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"cannot read the settings: {error}", where=str(path), mend="correct the file") from error
+
+
+def build(cls: type[Any], values: Mapping[str, Any], where: str, faults: Faults) -> Any:
+    """An instance of settings class `cls` from a TOML section. Faults go to `faults`, with the default in their place.
+
+    Returns None where a required value is missing.
+    """
+    hints = _hints(cls)
+    known = {item.name: item for item in dataclasses.fields(cls)}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known) or 'none'}"
+            faults.add(where, f"unknown setting {name!r}{hint}")
+    good: dict[str, Any] = {}
+    missing = False
+    for name, item in known.items():
+        if name not in values:
+            if item.default is MISSING and item.default_factory is MISSING:
+                faults.add(where, f"{name!r} is required ({item.metadata.get('doc', '')})")
+                missing = True
+            continue
+        before = len(faults.found)
+        value = _convert(hints[name], values[name], where, name, faults)
+        if len(faults.found) == before:
+            _check_bounds(value, item, where, faults)
+        if len(faults.found) == before:
+            good[name] = value
+        elif item.default is MISSING and item.default_factory is MISSING:
+            missing = True
+    if missing:
+        return None
+    instance = cls(**good)
+    check = getattr(instance, "check", None)
+    if check is not None:
+        for fault in check():
+            faults.add(where, fault)
+    return instance
+
+
+def describe(cls: type[Any]) -> list[dict[str, Any]]:
+    """Name, type, default, unit, bounds and sentence of each setting of `cls`, for the reference and `--help`."""
+    hints = _hints(cls)
+    rows = []
+    for item in dataclasses.fields(cls):
+        default = item.default if item.default is not MISSING else "required"
+        if item.default_factory is not MISSING:
+            default = item.default_factory()
+        facts = {key: item.metadata.get(key) for key in ("doc", "unit", "low", "high", "secret")}
+        rows.append({"name": item.name, "type": _type_name(hints[item.name]), "default": default, **facts})
+    return rows
+
+
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _check_bounds(value: Any, item: dataclasses.Field[Any], where: str, faults: Faults) -> None:
+    low, high, unit = (item.metadata.get(key) for key in ("low", "high", "unit"))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if (low is not None and value < low) or (high is not None and value > high) or value != value:
+        span = f"{low if low is not None else '-inf'} to {high if high is not None else 'inf'}"
+        faults.add(where, f"{item.name} = {value!r} is out of bounds: {span}{' ' + unit if unit else ''}")
+
+
+def _convert(hint: Any, value: Any, where: str, name: str, faults: Faults) -> Any:
+    """`value` as type `hint`, or a fault. Whole numbers pass as floats; nothing else is converted by guess."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _convert_union(hint, value, where, name, faults)
+    if origin is Literal:
+        return _convert_literal(args, value, where, name, faults)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(args[0], one, where, f"{name}[{n}]", faults) for n, one in enumerate(value))
+    if isinstance(value, dict):
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            return {key: _convert(args[1], one, where, f"{name}.{key}", faults) for key, one in value.items()}
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return build(hint, value, f"{where}.{name}", faults)
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if hint in (int, bool, str) and type(value) is hint:
+        return value
+    faults.add(where, f"{name} = {value!r} is not {_type_name(hint)}")
+    return None
+
+
+def _convert_union(hint: Any, value: Any, where: str, name: str, faults: Faults) -> Any:
+    inner = [arg for arg in get_args(hint) if arg is not type(None)]
+    for arg in inner:
+        trial = faults if len(inner) == 1 else Faults(faults.file)
+        before = len(trial.found)
+        result = _convert(arg, value, where, name, trial)
+        if len(inner) == 1 or len(trial.found) == before:
+            return result
+    faults.add(where, f"{name} = {value!r} is not {_type_name(hint)}")
+    return None
+
+
+def _convert_literal(allowed: tuple[Any, ...], value: Any, where: str, name: str, faults: Faults) -> Any:
+    if value in allowed and type(value) in {type(one) for one in allowed}:
+        return value
+    near = difflib.get_close_matches(str(value), [str(one) for one in allowed], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    faults.add(where, f"{name} = {value!r} is not {_type_name(Literal[allowed])}{hint}")
+    return None
+
+
+def _type_name(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(arg) for arg in args)
+    if origin is tuple:
+        return f"a list of {_type_name(args[0])}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_name(arg) for arg in args if arg is not type(None))
+    if dataclasses.is_dataclass(hint) or origin is not None:
+        return "a table"
+    return names.get(hint, str(hint))

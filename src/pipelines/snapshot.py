@@ -1,0 +1,130 @@
+"""Snapshots, their versions, and the difference between two of them. Pure: values in, values out.
+
+A snapshot is an immutable set of partitions; a partition is one immutable file. Equal data gives an equal version,
+whoever computed it, whenever, and however the file was cut or compressed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+ALL_COLUMNS: tuple[str, ...] = ("*",)
+
+
+def digest(parts: Iterable[str]) -> str:
+    """Hash of a sequence of texts, each length-prefixed so that ("ab", "c") and ("a", "bc") differ."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode()
+        hasher.update(len(raw).to_bytes(8, "little"))
+        hasher.update(raw)
+    return hasher.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One immutable file of a snapshot.
+
+    key: logical name, such as `2013`, `bars/2013-01-05`, `report.html`. A key that starts with a dot is a memo: kept
+        with the snapshot, read back by its own component alone, and no part of the version.
+    path: where the file lies, relative to the lake.
+    rows: rows of a table; 0 for other files.
+    content_hash: over the logical content. column_hashes: the same for each column of a table ({} for other files),
+        so that a reader's input version can be over the columns it declared.
+    file_hash, file_size, file_mtime_ns: of the file as it was written, for integrity alone.
+    min_ts, max_ts: event time span (UTC), None where the content has no time.
+    """
+
+    key: str
+    path: str
+    rows: int
+    content_hash: str
+    file_hash: str
+    file_size: int
+    file_mtime_ns: int
+    min_ts: datetime | None = None
+    max_ts: datetime | None = None
+    column_hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_memo(self) -> bool:
+        return self.key.startswith(".")
+
+    def hash_of(self, columns: tuple[str, ...]) -> str | None:
+        """Content hash over `columns` only; None where this partition has none of them.
+
+        A file without columns (a model, a report) counts whole. ALL_COLUMNS means the whole content.
+        """
+        if columns == ALL_COLUMNS or not self.column_hashes:
+            return self.content_hash
+        mine = [name for name in sorted(columns) if name in self.column_hashes]
+        if not mine:
+            return None
+        return digest(text for name in mine for text in (name, self.column_hashes[name]))
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a component declares to read of one upstream: columns, and partitions by the start of their key."""
+
+    columns: tuple[str, ...] = ALL_COLUMNS
+    prefix: str = ""
+
+
+EVERYTHING = Reads()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An immutable set of partitions, in the order of their keys. Raises ValueError on two of the same key."""
+
+    component: str
+    partitions: tuple[Partition, ...]
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.partitions, key=lambda partition: partition.key))
+        if len({partition.key for partition in ordered}) != len(ordered):
+            raise ValueError(f"two partitions of {self.component} share a key")
+        object.__setattr__(self, "partitions", ordered)
+
+    @cached_property
+    def by_key(self) -> dict[str, Partition]:
+        return {partition.key: partition for partition in self.partitions}
+
+    @cached_property
+    def version(self) -> str:
+        """Hash over the sorted (key, content hash) pairs, memos left out."""
+        return self.version_of(EVERYTHING)
+
+    @property
+    def rows(self) -> int:
+        return sum(partition.rows for partition in self.partitions if not partition.is_memo)
+
+    @cached_property
+    def watermark(self) -> datetime | None:
+        """Newest event time in the snapshot."""
+        return max((p.max_ts for p in self.partitions if p.max_ts is not None and not p.is_memo), default=None)
+
+    def select(self, prefix: str = "") -> tuple[Partition, ...]:
+        """Partitions whose key starts with `prefix`, memos left out, in order."""
+        return tuple(p for p in self.partitions if p.key.startswith(prefix) and not p.is_memo)
+
+    def fingerprints(self, reads: Reads = EVERYTHING) -> dict[str, str]:
+        """Partition key -> hash over what `reads` declares; partitions it does not touch are absent."""
+        hashes = ((p.key, p.hash_of(reads.columns)) for p in self.select(reads.prefix))
+        return {key: value for key, value in hashes if value is not None}
+
+    def version_of(self, reads: Reads) -> str:
+        """Version of this snapshot as a reader with these `reads` sees it."""
+        return digest(text for pair in sorted(self.fingerprints(reads).items()) for text in pair)
+
+
+def diff(old: Snapshot | None, new: Snapshot, reads: Reads = EVERYTHING) -> frozenset[str]:
+    """Keys whose content, as `reads` sees it, was added, changed or removed between `old` and `new`."""
+    before = {} if old is None else old.fingerprints(reads)
+    after = new.fingerprints(reads)
+    return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

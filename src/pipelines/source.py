@@ -1,0 +1,104 @@
+"""The contract of a data source. One file in pipelines/sources/, named as users type it in `[sources.NAME]`.
+
+A source consists of parts (a file, later a market's stream). `probe()` is cheap and tells by a token a part whether it
+changed; `fetch(part)` reads one part whole. A component, `ticks`, works out what the changed parts mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# Column name -> Polars type name. `frame_schema()` turns them into types where Polars is loaded anyway.
+MARKET_COLUMNS: Mapping[str, str] = {
+    "market_id": "String",  # "SOURCE:EXTERNAL_ID", the key everywhere downstream
+    "source": "String",
+    "external_id": "String",
+    "symbol": "String",
+    "question": "String",  # null unless binary
+    "kind": "String",  # spot | fx | equity | binary
+    "status": "String",  # open | closed | resolved
+    "end_at": "Datetime",  # null where the market has no end
+    "resolution": "Float64",  # 1.0 yes, 0.0 no, between where settled so; null while unknown
+    "resolved_at": "Datetime",  # when the resolution became known: never use it before
+    "tick_size": "Float64",
+    "interval_seconds": "Int64",  # spacing of the source's bars; null for single trades or quotes
+    "volume": "Float64",
+    "liquidity": "Float64",
+}
+TICK_COLUMNS: Mapping[str, str] = {
+    "market_id": "String",
+    "ts": "Datetime",
+    "seq": "Int64",  # trade id or sequence: orders ticks of one instant, and identifies a corrected one
+    "price": "Float64",
+    "size": "Float64",  # null where the source has none
+    "side": "String",  # buy | sell (the taker's), null where unknown
+    "bid": "Float64",
+    "ask": "Float64",
+    "synthetic": "Int8",  # 0 a real observation; 1 open, 2 and 3 high and low, 4 close of a bar (volume on the close)
+}
+BAR_COLUMNS: Mapping[str, str] = {
+    "market_id": "String",
+    "ts": "Datetime",  # start of the bar
+    "open": "Float64",
+    "high": "Float64",
+    "low": "Float64",
+    "close": "Float64",
+    "volume": "Float64",  # null where the source has none
+    **{f"{side}_{field}": "Float64" for side in ("bid", "ask") for field in ("open", "high", "low", "close")},
+}
+
+
+def frame_schema(columns: Mapping[str, str]) -> dict[str, Any]:
+    """Polars schema of one of the column tables above; times are UTC microseconds."""
+    import polars as pl
+
+    types = {"Datetime": pl.Datetime("us", "UTC")}
+    return {name: types.get(kind) or getattr(pl, kind) for name, kind in columns.items()}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a source holds now, cheaply found out: part -> token. A token that differs means: read that part again."""
+
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One part's content. `frame` has BAR_COLUMNS or, for ticks, TICK_COLUMNS without `synthetic` (seq null where the
+    source has no trade id). Rows in the source's own order: later rows correct earlier ones of the same key.
+
+    quarantined: rows left out because they broke a rule, with the columns `where`, `rule`, `row` (as text).
+    """
+
+    kind: Literal["bars", "ticks"]
+    frame: pl.DataFrame
+    quarantined: pl.DataFrame | None = None
+
+
+class Source(Protocol):
+    """A place that market data comes from.
+
+    Constructed as `Source(settings, base)`: its own frozen Settings, and the folder that relative paths start from
+    (where agent.toml lies). Raises BadInput for data it cannot read, TransientError for what may pass.
+    """
+
+    name: ClassVar[str]
+    historical: ClassVar[bool]  # True: "now" is the newest tick
+
+    def __init__(self, settings: Any, base: Path) -> None: ...
+
+    def probe(self) -> Probe:
+        """Tokens of all parts, in well under a second and without reading data."""
+
+    def markets(self) -> pl.DataFrame:
+        """The universe, MARKET_COLUMNS, one row a market, sorted by market_id."""
+
+    def fetch(self, part: str) -> Batch:
+        """One part, whole. Asking twice gives the same."""

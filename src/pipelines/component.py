@@ -239,8 +239,34 @@ def component(
     return wrap
 
 
-def changed_keys(old: Snapshot | None, new: Snapshot, reads: Reads) -> frozenset[str]:
-    """Keys a component has to look at: those that differ as it reads them; all of them where it never read any."""
-    if old is None:
-        return frozenset(new.fingerprints(reads))
-    return diff(old, new, reads)
+def perform(
+    component: Component,
+    settings: Any,
+    inputs: Mapping[str, Snapshot],
+    *,
+    lake: Lake,
+    attempt: str,
+    previous: Snapshot | None = None,
+    previous_inputs: Mapping[str, Snapshot] | None = None,
+    redo: frozenset[str] = frozenset(),
+    sources: Mapping[str, Source] | None = None,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> Snapshot:
+    """Run one component: `inputs` (and what it read last time) in, output snapshot out, its files flushed to disk.
+
+    With `previous` None everything is recomputed and every input counts as changed. `redo` names output partitions to
+    recompute in any case. Raises what the component raises; files it wrote so far then lie unreferenced in the lake.
+    """
+    before = previous_inputs if previous is not None and previous_inputs is not None else {}
+    views = {
+        name: Input(inputs[name], reads, _changed(before.get(name), inputs[name], reads), lake)
+        for name, reads in component.upstream.items()
+    }
+    context = Context(component.name, lake, attempt, views, previous, redo, sources or {}, on_progress)
+    component.function(context, settings)
+    lake.flush()
+    return context.result()
+
+
+def _changed(old: Snapshot | None, new: Snapshot, reads: Reads) -> frozenset[str]:
+    return frozenset(new.fingerprints(reads)) if old is None else diff(old, new, reads)

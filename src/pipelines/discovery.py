@@ -15,10 +15,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pipelines
-from pipelines.component import Component
+from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
 from pipelines.source import Source
 
@@ -67,6 +67,12 @@ def load_source(name: str) -> type[Source]:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean [sources.{near[0]}]?" if near else f"known are: {', '.join(known)}"
     raise SettingsError(f"there is no source {name!r}", where=f"[sources.{name}]", mend=hint)
+
+
+def settings_of_source(cls: type[Source]) -> type[Any]:
+    """The settings class of a source: `Settings` in its module, or NoSettings where there is nothing to set."""
+    found: type[Any] = getattr(sys.modules[cls.__module__], "Settings", NoSettings)
+    return found
 
 
 def source_names() -> tuple[str, ...]:

@@ -1,0 +1,116 @@
+"""agent.toml as a whole: the components, sources and settings of one project, checked together.
+
+    [project]       modules = ["my_component.py"]   own components; the section's other settings are the agent's
+    [sources.NAME]  settings of a source; without any, the embedded sample is the only source
+    [COMPONENT]     settings of a component, built in or own
+
+Sections of the orchestrator (AGENT_SECTIONS) are handed over as they are: this package does not know them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.component import Component
+from pipelines.discovery import load_components, load_source, settings_of_source
+from pipelines.errors import SettingsError
+from pipelines.settings import Faults, build, read_toml
+from pipelines.source import Source
+
+SETTINGS_FILE = "agent.toml"
+DEFAULT_SOURCE = "sample"
+AGENT_SECTIONS = ("project", "database", "api", "worker", "schedule", "retention", "alerts", "dashboard", "executor")
+
+
+@dataclass(frozen=True)
+class Project:
+    """What agent.toml says, ready for use.
+
+    base: folder that relative paths start from (where agent.toml lies). components: name -> component.
+    settings: component -> its Settings. sources: name -> source. source_settings: name -> its Settings.
+    extra: sections of the orchestrator that are there, as TOML values.
+    """
+
+    base: Path
+    components: Mapping[str, Component]
+    settings: Mapping[str, Any]
+    sources: Mapping[str, Source]
+    source_settings: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_project(agent_toml: Path | None = None, *, faults: Faults | None = None) -> Project:
+    """The project of settings file `agent_toml`; None means agent.toml of the current folder, or defaults without one.
+
+    `faults` are those found elsewhere in the same file, to be reported together with the ones found here. Raises
+    SettingsError that names every unknown section or setting, every bad value and every module that cannot be loaded.
+    """
+    path = Path(SETTINGS_FILE) if agent_toml is None else agent_toml
+    if agent_toml is not None and not path.is_file():
+        raise SettingsError("there is no such settings file", where=str(path), mend="correct the path after --settings")
+    values = read_toml(path)
+    base = path.resolve().parent
+    faults = faults if faults is not None else Faults(str(path))
+    components = _components(values, base, faults)
+    settings = {
+        name: build(component.settings, _section(values, name, faults), name, faults)
+        for name, component in components.items()
+    }
+    classes, source_settings = _sources(_section(values, "sources", faults), faults)
+    faults.raise_if_any()
+    return Project(
+        base=base,
+        components=components,
+        settings=settings,
+        sources={name: cls(source_settings[name], base) for name, cls in classes.items()},
+        source_settings=source_settings,
+        extra={name: values[name] for name in AGENT_SECTIONS if name in values},
+    )
+
+
+def _components(values: Mapping[str, Any], base: Path, faults: Faults) -> dict[str, Component]:
+    modules = _section(values, "project", faults).get("modules", [])
+    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
+        faults.add("project", f"modules = {modules!r} is not a list of text")
+        modules = []
+    try:
+        components = load_components(modules, base)
+    except SettingsError as error:
+        faults.add("project", f"{error.what} ({error.where})" if error.where else error.what)
+        return {}
+    for name in components:
+        if name in AGENT_SECTIONS or name == "sources":
+            faults.add("project", f"a component cannot be called {name!r}: [{name}] is another section")
+    known = (*components, "sources", *AGENT_SECTIONS)
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean [{near[0]}]?" if near else f"known are: {', '.join(known)}"
+            faults.add(name, f"unknown section; {hint}")
+    return components
+
+
+def _sources(sections: Mapping[str, Any], faults: Faults) -> tuple[dict[str, type[Source]], dict[str, Any]]:
+    classes: dict[str, type[Source]] = {}
+    settings: dict[str, Any] = {}
+    for name in sorted(sections) or [DEFAULT_SOURCE]:
+        try:
+            classes[name] = load_source(name)
+        except SettingsError as error:
+            faults.add(f"sources.{name}", f"{error.what}; {error.mend}")
+            continue
+        section = _section(sections, name, faults, f"sources.{name}")
+        settings[name] = build(settings_of_source(classes[name]), section, f"sources.{name}", faults)
+    return classes, settings
+
+
+def _section(values: Mapping[str, Any], name: str, faults: Faults, shown: str = "") -> Mapping[str, Any]:
+    section = values.get(name, {})
+    if isinstance(section, Mapping):
+        return section
+    faults.add(shown or name, f"{name} = {section!r} is not a section; write [{shown or name}]")
+    return {}

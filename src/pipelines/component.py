@@ -185,6 +185,8 @@ class Component:
     upstream: name -> what is read of it. reads_sources: it asks the configured sources, so that their probes and
     settings count. heavy: run it in a child process. policy: may defer a recompute whose only causes are new inputs.
     settle: finds outcomes of pending predictions in the inputs. libraries: packages whose major.minor version counts.
+    projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a JSON
+    partition, backtest_metrics. is_release: its output is a release, shown in a folder of its own.
     """
 
     name: str
@@ -198,6 +200,8 @@ class Component:
     libraries: tuple[str, ...] = ()
     policy: Callable[[Observation], Deferral | None] | None = None
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
+    projections: Mapping[str, str] = field(default_factory=dict)
+    is_release: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,8 @@ def component(
     libraries: tuple[str, ...] = (),
     policy: Callable[[Observation], Deferral | None] | None = None,
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None,
+    projections: Mapping[str, str] | None = None,
+    is_release: bool = False,
 ) -> Callable[[ComponentFunction], Component]:
     """Make a function a component. Its name is its module's last part unless `name` says otherwise."""
     reads = dict(upstream) if isinstance(upstream, Mapping) else dict.fromkeys(upstream, EVERYTHING)
@@ -234,6 +240,8 @@ def component(
             libraries=libraries,
             policy=policy,
             settle=settle,
+            projections=projections or {},
+            is_release=is_release,
         )
 
     return wrap
@@ -258,14 +266,21 @@ def perform(
     recompute in any case. Raises what the component raises; files it wrote so far then lie unreferenced in the lake.
     """
     before = previous_inputs if previous is not None and previous_inputs is not None else {}
-    views = {
-        name: Input(inputs[name], reads, _changed(before.get(name), inputs[name], reads), lake)
-        for name, reads in component.upstream.items()
-    }
+    views = view_inputs(component, inputs, before, lake)
     context = Context(component.name, lake, attempt, views, previous, redo, sources or {}, on_progress)
     component.function(context, settings)
     lake.flush()
     return context.result()
+
+
+def view_inputs(
+    component: Component, inputs: Mapping[str, Snapshot], before: Mapping[str, Snapshot], lake: Lake
+) -> dict[str, Input]:
+    """The inputs as `component` sees them, with what changed since it read `before`."""
+    return {
+        name: Input(inputs[name], reads, _changed(before.get(name), inputs[name], reads), lake)
+        for name, reads in component.upstream.items()
+    }
 
 
 def _changed(old: Snapshot | None, new: Snapshot, reads: Reads) -> frozenset[str]:

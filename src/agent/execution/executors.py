@@ -1,0 +1,288 @@
+"""Where an attempt computes: here, or in a child process that can be ended, may crash, and starves no heartbeat.
+
+A child is spawned, not forked (a fork after Polars has started its threads deadlocks), serves the attempts of one run
+one after the other, and exits when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from agent.errors import AgentError
+from agent.execution.work import Done, Progress, Task, work
+from pipelines.component import Component
+from pipelines.discovery import load_components, load_source
+from pipelines.errors import PipelineError
+from pipelines.source import Source
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+_POLL_SECONDS = 0.1
+
+
+class AttemptFailed(AgentError):
+    """The computation failed. Carries the traceback, whether trying again may help, and the memory used if known."""
+
+    def __init__(
+        self, error: BaseException, *, trace: str = "", transient: bool = False, peak: int | None = None
+    ) -> None:
+        text = error.what if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+        where = error.where if isinstance(error, PipelineError) else ""
+        mend = error.mend if isinstance(error, PipelineError) else ""
+        super().__init__(text, where=where, mend=mend)
+        self.trace, self.peak_memory_bytes = trace, peak
+        self.transient = transient
+
+
+class Cancelled(AgentError):
+    """The attempt was ended because the run was cancelled or the process is to stop."""
+
+
+class Executor(Protocol):
+    """Computes attempts, one at a time."""
+
+    def run(
+        self, task: Task, component: Component, *, timeout: float, stop: Callable[[], str | None], progress: Progress
+    ) -> Done:
+        """The attempt's result. `stop` returns why to end it, or None. Raises AttemptFailed or Cancelled."""
+
+    def close(self) -> None:
+        """End what is still running."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same attempt may succeed later: network faults, lock timeouts, what says so of itself."""
+    if isinstance(error, PipelineError):
+        return error.transient
+    return isinstance(error, ConnectionError | TimeoutError | InterruptedError)
+
+
+@dataclass
+class InlineExecutor:
+    """In this process: no child to start, nothing that could end a computation before it returns."""
+
+    sources: Mapping[str, Source]
+    lake_path: Path
+
+    def run(
+        self, task: Task, component: Component, *, timeout: float, stop: Callable[[], str | None], progress: Progress
+    ) -> Done:
+        """Compute here. `timeout` is kept only at the points where the component reports progress, and so is `stop`."""
+
+        def checked(done: int, total: int, what: str) -> None:
+            reason = stop()
+            if reason is not None:
+                raise Cancelled(reason)
+            progress(done, total, what)
+
+        try:
+            return work(task, component, self.sources, self.lake_path, checked)
+        except Cancelled:
+            raise
+        except Exception as error:
+            raise AttemptFailed(error, trace=traceback.format_exc(), transient=is_transient(error)) from error
+
+    def close(self) -> None:
+        """Nothing is left running here."""
+
+
+@dataclass
+class ProcessExecutor:
+    """In a child process of its own, kept for the attempts of one run and replaced after a crash or a timeout."""
+
+    modules: Sequence[str]
+    base: Path
+    source_settings: Mapping[str, Any]
+    lake_path: Path
+    _child: SpawnProcess | None = field(default=None, repr=False)
+    _pipe: Connection | None = field(default=None, repr=False)
+
+    def run(
+        self, task: Task, component: Component, *, timeout: float, stop: Callable[[], str | None], progress: Progress
+    ) -> Done:
+        """Compute in the child; end it on timeout or when told to stop, and say how it died if it did."""
+        child, pipe = self._started()
+        try:
+            pipe.send_bytes(pickle.dumps(task))
+            return self._await(child, pipe, timeout, stop, progress)
+        except (BrokenPipeError, ConnectionResetError, EOFError) as error:
+            raise self._death(child, None) from error
+
+    def close(self) -> None:
+        """End the child, kindly: closing the pipe is its sign to leave."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._child is not None:
+            self._child.join(timeout=2)
+            if self._child.is_alive():
+                self._child.kill()
+                self._child.join()
+            self._child.close()
+        self._child = self._pipe = None
+
+    def _started(self) -> tuple[SpawnProcess, Connection]:
+        if self._child is not None and self._pipe is not None and self._child.is_alive():
+            return self._child, self._pipe
+        self.close()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        child = context.Process(
+            target=_serve,
+            args=(theirs, tuple(self.modules), self.base, dict(self.source_settings), self.lake_path),
+            name="tidemill-attempt",
+            daemon=True,
+        )
+        child.start()
+        theirs.close()
+        self._child, self._pipe = child, ours
+        return child, ours
+
+    def _await(
+        self,
+        child: SpawnProcess,
+        pipe: Connection,
+        timeout: float,
+        stop: Callable[[], str | None],
+        progress: Progress,
+    ) -> Done:
+        started, peak = time.monotonic(), None
+        while True:
+            wait([pipe, child.sentinel], timeout=_POLL_SECONDS)
+            if pipe.poll():
+                kind, content = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own child
+                if kind == "progress":
+                    progress(*content)
+                    continue
+                if kind == "done":
+                    assert isinstance(content, Done)
+                    return content
+                error, trace, transient, used = content
+                raise AttemptFailed(error, trace=trace, transient=transient, peak=used)
+            if not child.is_alive():
+                raise self._death(child, peak)
+            peak = _peak_memory(child.pid) or peak
+            reason = stop()
+            if reason is not None:
+                self._kill()
+                raise Cancelled(reason)
+            if time.monotonic() - started >= timeout:
+                self._kill()
+                late = PipelineError(
+                    f"took longer than {timeout:g} s and was ended",
+                    mend="raise [executor] timeout_seconds (or its [executor.timeouts] entry), or give it less to do",
+                )
+                raise AttemptFailed(late, peak=peak)
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.join()
+        self.close()
+
+    def _death(self, child: SpawnProcess, peak: int | None) -> AttemptFailed:
+        child.join()
+        code = child.exitcode
+        self.close()
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            cause = " (often: out of memory)" if name == "SIGKILL" else ""
+            what = f"the process that computed it was killed by {name}{cause}"
+        else:
+            what = f"the process that computed it exited with code {code} before it was done"
+        used = f"; it had used {peak / 2**20:.0f} MB" if peak else ""
+        return AttemptFailed(
+            PipelineError(what + used, mend="check the machine's memory and the system log, then run again"), peak=peak
+        )
+
+
+def _serve(
+    pipe: Connection, modules: Sequence[str], base: Path, source_settings: Mapping[str, Any], lake_path: Path
+) -> None:
+    """The child's life: take a task, compute, answer; leave when the parent closes the pipe or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _leave_with_parent()
+    components = load_components(modules, base)
+    sources = {name: load_source(name)(settings, base) for name, settings in source_settings.items()}
+
+    def progress(done: int, total: int, what: str) -> None:
+        pipe.send_bytes(pickle.dumps(("progress", (done, total, what))))
+
+    while True:
+        try:
+            task: Task = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own parent
+        except (EOFError, OSError):
+            return
+        _reset_peak_memory()
+        try:
+            done = work(task, components[task.component], sources, lake_path, progress)
+            answer: tuple[str, Any] = (
+                "done",
+                Done(done.snapshot, done.tables, done.outcomes, _peak_memory(os.getpid())),
+            )
+        except Exception as error:
+            answer = (
+                "failed",
+                (_portable(error), traceback.format_exc(), is_transient(error), _peak_memory(os.getpid())),
+            )
+        try:
+            pipe.send_bytes(pickle.dumps(answer))
+        except OSError:
+            return
+
+
+def _portable(error: Exception) -> Exception:
+    """The error itself where it survives the way to the parent, else its text."""
+    try:
+        if str(pickle.loads(pickle.dumps(error))) == str(error):  # noqa: S301 - made a line above
+            return error
+    except Exception as lost:
+        return RuntimeError(f"{type(error).__name__}: {error} ({type(lost).__name__} on the way out of the child)")
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _leave_with_parent() -> None:
+    """A parent killed with SIGKILL can tell no one: watch for its end, so that no orphan computes for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _reset_peak_memory() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_memory(pid: int | None) -> int | None:
+    """Most memory process `pid` has held since the last reset, in bytes; None where the system does not tell."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        if pid == os.getpid():
+            import resource
+
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, which has no /proc
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.errors import PipelineError
@@ -186,7 +187,8 @@ class Component:
     settings count. heavy: run it in a child process. policy: may defer a recompute whose only causes are new inputs.
     settle: finds outcomes of pending predictions in the inputs. libraries: packages whose major.minor version counts.
     projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a JSON
-    partition, backtest_metrics. is_release: its output is a release, shown in a folder of its own.
+    partition, backtest_metrics. is_release: its output is a release, shown in a folder of its own. extra_modules: modules
+    that its settings name (own features), whose code counts as its own.
     """
 
     name: str
@@ -202,6 +204,7 @@ class Component:
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
     projections: Mapping[str, str] = field(default_factory=dict)
     is_release: bool = False
+    extra_modules: Callable[[Any, Path], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,7 @@ def component(
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None,
     projections: Mapping[str, str] | None = None,
     is_release: bool = False,
+    extra_modules: Callable[[Any, Path], Sequence[str]] | None = None,
 ) -> Callable[[ComponentFunction], Component]:
     """Make a function a component. Its name is its module's last part unless `name` says otherwise."""
     reads = dict(upstream) if isinstance(upstream, Mapping) else dict.fromkeys(upstream, EVERYTHING)
@@ -242,6 +246,7 @@ def component(
             settle=settle,
             projections=projections or {},
             is_release=is_release,
+            extra_modules=extra_modules,
         )
 
     return wrap

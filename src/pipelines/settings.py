@@ -119,6 +119,25 @@ def describe(cls: type[Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def public_values(instance: Any) -> dict[str, Any]:
+    """The values of a settings dataclass as plain JSON types, secrets left out: for state rows, dumps and logs."""
+    return {
+        item.name: _jsonable(getattr(instance, item.name))
+        for item in dataclasses.fields(instance)
+        if not item.metadata.get("secret")
+    }
+
+
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return public_values(value)
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
 def _hints(cls: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 

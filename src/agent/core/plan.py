@@ -1,0 +1,238 @@
+"""What to do about each component: compute, skip, defer or block. Pure.
+
+`decide_step` is asked again after every component of a run; `make_plan` walks the same function ahead of the run, so
+that what is shown is what will be done. It cannot know what an upstream step will bring: such steps may be cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any, assert_never
+
+from agent.core.graph import order, require_known, upstream_of
+from agent.core.model import (
+    Block,
+    Code,
+    Compute,
+    Current,
+    Defer,
+    InputRecord,
+    Plan,
+    Reason,
+    Skip,
+    Spec,
+    State,
+    Step,
+)
+from agent.core.staleness import SOURCE, decide_reasons
+from agent.errors import UsageError
+
+IF_DIFFERENT = "if it comes out different"
+ASSUMED = "assumed to change"
+
+_NEW_DATA = {Code.INPUT_CHANGED, Code.SOURCE_NEW_DATA}
+_UNKNOWN = InputRecord(snapshot_id=0, version="?", read_version="?")
+
+
+def decide_step(
+    spec: Spec,
+    state: State,
+    current: Current,
+    *,
+    now: datetime,
+    unavailable: Mapping[str, str],
+    forced: bool = False,
+    deferral: str | None = None,
+    manual: bool = True,
+) -> Step:
+    """What to do about one component now.
+
+    unavailable: upstream name -> why it cannot be read (see `why_unavailable`); upstreams without output count too.
+    deferral: what a policy says would end the wait; heard only where new inputs are the sole cause.
+    manual: a person asked, so that a failure's backoff is not waited for.
+    """
+    reasons = decide_reasons(spec, state, current, now=now, forced=forced)
+    for name in spec.upstream:
+        if name in unavailable or name not in current.inputs:
+            return Block(spec.name, by=name, reasons=reasons)
+    if not reasons:
+        return Skip(spec.name, version=state.output_version)
+    codes = {reason.code for reason in reasons}
+    by_person = codes & {Code.MARKED, Code.FORCED}
+    retry_at = state.next_retry_at
+    if Code.FAILED in codes and not manual and not by_person and retry_at is not None and retry_at > now:
+        failures = f"{state.consecutive_failures} failure{'s' * (state.consecutive_failures != 1)} in a row"
+        return Defer(spec.name, reasons, until=f"{failures}, retry at {retry_at:%Y-%m-%d %H:%M:%S} UTC")
+    if deferral is not None and codes <= _NEW_DATA:
+        return Defer(spec.name, reasons, until=deferral)
+    return Compute(spec.name, reasons)
+
+
+def why_unavailable(step: Step) -> str | None:
+    """Why what lies downstream of `step` must not be computed; None where it may.
+
+    A component that waits to be tried again failed last time; one that its policy defers keeps its earlier output.
+    """
+    match step:
+        case Block(by=by):
+            return f"blocked by {by}"
+        case Defer(reasons=reasons, until=until) if any(reason.code == Code.FAILED for reason in reasons):
+            return f"failed ({until})"
+        case _:
+            return None
+
+
+def make_plan(
+    specs: Mapping[str, Spec],
+    states: Mapping[str, State],
+    currents: Mapping[str, Current],
+    *,
+    targets: Collection[str] = (),
+    force: Collection[str] = (),
+    now: datetime,
+    manual: bool = True,
+    deferrals: Mapping[str, str] | None = None,
+    history: Mapping[str, tuple[float | None, int | None]] | None = None,
+    changed: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
+    assume_changed: Collection[str] = (),
+) -> Plan:
+    """The steps for `targets` (none: all) and everything upstream of them, in the order they are performed.
+
+    history: component -> seconds and rows to expect. changed: component -> input -> changed partition keys.
+    assume_changed: components, or `source:NAME`, to be taken as changed, for "what would happen if".
+    Raises UsageError for a name that is no component, and for one forced outside the targets.
+    """
+    wanted = _wanted(specs, targets, force)
+    _require_inputs(specs, currents, assume_changed)
+    steps: dict[str, Step] = {}
+    unavailable: dict[str, str] = {}
+    for name in order(specs):
+        if name not in wanted:
+            continue
+        planned = {other: IF_DIFFERENT for other, step in steps.items() if isinstance(step, Compute)}
+        expected = planned | dict.fromkeys(assume_changed, ASSUMED)
+        step = decide_step(
+            specs[name],
+            states[name],
+            _anticipated(states[name], currents[name], specs[name], expected),
+            now=now,
+            unavailable=unavailable,
+            forced=name in force,
+            deferral=(deferrals or {}).get(name),
+            manual=manual,
+        )
+        seconds, rows = (history or {}).get(name, (None, None))
+        steps[name] = _annotated(step, expected, seconds, rows, (changed or {}).get(name, {}))
+        why = why_unavailable(steps[name])
+        if why is not None:
+            unavailable[name] = why
+    return Plan(tuple(steps.values()))
+
+
+def plan_to_json(plan: Plan) -> list[dict[str, Any]]:
+    """A plan as plain values, one object a step; `plan_from_json` reads it back."""
+    return [{"step": type(step).__name__.lower(), **asdict(step)} for step in plan.steps]
+
+
+def plan_from_json(steps: Iterable[Mapping[str, Any]]) -> Plan:
+    """The plan that `plan_to_json` wrote."""
+    return Plan(tuple(_step_from_json(step) for step in steps))
+
+
+def reasons_to_json(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
+    """Reasons as plain values, for an attempt's row; `reasons_from_json` reads them back."""
+    return [asdict(reason) for reason in reasons]
+
+
+def reasons_from_json(reasons: Iterable[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    """The reasons that `reasons_to_json` wrote."""
+    return tuple(Reason(**{**reason, "code": Code(reason["code"])}) for reason in reasons)
+
+
+def _wanted(specs: Mapping[str, Spec], targets: Collection[str], force: Collection[str]) -> frozenset[str]:
+    require_known(specs, force, where="force")
+    wanted = upstream_of(specs, targets or specs)
+    outside = sorted(set(force) - wanted)
+    if outside:
+        raise UsageError(
+            f"{', '.join(outside)} cannot be forced: no target needs it",
+            where=f"targets: {', '.join(sorted(targets))}",
+            mend=f"add it to the targets, or force one of: {', '.join(sorted(wanted))}",
+        )
+    return wanted
+
+
+def _require_inputs(specs: Mapping[str, Spec], currents: Mapping[str, Current], names: Collection[str]) -> None:
+    sources = {name for current in currents.values() for name in current.inputs if name.startswith(SOURCE)}
+    unknown = sorted(set(names) - set(specs) - sources)
+    if unknown:
+        raise UsageError(
+            f"there is no component or source {', '.join(repr(name) for name in unknown)}",
+            where="assumed to change",
+            mend=f"known are: {', '.join([*sorted(specs), *sorted(sources)])}",
+        )
+
+
+def _anticipated(state: State, current: Current, spec: Spec, expected: Mapping[str, str]) -> Current:
+    """`current` with an unknown version for each input that is expected to change and has not changed yet."""
+    inputs = dict(current.inputs)
+    for name in expected:
+        if name in spec.upstream or name in inputs:
+            old, new = state.inputs.get(name), inputs.get(name)
+            if new is None or (old is not None and new.read_version == old.read_version):
+                inputs[name] = _UNKNOWN
+    return replace(current, inputs=inputs)
+
+
+def _annotated(
+    step: Step,
+    expected: Mapping[str, str],
+    seconds: float | None,
+    rows: int | None,
+    changed: Mapping[str, tuple[str, ...]],
+) -> Step:
+    """`step` with its unknown versions put in words and, where it computes, with what is known from history."""
+    if isinstance(step, Skip):
+        return step
+    reasons = tuple(_in_words(reason, expected) for reason in step.reasons)
+    match step:
+        case Compute():
+            return replace(
+                step,
+                reasons=reasons,
+                may_be_cut_off=all(reason.detail == IF_DIFFERENT for reason in reasons),
+                changed=dict(changed),
+                expected_seconds=seconds,
+                expected_rows=rows,
+            )
+        case Defer() | Block():
+            return replace(step, reasons=reasons)
+        case _:
+            assert_never(step)
+
+
+def _in_words(reason: Reason, expected: Mapping[str, str]) -> Reason:
+    if reason.code not in _NEW_DATA or reason.new != _UNKNOWN.read_version:
+        return reason
+    name = f"{SOURCE}{reason.subject}" if reason.code == Code.SOURCE_NEW_DATA else reason.subject
+    return replace(reason, new=None, detail=expected[name])
+
+
+def _step_from_json(step: Mapping[str, Any]) -> Step:
+    fields = {name: value for name, value in step.items() if name != "step"}
+    if "reasons" in fields:
+        fields["reasons"] = reasons_from_json(fields["reasons"])
+    match step["step"]:
+        case "compute":
+            fields["changed"] = {name: tuple(keys) for name, keys in fields["changed"].items()}
+            return Compute(**fields)
+        case "skip":
+            return Skip(**fields)
+        case "defer":
+            return Defer(**fields)
+        case "block":
+            return Block(**fields)
+        case other:
+            raise ValueError(f"{other!r} is no step of a plan")

@@ -1,0 +1,190 @@
+"""Why a component is stale: recorded state against what is true now. Pure; only `too_old` looks at a time.
+
+`is_dirty` is a person's mark and a display in one column: after an evaluation it also shows the reasons that were
+found. Text that was found begins with AUTO, so that it is not taken for a mark when it is read back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from agent.core.model import Code, Current, InputRecord, Reason, Spec, State
+
+SOURCE = "source:"  # an input of this name is a source's probe, not an upstream
+AUTO = "[auto] "  # begins the part of `dirty_reason` that an evaluation wrote
+UNEXPLAINED_MARK = "marked without a reason"
+
+_MOST_KEYS = 5  # more damaged partitions than this are told in one reason
+_ORDER = {code: position for position, code in enumerate(Code)}
+# The previous output is right as far as it goes: changed, damaged and marked partitions alone are due. (A failed
+# attempt recorded nothing: the inputs on record are those of the last success.)
+_PARTIAL = {
+    Code.INPUT_CHANGED,
+    Code.SOURCE_NEW_DATA,
+    Code.OUTPUT_MISSING,
+    Code.OUTPUT_ALTERED,
+    Code.FAILED,
+    Code.TOO_OLD,
+    Code.RETRAIN_DUE,
+}
+
+
+def decide_reasons(
+    spec: Spec, state: State, current: Current, *, now: datetime, forced: bool = False
+) -> tuple[Reason, ...]:
+    """Every reason why the component is stale, in the order of Code; empty where it is up to date.
+
+    `status` "running" counts as failed: whoever decides holds no lease on it, so that attempt's process died.
+    """
+    never = state.output_snapshot_id is None or state.code_version is None
+    found = [*_asked_for(state, forced=forced, never=never), *_failed(state)]
+    if never:
+        found.append(Reason(Code.NEVER_RUN))
+    else:
+        found += _code(state, current)
+        found += _settings(state, current)
+        found += _libraries(state, current)
+        found += _inputs(spec, state, current)
+        found += _damage(current)
+        found += _age(state, current, now)
+    return tuple(sorted(found, key=lambda reason: _ORDER[reason.code]))
+
+
+def can_carry_over(reasons: Iterable[Reason]) -> bool:
+    """Whether partitions of the previous output may be kept: False where all of them are in doubt."""
+    return all(reason.code in _PARTIAL or (reason.code == Code.MARKED and bool(reason.subject)) for reason in reasons)
+
+
+def redo_keys(reasons: Iterable[Reason], state: State, current: Current) -> frozenset[str]:
+    """Output partitions to recompute although no input changed: the damaged ones and those a person marked."""
+    marked = any(reason.code == Code.MARKED for reason in reasons)
+    asked = (state.dirty_partitions or ()) if marked else ()
+    return frozenset((*current.missing, *current.altered, *asked))
+
+
+def mark_in(reasons: Iterable[Reason]) -> tuple[str, tuple[str, ...] | None] | None:
+    """The mark among the reasons of an attempt, as (text, partitions or None for all); None where there is none.
+
+    An attempt clears the mark when it starts. Where it fails or its process dies, the mark is set again from this.
+    """
+    for reason in reasons:
+        if reason.code == Code.MARKED:
+            return reason.detail, tuple(reason.subject.split(", ")) if reason.subject else None
+    return None
+
+
+def mark_text(dirty_reason: str | None) -> str | None:
+    """What a person wrote in `dirty_reason`; None where all of it was found by an evaluation."""
+    if dirty_reason is None:
+        return UNEXPLAINED_MARK
+    written, auto, _ = dirty_reason.partition(AUTO)
+    return written.removesuffix("; ").strip() or (None if auto else UNEXPLAINED_MARK)
+
+
+def _asked_for(state: State, *, forced: bool, never: bool) -> Iterator[Reason]:
+    if forced:
+        yield Reason(Code.FORCED)
+    # A new row begins dirty without a text: that is `never_run`, nobody's mark.
+    if state.is_dirty and not (never and state.dirty_reason is None and not state.dirty_partitions):
+        text = mark_text(state.dirty_reason)
+        if text is not None or state.dirty_partitions:
+            yield Reason(Code.MARKED, subject=", ".join(state.dirty_partitions or ()), detail=text or UNEXPLAINED_MARK)
+
+
+def _failed(state: State) -> Iterator[Reason]:
+    if state.status == "running":
+        yield Reason(Code.FAILED, detail="the process that ran it died")
+    elif state.status == "failed":
+        yield Reason(Code.FAILED, detail=(state.last_error or "").partition("\n")[0])
+
+
+def _code(state: State, current: Current) -> Iterator[Reason]:
+    """One reason that names every changed definition; its subject and detail are lists in step with each other."""
+    if state.code_version == current.code_version:
+        return
+    old, new = _definitions(state.code_files), _definitions(current.code_files)
+    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    one = len(changed) == 1
+    yield Reason(
+        Code.CODE_CHANGED,
+        subject=", ".join(changed),
+        old=old.get(changed[0]) if one else state.code_version,
+        new=new.get(changed[0]) if one else current.code_version,
+        detail=", ".join(current.definitions.get(name, "removed") for name in changed),
+    )
+
+
+def _definitions(files: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {f"{module}:{name}": value for module, names in files.items() for name, value in names.items()}
+
+
+def _settings(state: State, current: Current) -> Iterator[Reason]:
+    if state.settings_hash == current.settings_hash:
+        return
+    old, new = _flat(state.settings), _flat(current.settings)
+    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    for name in changed:
+        yield Reason(Code.SETTINGS_CHANGED, subject=name, old=old.get(name), new=new.get(name))
+    if not changed:
+        yield Reason(Code.SETTINGS_CHANGED, detail="a setting whose value is not shown")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings as dotted name -> JSON, so that values compare alike before and after a trip through the database."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    return flat
+
+
+def _libraries(state: State, current: Current) -> Iterator[Reason]:
+    for name in sorted(state.libraries.keys() | current.libraries.keys()):
+        old, new = state.libraries.get(name), current.libraries.get(name)
+        if old != new:
+            yield Reason(Code.LIBRARY_CHANGED, subject=name, old=old, new=new)
+
+
+def _inputs(spec: Spec, state: State, current: Current) -> Iterator[Reason]:
+    others = sorted((state.inputs.keys() | current.inputs.keys()) - spec.upstream.keys())
+    for name in (*spec.upstream, *others):
+        old, new = state.inputs.get(name), current.inputs.get(name)
+        if _same(old, new):
+            continue
+        is_source = name.startswith(SOURCE)
+        yield Reason(
+            Code.SOURCE_NEW_DATA if is_source else Code.INPUT_CHANGED,
+            subject=name.removeprefix(SOURCE),
+            old=old.read_version if old else None,
+            new=new.read_version if new else None,
+            detail="" if new else "it is no input any more",
+        )
+
+
+def _same(old: InputRecord | None, new: InputRecord | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return old.version == new.version or old.read_version == new.read_version
+
+
+def _damage(current: Current) -> Iterator[Reason]:
+    for code, keys in ((Code.OUTPUT_MISSING, current.missing), (Code.OUTPUT_ALTERED, current.altered)):
+        if len(keys) > _MOST_KEYS:
+            shown = ", ".join(keys[:_MOST_KEYS])
+            yield Reason(code, detail=f"{len(keys)} partitions: {shown}, …")
+        else:
+            yield from (Reason(code, subject=key) for key in keys)
+
+
+def _age(state: State, current: Current, now: datetime) -> Iterator[Reason]:
+    checked_at = current.last_checked_at or state.last_run_at
+    if current.max_age_seconds is None or checked_at is None:
+        return
+    age = (now - checked_at).total_seconds()
+    if age > current.max_age_seconds:
+        yield Reason(Code.TOO_OLD, old=f"{age:.0f}", new=f"{current.max_age_seconds:.0f}", detail="seconds")

@@ -69,6 +69,7 @@ class Context:
 
     previous: the last output whose partitions may be carried over; None means recompute everything.
     redo: output keys to recompute although no input changed (a damaged file, a person's mark).
+    base: folder that relative paths in the settings start from (where agent.toml lies).
     """
 
     component: str
@@ -79,6 +80,7 @@ class Context:
     redo: frozenset[str] = frozenset()
     sources: Mapping[str, Source] = field(default_factory=dict)
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
+    base: Path = Path()
     _written: dict[str, Partition] = field(default_factory=dict)
 
     def progress(self, done: int, total: int, what: str = "") -> None:
@@ -187,8 +189,8 @@ class Component:
     settings count. heavy: run it in a child process. policy: may defer a recompute whose only causes are new inputs.
     settle: finds outcomes of pending predictions in the inputs. libraries: packages whose major.minor version counts.
     projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a JSON
-    partition, backtest_metrics. is_release: its output is a release, shown in a folder of its own. extra_modules: modules
-    that its settings name (own features), whose code counts as its own.
+    partition, backtest_metrics. is_release: its output is a release, shown in a folder of its own. extra_modules:
+    modules that its settings name (own features), whose code counts as its own.
     """
 
     name: str
@@ -264,15 +266,17 @@ def perform(
     redo: frozenset[str] = frozenset(),
     sources: Mapping[str, Source] | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    base: Path = Path(),
 ) -> Snapshot:
     """Run one component: `inputs` (and what it read last time) in, output snapshot out, its files flushed to disk.
 
     With `previous` None everything is recomputed and every input counts as changed. `redo` names output partitions to
-    recompute in any case. Raises what the component raises; files it wrote so far then lie unreferenced in the lake.
+    recompute in any case; `base` is the folder that relative paths in the settings start from. Raises what the
+    component raises; files it wrote so far then lie unreferenced in the lake.
     """
     before = previous_inputs if previous is not None and previous_inputs is not None else {}
     views = view_inputs(component, inputs, before, lake)
-    context = Context(component.name, lake, attempt, views, previous, redo, sources or {}, on_progress)
+    context = Context(component.name, lake, attempt, views, previous, redo, sources or {}, on_progress, base)
     component.function(context, settings)
     lake.flush()
     return context.result()

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import ast
 import difflib
-import hashlib
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pipelines
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
+from pipelines.modules import entry_points, load_module
 from pipelines.source import Source
-
-if TYPE_CHECKING:
-    import importlib.metadata
 
 _ROOT = Path(pipelines.__file__).parent
 COMPONENT_GROUP, SOURCE_GROUP = "tidemill.components", "tidemill.sources"
@@ -46,7 +42,7 @@ def load_components(modules: Sequence[str] = (), base: Path | None = None) -> di
     found: dict[str, Component] = {}
     for name in builtin_names("components"):
         _add(found, _components_in(importlib.import_module(f"pipelines.components.{name}")))
-    for entry in _entry_points(COMPONENT_GROUP):
+    for entry in entry_points(COMPONENT_GROUP):
         _add(found, [entry.load()])
     for module in modules:
         _add(found, _components_in(load_module(module, base)))
@@ -59,7 +55,7 @@ def load_source(name: str) -> type[Source]:
         module = importlib.import_module(f"pipelines.sources.{name}")
         cls: type[Source] = module.SOURCE
         return cls
-    for entry in _entry_points(SOURCE_GROUP):
+    for entry in entry_points(SOURCE_GROUP):
         if entry.name == name:
             loaded: type[Source] = entry.load()
             return loaded
@@ -77,45 +73,7 @@ def settings_of_source(cls: type[Source]) -> type[Any]:
 
 def source_names() -> tuple[str, ...]:
     """Names of all sources, built in or from entry points."""
-    return tuple(sorted({*builtin_names("sources"), *(entry.name for entry in _entry_points(SOURCE_GROUP))}))
-
-
-def load_module(name: str, base: Path | None) -> ModuleType:
-    """A module by dotted name, or by path of a .py file (relative to `base`). Raises SettingsError."""
-    if not name.endswith(".py"):
-        try:
-            return importlib.import_module(name)
-        except ImportError as error:
-            raise SettingsError(
-                f"cannot import module {name!r}: {error}",
-                where="agent.toml",
-                mend="install it, put it on PYTHONPATH, or give the path of a .py file",
-            ) from error
-    # A name of its own, so that two files called alike in two projects do not shadow each other or a package.
-    path = (base or Path.cwd()) / name
-    mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    module_name = f"tidemill_local_{mark}.{path.stem}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise SettingsError(f"there is no file {name!r}", where=str(path), mend="correct the path in agent.toml")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise SettingsError(
-            f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend="correct the file"
-        ) from error
-    return module
-
-
-def _entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:
-    import importlib.metadata
-
-    return importlib.metadata.entry_points(group=group)
+    return tuple(sorted({*builtin_names("sources"), *(entry.name for entry in entry_points(SOURCE_GROUP))}))
 
 
 def _components_in(module: ModuleType) -> list[Component]:

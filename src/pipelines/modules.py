@@ -1,0 +1,56 @@
+"""Modules by name or by file, and entry points: how code from outside this package is brought in."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pipelines.errors import SettingsError
+
+if TYPE_CHECKING:
+    import importlib.metadata
+
+
+def load_module(name: str, base: Path | None) -> ModuleType:
+    """A module by dotted name, or by path of a .py file (relative to `base`). Raises SettingsError."""
+    if not name.endswith(".py"):
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise SettingsError(
+                f"cannot import module {name!r}: {error}",
+                where="agent.toml",
+                mend="install it, put it on PYTHONPATH, or give the path of a .py file",
+            ) from error
+    # A name of its own, so that two files called alike in two projects do not shadow each other or a package.
+    path = (base or Path.cwd()) / name
+    mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    module_name = f"tidemill_local_{mark}.{path.stem}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise SettingsError(f"there is no file {name!r}", where=str(path), mend="correct the path in agent.toml")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise SettingsError(
+            f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend="correct the file"
+        ) from error
+    return module
+
+
+def entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:
+    """What installed packages offer in `group`."""
+    import importlib.metadata
+
+    return importlib.metadata.entry_points(group=group)

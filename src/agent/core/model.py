@@ -41,7 +41,7 @@ class State:
     is_dirty: bool = True
     status: Literal["idle", "running", "failed"] = "idle"
     dirty_reason: str | None = None
-    dirty_partitions: tuple[str, ...] | None = None
+    dirty_partitions: tuple[str, ...] | None = None  # None: marked whole; (): nobody's mark, reasons are shown
     last_run_at: datetime | None = None
     run_count: int = 0
     failure_count: int = 0
@@ -70,7 +70,8 @@ class Current:
 
     inputs: upstream (or `source:NAME`) -> its present version; an upstream without output is absent.
     missing, altered: keys of the own output whose files are gone or differ from what was written.
-    newest_at: newest event time in the output; max_age_seconds: freshness limit (sources only), None for no limit.
+    last_checked_at: when the sources were last read, None for the last success; max_age_seconds: freshness limit
+    (sources only), None for no limit.
     definitions: "module:definition" -> "path:line", so that a code change can be shown.
     """
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, assert_never
 
+from agent.core.explain import ASSUMED, IF_DIFFERENT
 from agent.core.graph import order, require_known, upstream_of
 from agent.core.model import (
     Block,
@@ -28,9 +29,6 @@ from agent.core.model import (
 )
 from agent.core.staleness import SOURCE, decide_reasons
 from agent.errors import UsageError
-
-IF_DIFFERENT = "if it comes out different"
-ASSUMED = "assumed to change"
 
 _NEW_DATA = {Code.INPUT_CHANGED, Code.SOURCE_NEW_DATA}
 _UNKNOWN = InputRecord(snapshot_id=0, version="?", read_version="?")

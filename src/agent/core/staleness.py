@@ -1,7 +1,7 @@
 """Why a component is stale: recorded state against what is true now. Pure; only `too_old` looks at a time.
 
 `is_dirty` is a person's mark and a display in one column: after an evaluation it also shows the reasons that were
-found. Text that was found begins with AUTO, so that it is not taken for a mark when it is read back.
+found (see `explain.reasons_text`); those are not taken for a mark when the row is read back.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from agent.core.explain import mark_text
 from agent.core.model import Code, Current, InputRecord, Reason, Spec, State
 
 SOURCE = "source:"  # an input of this name is a source's probe, not an upstream
-AUTO = "[auto] "  # begins the part of `dirty_reason` that an evaluation wrote
-UNEXPLAINED_MARK = "marked without a reason"
 
 _MOST_KEYS = 5  # more damaged partitions than this are told in one reason
 _ORDER = {code: position for position, code in enumerate(Code)}
@@ -76,22 +75,14 @@ def mark_in(reasons: Iterable[Reason]) -> tuple[str, tuple[str, ...] | None] | N
     return None
 
 
-def mark_text(dirty_reason: str | None) -> str | None:
-    """What a person wrote in `dirty_reason`; None where all of it was found by an evaluation."""
-    if dirty_reason is None:
-        return UNEXPLAINED_MARK
-    written, auto, _ = dirty_reason.partition(AUTO)
-    return written.removesuffix("; ").strip() or (None if auto else UNEXPLAINED_MARK)
-
-
 def _asked_for(state: State, *, forced: bool, never: bool) -> Iterator[Reason]:
     if forced:
         yield Reason(Code.FORCED)
-    # A new row begins dirty without a text: that is `never_run`, nobody's mark.
-    if state.is_dirty and not (never and state.dirty_reason is None and not state.dirty_partitions):
-        text = mark_text(state.dirty_reason)
-        if text is not None or state.dirty_partitions:
-            yield Reason(Code.MARKED, subject=", ".join(state.dirty_partitions or ()), detail=text or UNEXPLAINED_MARK)
+    # `dirty_partitions`: None asks for all of it, keys for those, () for nothing: then the flag shows what an evaluation
+    # found. A new row begins dirty without a text: that is `never_run`, nobody's mark.
+    asks = state.is_dirty and state.dirty_partitions != ()
+    if asks and not (never and state.dirty_reason is None):
+        yield Reason(Code.MARKED, subject=", ".join(state.dirty_partitions or ()), detail=mark_text(state.dirty_reason))
 
 
 def _failed(state: State) -> Iterator[Reason]:

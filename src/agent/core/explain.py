@@ -1,0 +1,243 @@
+"""Reasons and plans in words a trader understands. Pure: values in, text out; decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import assert_never
+
+from agent.core.graph import order
+from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
+
+# `dirty_reason` holds a person's text and, after an evaluation, what was found. This begins the part that was found,
+# so that it does not pile up when it is read back and written again.
+STALE_MARK = "[auto] "
+UNEXPLAINED_MARK = "marked without a reason"
+
+# Details of a reason that a plan foresees and that is not there yet.
+IF_DIFFERENT = "if it comes out different"
+ASSUMED = "assumed to change"
+
+_MOST_DEFINITIONS = 3  # named in a sentence; the evidence has them all
+
+
+def sentence(component: str, reason: Reason) -> str:
+    """One reason as a sentence: "features runs because RSI_SPAN in features.py (line 31) changed"."""
+    if _is_condition(reason):
+        return f"{component} runs {_cause(component, reason)}"
+    return f"{component} runs because {_cause(component, reason)}"
+
+
+def reasons_text(component: str, reasons: Sequence[Reason]) -> str:
+    """All reasons in one line for `dirty_reason`: a person's text first, then STALE_MARK and what was found.
+
+    Reading it back (`mark_text`) gives the person's text again.
+    """
+    marks = [reason.detail or UNEXPLAINED_MARK for reason in reasons if reason.code == Code.MARKED]
+    found = [_cause(component, reason) for reason in reasons if reason.code != Code.MARKED]
+    return "; ".join([*marks[:1], *([STALE_MARK + "; ".join(found)] if found else [])])
+
+
+def mark_text(dirty_reason: str | None) -> str:
+    """What a person wrote in `dirty_reason`, without what an evaluation added."""
+    written = (dirty_reason or "").partition(STALE_MARK)[0]
+    return written.removesuffix("; ").strip() or UNEXPLAINED_MARK
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan, a line a step, names in one column."""
+    width = max((len(step.component) for step in plan.steps), default=0)
+    return [f"{step.component:<{width}}  {_step_text(step)}" for step in plan.steps]
+
+
+def chain(component: str, specs: Mapping[str, Spec], steps: Mapping[str, Step]) -> list[str]:
+    """From the first causes (a file, a setting, a line of code, a person) down to `component`: a sentence each.
+
+    steps: component -> its step in a plan or in a past run. Only steps that `component`'s own rests on are told.
+    """
+    told = _rests_on(component, steps)
+    return [line for name in order(specs) if name in told for line in _step_sentences(steps[name])]
+
+
+def _rests_on(component: str, steps: Mapping[str, Step]) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = [component]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in steps or (found and isinstance(steps[name], Skip)):
+            continue
+        found.add(name)
+        match steps[name]:
+            case Compute(reasons=reasons) | Defer(reasons=reasons):
+                waiting += [reason.subject for reason in reasons if reason.code == Code.INPUT_CHANGED]
+            case Block(by=by):
+                waiting.append(by)
+            case Skip():
+                pass
+    return frozenset(found)
+
+
+def _step_sentences(step: Step) -> list[str]:
+    name = step.component
+    match step:
+        case Compute():
+            return [sentence(name, reason) for reason in step.reasons]
+        case Skip():
+            return [f"{name} is up to date{_version(step.version)}"]
+        case Defer():
+            return [*_waiting(name, step.reasons), f"{name} is deferred until {step.until}"]
+        case Block():
+            return [*_waiting(name, step.reasons), f"{name} is blocked by {step.by}"]
+        case _:
+            assert_never(step)
+
+
+def _waiting(component: str, reasons: Iterable[Reason]) -> list[str]:
+    """Sentences for what is stale and does not run."""
+    return [f"{component} is stale because {_cause(component, reason)}" for reason in reasons]
+
+
+def _step_text(step: Step) -> str:
+    match step:
+        case Compute():
+            verb = "compute?" if step.may_be_cut_off else "compute "
+            return f"{verb}  {_causes(step.component, step.reasons)}{_expected(step)}"
+        case Skip():
+            return f"skip      up to date{_version(step.version)}"
+        case Defer():
+            return f"defer     until {step.until}; stale because {_causes(step.component, step.reasons)}"
+        case Block():
+            return f"block     by {step.by}"
+        case _:
+            assert_never(step)
+
+
+def _causes(component: str, reasons: Iterable[Reason]) -> str:
+    return "; ".join(_cause(component, reason) for reason in reasons)
+
+
+def _expected(step: Compute) -> str:
+    parts = [f"{name}: {_some(keys)}" for name, keys in step.changed.items() if keys]
+    text = f" ({'; '.join(parts)})" if parts else ""
+    if step.expected_seconds is not None:
+        text += f", about {step.expected_seconds:.1f} s"
+    if step.expected_rows is not None:
+        text += f", about {step.expected_rows:,} rows"
+    return text
+
+
+def _cause(component: str, reason: Reason) -> str:
+    """The reason as what follows "because"."""
+    return _CAUSES[reason.code](component, reason)
+
+
+def _mark_cause(component: str, reason: Reason) -> str:
+    what = f"its partition {reason.subject}" if reason.subject else "it"
+    return f"{what} was marked by a person{_in_brackets(reason.detail)}"
+
+
+def _code_cause(component: str, reason: Reason) -> str:
+    if not reason.subject:
+        return f"the code of {component} changed"
+    names = reason.subject.split(", ")
+    places = reason.detail.split(", ") if reason.detail else []
+    told = [_definition(name, places[number] if number < len(places) else "") for number, name in enumerate(names)]
+    more = len(told) - _MOST_DEFINITIONS
+    if more > 0:
+        told = [*told[:_MOST_DEFINITIONS], f"{more} more"]
+    return f"{_and(told)} changed"
+
+
+def _definition(name: str, place: str) -> str:
+    """ "pipelines.components.features:RSI_SPAN" at ".../features.py:31" -> "RSI_SPAN in features.py (line 31)"."""
+    module, _, definition = name.partition(":")
+    path, _, line = place.rpartition(":")
+    file = path.rpartition("/")[2] or f"{module.rpartition('.')[2]}.py"
+    what = "code outside functions" if definition == "<module>" else definition
+    return f"{what} in {file} (line {line})" if path else f"{what} in {file} ({place or 'now gone'})"
+
+
+def _setting_cause(component: str, reason: Reason) -> str:
+    if not reason.subject:
+        return f"{reason.detail} changed"
+    return f"the setting {reason.subject} {_from_to(reason)}"
+
+
+def _input_cause(component: str, reason: Reason) -> str:
+    name = reason.subject
+    if _is_condition(reason):
+        return f"if {name} comes out different" if reason.detail == IF_DIFFERENT else f"if {name} changes"
+    if reason.new is None:
+        return f"{name} is no longer one of its inputs"
+    if reason.old is None:
+        return f"it has not read {name} yet"
+    return f"{name} changed (version {reason.old[:8]} → {reason.new[:8]})"
+
+
+def _source_cause(component: str, reason: Reason) -> str:
+    if _is_condition(reason):
+        return f"if the source {reason.subject} has new data"
+    if reason.new is None:
+        return f"the source {reason.subject} is no longer configured"
+    if reason.old is None:
+        return f"the source {reason.subject} is new"
+    return f"the source {reason.subject} has new data"
+
+
+def _is_condition(reason: Reason) -> bool:
+    """Whether the reason is foreseen by a plan and not there yet."""
+    return reason.detail in (IF_DIFFERENT, ASSUMED)
+
+
+def _own_files(reason: Reason) -> str:
+    return f"its file {reason.subject} is" if reason.subject else f"files of {reason.detail} are"
+
+
+def _from_to(reason: Reason) -> str:
+    old, new = _plain(reason.old), _plain(reason.new)
+    if old is None:
+        return f"is new ({new})"
+    if new is None:
+        return f"is gone (it was {old})"
+    return f"changed from {old} to {new}"
+
+
+def _plain(value: str | None) -> str | None:
+    """JSON as people write it: text without its quotes."""
+    if value is None or not value.startswith('"'):
+        return value
+    return str(json.loads(value))
+
+
+def _version(version: str | None) -> str:
+    return f" (version {version[:8]})" if version else ""
+
+
+def _some(keys: Sequence[str]) -> str:
+    shown = ", ".join(keys[:3])
+    return f"{shown} and {len(keys) - 3} more" if len(keys) > 3 else shown
+
+
+def _in_brackets(detail: str) -> str:
+    return f" ({detail})" if detail else ""
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+_CAUSES: Mapping[Code, Callable[[str, Reason], str]] = {
+    Code.NEVER_RUN: lambda _, reason: "it has never run",
+    Code.MARKED: _mark_cause,
+    Code.FORCED: lambda _, reason: "it was forced",
+    Code.FAILED: lambda _, reason: f"its last attempt failed{_in_brackets(reason.detail)}",
+    Code.CODE_CHANGED: _code_cause,
+    Code.SETTINGS_CHANGED: _setting_cause,
+    Code.LIBRARY_CHANGED: lambda _, reason: f"the library {reason.subject} {_from_to(reason)}",
+    Code.INPUT_CHANGED: _input_cause,
+    Code.SOURCE_NEW_DATA: _source_cause,
+    Code.OUTPUT_MISSING: lambda _, reason: f"{_own_files(reason)} missing",
+    Code.OUTPUT_ALTERED: lambda _, reason: f"{_own_files(reason)} no longer what was written",
+    Code.TOO_OLD: lambda _, reason: f"its data was last checked {reason.old} s ago and may be {reason.new} s old",
+    Code.RETRAIN_DUE: lambda _, reason: f"retraining is due{_in_brackets(reason.detail)}",
+}

@@ -1,0 +1,292 @@
+"""One attempt at one component: take the lease, decide again, compute, and record success or failure."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.clock import Clock
+from agent.core.backoff import attempt_delay_seconds, next_retry_at
+from agent.core.explain import sentence
+from agent.core.model import Compute, Current, State, Step
+from agent.core.staleness import can_carry_over, mark_in, redo_keys
+from agent.errors import Busy
+from agent.execution.commit import Success, commit_success
+from agent.execution.executors import AttemptFailed, Cancelled, Executor
+from agent.execution.heartbeat import Heartbeat
+from agent.execution.runlog import RunLog
+from agent.execution.survey import Survey
+from agent.execution.work import Task
+from agent.execution.workspace import Workspace
+from agent.store import catalog, leases, projections, runs, state
+from agent.store.engine import Connections
+from pipelines.component import Pending
+from pipelines.snapshot import Snapshot
+
+logger = logging.getLogger("tidemill.attempt")
+_BUSY_POLL_SECONDS = 0.5
+_PENDING_LIMIT = 100_000
+
+Decide = Callable[[Mapping[str, State], Current], Step]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An attempt whose lease is held and whose row is written. `before` is the state it started from."""
+
+    name: str
+    number: int
+    attempt_id: int
+    token: int
+    before: State
+    current: Current
+    step: Compute
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an attempt."""
+
+    seconds: float
+    rows: int | None = None
+    version: str | None = None
+    is_cut_off: bool = False
+    error: str | None = None
+    trace: str = ""
+    may_retry: bool = False
+
+
+@dataclass
+class Attempts:
+    """Makes attempts within one run."""
+
+    workspace: Workspace
+    clock: Clock
+    log: RunLog
+    survey: Survey
+    executor: Executor
+    inline: Executor
+    wait: bool
+    stop: Callable[[], str | None]
+
+    def begin(self, name: str, number: int, decide: Decide) -> Begun | tuple[Step, State]:
+        """Take the lease and open the attempt; or the step and state where, the lease held, nothing is left to do.
+
+        Raises Busy when another process holds the component, unless told to wait for it.
+        """
+        database = self.workspace.database
+        token = self._take(name)
+        with database.reading() as connections:
+            states = state.load_states(connections.project)
+        current = self.survey.current(name, states)
+        with database.writing() as connections:
+            # Read again where the flag is cleared: a mark set a moment ago must change what this attempt does.
+            states = state.load_states(connections.project)
+            before, step = states[name], decide(states, current)
+            if not isinstance(step, Compute):
+                leases.release(connections.project, name, token)
+                return step, before
+            state.begin_attempt(connections.project, name, token)
+            self.log.add(
+                "EXECUTING",
+                {
+                    "component": name,
+                    "phase": "started",
+                    "number": number,
+                    "token": token,
+                    "reasons": [sentence(name, reason) for reason in step.reasons],
+                },
+            )
+            self.log.flush(connections)
+            attempt_id = runs.start_attempt(
+                connections.control,
+                run_id=self.log.run_id,
+                component=name,
+                number=number,
+                token=token,
+                owner=self.log.owner,
+                reasons=step.reasons,
+                now=self.clock.now(),
+            )
+        return Begun(name, number, attempt_id, token, before, current, step)
+
+    def carry_out(self, begun: Begun) -> Result:
+        """Compute and record. After a transient failure the pause before the next try is over on return.
+
+        Raises Cancelled when the run is to end, LeaseLost when another process took over meanwhile.
+        """
+        workspace, started = self.workspace, time.monotonic()
+        settings, name = workspace.settings, begun.name
+        component = workspace.project.components[name]
+        executor = self.executor if component.heavy else self.inline
+        before = begun.before
+        old = None if before.output_snapshot_id is None else self.survey.snapshot(before.output_snapshot_id)
+        try:
+            with Heartbeat(
+                workspace.database, name, begun.token, self.log.run_id, settings.executor.lease_seconds
+            ) as heart:
+                done = executor.run(
+                    self._task(begun, old),
+                    component,
+                    timeout=settings.timeout_of(name),
+                    stop=lambda: heart.reason_to_stop() or self.stop(),
+                    progress=lambda done, total, what: self._progress(name, done, total, what),
+                )
+        except AttemptFailed as error:
+            return self._fail(begun, error, time.monotonic() - started)
+        except Cancelled as error:
+            self._abandon(begun, error.what)
+            raise
+        success = Success(
+            name,
+            begun.attempt_id,
+            begun.token,
+            before,
+            begun.current,
+            done,
+            time.monotonic() - started,
+            workspace.is_historical,
+            self._as_of(),
+        )
+        commit_success(workspace, self.log, success, old)
+        version = done.snapshot.version
+        return Result(success.seconds, rows=done.snapshot.rows, version=version, is_cut_off=success.is_cut_off)
+
+    def _take(self, name: str) -> int:
+        seconds, told = self.workspace.settings.executor.lease_seconds, False
+        while True:
+            try:
+                with self.workspace.database.writing() as connections:
+                    lease = leases.take(connections.project, name, self.log.owner, seconds)
+                    if lease.took_over_from is not None:
+                        self._close_abandoned(connections, name, lease.token, lease.took_over_from)
+                return lease.token
+            except Busy as busy:
+                if not self.wait or self.stop() is not None:
+                    raise
+                if not told:
+                    told = True
+                    logger.warning("%s; waiting for it", busy.what)
+                time.sleep(_BUSY_POLL_SECONDS)
+
+    def _close_abandoned(self, connections: Connections, name: str, token: int, owner: str) -> None:
+        """Close what a dead holder left running, and set the mark again that its attempt had started from."""
+        closed = runs.abandon_attempts(connections, name, token, self.clock.now())
+        for attempt in closed:
+            mark = mark_in(attempt.reasons) if attempt.status == "crashed" else None
+            if mark is not None:
+                state.mark_dirty(connections.project, name, mark[0], mark[1])
+        if closed:
+            self.log.add(
+                "EXECUTING",
+                {
+                    "component": name,
+                    "phase": "taken over",
+                    "from": leases.describe(owner),
+                    "attempts": [attempt.id for attempt in closed],
+                },
+            )
+
+    def _task(self, begun: Begun, old: Snapshot | None) -> Task:
+        name, before = begun.name, begun.before
+        component = self.workspace.project.components[name]
+        carry = old is not None and can_carry_over(begun.step.reasons)
+        return Task(
+            component=name,
+            settings=self.workspace.project.settings[name],
+            inputs={up: self.survey.snapshot(begun.current.inputs[up].snapshot_id) for up in component.upstream},
+            previous=old if carry else None,
+            previous_inputs={
+                up: self.survey.snapshot(record.snapshot_id)
+                for up, record in before.inputs.items()
+                if up in component.upstream and carry
+            },
+            redo=redo_keys(begun.step.reasons, before, begun.current) if carry else frozenset(),
+            attempt=f"t{begun.token}",
+            pending=self._pending() if component.settle is not None else (),
+        )
+
+    def _pending(self) -> tuple[Pending, ...]:
+        with self.workspace.database.reading() as connections:
+            return tuple(projections.pending_predictions(connections.project, limit=_PENDING_LIMIT))
+
+    def _progress(self, name: str, done: int, total: int, what: str) -> None:
+        for watch in self.log.watchers:
+            watch("PROGRESS", {"component": name, "done": done, "total": total, "what": what})
+
+    def _as_of(self) -> datetime | None:
+        """Newest event time of all that lies in the lake now: the present of historical data."""
+        with self.workspace.database.reading() as connections:
+            return catalog.newest_watermark(connections.project)
+
+    def _fail(self, begun: Begun, error: AttemptFailed, seconds: float) -> Result:
+        """Record a failed attempt; pause where it may be tried again."""
+        settings, name = self.workspace.settings, begun.name
+        last = not error.transient or begun.number >= settings.executor.attempts
+        now = self.clock.now()
+        retry_at = next_retry_at(
+            begun.before.consecutive_failures + 1,
+            now,
+            base_seconds=settings.schedule.retry_base_seconds,
+            cap_seconds=settings.schedule.retry_cap_seconds,
+            draw=random.random(),
+        )
+        with self.workspace.database.writing() as connections:
+            state.commit_failure(
+                connections.project, name, begun.token, now=now, error=str(error), next_retry_at=retry_at
+            )
+            self._mark_again(connections, begun)
+            runs.finish_attempt(
+                connections.control,
+                begun.attempt_id,
+                status="failed",
+                now=now,
+                error=str(error),
+                traceback=error.trace,
+                seconds=seconds,
+                peak_memory_bytes=error.peak_memory_bytes,
+            )
+            self.log.add(
+                "EXECUTING",
+                {
+                    "component": name,
+                    "phase": "failed",
+                    "attempt": begun.attempt_id,
+                    "number": begun.number,
+                    "error": str(error),
+                    "transient": error.transient,
+                    "seconds": round(seconds, 3),
+                },
+            )
+            self.log.flush(connections)
+        if not last:
+            self._pause(
+                attempt_delay_seconds(begun.number, random.random(), base_seconds=settings.executor.retry_seconds)
+            )
+        return Result(seconds, error=str(error), trace=error.trace, may_retry=not last)
+
+    def _abandon(self, begun: Begun, why: str) -> None:
+        """Close an attempt that was ended from outside; the component stays stale."""
+        with self.workspace.database.writing() as connections:
+            now = self.clock.now()
+            if leases.release(connections.project, begun.name, begun.token):
+                self._mark_again(connections, begun)
+            runs.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
+            self.log.add("EXECUTING", {"component": begun.name, "phase": "cancelled", "error": why})
+            self.log.flush(connections)
+
+    def _mark_again(self, connections: Connections, begun: Begun) -> None:
+        """An attempt clears the mark when it starts; one that brought nothing gives it back."""
+        mark = mark_in(begun.step.reasons)
+        if mark is not None:
+            state.mark_dirty(connections.project, begun.name, mark[0], mark[1])
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before another try; a request to stop ends the wait."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.stop() is None:
+            time.sleep(min(0.1, max(0.0, until - time.monotonic())))

@@ -1,0 +1,216 @@
+"""The one transaction of a success: snapshot, state, attempt, projections, release, events, downstream marks.
+
+Before it nothing happened; after it everything did. It demands the lease's token, so that a process that was asleep
+while another took over cannot overwrite its successor.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agent.core.explain import reasons_text
+from agent.core.model import Code, Current, InputRecord, Reason, State
+from agent.errors import LeaseLost
+from agent.execution.release import point_to, release_name, write_release
+from agent.execution.runlog import RunLog
+from agent.execution.work import Done
+from agent.execution.workspace import Workspace
+from agent.store import catalog, projections, releases, runs, state
+from agent.store.engine import Connections
+from pipelines.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Success:
+    """An attempt that computed its output and asks to be recorded."""
+
+    component: str
+    attempt_id: int
+    token: int
+    before: State
+    current: Current
+    done: Done
+    seconds: float
+    historical: bool
+    as_of: datetime | None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the same version came out as before: then nothing downstream has a reason to run."""
+        return self.done.snapshot.version == self.before.output_version
+
+    def counts(self, old: Snapshot | None) -> tuple[int, int]:
+        """Partitions recomputed and carried over."""
+        paths = set() if old is None else {partition.path for partition in old.partitions}
+        carried = sum(partition.path in paths for partition in self.done.snapshot.partitions)
+        return len(self.done.snapshot.partitions) - carried, carried
+
+
+def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> None:
+    """Record a success. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
+    component = workspace.project.components[success.component]
+    snapshot = success.done.snapshot
+    recomputed, carried = success.counts(old)
+    name = release_name(snapshot.version, success.as_of)
+    if component.is_release:
+        workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
+        write_release(workspace.lake, snapshot, workspace.settings.releases_path, name)
+    with workspace.database.writing() as connections:
+        now = log.clock.now()
+        snapshot_id = success.before.output_snapshot_id
+        if snapshot_id is None or old is None or old.partitions != snapshot.partitions:
+            snapshot_id = catalog.save_snapshot(
+                connections.project,
+                snapshot,
+                attempt_id=success.attempt_id,
+                token=success.token,
+                inputs=success.current.inputs,
+                code_version=success.current.code_version,
+                settings_hash=success.current.settings_hash,
+                settings=success.current.settings,
+                now=now,
+            )
+        held = state.commit_success(
+            connections.project,
+            success.component,
+            success.token,
+            now=now,
+            code_version=success.current.code_version,
+            code_files=success.current.code_files,
+            settings_hash=success.current.settings_hash,
+            settings=success.current.settings,
+            libraries=success.current.libraries,
+            inputs=success.current.inputs,
+            output_version=snapshot.version,
+            output_snapshot_id=snapshot_id,
+            output_rows=snapshot.rows,
+            duration_s=success.seconds,
+        )
+        if not held:
+            raise LeaseLost(
+                f"the result of {success.component} is refused: its lease was taken over while this process slept",
+                where=f"{success.component}, token {success.token}",
+                mend="nothing to do: the process that took over computes it",
+            )
+        _project(connections, success, snapshot_id, now)
+        if component.is_release and not success.is_cut_off:
+            _record_release(workspace, connections, success, snapshot_id, name, log, now)
+        marked = _mark_downstream(workspace, connections, success)
+        runs.finish_attempt(
+            connections.control,
+            success.attempt_id,
+            status="succeeded",
+            now=now,
+            input_versions={key: record.read_version for key, record in success.current.inputs.items()},
+            output_version=snapshot.version,
+            is_cut_off=success.is_cut_off,
+            rows=snapshot.rows,
+            recomputed_partitions=recomputed,
+            carried_partitions=carried,
+            seconds=success.seconds,
+            peak_memory_bytes=success.done.peak_memory_bytes,
+        )
+        log.add(
+            "EXECUTING",
+            {
+                "component": success.component,
+                "phase": "cut off" if success.is_cut_off else "finished",
+                "attempt": success.attempt_id,
+                "token": success.token,
+                "input_versions": {key: record.read_version for key, record in success.current.inputs.items()},
+                "version": snapshot.version,
+                "rows": snapshot.rows,
+                "seconds": round(success.seconds, 3),
+                "recomputed_partitions": recomputed,
+                "carried_partitions": carried,
+                "marked": marked,
+            },
+        )
+        log.flush(connections)
+    if component.is_release:
+        point_to_current(workspace)
+
+
+def point_to_current(workspace: Workspace) -> None:
+    """Make the pointer on disk agree with the row; write the folder anew where it is not there."""
+    with workspace.database.reading() as connections:
+        row = releases.current_release(connections.project)
+        if row is None:
+            return
+        folder = workspace.settings.releases_path / row.name
+        snapshot = None if folder.is_dir() else catalog.load_snapshot(connections.project, row.snapshot_id)
+    if snapshot is not None:
+        workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
+        write_release(workspace.lake, snapshot, workspace.settings.releases_path, row.name)
+    point_to(workspace.settings.releases_path, row.name)
+
+
+def _project(connections: Connections, success: Success, snapshot_id: int, now: datetime) -> None:
+    """Bring the tables that people query up to date with the new snapshot."""
+    tables = success.done.tables
+    if "markets" in tables:
+        projections.upsert_markets(connections.project, tables["markets"], now)
+    if "predictions" in tables:
+        projections.insert_predictions(connections.project, tables["predictions"], snapshot_id, now)
+    if "backtest_metrics" in tables:
+        projections.replace_metrics(connections.project, snapshot_id, tables["backtest_metrics"])
+    if success.done.outcomes:
+        projections.settle_predictions(connections.project, success.done.outcomes, now)
+
+
+def _record_release(
+    workspace: Workspace,
+    connections: Connections,
+    success: Success,
+    snapshot_id: int,
+    name: str,
+    log: RunLog,
+    now: datetime,
+) -> None:
+    states = state.load_states(connections.project)
+    versions: dict[str, Any] = {
+        up: {
+            "version": states[up].output_version,
+            "snapshot_id": states[up].output_snapshot_id,
+            "code_version": states[up].code_version,
+            "settings_hash": states[up].settings_hash,
+        }
+        for up in workspace.specs
+        if states[up].output_version is not None
+    }
+    metrics = success.done.snapshot.by_key.get("metrics.json")
+    releases.insert_release(
+        connections.project,
+        name=name,
+        version=success.done.snapshot.version,
+        snapshot_id=snapshot_id,
+        is_historical=success.historical,
+        as_of=success.as_of,
+        versions=versions,
+        metrics={} if metrics is None else json.loads(workspace.lake.read_bytes(metrics)),
+        git_commit=log.git_commit,
+        run_id=log.run.id if log.run is not None else None,
+        now=now,
+    )
+    releases.make_current(connections.project, name)
+
+
+def _mark_downstream(workspace: Workspace, connections: Connections, success: Success) -> list[str]:
+    """Set the flag of each direct reader to which the new output looks different, so that SQL readers see it."""
+    states = state.load_states(connections.project)
+    texts: dict[str, str | None] = {}
+    for name, spec in workspace.specs.items():
+        if success.component not in spec.upstream or states[name].output_version is None:
+            continue
+        known: InputRecord | None = states[name].inputs.get(success.component)
+        if known is None or known.version == success.done.snapshot.version:
+            continue
+        seen = success.done.snapshot.version_of(spec.reads(success.component))
+        if seen != known.read_version:
+            reason = Reason(Code.INPUT_CHANGED, success.component, known.read_version, seen)
+            texts[name] = reasons_text(name, [reason])
+    state.show_reasons(connections.project, texts)
+    return sorted(texts)

@@ -1,0 +1,240 @@
+"""Performs a run: decides about one component after the other with the versions just produced, and computes the stale.
+
+A component runs under a lease. The decision is taken again once the lease is held, since another process may have done
+the work meanwhile. See agent.execution.commit for the one transaction of a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from agent.clock import Clock
+from agent.core import graph
+from agent.core.explain import reasons_text, sentence
+from agent.core.model import Block, Compute, Current, Defer, Plan, Skip, State, Step
+from agent.core.plan import decide_step, make_plan, plan_to_json, why_unavailable
+from agent.core.staleness import decide_reasons
+from agent.errors import Busy, LeaseLost
+from agent.execution.attempt import Attempts, Begun
+from agent.execution.commit import point_to_current
+from agent.execution.executors import Cancelled, Executor
+from agent.execution.policy import deferral
+from agent.execution.runlog import RunLog
+from agent.execution.survey import Survey
+from agent.execution.workspace import Workspace
+from agent.store import runs, state
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of one component in this run. `step` is the decision, `error` its failure."""
+
+    component: str
+    step: Step
+    seconds: float | None = None
+    rows: int | None = None
+    version: str | None = None
+    is_cut_off: bool = False
+    error: str | None = None
+    trace: str = ""
+
+    def why_unavailable(self) -> str | None:
+        """Why what lies downstream must not be computed; None where it may."""
+        return "failed" if self.error is not None else why_unavailable(self.step)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run's end: its status (COMPLETED, FAILED, CANCELLED), and what became of each component."""
+
+    run_id: int
+    status: str
+    components: tuple[Finished, ...]
+    error: str | None = None
+
+
+@dataclass
+class Engine:
+    """Performs one run in an opened workspace.
+
+    manual: a person asked, so backoff after failures is ignored. wait: wait for a component that another process
+    computes, instead of raising Busy. stop: why to end now, or None.
+    """
+
+    workspace: Workspace
+    clock: Clock
+    log: RunLog
+    executor: Executor
+    inline: Executor
+    manual: bool = True
+    wait: bool = False
+    stop: Callable[[], str | None] = lambda: None
+    _finished: dict[str, Finished] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._survey = Survey(self.workspace)
+        self._attempts = Attempts(
+            self.workspace, self.clock, self.log, self._survey, self.executor, self.inline, self.wait, self.stop
+        )
+
+    def execute(self) -> Report:
+        """Perform the run and record its end. Raises Busy when another process holds a component and `wait` is off."""
+        request = self.log.request
+        names = self._names()
+        self.log.add(
+            "RUN_STARTED", {"goal": request.goal, "targets": list(request.targets), "trigger": request.trigger}
+        )
+        point_to_current(self.workspace)
+        plan = self._think(names)
+        self.log.add("PLAN_GENERATED", {"steps": plan_to_json(plan)})
+        status, error = "COMPLETED", None
+        try:
+            for name in names:
+                why = self.stop()
+                if why is not None:
+                    raise Cancelled(why)
+                self.log.iteration += 1
+                self._finished[name] = self._perform(name)
+        except Cancelled as cancelled:
+            status, error = "CANCELLED", cancelled.what
+        except (Busy, LeaseLost) as refused:
+            self._end("CANCELLED", refused.what, plan)
+            raise
+        failures = [one for one in self._finished.values() if one.error]
+        if failures and status == "COMPLETED":
+            status, error = "FAILED", "; ".join(f"{one.component}: {one.error}" for one in failures)
+        self._end(status, error, plan)
+        return Report(self.log.run_id, status, tuple(self._finished.values()), error)
+
+    def _names(self) -> tuple[str, ...]:
+        specs, request = self.workspace.specs, self.log.request
+        wanted = graph.upstream_of(specs, request.targets or tuple(specs))
+        return tuple(name for name in graph.order(specs) if name in wanted)
+
+    def _think(self, names: tuple[str, ...]) -> Plan:
+        """Read the state, decide staleness, plan the whole run: what PLAN_GENERATED shows and approval is asked for."""
+        states = self._states()
+        currents = {name: self._survey.current(name, states) for name in names}
+        now = self.clock.now()
+        found = {
+            name: decide_reasons(self.workspace.specs[name], states[name], currents[name], now=now) for name in names
+        }
+        stale = {name: [sentence(name, one) for one in reasons] for name, reasons in found.items() if reasons}
+        self.log.add("AGENT_THINKING", {"stale": stale, "clean": [name for name in names if name not in stale]})
+        deferrals = {
+            name: until
+            for name in names
+            if (until := deferral(self.workspace, self._survey, name, states, found[name])) is not None
+        }
+        request = self.log.request
+        with self.workspace.database.reading() as connections:
+            history = runs.expectations(connections.control, self.workspace.database.project_id)
+        return make_plan(
+            {name: self.workspace.specs[name] for name in names},
+            states,
+            currents,
+            targets=request.targets,
+            force=request.force,
+            now=now,
+            manual=self.manual,
+            deferrals=deferrals,
+            history=history,
+            changed=self._survey.changes(names, states),
+        )
+
+    def _states(self) -> dict[str, State]:
+        with self.workspace.database.reading() as connections:
+            return state.load_states(connections.project)
+
+    def _decide(self, name: str, states: Mapping[str, State], current: Current) -> Step:
+        unavailable = {up: why for up, one in self._finished.items() if (why := one.why_unavailable()) is not None}
+        spec, now = self.workspace.specs[name], self.clock.now()
+        forced = name in self.log.request.force and name not in self._finished
+        reasons = decide_reasons(spec, states[name], current, now=now, forced=forced)
+        return decide_step(
+            spec,
+            states[name],
+            current,
+            now=now,
+            unavailable=unavailable,
+            forced=forced,
+            deferral=deferral(self.workspace, self._survey, name, states, reasons),
+            manual=self.manual,
+        )
+
+    def _perform(self, name: str) -> Finished:
+        """Bring one component up to date if it is stale; try again after a transient failure."""
+        states = self._states()
+        step = self._decide(name, states, self._survey.current(name, states))
+        if not isinstance(step, Compute):
+            return self._left(step, states[name])
+        for number in range(1, self.workspace.settings.executor.attempts + 1):
+            begun = self._attempts.begin(name, number, lambda states, current: self._decide(name, states, current))
+            if not isinstance(begun, Begun):
+                return self._left(*begun)
+            result = self._attempts.carry_out(begun)
+            if result.error is None or not result.may_retry:
+                break
+        return Finished(
+            name,
+            begun.step,
+            seconds=result.seconds,
+            rows=result.rows,
+            version=result.version,
+            is_cut_off=result.is_cut_off,
+            error=result.error,
+            trace=result.trace,
+        )
+
+    def _left(self, step: Step, before: State) -> Finished:
+        """A component that is not computed in this run, and why."""
+        match step:
+            case Skip():
+                self.log.add("EXECUTING", {"component": step.component, "phase": "skipped", "version": step.version})
+            case Defer():
+                self.log.add("EXECUTING", {"component": step.component, "phase": "deferred", "until": step.until})
+            case Block():
+                self.log.add("EXECUTING", {"component": step.component, "phase": "blocked", "by": step.by})
+            case Compute():
+                raise AssertionError(f"{step.component} was to be computed")
+            case _:
+                assert_never(step)
+        return Finished(step.component, step, version=before.output_version, rows=before.output_rows)
+
+    def _end(self, status: str, error: str | None, plan: Plan) -> None:
+        """Record the run's end, and on every component what the next run will see."""
+        kind = {"COMPLETED": "RUN_COMPLETED", "FAILED": "RUN_FAILED", "CANCELLED": "RUN_CANCELLED"}[status]
+        computed = [one for one in self._finished.values() if isinstance(one.step, Compute)]
+        self.log.add(
+            kind,
+            {
+                "error": error,
+                "computed": [one.component for one in computed if one.error is None],
+                "failed": [one.component for one in computed if one.error is not None],
+            },
+        )
+        texts = self._what_is_left()
+        with self.workspace.database.writing() as connections:
+            state.show_reasons(connections.project, texts)
+            self.log.flush(connections)
+            runs.move_run(
+                connections.control,
+                self.log.run_id,
+                status,
+                from_statuses=("RUNNING",),
+                now=self.clock.now(),
+                error=error,
+                plan=plan_to_json(plan),
+            )
+
+    def _what_is_left(self) -> dict[str, str | None]:
+        """Component -> why it is still stale, None where it is not: what `is_dirty` and `dirty_reason` then show."""
+        texts: dict[str, str | None] = {}
+        for name, one in self._finished.items():
+            if isinstance(one.step, Defer | Block):
+                texts[name] = reasons_text(name, one.step.reasons) if one.step.reasons else None
+            elif isinstance(one.step, Skip):
+                texts[name] = None
+        return texts

@@ -1,0 +1,45 @@
+"""Asks a component's own policy whether new inputs alone are worth a recompute yet (retraining a model)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent.core.model import Code, Reason, State
+from agent.execution.survey import Survey
+from agent.execution.workspace import Workspace
+from agent.store import projections
+from pipelines.component import Observation, view_inputs
+
+
+def deferral(
+    workspace: Workspace, survey: Survey, name: str, states: Mapping[str, State], reasons: Sequence[Reason]
+) -> str | None:
+    """What would end the wait, in words, where the policy of `name` defers it; None where it may be computed.
+
+    A policy is asked only where new inputs are the sole cause: changed code, a person's mark or a failure go ahead.
+    """
+    component, state = workspace.project.components[name], states[name]
+    if component.policy is None or not reasons or {reason.code for reason in reasons} != {Code.INPUT_CHANGED}:
+        return None
+    if state.output_snapshot_id is None:
+        return None
+    now, before = {}, {}
+    for upstream in component.upstream:
+        newest, known = states[upstream].output_snapshot_id, state.inputs.get(upstream)
+        if newest is None or known is None:
+            return None
+        now[upstream], before[upstream] = survey.snapshot(newest), survey.snapshot(known.snapshot_id)
+    with workspace.database.reading() as connections:
+        brier, count = projections.live_brier(connections.project)
+    answer = component.policy(
+        Observation(
+            inputs=view_inputs(component, now, before, workspace.lake),
+            previous=survey.snapshot(state.output_snapshot_id),
+            previous_inputs=before,
+            settings=workspace.project.settings[name],
+            lake=workspace.lake,
+            live_brier=brier,
+            live_count=count,
+        )
+    )
+    return None if answer is None else answer.until

@@ -1,0 +1,80 @@
+"""Releases on disk: a folder a release, and `current` that points to the one in force.
+
+The SQL row is the truth. A folder is complete before the row is committed; the pointer follows the row and is mended
+from it at each start, so a crash in between leaves at worst a folder that gc removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from pipelines.lake import Lake, fsync_folder, hash_file
+from pipelines.snapshot import Snapshot
+
+POINTER = "current"
+
+
+def release_name(version: str, as_of: datetime | None) -> str:
+    """Name of a release: the date of its newest tick and its version, such as `2013-03-01-3f2a9c1b4d5e`."""
+    return f"{as_of:%Y-%m-%d}-{version[:12]}" if as_of is not None else version[:12]
+
+
+def write_release(lake: Lake, snapshot: Snapshot, releases: Path, name: str) -> Path:
+    """Lay a publish snapshot out as folder `name`, flushed to disk. A whole folder that is there already is kept."""
+    folder = releases / name
+    if is_whole(folder, snapshot):
+        return folder
+    draft = releases / f".{name}.{os.getpid()}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    for partition in snapshot.select():
+        path = draft / partition.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(lake.read_bytes(partition))
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    fsync_folder(draft)
+    shutil.rmtree(folder, ignore_errors=True)  # half a folder of a crashed attempt, or one altered by hand
+    draft.replace(folder)
+    fsync_folder(releases)
+    return folder
+
+
+def is_whole(folder: Path, snapshot: Snapshot) -> bool:
+    """Whether every file of the release is in `folder`, byte for byte."""
+    for partition in snapshot.select():
+        path = folder / partition.key
+        try:
+            if path.stat().st_size != partition.file_size or hash_file(path) != partition.file_hash:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def point_to(releases: Path, name: str) -> None:
+    """Make `current` lead to release `name`, in one atomic step. A link, or a file with the name where the system
+    allows no links (Windows)."""
+    pointer, draft = releases / POINTER, releases / f".{POINTER}.{os.getpid()}"
+    if current_name(releases) == name:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    try:
+        draft.symlink_to(name, target_is_directory=True)
+    except OSError:
+        draft.write_text(name, encoding="utf-8")
+    draft.replace(pointer)
+    fsync_folder(releases)
+
+
+def current_name(releases: Path) -> str | None:
+    """The release that the pointer on disk names; None where there is none."""
+    pointer = releases / POINTER
+    try:
+        return str(pointer.readlink()) if pointer.is_symlink() else pointer.read_text(encoding="utf-8")
+    except OSError:
+        return None

@@ -1,0 +1,76 @@
+"""What a run tells while it goes: events for the database and for whoever watches in this process.
+
+Events are gathered and written with the next commit (a run with nothing to do writes all it has to say in one), or at
+once before something long begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agent.clock import Clock
+from agent.store import events, runs
+from agent.store.engine import Connections, Database
+from agent.store.runs import Run
+
+Watcher = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run as asked for. `targets` empty means everything; `force` recomputes these whatever their state."""
+
+    goal: str = "refresh up to publish"
+    targets: tuple[str, ...] = ()
+    force: tuple[str, ...] = ()
+    trigger: str = "person"
+
+
+@dataclass
+class RunLog:
+    """Events of one run. The run's row is written with the first of them unless it comes from the queue."""
+
+    database: Database
+    clock: Clock
+    request: Request
+    owner: str
+    lease_seconds: float
+    git_commit: str | None = None
+    run: Run | None = None
+    watchers: tuple[Watcher, ...] = ()
+    iteration: int = 0
+    _waiting: list[tuple[str, dict[str, Any], datetime]] = field(default_factory=list)
+
+    @property
+    def run_id(self) -> int:
+        assert self.run is not None, "the run's row is written by the first flush"
+        return self.run.id
+
+    def add(self, kind: str, payload: dict[str, Any]) -> None:
+        """Tell the watchers now, the database with the next flush."""
+        self._waiting.append((kind, payload, self.clock.now()))
+        for watch in self.watchers:
+            watch(kind, payload)
+
+    def flush(self, connections: Connections) -> None:
+        """Write what waits, in the caller's transaction; the run's row first if it is not there yet."""
+        if self.run is None:
+            self.run = runs.create_run(
+                connections.control,
+                project_id=self.database.project_id,
+                goal=self.request.goal,
+                targets=self.request.targets,
+                force=self.request.force,
+                trigger=self.request.trigger,
+                status="RUNNING",
+                owner=self.owner,
+                lease_seconds=self.lease_seconds,
+                git_commit=self.git_commit,
+                now=self.clock.now(),
+            )
+        events.append_all(connections.control, self.run.id, self._waiting)
+        runs.set_iteration(connections.control, self.run.id, self.iteration)
+        self._waiting = []

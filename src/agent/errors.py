@@ -26,6 +26,12 @@ class DatabaseError(AgentError):
     exit_code = 2
 
 
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot answer now, and may soon: a lock, a deadlock, a restart, a lost connection."""
+
+    transient = True
+
+
 class Busy(AgentError):
     """Another process holds the lease on what was asked for."""
 

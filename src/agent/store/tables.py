@@ -37,6 +37,19 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PlainText(sa.types.TypeDecorator[str]):
+    """Text as both databases can hold it. Error messages quote what a broken file contains: NUL bytes, which
+    PostgreSQL refuses, and lone surrogates, which no UTF-8 has, become a replacement character."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -47,7 +60,12 @@ metadata = sa.MetaData(
     }
 )
 
-_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+# SQLite numbers rows by itself only for INTEGER, and gives a deleted row's number again unless told
+# `sqlite_autoincrement`: attempts name files and snapshots name inputs, so theirs must never come back.
+_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+# A Python None is stored as SQL's NULL, not as JSON's null: people write `WHERE plan IS NULL`.
+_Json = sa.JSON(none_as_null=True)
 
 
 def _count(name: str) -> sa.Column[int]:
@@ -65,25 +83,26 @@ orchestrator_state = sa.Table(
     _count("run_count"),  # successful attempts
     _count("failure_count"),  # failed attempts
     sa.Column("status", sa.String(20), nullable=False, server_default="idle"),  # idle | running | failed
-    sa.Column("dirty_reason", sa.Text),  # every reason, in words; null while clean
-    sa.Column("dirty_partitions", sa.JSON),  # keys a person marked; null means the whole component
+    sa.Column("dirty_reason", PlainText),  # every reason, in words; null while clean
+    sa.Column("dirty_partitions", _Json),  # keys a person marked; null means the whole component
     _count("consecutive_failures"),
-    sa.Column("last_error", sa.Text),
+    sa.Column("last_error", PlainText),
     sa.Column("last_failed_at", UtcDateTime),
     sa.Column("next_retry_at", UtcDateTime),
     sa.Column("code_version", sa.String(64)),
-    sa.Column("code_files", sa.JSON),  # module -> {definition: hash}, the evidence behind code_version
+    sa.Column("code_files", _Json),  # module -> {definition: hash}, the evidence behind code_version
     sa.Column("settings_hash", sa.String(64)),
-    sa.Column("settings", sa.JSON),  # the values behind settings_hash, secrets left out
-    sa.Column("libraries", sa.JSON),  # package -> major.minor
+    sa.Column("settings", _Json),  # the values behind settings_hash, secrets left out
+    sa.Column("libraries", _Json),  # package -> major.minor
     # upstream (or "source:NAME") -> {"snapshot_id", "version" (whole), "read_version" (declared columns)}
-    sa.Column("input_versions", sa.JSON),
+    sa.Column("input_versions", _Json),
     sa.Column("output_version", sa.String(64)),
     sa.Column("output_snapshot_id", _Id),
     sa.Column("output_rows", sa.BigInteger),
     sa.Column("last_duration_s", sa.Float),
     sa.Column("lease_owner", sa.String(300)),  # host/boot/pidns/pid/start, see agent.store.leases
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),  # only ever grows
+    sa.Column("lease_taken_at", UtcDateTime),
     sa.Column("lease_expires_at", UtcDateTime),
 )
 
@@ -99,13 +118,14 @@ snapshots = sa.Table(
     sa.Column("watermark", UtcDateTime),
     sa.Column("attempt_id", sa.BigInteger),
     sa.Column("token", sa.BigInteger, nullable=False),  # the lease's, so that history shows who committed
-    sa.Column("input_versions", sa.JSON, nullable=False),
+    sa.Column("input_versions", _Json, nullable=False),
     sa.Column("code_version", sa.String(64), nullable=False),
     sa.Column("settings_hash", sa.String(64), nullable=False),
-    sa.Column("settings", sa.JSON, nullable=False),
+    sa.Column("settings", _Json, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Index(None, "component", "id"),
     sa.Index(None, "component", "version"),
+    sqlite_autoincrement=True,
 )
 
 partitions = sa.Table(
@@ -113,12 +133,12 @@ partitions = sa.Table(
     metadata,
     sa.Column("snapshot_id", _Id, sa.ForeignKey("snapshots.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("key", sa.String(200), primary_key=True),
-    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("path", PlainText, nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("min_ts", UtcDateTime),
     sa.Column("max_ts", UtcDateTime),
     sa.Column("content_hash", sa.String(64), nullable=False),
-    sa.Column("column_hashes", sa.JSON, nullable=False),
+    sa.Column("column_hashes", _Json, nullable=False),
     sa.Column("file_hash", sa.String(64), nullable=False),
     sa.Column("file_size", sa.BigInteger, nullable=False),
     sa.Column("file_mtime_ns", sa.BigInteger, nullable=False),
@@ -135,11 +155,12 @@ releases = sa.Table(
     sa.Column("is_current", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_historical", sa.Boolean, nullable=False),
     sa.Column("as_of", UtcDateTime),  # newest tick behind it
-    sa.Column("versions", sa.JSON, nullable=False),  # component -> {version, snapshot_id, code_version, settings_hash}
-    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("versions", _Json, nullable=False),  # component -> {version, snapshot_id, code_version, settings_hash}
+    sa.Column("metrics", _Json, nullable=False),
     sa.Column("git_commit", sa.String(64)),
     sa.Column("run_id", sa.BigInteger),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # --- projections: what people query ------------------------------------------------------------------------------
@@ -150,8 +171,8 @@ markets = sa.Table(
     sa.Column("market_id", sa.String(300), primary_key=True),
     sa.Column("source", sa.String(100), nullable=False),
     sa.Column("external_id", sa.String(200), nullable=False),
-    sa.Column("symbol", sa.Text),
-    sa.Column("question", sa.Text),
+    sa.Column("symbol", PlainText),
+    sa.Column("question", PlainText),
     sa.Column("kind", sa.String(20), nullable=False),
     sa.Column("status", sa.String(20), nullable=False),
     sa.Column("end_at", UtcDateTime),
@@ -185,6 +206,7 @@ predictions = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("market_id", "ts", "model_version"),
     sa.Index(None, "ts"),
+    sqlite_autoincrement=True,
 )
 
 backtest_metrics = sa.Table(
@@ -203,9 +225,10 @@ projects = sa.Table(
     metadata,
     sa.Column("id", _Id, primary_key=True),  # 0 is the default project
     sa.Column("name", sa.String(200), nullable=False, unique=True),
-    sa.Column("local_path", sa.Text, nullable=False),
-    sa.Column("settings_file", sa.Text),
+    sa.Column("local_path", PlainText, nullable=False),
+    sa.Column("settings_file", PlainText),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 runs = sa.Table(
@@ -213,24 +236,25 @@ runs = sa.Table(
     metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("project_id", _Id, sa.ForeignKey("projects.id"), nullable=False),
-    sa.Column("goal", sa.Text, nullable=False),
-    sa.Column("targets", sa.JSON, nullable=False),  # component names; what lies upstream is included
-    sa.Column("force", sa.JSON, nullable=False),  # component names
+    sa.Column("goal", PlainText, nullable=False),
+    sa.Column("targets", _Json, nullable=False),  # component names; what lies upstream is included
+    sa.Column("force", _Json, nullable=False),  # component names
     sa.Column("trigger", sa.String(20), nullable=False),  # schedule | person | api | queue
     sa.Column("status", sa.String(20), nullable=False),  # see agent.core.lifecycle
     sa.Column("require_approval", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
     _count("iteration"),  # components evaluated so far
-    sa.Column("plan", sa.JSON),
+    sa.Column("plan", _Json),
     sa.Column("git_commit", sa.String(64)),
     sa.Column("idempotency_key", sa.String(200), unique=True),
     sa.Column("owner", sa.String(300)),  # process that executes it
     sa.Column("lease_expires_at", UtcDateTime),
-    sa.Column("error", sa.Text),
+    sa.Column("error", PlainText),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("started_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
     sa.Index(None, "status", "id"),
+    sqlite_autoincrement=True,
 )
 
 attempts = sa.Table(
@@ -243,8 +267,8 @@ attempts = sa.Table(
     sa.Column("status", sa.String(20), nullable=False),  # running | succeeded | failed | crashed | cancelled
     sa.Column("token", sa.BigInteger, nullable=False),
     sa.Column("owner", sa.String(300), nullable=False),
-    sa.Column("reasons", sa.JSON, nullable=False),
-    sa.Column("input_versions", sa.JSON),
+    sa.Column("reasons", _Json, nullable=False),
+    sa.Column("input_versions", _Json),
     sa.Column("output_version", sa.String(64)),
     sa.Column("is_cut_off", sa.Boolean),  # succeeded with the version it had before
     sa.Column("rows", sa.BigInteger),
@@ -252,12 +276,13 @@ attempts = sa.Table(
     sa.Column("carried_partitions", sa.Integer),
     sa.Column("seconds", sa.Float),
     sa.Column("peak_memory_bytes", sa.BigInteger),
-    sa.Column("error", sa.Text),
-    sa.Column("traceback", sa.Text),
+    sa.Column("error", PlainText),
+    sa.Column("traceback", PlainText),
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
     sa.Index(None, "run_id"),
     sa.Index(None, "component", "id"),
+    sqlite_autoincrement=True,
 )
 
 events = sa.Table(
@@ -267,7 +292,7 @@ events = sa.Table(
     sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("seq", sa.Integer, nullable=False),  # 1, 2, 3 … within a run
     sa.Column("type", sa.String(30), nullable=False),
-    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("payload", _Json, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("run_id", "seq"),
 )
@@ -279,7 +304,7 @@ approvals = sa.Table(
     sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, unique=True),
     sa.Column("status", sa.String(20), nullable=False),  # waiting | approved | rejected | expired
     sa.Column("answered_by", sa.String(200)),
-    sa.Column("reason", sa.Text),
+    sa.Column("reason", PlainText),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("answered_at", UtcDateTime),
@@ -296,7 +321,7 @@ runner = sa.Table(
     sa.Column("next_run", UtcDateTime),
     _count("run_count"),
     _count("error_count"),
-    sa.Column("last_error", sa.Text),
+    sa.Column("last_error", PlainText),
     _count("total_forecasts"),
     _count("total_trades"),
     sa.Column("lease_owner", sa.String(300)),

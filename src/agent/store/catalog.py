@@ -1,0 +1,153 @@
+"""The catalog: which snapshots there are, and which files they consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from agent.core.model import InputRecord
+from agent.errors import NotFound
+from agent.store.records import inputs_from_json, inputs_to_json
+from agent.store.tables import partitions, snapshots
+from pipelines.snapshot import Partition, Snapshot
+
+
+@dataclass(frozen=True)
+class SnapshotRow:
+    """A row of snapshots: where a snapshot came from, without its partitions. `token` is that of the lease."""
+
+    id: int
+    component: str
+    version: str
+    rows: int
+    watermark: datetime | None
+    attempt_id: int | None
+    token: int
+    inputs: Mapping[str, InputRecord]
+    code_version: str
+    settings_hash: str
+    settings: Mapping[str, Any]
+    created_at: datetime
+
+
+class FileFacts(NamedTuple):
+    """What a partition's file was when it was written. `path` is relative to the lake; `size` in bytes."""
+
+    key: str
+    path: str
+    size: int
+    mtime_ns: int
+    file_hash: str
+
+
+def save_snapshot(
+    conn: sa.Connection,
+    snapshot: Snapshot,
+    *,
+    attempt_id: int | None,
+    token: int,
+    inputs: Mapping[str, InputRecord],
+    code_version: str,
+    settings_hash: str,
+    settings: Mapping[str, Any],
+    now: datetime,
+) -> int:
+    """Write a snapshot with all its partitions and return its id."""
+    new = sa.insert(snapshots).values(
+        component=snapshot.component,
+        version=snapshot.version,
+        rows=snapshot.rows,
+        watermark=snapshot.watermark,
+        attempt_id=attempt_id,
+        token=token,
+        input_versions=inputs_to_json(inputs),
+        code_version=code_version,
+        settings_hash=settings_hash,
+        settings=dict(settings),
+        created_at=now,
+    )
+    snapshot_id = int(conn.execute(new).inserted_primary_key[0])
+    rows = [
+        {
+            "snapshot_id": snapshot_id,
+            "key": one.key,
+            "path": one.path,
+            "rows": one.rows,
+            "min_ts": one.min_ts,
+            "max_ts": one.max_ts,
+            "content_hash": one.content_hash,
+            "column_hashes": dict(one.column_hashes),
+            "file_hash": one.file_hash,
+            "file_size": one.file_size,
+            "file_mtime_ns": one.file_mtime_ns,
+        }
+        for one in snapshot.partitions
+    ]
+    if rows:
+        conn.execute(sa.insert(partitions), rows)
+    return snapshot_id
+
+
+def load_snapshot(conn: sa.Connection, snapshot_id: int) -> Snapshot:
+    """A snapshot with its partitions. Raises NotFound."""
+    component = conn.scalar(sa.select(snapshots.c.component).where(snapshots.c.id == snapshot_id))
+    if component is None:
+        raise _not_found(snapshot_id)
+    columns = [column for column in partitions.c if column.name != "snapshot_id"]
+    found = conn.execute(sa.select(*columns).where(partitions.c.snapshot_id == snapshot_id)).mappings()
+    return Snapshot(component, tuple(Partition(**row) for row in found))
+
+
+def snapshot_row(conn: sa.Connection, snapshot_id: int) -> SnapshotRow:
+    """Where a snapshot came from. Raises NotFound."""
+    row = conn.execute(sa.select(snapshots).where(snapshots.c.id == snapshot_id)).mappings().one_or_none()
+    if row is None:
+        raise _not_found(snapshot_id)
+    values = dict(row)
+    values["inputs"] = inputs_from_json(values.pop("input_versions"))
+    return SnapshotRow(**values)
+
+
+def latest_snapshot_id(conn: sa.Connection, component: str) -> int | None:
+    """The newest snapshot of a component; None before its first success."""
+    return conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(snapshots.c.component == component))
+
+
+def find_version(conn: sa.Connection, component: str, version: str) -> int | None:
+    """The newest snapshot of a component with this version, or None."""
+    here = sa.and_(snapshots.c.component == component, snapshots.c.version == version)
+    return conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(here))
+
+
+def file_facts(conn: sa.Connection, snapshot_id: int) -> list[FileFacts]:
+    """Files of a snapshot in key order, without the hashes of their columns: cheap enough for every run."""
+    query = sa.select(
+        partitions.c.key,
+        partitions.c.path,
+        partitions.c.file_size,
+        partitions.c.file_mtime_ns,
+        partitions.c.file_hash,
+    )
+    found = conn.execute(query.where(partitions.c.snapshot_id == snapshot_id).order_by(partitions.c.key))
+    return [FileFacts(*row) for row in found]
+
+
+def set_mtime(conn: sa.Connection, snapshot_id: int, key: str, mtime_ns: int) -> None:
+    """Note that a file was touched and found unchanged, so that it is not hashed again on the next run."""
+    here = sa.and_(partitions.c.snapshot_id == snapshot_id, partitions.c.key == key)
+    conn.execute(sa.update(partitions).where(here).values(file_mtime_ns=mtime_ns))
+
+
+def referenced_paths(conn: sa.Connection) -> set[str]:
+    """Paths, relative to the lake, of every file that some snapshot refers to."""
+    return set(conn.scalars(sa.select(partitions.c.path).distinct()))
+
+
+def _not_found(snapshot_id: int) -> NotFound:
+    return NotFound(
+        f"there is no snapshot {snapshot_id}", where="snapshots", mend="gc removed it, or the id is of another database"
+    )

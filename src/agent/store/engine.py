@@ -1,0 +1,218 @@
+"""Opens a database, SQLite or PostgreSQL, and hides what differs between them: transactions, time, upserts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from agent.errors import DatabaseError
+from agent.store.faults import readable
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+_BUSY_SECONDS = 30
+_WRITES = "tidemill_writes"  # execution option: this transaction will write
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_EXAMPLES = "write it as sqlite:////folder/state.sqlite or postgresql+psycopg://user:password@host/database"
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine for `url`; nothing is connected yet, but SQLite's folder is made.
+
+    `postgresql://` and `postgresql+psycopg://` both mean psycopg 3, and may carry `?schema=NAME` (the schema that
+    tables are looked for and made in). Raises DatabaseError for a URL that cannot be used.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise DatabaseError("the database URL cannot be read", where="AGENT_DATABASE_URL", mend=_EXAMPLES) from error
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        return _open_sqlite(parsed)
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return _open_postgres(parsed.set(drivername="postgresql+psycopg"))
+    raise DatabaseError(
+        f"databases of kind {parsed.drivername!r} are not supported", where=shown(parsed), mend=_EXAMPLES
+    )
+
+
+def shown(url: sa.URL) -> str:
+    """A database URL as people may see it, without its password."""
+    return url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection in a transaction that only reads. Raises DatabaseError, DatabaseUnavailable."""
+    with _translated(engine), engine.connect() as conn, conn.begin():
+        yield conn
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection in a transaction that writes: committed at the end, rolled back on an error.
+
+    On SQLite it holds the one write lock from its start, so that reading first and writing later cannot fail halfway.
+    Raises DatabaseError, DatabaseUnavailable (a lock, a deadlock, a lost connection: it may be tried again).
+    """
+    with _translated(engine), engine.connect() as conn:
+        conn.execution_options(**{_WRITES: True})
+        with conn.begin():
+            yield conn
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The two open transactions of a `Database`; one and the same where control and project share a database."""
+
+    control: sa.Connection
+    project: sa.Connection
+    project_id: int = 0
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where a project's state, catalog and projections lie, and where runs, attempts and events do.
+
+    For the default project both are the same engine, and one transaction covers both. For another one the project's
+    transaction is committed first; `runs.abandon_attempts` mends what a crash between the two leaves behind.
+    """
+
+    control: sa.Engine
+    project: sa.Engine
+    project_id: int = 0
+
+    @contextmanager
+    def writing(self) -> Iterator[Connections]:
+        """Writing transactions, see `writing`."""
+        with writing(self.control) as control:
+            if self.project is self.control:
+                yield Connections(control, control, self.project_id)
+            else:
+                with writing(self.project) as project:
+                    yield Connections(control, project, self.project_id)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connections]:
+        """Reading transactions, see `reading`."""
+        with reading(self.control) as control:
+            if self.project is self.control:
+                yield Connections(control, control, self.project_id)
+            else:
+                with reading(self.project) as project:
+                    yield Connections(control, project, self.project_id)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.control.dispose()
+        self.project.dispose()
+
+
+def database_now(conn: sa.Connection) -> datetime:
+    """The database's present instant, aware UTC: the one clock that several hosts share."""
+    if conn.dialect.name == "sqlite":
+        text = conn.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    now: datetime = conn.exec_driver_sql("SELECT clock_timestamp()").scalar_one()  # now() is the transaction's start
+    return now.astimezone(UTC)
+
+
+def insert(conn: sa.Connection, table: sa.Table) -> SqliteInsert | PostgresInsert:
+    """An INSERT that knows ON CONFLICT, which SQLAlchemy has in each dialect alone."""
+    if conn.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
+
+
+def to_json(value: Any) -> str:
+    """A value as JSON that both databases take: NaN and infinities, which JSON has not, become null."""
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), default=str, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _open_sqlite(url: sa.URL) -> sa.Engine:
+    if not url.database or url.database == ":memory:" or url.query.get("mode") == "memory":
+        raise DatabaseError(
+            "a database in memory would forget the state, and no other process sees it",
+            where=shown(url),
+            mend="name a file: sqlite:////folder/state.sqlite",
+        )
+    folder = Path(url.database).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"cannot make the database's folder: {error.strerror}",
+            where=str(folder),
+            mend="check the permissions of the folder above, or set AGENT_HOME to one that may be written",
+        ) from error
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, json_serializer=to_json)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # None: Python's sqlite3 opens no transaction of its own, which would be a deferred one; _begin_sqlite does.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        # Two processes that make the same new file: changing the mode does not wait for a lock, BEGIN IMMEDIATE does.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_sqlite(conn: sa.Connection) -> None:
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get(_WRITES) else "BEGIN")
+
+
+def _open_postgres(url: sa.URL) -> sa.Engine:
+    schema = url.query.get("schema")
+    if schema is not None:
+        if not isinstance(schema, str) or not _SCHEMA_NAME.fullmatch(schema):
+            raise DatabaseError(
+                f"{schema!r} is no schema name",
+                where=shown(url),
+                mend="use lower-case letters, digits and underscores",
+            )
+        options = url.query.get("options", "")
+        url = url.difference_update_query(["schema"]).update_query_dict(
+            {"options": f"{options} -csearch_path={schema}".strip()}
+        )
+    return sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json)
+
+
+@contextmanager
+def _translated(engine: sa.Engine) -> Iterator[None]:
+    """Turn what the driver raises into an error that says where and how to mend it."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        raise readable(error, shown(engine.url)) from error

@@ -1,0 +1,45 @@
+"""The events of a run: appended, numbered 1, 2, 3 … within the run, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.errors import NotFound
+from agent.store.tables import events, runs
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of events. `seq` counts from 1 within the run."""
+
+    id: int
+    run_id: int
+    seq: int
+    type: str
+    payload: Mapping[str, Any]
+    created_at: datetime
+
+
+def append(conn: sa.Connection, run_id: int, type: str, payload: Mapping[str, Any], now: datetime) -> int:  # noqa: A002 (the column's name)
+    """Append an event and return its number. Raises NotFound where there is no such run."""
+    # The run's row is locked first: two writers of one run would otherwise both take the same number (PostgreSQL;
+    # SQLite has one writer at a time). key_share lets rows that refer to the run be inserted meanwhile.
+    locked = sa.select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
+    if conn.execute(locked).one_or_none() is None:
+        raise NotFound(f"there is no run {run_id}", where="runs", mend="see `agent runs`")
+    last = conn.scalar(sa.select(sa.func.max(events.c.seq)).where(events.c.run_id == run_id)) or 0
+    conn.execute(
+        sa.insert(events).values(run_id=run_id, seq=last + 1, type=type, payload=dict(payload), created_at=now)
+    )
+    return last + 1
+
+
+def load_events(conn: sa.Connection, run_id: int, after_seq: int = 0, limit: int | None = None) -> list[Event]:
+    """Events of a run numbered above `after_seq`, in order, at most `limit`."""
+    query = sa.select(events).where(events.c.run_id == run_id, events.c.seq > after_seq).order_by(events.c.seq)
+    return [Event(**row) for row in conn.execute(query.limit(limit)).mappings()]

@@ -1,0 +1,214 @@
+"""Runs: the queue, and who executes what. Which move is allowed is decided in agent.core.lifecycle.
+
+Every change is one conditional statement, so that two workers never execute the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.errors import Conflict, NotFound
+from agent.store import events, leases
+from agent.store.engine import database_now, insert
+from agent.store.tables import runs
+
+FINAL = ("COMPLETED", "FAILED", "CANCELLED")
+_DIED = "the process that ran it died"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of runs. `targets` and `force` are component names; `iteration` counts components evaluated so far."""
+
+    id: int
+    project_id: int
+    goal: str
+    targets: tuple[str, ...]
+    force: tuple[str, ...]
+    trigger: str
+    status: str
+    require_approval: bool
+    cancel_requested: bool
+    iteration: int
+    plan: Any
+    git_commit: str | None
+    idempotency_key: str | None
+    owner: str | None
+    lease_expires_at: datetime | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def create_run(
+    conn: sa.Connection,
+    *,
+    project_id: int,
+    goal: str,
+    targets: Sequence[str],
+    force: Sequence[str],
+    trigger: str,
+    status: str = "QUEUED",
+    require_approval: bool = False,
+    idempotency_key: str | None = None,
+    now: datetime,
+    git_commit: str | None = None,
+) -> Run:
+    """A new run, or the earlier one with this idempotency key (told apart by its created_at).
+
+    Raises NotFound where there is no such project.
+    """
+    if conn.scalar(sa.text("SELECT 1 FROM projects WHERE id = :id"), {"id": project_id}) is None:
+        raise NotFound(f"there is no project {project_id}", where="projects", mend="GET /projects lists them")
+    new = insert(conn, runs).values(
+        project_id=project_id,
+        goal=goal,
+        targets=list(targets),
+        force=list(force),
+        trigger=trigger,
+        status=status,
+        require_approval=require_approval,
+        idempotency_key=idempotency_key,
+        created_at=now,
+        git_commit=git_commit,
+    )
+    run_id = conn.scalar(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs.c.id))
+    if run_id is not None:
+        return load_run(conn, run_id)
+    return _run(conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one())
+
+
+def load_run(conn: sa.Connection, run_id: int) -> Run:
+    """A run. Raises NotFound."""
+    row = conn.execute(sa.select(runs).where(runs.c.id == run_id)).mappings().one_or_none()
+    if row is None:
+        raise _not_found(run_id)
+    return _run(row)
+
+
+def list_runs(
+    conn: sa.Connection,
+    *,
+    status: str | None = None,
+    project_id: int | None = None,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> list[Run]:
+    """Runs, newest first; `before_id` is the last one of the page before."""
+    query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(runs.c.status == status)
+    if project_id is not None:
+        query = query.where(runs.c.project_id == project_id)
+    if before_id is not None:
+        query = query.where(runs.c.id < before_id)
+    return [_run(row) for row in conn.execute(query).mappings()]
+
+
+def move_run(
+    conn: sa.Connection,
+    run_id: int,
+    to_status: str,
+    *,
+    from_statuses: Sequence[str],
+    now: datetime,
+    error: str | None = None,
+    plan: Any = None,
+) -> bool:
+    """Move a run to `to_status`, and set its times. False where it is in none of `from_statuses`."""
+    values: dict[str, Any] = {"status": to_status}
+    if to_status == "RUNNING":
+        values["started_at"] = sa.func.coalesce(runs.c.started_at, sa.literal(now, runs.c.started_at.type))
+    if to_status in FINAL:
+        values |= {"finished_at": now, "owner": None, "lease_expires_at": None}
+    if error is not None:
+        values["error"] = error
+    if plan is not None:
+        values["plan"] = plan
+    here = sa.and_(runs.c.id == run_id, runs.c.status.in_(from_statuses))
+    return conn.execute(sa.update(runs).where(here).values(**values)).rowcount == 1
+
+
+def save_plan(conn: sa.Connection, run_id: int, plan: Any) -> None:
+    """Keep the plan of a run, as JSON."""
+    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(plan=plan))
+
+
+def set_iteration(conn: sa.Connection, run_id: int, iteration: int) -> None:
+    """Note how many components a run has evaluated."""
+    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(iteration=iteration))
+
+
+def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float, now: datetime) -> bool:
+    """Begin executing a QUEUED run under a lease of `seconds`. False where another process was first."""
+    update = (
+        sa.update(runs)
+        .where(runs.c.id == run_id, runs.c.status == "QUEUED")
+        .values(
+            status="RUNNING",
+            owner=owner,
+            lease_expires_at=database_now(conn) + timedelta(seconds=seconds),
+            started_at=now,
+        )
+    )
+    return conn.execute(update).rowcount == 1
+
+
+def claim_next(conn: sa.Connection, owner: str, seconds: float, now: datetime) -> Run | None:
+    """Begin executing the oldest QUEUED run that no other worker is claiming; None where there is none."""
+    oldest = sa.select(runs.c.id).where(runs.c.status == "QUEUED").order_by(runs.c.id).limit(1)
+    run_id = conn.scalar(oldest.with_for_update(skip_locked=True))  # SQLite has one writer at a time instead
+    if run_id is None or not claim_run(conn, run_id, owner, seconds, now):
+        return None
+    return load_run(conn, run_id)
+
+
+def extend_run(conn: sa.Connection, run_id: int, seconds: float) -> bool:
+    """Let the lease on a run end `seconds` from now. False where it is not RUNNING any more."""
+    expires_at = database_now(conn) + timedelta(seconds=seconds)
+    here = sa.and_(runs.c.id == run_id, runs.c.status == "RUNNING")
+    return conn.execute(sa.update(runs).where(here).values(lease_expires_at=expires_at)).rowcount == 1
+
+
+def request_cancel(conn: sa.Connection, run_id: int) -> Run:
+    """Ask whoever executes a run to stop. Raises NotFound, and Conflict where the run is over."""
+    here = sa.and_(runs.c.id == run_id, runs.c.status.not_in(FINAL))
+    was_open = conn.execute(sa.update(runs).where(here).values(cancel_requested=True)).rowcount == 1
+    run = load_run(conn, run_id)
+    if not was_open:
+        raise Conflict(f"run {run_id} is over: {run.status}", where="runs", mend="there is nothing left to cancel")
+    return run
+
+
+def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
+    """Close RUNNING runs whose process died on this host or let its lease end: FAILED, with an event.
+
+    Their attempts are closed by `attempts.abandon_attempts_of_run`.
+    """
+    at = database_now(conn)
+    running = sa.select(runs).where(runs.c.status == "RUNNING").order_by(runs.c.id)
+    closed = []
+    for row in conn.execute(running.with_for_update(skip_locked=True)).mappings().all():
+        is_over = row["lease_expires_at"] is None or row["lease_expires_at"] <= at
+        is_dead = row["owner"] is not None and leases.is_alive(row["owner"]) is False
+        if not is_over and not is_dead:
+            continue
+        if move_run(conn, row["id"], "FAILED", from_statuses=("RUNNING",), now=now, error=_DIED):
+            owner = "" if row["owner"] is None else leases.describe(row["owner"])
+            events.append(conn, row["id"], "RUN_FAILED", {"error": _DIED, "owner": owner}, now)
+            closed.append(load_run(conn, row["id"]))
+    return closed
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    return Run(**{**row, "targets": tuple(row["targets"]), "force": tuple(row["force"])})
+
+
+def _not_found(run_id: int) -> NotFound:
+    return NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")

@@ -1,0 +1,218 @@
+"""The rows of orchestrator_state: read whole, written by one conditional statement each.
+
+A statement that an attempt makes carries the lease's token in its WHERE (fencing): a process that was overtaken while
+it slept changes nothing. `is_dirty` is cleared by the start of an attempt alone, so that a mark set meanwhile stays.
+`dirty_partitions` says what a person asked for: null the whole component, a list those keys, and an empty list nothing
+(the flag then only shows a cause that the orchestrator found by itself).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from agent.core.model import InputRecord, State
+from agent.errors import NotFound
+from agent.store.engine import insert
+from agent.store.records import inputs_from_json, inputs_to_json
+from agent.store.tables import orchestrator_state as rows
+
+log = logging.getLogger("tidemill.state")
+
+
+def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
+    """Make a row, dirty and never run, for each component that has none."""
+    values = [{"component": name} for name in components]
+    if values:
+        conn.execute(insert(conn, rows).on_conflict_do_nothing(), values)
+
+
+def load_states(conn: sa.Connection) -> dict[str, State]:
+    """Every row, by component in alphabetical order.
+
+    A JSON column that someone broke by hand counts as unknown: the component comes out dirty, with the column in
+    `dirty_reason`, and a warning is logged.
+    """
+    readers: dict[str, Callable[[Any], Any]] = {
+        "dirty_partitions": _names,
+        "code_files": _nested,
+        "settings": _mapping,
+        "libraries": _mapping,
+        "input_versions": inputs_from_json,
+    }
+    # As text: a value that is no JSON would otherwise raise while the row is fetched, and take all rows with it.
+    columns = [
+        sa.cast(c, sa.Text).label(c.name) if c.name in readers else c for c in rows.c if c.name != "lease_taken_at"
+    ]
+    found = {}
+    for row in conn.execute(sa.select(*columns).order_by(rows.c.component)).mappings():
+        values = dict(row)
+        broken = []
+        for name, read in readers.items():
+            text = values.pop(name)
+            try:
+                value = None if text is None else read(json.loads(text))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                value = None
+                broken.append(name)
+            if value is not None:
+                values["inputs" if name == "input_versions" else name] = value
+        if broken:
+            said = f"{', '.join(broken)} in its row of orchestrator_state cannot be read"
+            log.warning("%s of component %s: it is recomputed", said, values["component"])
+            values |= {"is_dirty": True, "dirty_reason": said}
+        found[values["component"]] = State(**values)
+    return found
+
+
+def mark_dirty(conn: sa.Connection, component: str, reason: str, partitions: Sequence[str] | None = None) -> None:
+    """Ask for a recompute of `component`, or of some partitions of it. Raises NotFound.
+
+    Marks add up: the whole component outweighs single partitions, and a mark of an attempt that runs now is for the
+    next one.
+    """
+    known = sa.select(rows.c.is_dirty, rows.c.dirty_reason, rows.c.dirty_partitions).where(
+        rows.c.component == component
+    )
+    row = conn.execute(known.with_for_update()).one_or_none()
+    if row is None:
+        names = ", ".join(conn.scalars(sa.select(rows.c.component).order_by(rows.c.component)))
+        raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend=f"known are: {names}")
+    keys: list[str] | None = None if partitions is None else sorted(set(partitions))
+    if row.is_dirty and keys is not None:
+        keys = None if row.dirty_partitions is None else sorted({*row.dirty_partitions, *keys})
+    said = [part for part in (row.dirty_reason if row.is_dirty else None, reason) if part]
+    conn.execute(
+        sa.update(rows)
+        .where(rows.c.component == component)
+        .values(is_dirty=True, dirty_reason="; ".join(dict.fromkeys(said)), dirty_partitions=keys)
+    )
+
+
+def begin_attempt(conn: sa.Connection, component: str, token: int) -> bool:
+    """Clear the mark and show the component as running. False where the lease is no longer held with `token`."""
+    return _update(conn, component, token, is_dirty=False, dirty_partitions=None, dirty_reason=None, status="running")
+
+
+def show_reasons(conn: sa.Connection, texts: Mapping[str, str | None]) -> None:
+    """Let the flag show what an evaluation found: component -> every reason in words, or None for a clean one.
+
+    Never clears a flag, since a person may have set it after the evaluation read it. Rows that show it already are
+    not written.
+    """
+    for component, text in texts.items():
+        here = rows.c.component == component
+        if text is None:
+            clean = here & rows.c.is_dirty.is_(sa.false()) & rows.c.dirty_reason.is_not(None)
+            conn.execute(sa.update(rows).where(clean).values(dirty_reason=None))
+            continue
+        conn.execute(
+            sa.update(rows)
+            .where(here & rows.c.is_dirty.is_(sa.false()))
+            .values(is_dirty=True, dirty_reason=text, dirty_partitions=[])
+        )
+        differs = rows.c.dirty_reason.is_distinct_from(text)
+        conn.execute(sa.update(rows).where(here & differs).values(dirty_reason=text))
+
+
+def commit_success(
+    conn: sa.Connection,
+    component: str,
+    token: int,
+    *,
+    now: datetime,
+    code_version: str,
+    code_files: Mapping[str, Mapping[str, str]],
+    settings_hash: str,
+    settings: Mapping[str, Any],
+    libraries: Mapping[str, str],
+    inputs: Mapping[str, InputRecord],
+    output_version: str,
+    output_snapshot_id: int,
+    output_rows: int,
+    duration_s: float,
+) -> bool:
+    """Record a success and give the lease back. False, and nothing written, where the lease was taken over.
+
+    `is_dirty` stays as it is: a mark set while the component ran is for the next attempt.
+    """
+    return _update(
+        conn,
+        component,
+        token,
+        status="idle",
+        last_run_at=now,
+        run_count=rows.c.run_count + 1,
+        consecutive_failures=0,
+        last_error=None,
+        next_retry_at=None,
+        code_version=code_version,
+        code_files=code_files,
+        settings_hash=settings_hash,
+        settings=settings,
+        libraries=libraries,
+        input_versions=inputs_to_json(inputs),
+        output_version=output_version,
+        output_snapshot_id=output_snapshot_id,
+        output_rows=output_rows,
+        last_duration_s=duration_s,
+        **RELEASED,
+    )
+
+
+def commit_failure(
+    conn: sa.Connection, component: str, token: int, *, now: datetime, error: str, next_retry_at: datetime | None
+) -> bool:
+    """Record a failed attempt and give the lease back. False, and nothing written, where the lease was taken over.
+
+    What the last success recorded stays. The flag is set for people who look; a mark set meanwhile keeps its keys.
+    """
+    keys = sa.case((rows.c.is_dirty, rows.c.dirty_partitions), else_=sa.literal([], rows.c.dirty_partitions.type))
+    return _update(
+        conn,
+        component,
+        token,
+        status="failed",
+        failure_count=rows.c.failure_count + 1,
+        consecutive_failures=rows.c.consecutive_failures + 1,
+        last_error=error,
+        last_failed_at=now,
+        next_retry_at=next_retry_at,
+        is_dirty=True,
+        dirty_partitions=keys,
+        dirty_reason=sa.func.coalesce(rows.c.dirty_reason, "the last attempt failed"),
+        **RELEASED,
+    )
+
+
+RELEASED: Mapping[str, Any] = {"lease_owner": None, "lease_expires_at": None, "lease_taken_at": None}
+
+
+def holds(component: str, token: int) -> sa.ColumnElement[bool]:
+    """Condition: the lease on `component` is held with `token`."""
+    return sa.and_(rows.c.component == component, rows.c.lease_token == token, rows.c.lease_owner.is_not(None))
+
+
+def _update(conn: sa.Connection, component: str, token: int, **values: Any) -> bool:
+    return conn.execute(sa.update(rows).where(holds(component, token)).values(**values)).rowcount == 1
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("not a list of keys")
+    return tuple(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return cast(dict[str, Any], value)
+
+
+def _nested(value: Any) -> dict[str, dict[str, str]]:
+    return {module: _mapping(hashes) for module, hashes in _mapping(value).items()}

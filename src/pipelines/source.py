@@ -53,6 +53,12 @@ BAR_COLUMNS: Mapping[str, str] = {
     **{f"{side}_{field}": "Float64" for side in ("bid", "ask") for field in ("open", "high", "low", "close")},
 }
 
+QUARANTINE_COLUMNS: Mapping[str, str] = {
+    "where": "String",  # file and line or row
+    "rule": "String",  # the rule it breaks
+    "row": "String",  # what stands there
+}
+
 
 def frame_schema(columns: Mapping[str, str]) -> dict[str, Any]:
     """Polars schema of one of the column tables above; times are UTC microseconds."""
@@ -74,7 +80,8 @@ class Batch:
     """One part's content. `frame` has BAR_COLUMNS or, for ticks, TICK_COLUMNS without `synthetic` (seq null where the
     source has no trade id). Rows in the source's own order: later rows correct earlier ones of the same key.
 
-    quarantined: rows left out because they broke a rule, with the columns `where`, `rule`, `row` (as text).
+    quarantined: rows left out because they broke a rule, QUARANTINE_COLUMNS. Whether they fail the run is decided by
+    `ticks`, which also applies `broken_rule` to `frame`: a source does so itself only to name the line of a file.
     """
 
     kind: Literal["bars", "ticks"]
@@ -102,3 +109,46 @@ class Source(Protocol):
 
     def fetch(self, part: str) -> Batch:
         """One part, whole. Asking twice gives the same."""
+
+
+def broken_rule(kind: Literal["bars", "ticks"]) -> pl.Expr:
+    """The first rule that a row of a batch breaks, as text; null where it keeps them all.
+
+    Times, markets and prices are there; prices are finite and above zero; sizes are finite and not negative; a bar's
+    high and low enclose its open and close, on each side where it has quotes.
+    """
+    import polars as pl
+
+    rules = [(pl.col("market_id").is_null(), "market is missing"), (pl.col("ts").is_null(), "time is missing")]
+    if kind == "ticks":
+        rules += _price_rules("price", required=True)
+        rules += [rule for side in ("bid", "ask") for rule in _price_rules(side, required=False)]
+        rules += _size_rules("size")
+        rules.append((~pl.col("side").is_in(["buy", "sell"]), "side is neither buy nor sell"))
+    else:
+        for prefix in ("", "bid_", "ask_"):
+            names = {field: prefix + field for field in ("open", "high", "low", "close")}
+            for name in names.values():
+                rules += _price_rules(name, required=not prefix)
+            high, low = names["high"], names["low"]
+            for below in (low, names["open"], names["close"]):
+                rules.append((pl.col(high) < pl.col(below), f"{high} is below {below}"))
+            for above in (names["open"], names["close"]):
+                rules.append((pl.col(low) > pl.col(above), f"{low} is above {above}"))
+        rules += _size_rules("volume")
+    return pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)
+
+
+def _price_rules(name: str, *, required: bool) -> list[tuple[pl.Expr, str]]:
+    import polars as pl
+
+    value = pl.col(name)
+    rules = [(~value.is_finite(), f"{name} is not a finite number"), (value <= 0, f"{name} is not above zero")]
+    return [(value.is_null(), f"{name} is missing"), *rules] if required else rules
+
+
+def _size_rules(name: str) -> list[tuple[pl.Expr, str]]:
+    import polars as pl
+
+    value = pl.col(name)
+    return [(~value.is_finite(), f"{name} is not a finite number"), (value < 0, f"{name} is negative")]

@@ -6,6 +6,7 @@ Code is hashed by its tokens, not its text or syntax tree: comments, docstrings 
 
 from __future__ import annotations
 
+import bisect
 import io
 import keyword
 import token as token_kinds
@@ -14,15 +15,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.snapshot import digest
+
+if TYPE_CHECKING:
+    import ast
 
 # Raised by hand when the framework changes what components write (layout, hashing, partition keys).
 FORMAT_VERSION = 1
 
+MODULE_LEVEL = "<module>"
+
 _LAYOUT = {token_kinds.NEWLINE, token_kinds.NL, token_kinds.COMMENT, token_kinds.ENCODING, token_kinds.ENDMARKER}
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_PATTERN_WORDS = {"match", "case"}  # `case (x,):` is a pattern, not a call; they are keywords in no other place
+
+
+class _Token(NamedTuple):
+    kind: int
+    text: str
+    line: int
+
+
+_END = _Token(token_kinds.ENDMARKER, "", 0)
 
 
 def source_hash(source: str) -> str:
@@ -31,7 +47,7 @@ def source_hash(source: str) -> str:
     Left out: comments, blank lines, indentation width, line breaks, docstrings, redundant trailing commas, the prefix
     and quotes of plain strings. Raises SyntaxError or tokenize.TokenError where the text is not Python.
     """
-    return digest(_normal_tokens(source))
+    return digest(_normal_tokens(list(_significant(source))))
 
 
 def code_version(sources: Mapping[str, str]) -> str:
@@ -44,14 +60,56 @@ def settings_hash(settings: Any) -> str:
     return digest(_tagged(settings))
 
 
-def _normal_tokens(source: str) -> Iterator[str]:
+def definition_hashes(source: str) -> dict[str, tuple[str, int]]:
+    """Top-level name -> (hash of its tokens, line it begins at), so that a change can be shown where it is.
+
+    Functions, classes and assigned names; everything else at top level (imports, conditions, calls) is one entry named
+    MODULE_LEVEL. What `source_hash` leaves out is left out here. Raises SyntaxError or tokenize.TokenError.
+    """
+    import ast
+
+    statements = ast.parse(source).body
+    first_lines = [_first_line(statement) for statement in statements]
+    tokens: dict[str, list[_Token]] = {}
+    lines: dict[str, int] = {}
+    current = 0
+    for item in _significant(source):
+        if item.kind != token_kinds.DEDENT:  # placed on the line of the next statement, it ends the one before
+            current = max(bisect.bisect_right(first_lines, item.line) - 1, 0)
+        for name in _names(statements[current]) if statements else ():
+            tokens.setdefault(name, []).append(item)
+            lines.setdefault(name, statements[current].lineno)
+    hashed = {name: [*_normal_tokens(items)] for name, items in tokens.items()}
+    return {name: (digest(texts), lines[name]) for name, texts in hashed.items() if texts}
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    """The names that a top-level statement defines, or MODULE_LEVEL."""
+    import ast
+
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
+        targets = [statement.target]
+    nodes = (node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
+    return sorted({node.id for node in nodes if isinstance(node.ctx, ast.Store)}) or [MODULE_LEVEL]
+
+
+def _normal_tokens(tokens: list[_Token]) -> Iterator[str]:
     statement_start, depth, after_docstring = True, 0, False
-    pending = list(_significant(source))
-    for index, (kind, text) in enumerate(pending):
+    for index, (kind, text, _) in enumerate(tokens):
         if after_docstring:
             after_docstring = False
             continue  # the line end that belongs to it
-        following = pending[index + 1] if index + 1 < len(pending) else (token_kinds.ENDMARKER, "")
+        following = tokens[index + 1] if index + 1 < len(tokens) else _END
         if kind in (token_kinds.INDENT, token_kinds.DEDENT):
             yield "<indent>" if kind == token_kinds.INDENT else "<dedent>"
             statement_start = True
@@ -62,23 +120,24 @@ def _normal_tokens(source: str) -> Iterator[str]:
             continue
         if kind == token_kinds.OP:
             depth += _BRACKETS.get(text, 0)
-            if text == "," and following[1] in (")", "]", "}") and _more_than_one(pending, index):
+            if text == "," and following.text in (")", "]", "}") and _is_layout(tokens, index):
                 continue
         is_docstring = kind == token_kinds.STRING and statement_start and depth == 0
-        if is_docstring and following[0] in (token_kinds.NEWLINE, token_kinds.ENDMARKER):
-            after_docstring = following[0] == token_kinds.NEWLINE
+        if is_docstring and following.kind in (token_kinds.NEWLINE, token_kinds.ENDMARKER):
+            after_docstring = following.kind == token_kinds.NEWLINE
             continue
         statement_start = False
-        yield f"{token_kinds.tok_name[kind] if kind != token_kinds.NAME else 'NAME'}:{_normal_text(kind, text)}"
+        yield f"{token_kinds.tok_name[kind]}:{_normal_text(kind, text)}"
 
 
-def _significant(source: str) -> Iterator[tuple[int, str]]:
+def _significant(source: str) -> Iterator[_Token]:
     """Tokens that carry meaning. An f-string is one token up to Python 3.11 and several from 3.12 on: joined here."""
     opened: list[str] = []
     f_start, f_end = getattr(token_kinds, "FSTRING_START", None), getattr(token_kinds, "FSTRING_END", None)
-    lines = source.splitlines(keepends=True)
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    lines = list(io.StringIO(source))
     begin = (0, 0)
-    for item in tokenize.generate_tokens(io.StringIO(source).readline):
+    for item in tokenize.generate_tokens(iter(lines).__next__):
         if f_start is not None and item.type == f_start:
             if not opened:
                 begin = item.start
@@ -88,12 +147,12 @@ def _significant(source: str) -> Iterator[tuple[int, str]]:
             if item.type == f_end:
                 opened.pop()
                 if not opened:
-                    yield token_kinds.STRING, _between(lines, begin, item.end)
+                    yield _Token(token_kinds.STRING, _between(lines, begin, item.end), begin[0])
             continue
         if item.type == token_kinds.NEWLINE or item.type in (token_kinds.INDENT, token_kinds.DEDENT):
-            yield item.type, ""
+            yield _Token(item.type, "", item.start[0])
         elif item.type not in _LAYOUT:
-            yield item.type, item.string
+            yield _Token(item.type, item.string, item.start[0])
 
 
 def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -103,17 +162,31 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
     return lines[first - 1][left:] + "".join(lines[first : last - 1]) + lines[last - 1][:right]
 
 
-def _more_than_one(tokens: list[tuple[int, str]], comma: int) -> bool:
-    """Whether the trailing comma at `comma` may go: in `(x,)` it makes the tuple, elsewhere it is layout."""
+def _is_layout(tokens: list[_Token], comma: int) -> bool:
+    """Whether the trailing comma at `comma` may go. In `(x,)` and `d[x,]` it makes the tuple and stays."""
     depth, commas = 0, 0
-    for kind, text in reversed(tokens[:comma]):
+    for index in range(comma - 1, -1, -1):
+        kind, text, _ = tokens[index]
+        if kind == token_kinds.NAME and text == "lambda" and depth == 0:
+            commas = 0  # those after it were of its parameters, not of a tuple
         step = _BRACKETS.get(text, 0) if kind == token_kinds.OP else 0
         if step == 1 and depth == 0:
-            return text != "(" or commas > 0
+            holds_items = text == "{" or (text == "(") == _is_applied(tokens, index)
+            return holds_items or commas > 0
         depth -= step
         if depth == 0 and kind == token_kinds.OP and text == ",":
             commas += 1
     return False
+
+
+def _is_applied(tokens: list[_Token], bracket: int) -> bool:
+    """Whether the bracket calls, declares parameters or subscripts, rather than groups, makes a tuple or a list."""
+    if bracket == 0:
+        return False
+    kind, text, _ = tokens[bracket - 1]
+    if kind == token_kinds.NAME:
+        return not keyword.iskeyword(text) and text not in _PATTERN_WORDS
+    return kind == token_kinds.STRING or text in (")", "]", "}")
 
 
 def _normal_text(kind: int, text: str) -> str:
@@ -124,8 +197,11 @@ def _normal_text(kind: int, text: str) -> str:
     if "f" in prefix or "t" in prefix:
         return text
     import ast
+    import warnings
 
-    return repr(ast.literal_eval(text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an invalid escape is for the interpreter to complain about
+        return ascii(ast.literal_eval(text))  # repr differs between Pythons where Unicode grew
 
 
 def _tagged(value: Any) -> Iterator[str]:

@@ -87,7 +87,7 @@ def next_state(table: Table, state: str, event: str) -> str:
     except KeyError:
         possible = [one for before, one in table if before == state]
         raise Conflict(
-            f"{event!r} is not possible in state {state}",
+            f"cannot {event}: it is {state}",
             mend=f"possible now: {', '.join(possible)}" if possible else f"nothing: {state} is final",
         ) from None
 

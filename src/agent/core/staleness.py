@@ -78,8 +78,8 @@ def mark_in(reasons: Iterable[Reason]) -> tuple[str, tuple[str, ...] | None] | N
 def _asked_for(state: State, *, forced: bool, never: bool) -> Iterator[Reason]:
     if forced:
         yield Reason(Code.FORCED)
-    # `dirty_partitions`: None asks for all of it, keys for those, () for nothing: then the flag shows what an evaluation
-    # found. A new row begins dirty without a text: that is `never_run`, nobody's mark.
+    # `dirty_partitions`: None asks for all of it, keys for those, () for nothing: then the flag shows what an
+    # evaluation found. A new row begins dirty without a text: that is `never_run`, nobody's mark.
     asks = state.is_dirty and state.dirty_partitions != ()
     if asks and not (never and state.dirty_reason is None):
         yield Reason(Code.MARKED, subject=", ".join(state.dirty_partitions or ()), detail=mark_text(state.dirty_reason))

@@ -30,12 +30,14 @@ AGENT_SECTIONS = ("project", "database", "api", "worker", "schedule", "retention
 class Project:
     """What agent.toml says, ready for use.
 
-    base: folder that relative paths start from (where agent.toml lies). components: name -> component.
+    base: folder that relative paths start from (where agent.toml lies). modules: own modules, as written there.
+    components: name -> component.
     settings: component -> its Settings. sources: name -> source. source_settings: name -> its Settings.
     extra: sections of the orchestrator that are there, as TOML values.
     """
 
     base: Path
+    modules: tuple[str, ...]
     components: Mapping[str, Component]
     settings: Mapping[str, Any]
     sources: Mapping[str, Source]
@@ -43,19 +45,20 @@ class Project:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load_project(agent_toml: Path | None = None, *, faults: Faults | None = None) -> Project:
+def load_project(agent_toml: Path | None = None, *, required: bool = True, faults: Faults | None = None) -> Project:
     """The project of settings file `agent_toml`; None means agent.toml of the current folder, or defaults without one.
 
-    `faults` are those found elsewhere in the same file, to be reported together with the ones found here. Raises
+    A file that is named must be there unless `required` is off. `faults` are those found elsewhere in the same file, to be reported together with the ones found here. Raises
     SettingsError that names every unknown section or setting, every bad value and every module that cannot be loaded.
     """
     path = Path(SETTINGS_FILE) if agent_toml is None else agent_toml
-    if agent_toml is not None and not path.is_file():
+    if agent_toml is not None and required and not path.is_file():
         raise SettingsError("there is no such settings file", where=str(path), mend="correct the path after --settings")
     values = read_toml(path)
     base = path.resolve().parent
     faults = faults if faults is not None else Faults(str(path))
-    components = _components(values, base, faults)
+    modules = _modules(values, faults)
+    components = _components(values, modules, base, faults)
     settings = {
         name: build(component.settings, _section(values, name, faults), name, faults)
         for name, component in components.items()
@@ -64,6 +67,7 @@ def load_project(agent_toml: Path | None = None, *, faults: Faults | None = None
     faults.raise_if_any()
     return Project(
         base=base,
+        modules=modules,
         components=components,
         settings=settings,
         sources={name: cls(source_settings[name], base) for name, cls in classes.items()},
@@ -72,11 +76,17 @@ def load_project(agent_toml: Path | None = None, *, faults: Faults | None = None
     )
 
 
-def _components(values: Mapping[str, Any], base: Path, faults: Faults) -> dict[str, Component]:
+def _modules(values: Mapping[str, Any], faults: Faults) -> tuple[str, ...]:
     modules = _section(values, "project", faults).get("modules", [])
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        faults.add("project", f"modules = {modules!r} is not a list of text")
-        modules = []
+    if isinstance(modules, list) and all(isinstance(name, str) for name in modules):
+        return tuple(modules)
+    faults.add("project", f"modules = {modules!r} is not a list of text")
+    return ()
+
+
+def _components(
+    values: Mapping[str, Any], modules: tuple[str, ...], base: Path, faults: Faults
+) -> dict[str, Component]:
     try:
         components = load_components(modules, base)
     except SettingsError as error:

@@ -24,8 +24,8 @@ _MOST_DEFINITIONS = 3  # named in a sentence; the evidence has them all
 def sentence(component: str, reason: Reason) -> str:
     """One reason as a sentence: "features runs because RSI_SPAN in features.py (line 31) changed"."""
     if _is_condition(reason):
-        return f"{component} runs {_cause(component, reason)}"
-    return f"{component} runs because {_cause(component, reason)}"
+        return f"{component} runs {cause(component, reason)}"
+    return f"{component} runs because {cause(component, reason)}"
 
 
 def reasons_text(component: str, reasons: Sequence[Reason]) -> str:
@@ -34,7 +34,7 @@ def reasons_text(component: str, reasons: Sequence[Reason]) -> str:
     Reading it back (`mark_text`) gives the person's text again.
     """
     marks = [reason.detail or UNEXPLAINED_MARK for reason in reasons if reason.code == Code.MARKED]
-    found = [_cause(component, reason) for reason in reasons if reason.code != Code.MARKED]
+    found = [cause(component, reason) for reason in reasons if reason.code != Code.MARKED]
     return "; ".join([*marks[:1], *([STALE_MARK + "; ".join(found)] if found else [])])
 
 
@@ -94,26 +94,26 @@ def _step_sentences(step: Step) -> list[str]:
 
 def _waiting(component: str, reasons: Iterable[Reason]) -> list[str]:
     """Sentences for what is stale and does not run."""
-    return [f"{component} is stale because {_cause(component, reason)}" for reason in reasons]
+    return [f"{component} is stale because {cause(component, reason)}" for reason in reasons]
 
 
 def _step_text(step: Step) -> str:
     match step:
         case Compute():
             verb = "compute?" if step.may_be_cut_off else "compute "
-            return f"{verb}  {_causes(step.component, step.reasons)}{_expected(step)}"
+            return f"{verb}  {causes_text(step.component, step.reasons)}{_expected(step)}"
         case Skip():
             return f"skip      up to date{_version(step.version)}"
         case Defer():
-            return f"defer     until {step.until}; stale because {_causes(step.component, step.reasons)}"
+            return f"defer     until {step.until}; stale because {causes_text(step.component, step.reasons)}"
         case Block():
             return f"block     by {step.by}"
         case _:
             assert_never(step)
 
 
-def _causes(component: str, reasons: Iterable[Reason]) -> str:
-    return "; ".join(_cause(component, reason) for reason in reasons)
+def causes_text(component: str, reasons: Iterable[Reason]) -> str:
+    return "; ".join(cause(component, reason) for reason in reasons)
 
 
 def _expected(step: Compute) -> str:
@@ -126,7 +126,7 @@ def _expected(step: Compute) -> str:
     return text
 
 
-def _cause(component: str, reason: Reason) -> str:
+def cause(component: str, reason: Reason) -> str:
     """The reason as what follows "because"."""
     return _CAUSES[reason.code](component, reason)
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
 
 from agent.clock import Clock
-from agent.core import graph
-from agent.core.explain import reasons_text, sentence
-from agent.core.model import Block, Compute, Current, Defer, Plan, Skip, State, Step
-from agent.core.plan import decide_step, make_plan, plan_to_json, why_unavailable
+from agent.core.explain import reasons_text
+from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
+from agent.core.plan import decide_step, plan_to_json, why_unavailable
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
 from agent.execution.attempt import Attempts, Begun
 from agent.execution.commit import point_to_current
 from agent.execution.executors import Cancelled, Executor
+from agent.execution.planning import names_of, think
 from agent.execution.policy import deferral
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
@@ -82,13 +82,16 @@ class Engine:
     def execute(self) -> Report:
         """Perform the run and record its end. Raises Busy when another process holds a component and `wait` is off."""
         request = self.log.request
-        names = self._names()
+        names = names_of(self.workspace, request)
         self.log.add(
             "RUN_STARTED", {"goal": request.goal, "targets": list(request.targets), "trigger": request.trigger}
         )
         point_to_current(self.workspace)
-        plan = self._think(names)
-        self.log.add("PLAN_GENERATED", {"steps": plan_to_json(plan)})
+        thought = think(self.workspace, self._survey, request, now=self.clock.now(), manual=self.manual)
+        clean = [name for name in names if name not in thought.stale]
+        self.log.add("AGENT_THINKING", {"stale": thought.stale, "clean": clean})
+        plan = plan_to_json(thought.plan)
+        self.log.add("PLAN_GENERATED", {"steps": plan})
         status, error = "COMPLETED", None
         try:
             for name in names:
@@ -107,42 +110,6 @@ class Engine:
             status, error = "FAILED", "; ".join(f"{one.component}: {one.error}" for one in failures)
         self._end(status, error, plan)
         return Report(self.log.run_id, status, tuple(self._finished.values()), error)
-
-    def _names(self) -> tuple[str, ...]:
-        specs, request = self.workspace.specs, self.log.request
-        wanted = graph.upstream_of(specs, request.targets or tuple(specs))
-        return tuple(name for name in graph.order(specs) if name in wanted)
-
-    def _think(self, names: tuple[str, ...]) -> Plan:
-        """Read the state, decide staleness, plan the whole run: what PLAN_GENERATED shows and approval is asked for."""
-        states = self._states()
-        currents = {name: self._survey.current(name, states) for name in names}
-        now = self.clock.now()
-        found = {
-            name: decide_reasons(self.workspace.specs[name], states[name], currents[name], now=now) for name in names
-        }
-        stale = {name: [sentence(name, one) for one in reasons] for name, reasons in found.items() if reasons}
-        self.log.add("AGENT_THINKING", {"stale": stale, "clean": [name for name in names if name not in stale]})
-        deferrals = {
-            name: until
-            for name in names
-            if (until := deferral(self.workspace, self._survey, name, states, found[name])) is not None
-        }
-        request = self.log.request
-        with self.workspace.database.reading() as connections:
-            history = runs.expectations(connections.control, self.workspace.database.project_id)
-        return make_plan(
-            {name: self.workspace.specs[name] for name in names},
-            states,
-            currents,
-            targets=request.targets,
-            force=request.force,
-            now=now,
-            manual=self.manual,
-            deferrals=deferrals,
-            history=history,
-            changed=self._survey.changes(names, states),
-        )
 
     def _states(self) -> dict[str, State]:
         with self.workspace.database.reading() as connections:
@@ -177,6 +144,7 @@ class Engine:
             result = self._attempts.carry_out(begun)
             if result.error is None or not result.may_retry:
                 break
+        assert isinstance(begun, Begun)
         return Finished(
             name,
             begun.step,
@@ -203,7 +171,7 @@ class Engine:
                 assert_never(step)
         return Finished(step.component, step, version=before.output_version, rows=before.output_rows)
 
-    def _end(self, status: str, error: str | None, plan: Plan) -> None:
+    def _end(self, status: str, error: str | None, plan: list[dict[str, Any]]) -> None:
         """Record the run's end, and on every component what the next run will see."""
         kind = {"COMPLETED": "RUN_COMPLETED", "FAILED": "RUN_FAILED", "CANCELLED": "RUN_CANCELLED"}[status]
         computed = [one for one in self._finished.values() if isinstance(one.step, Compute)]
@@ -226,7 +194,7 @@ class Engine:
                 from_statuses=("RUNNING",),
                 now=self.clock.now(),
                 error=error,
-                plan=plan_to_json(plan),
+                plan=plan,
             )
 
     def _what_is_left(self) -> dict[str, str | None]:

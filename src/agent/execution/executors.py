@@ -75,6 +75,7 @@ class InlineExecutor:
     """In this process: no child to start, nothing that could end a computation before it returns."""
 
     sources: Mapping[str, Source]
+    base: Path
     lake_path: Path
 
     def run(
@@ -89,7 +90,7 @@ class InlineExecutor:
             progress(done, total, what)
 
         try:
-            return work(task, component, self.sources, self.lake_path, checked)
+            return work(task, component, self.sources, base=self.base, lake_path=self.lake_path, on_progress=checked)
         except Cancelled:
             raise
         except Exception as error:
@@ -228,7 +229,8 @@ def _serve(
             return
         _reset_peak_memory()
         try:
-            done = work(task, components[task.component], sources, lake_path, progress)
+            component = components[task.component]
+            done = work(task, component, sources, base=base, lake_path=lake_path, on_progress=progress)
             answer: tuple[str, Any] = (
                 "done",
                 Done(done.snapshot, done.tables, done.outcomes, _peak_memory(os.getpid())),

@@ -41,9 +41,15 @@ class Done:
 
 
 def work(
-    task: Task, component: Component, sources: Mapping[str, Source], lake_path: Path, on_progress: Progress
+    task: Task,
+    component: Component,
+    sources: Mapping[str, Source],
+    *,
+    base: Path,
+    lake_path: Path,
+    on_progress: Progress,
 ) -> Done:
-    """Compute the attempt. Raises whatever the component raises."""
+    """Compute the attempt; relative paths in settings start from `base`. Raises whatever the component raises."""
     lake = Lake(lake_path)
     snapshot = perform(
         component,
@@ -56,6 +62,7 @@ def work(
         redo=task.redo,
         sources=sources if component.reads_sources else {},
         on_progress=on_progress,
+        base=base,
     )
     outcomes: tuple[Outcome, ...] = ()
     if component.settle is not None and task.pending:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pipelines.code import CodeCache
-
 from agent import settings as agent_settings
 from agent.core.model import Spec
 from agent.settings import Settings
 from agent.store import engine, migrations, state
 from agent.store.engine import Database
+from pipelines.code import CodeCache
 from pipelines.lake import Lake
 from pipelines.project import Project, load_project
 from pipelines.settings import Faults
@@ -55,7 +54,7 @@ def read_settings(base: Path | None = None) -> tuple[Settings, Project]:
     folder = (base or Path.cwd()).resolve()
     faults = Faults(str(folder / agent_settings.SETTINGS_FILE))
     settings = agent_settings.load(folder, faults=faults)
-    return settings, load_project(settings.file, faults=faults)
+    return settings, load_project(settings.file, required=False, faults=faults)
 
 
 @contextmanager

@@ -1,0 +1,51 @@
+# `make run` and `make test` set up all they need: Python >= 3.11, make and PyPI are enough.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Bytecode is compiled on install: an environment without it starts 2 to 3 times slower.
+SYNC := UV_COMPILE_BYTECODE=1 $(BIN)/uv sync --frozen --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint torture browser bench dashboard serve start start-agent test-agent wheel docs clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock
+	$(SYNC)
+	@touch $@
+
+run: $(VENV)/.synced  ## bring the pipeline up to date once, on real sample data, with nothing to set
+	@PYTHONPATH=src $(BIN)/python -m agent.orchestrator --mode once
+
+lint: $(VENV)/.synced  ## ruff, mypy, import-linter
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+
+test: lint  ## lint and all tests but the long ones
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+torture: $(VENV)/.synced  ## kill real processes for a long time (hours are possible: see docs/reliability.md)
+	@TORTURE=long $(BIN)/python -m pytest -n 0 -m torture tests/torture
+
+bench: $(VENV)/.synced  ## the benchmarks; each prints ratios against a baseline of the same run
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+dashboard: $(VENV)/.synced  ## the Streamlit dashboard on http://localhost:8501
+	@$(BIN)/streamlit run dashboard/app.py
+
+start: $(VENV)/.synced  ## the HTTP API and pages with a worker on http://localhost:8000
+	@$(BIN)/agent serve
+
+wheel: $(BIN)/uv  ## build the wheel into dist/
+	@$(BIN)/uv build --wheel --quiet
+
+clean:  ## remove the environment and everything computed
+	rm -rf $(VENV) .tidemill dist

@@ -1,0 +1,193 @@
+"""What a person sees at the terminal: progress while a run goes on, a table at its end, errors in words.
+
+On a terminal long work shows a progress bar (rich, loaded when something is computed); elsewhere it logs lines, as text
+or as JSON objects.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO, assert_never
+
+from agent.core.explain import causes_text
+from agent.core.model import Block, Compute, Defer, Skip
+from agent.execution.engine import Finished, Report
+from agent.store.releases import Release
+from pipelines.errors import PipelineError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_STARTED_AT = "%H:%M:%S"
+
+
+class JsonLines(logging.Formatter):
+    """Log records as one JSON object a line: at, level, logger, message, and the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One object, keys in a fixed order."""
+        entry: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= getattr(record, "fields", {})
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def set_up_logging(style: str, *, debug: bool = False) -> None:
+    """Log to standard error, as `text` or `json` lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(message)s", _STARTED_AT))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
+    for noisy in ("apscheduler", "httpx", "multipart", "watchdog"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@dataclass
+class Watch:
+    """Shows a run's events as they come. Use as a context, so that the progress bar is taken down at the end."""
+
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    _bar: Progress | None = None
+    _tasks: dict[str, TaskID] = field(default_factory=dict)
+    _logger: logging.Logger = field(default_factory=lambda: logging.getLogger("tidemill.run"))
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, kind: str, payload: dict[str, Any]) -> None:
+        """A watcher of `agent.execution.runlog`."""
+        component, phase = payload.get("component", ""), payload.get("phase")
+        if kind == "PROGRESS":
+            self._advance(component, payload)
+        elif phase == "started":
+            if self.stream.isatty():
+                self._add(component)
+            else:
+                self._log(f"{component}: started: {'; '.join(payload['reasons'])}", payload)
+        elif phase in ("finished", "cut off", "failed", "cancelled", "taken over"):
+            self._finish(component, phase, payload)
+
+    def _log(self, text: str, payload: dict[str, Any]) -> None:
+        self._logger.info(text, extra={"fields": payload})
+
+    def _add(self, component: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        if self._bar is None:
+            self._bar = Progress(
+                SpinnerColumn(finished_text=" "),
+                TextColumn("{task.fields[name]:<12}"),
+                BarColumn(bar_width=24),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+                console=Console(file=self.stream),
+            )
+            self._bar.start()
+        self._tasks[component] = self._bar.add_task("starting", total=None, name=component)
+
+    def _advance(self, component: str, payload: dict[str, Any]) -> None:
+        if self._bar is not None and component in self._tasks:
+            text = f"{payload['done']} of {payload['total']} {payload['what']}"
+            self._bar.update(
+                self._tasks[component], completed=payload["done"], total=payload["total"] or None, description=text
+            )
+
+    def _finish(self, component: str, phase: str, payload: dict[str, Any]) -> None:
+        text = {
+            "finished": f"{payload.get('rows', 0):,} rows, version {str(payload.get('version'))[:8]}",
+            "cut off": "came out the same: nothing downstream needs to run",
+            "failed": f"failed: {str(payload.get('error')).partition(chr(10))[0]}",
+            "cancelled": f"ended: {payload.get('error')}",
+            "taken over": f"taken over from {payload.get('from')}, which died while it ran",
+        }[phase]
+        task = self._tasks.get(component)
+        if self._bar is not None and task is not None and phase != "taken over":
+            self._bar.update(task, total=1, completed=1, description=text)
+        else:
+            seconds = f" in {payload['seconds']:.1f} s" if "seconds" in payload else ""
+            self._log(f"{component}: {text}{seconds}", payload)
+
+
+def report_text(report: Report, release: Release | None, releases_path: str, checked_at: datetime) -> str:
+    """The end of a run: a table of what each component did and why, the errors, and where the release is."""
+    parts = []
+    if report.components and all(isinstance(one.step, Skip) for one in report.components):
+        count = len(report.components)
+        parts.append(
+            f"Nothing to do: all {count} components are up to date "
+            f"(no new data, code or settings; checked {checked_at:%Y-%m-%d %H:%M:%S} UTC)."
+        )
+    else:
+        parts.append(table([_row(one) for one in report.components], _HEADINGS, right={2, 3}))
+    parts += [error_text(one) for one in report.components if one.error is not None]
+    if report.status == "CANCELLED":
+        parts.append(f"Run {report.run_id} was ended: {report.error}")
+    if release is not None:
+        when = f"as of {release.as_of:%Y-%m-%d %H:%M} UTC" if release.as_of else "without times"
+        kind = ", historical data" if release.is_historical else ""
+        parts.append(f"Release {release.name} ({when}{kind})\n  {releases_path}/current/report.html")
+    return "\n\n".join(parts)
+
+
+def error_text(one: Finished) -> str:
+    """A component's failure as one block."""
+    lines = (one.error or "").splitlines()
+    return f"{one.component} failed: {lines[0]}" + "".join(f"\n{line}" for line in lines[1:])
+
+
+def fault_text(error: PipelineError) -> str:
+    """An error that ended the program, as a person reads it."""
+    return f"error: {error}"
+
+
+_HEADINGS = ("component", "what", "seconds", "rows", "version", "why")
+
+
+def _row(one: Finished) -> tuple[str, ...]:
+    seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
+    rows = "" if one.rows is None else f"{one.rows:,}"
+    version = (one.version or "")[:8]
+    match one.step:
+        case Compute(reasons=reasons):
+            what = "failed" if one.error else "same" if one.is_cut_off else "computed"
+            why = causes_text(one.component, reasons)
+        case Skip():
+            what, why = "up to date", ""
+        case Defer(until=until):
+            what, why = "deferred", f"until {until}"
+        case Block(by=by):
+            what, why = "blocked", f"by {by}"
+        case _:
+            assert_never(one.step)
+    return one.component, what, seconds, rows, version, why
+
+
+def table(
+    rows: Sequence[Sequence[str]], headings: Sequence[str], right: set[int] | frozenset[int] = frozenset()
+) -> str:
+    """Rows in aligned columns; `right` are the numbers of columns aligned to the right."""
+    lines = [list(headings), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    shown = []
+    for line in lines:
+        cells = [
+            text.rjust(width) if column in right else text.ljust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        shown.append("  ".join(cells).rstrip())
+    return "\n".join([shown[0], "-" * min(100, max(len(line) for line in shown)), *shown[1:]])

@@ -1,0 +1,72 @@
+"""The plan of a run, from what is recorded and what is true now: shown by a dry run, stored by a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.core import graph
+from agent.core.explain import cause
+from agent.core.model import Current, Plan, State
+from agent.core.plan import make_plan
+from agent.core.staleness import decide_reasons
+from agent.execution.policy import deferral
+from agent.execution.runlog import Request
+from agent.execution.survey import Survey
+from agent.execution.workspace import Workspace
+from agent.store import runs, state
+
+
+@dataclass(frozen=True)
+class Thought:
+    """What was found: states and facts a component, the causes of staleness in words, and the plan."""
+
+    states: Mapping[str, State]
+    currents: Mapping[str, Current]
+    stale: Mapping[str, list[str]]
+    plan: Plan
+
+
+def names_of(workspace: Workspace, request: Request) -> tuple[str, ...]:
+    """Components that a request is about, in the order they are performed. Raises UsageError for an unknown name."""
+    graph.require_known(workspace.specs, request.targets, where="targets")
+    graph.require_known(workspace.specs, request.force, where="force")
+    wanted = graph.upstream_of(workspace.specs, request.targets or tuple(workspace.specs))
+    return tuple(name for name in graph.order(workspace.specs) if name in wanted)
+
+
+def think(
+    workspace: Workspace,
+    survey: Survey,
+    request: Request,
+    *,
+    now: datetime,
+    manual: bool = True,
+    assume_changed: Collection[str] = (),
+) -> Thought:
+    """Read the state, decide staleness, plan the whole run. Writes nothing."""
+    names = names_of(workspace, request)
+    with workspace.database.reading() as connections:
+        states = state.load_states(connections.project)
+        history = runs.expectations(connections.control, workspace.database.project_id)
+    currents = {name: survey.current(name, states) for name in names}
+    found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
+    deferrals = {
+        name: until for name in names if (until := deferral(workspace, survey, name, states, found[name])) is not None
+    }
+    plan = make_plan(
+        workspace.specs,
+        states,
+        currents,
+        targets=names,
+        force=request.force,
+        now=now,
+        manual=manual,
+        deferrals=deferrals,
+        history=history,
+        changed=survey.changes(names, states),
+        assume_changed=assume_changed,
+    )
+    stale = {name: [cause(name, one) for one in reasons] for name, reasons in found.items() if reasons}
+    return Thought(states, currents, stale, plan)

@@ -1,0 +1,118 @@
+"""One run from start to end in an opened workspace: what the command line, the worker and the runner all call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.clock import Clock, SystemClock
+from agent.errors import AgentError, DatabaseError
+from agent.execution.engine import Engine, Report
+from agent.execution.executors import Executor, InlineExecutor, ProcessExecutor
+from agent.execution.runlog import Request, RunLog, Watcher
+from agent.execution.workspace import Workspace
+from agent.store import leases, runs
+from agent.store.runs import Run
+
+logger = logging.getLogger("tidemill.session")
+
+
+def perform(
+    workspace: Workspace,
+    request: Request,
+    *,
+    queued: Run | None = None,
+    manual: bool = True,
+    wait: bool = False,
+    stop: Callable[[], str | None] = lambda: None,
+    watchers: tuple[Watcher, ...] = (),
+    clock: Clock | None = None,
+) -> Report:
+    """Perform `request`; `queued` is its row where it comes from the queue and is RUNNING already.
+
+    Raises Busy when another process holds a component and `wait` is off, LeaseLost when one took over while this
+    process slept; the run is closed in every case that leaves the database reachable.
+    """
+    clock = clock or SystemClock()
+    recover(workspace, clock)
+    log = RunLog(
+        workspace.database,
+        clock,
+        request,
+        owner=leases.own_identity(),
+        lease_seconds=workspace.settings.executor.lease_seconds,
+        git_commit=git_commit(workspace.project.base),
+        run=queued,
+        watchers=watchers,
+    )
+    inline = InlineExecutor(workspace.project.sources, workspace.project.base, workspace.settings.lake_path)
+    executor: Executor = inline
+    if workspace.settings.executor.kind == "processes":
+        executor = ProcessExecutor(
+            workspace.project.modules,
+            workspace.project.base,
+            workspace.project.source_settings,
+            workspace.settings.lake_path,
+        )
+    engine = Engine(workspace, clock, log, executor, inline, manual=manual, wait=wait, stop=stop)
+    try:
+        return engine.execute()
+    except AgentError:
+        _close(log, clock, "it could not go on: see the log")
+        raise
+    except BaseException as error:
+        _close(log, clock, f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        executor.close()
+
+
+def recover(workspace: Workspace, clock: Clock) -> None:
+    """Close the runs that dead processes left RUNNING; their components are taken over when they are next due."""
+    with workspace.database.reading() as connections:
+        if not runs.any_running(connections.control):
+            return
+    with workspace.database.writing() as connections:
+        for run in runs.abandon_runs(connections.control, clock.now()):
+            logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
+
+
+def git_commit(base: Path) -> str | None:
+    """Commit that the project's folder is checked out at, read from its files; None where it is no git work tree."""
+    for folder in (base, *base.parents):
+        git = folder / ".git"
+        if git.is_dir():
+            break
+    else:
+        return None
+    try:
+        head = (git / "HEAD").read_text(encoding="ascii").strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        loose = git / name
+        if loose.is_file():
+            return loose.read_text(encoding="ascii").strip()
+        for line in (git / "packed-refs").read_text(encoding="utf-8").splitlines():
+            if line.endswith(f" {name}"):
+                return line.split()[0]
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None
+
+
+def _close(log: RunLog, clock: Clock, error: str) -> None:
+    """Mark a run that ended by an exception as failed, if the database lets us and it is not closed yet."""
+    if log.run is None:
+        return
+    try:
+        with log.database.writing() as connections:
+            now = clock.now()
+            if runs.move_run(
+                connections.control, log.run.id, "FAILED", from_statuses=("RUNNING",), now=now, error=error
+            ):
+                log.add("RUN_FAILED", {"error": error})
+                log.flush(connections)
+    except DatabaseError as lost:
+        logger.warning("cannot record the end of run %s (%s); the next run closes it", log.run.id, lost.what)

@@ -1,0 +1,189 @@
+"""`python -m agent.orchestrator`: brings the pipeline up to date once, or on a schedule. Wires, decides nothing.
+
+Exit codes: 0 done (also: nothing to do), 1 a component failed, 2 usage or settings, 3 busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from agent import console
+from agent.clock import SystemClock
+from agent.core.model import State
+from agent.errors import AgentError, UsageError
+from agent.execution import session
+from agent.execution.engine import Report
+from agent.execution.runlog import Request
+from agent.execution.workspace import Workspace, open_workspace
+from agent.store import releases, state
+from pipelines.errors import PipelineError, SettingsError
+
+DEFAULT_INTERVAL_SECONDS = 3600.0
+STOPPED = "the process was told to stop"
+
+
+def load_state(base: Path | None = None) -> dict[str, State]:
+    """The state of every component, as recorded, of the project in folder `base` (default: the current one)."""
+    with open_workspace(base) as workspace, workspace.database.reading() as connections:
+        return state.load_states(connections.project)
+
+
+def save_state(reasons: Mapping[str, str | None], base: Path | None = None) -> None:
+    """Show in `orchestrator_state` why components are stale: component -> words, or None for one that is not.
+
+    A run does this by itself at its end. Nothing else of the state can be set from outside: what a success recorded is
+    written with its output, in one transaction.
+    """
+    with open_workspace(base) as workspace, workspace.database.writing() as connections:
+        state.show_reasons(connections.project, reasons)
+
+
+def run_once(
+    base: Path | None = None,
+    *,
+    targets: Sequence[str] = (),
+    force: Sequence[str] = (),
+    wait: bool = False,
+    stop: Callable[[], str | None] = lambda: None,
+) -> Report:
+    """Bring the pipeline up to date, computing what is stale and nothing else.
+
+    Raises Busy where another process computes a component that is due and `wait` is off; SettingsError, DatabaseError.
+    """
+    with open_workspace(base) as workspace:
+        return session.perform(workspace, _request(targets, force), wait=wait, stop=stop)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    console.set_up_logging(options.log_format, debug=options.debug)
+    try:
+        if options.mode == "scheduled":
+            return _scheduled(options)
+        return _once(options)
+    except PipelineError as error:
+        if options.debug:
+            raise
+        print(console.fault_text(error), file=sys.stderr)
+        if isinstance(error, AgentError):
+            return error.exit_code
+        return 2 if isinstance(error, SettingsError) else 1
+
+
+def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
+    """Print the end of a run."""
+    with workspace.database.reading() as connections:
+        release = releases.current_release(connections.project)
+    if as_json:
+        print(json.dumps(report_json(report), default=str))
+        return
+    where = workspace.settings.releases_path
+    shown = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
+    print(console.report_text(report, release, str(shown), SystemClock().now()))
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """A run's end as plain values."""
+    return {
+        "run_id": report.run_id,
+        "status": report.status,
+        "error": report.error,
+        "components": [
+            {
+                "component": one.component,
+                "step": type(one.step).__name__.lower(),
+                "reasons": [asdict(reason) for reason in getattr(one.step, "reasons", ())],
+                "seconds": one.seconds,
+                "rows": one.rows,
+                "version": one.version,
+                "is_cut_off": one.is_cut_off,
+                "error": one.error,
+            }
+            for one in report.components
+        ],
+    }
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Callable[[], str | None]]:
+    """SIGTERM and SIGINT ask to stop cleanly; a second one leaves at once, which is safe at any point."""
+    asked: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        asked.append(number)
+        print("stopping; once more to leave at once", file=sys.stderr)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: STOPPED if asked else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _once(options: argparse.Namespace) -> int:
+    with open_workspace() as workspace:
+        if options.dry_run:
+            return _dry_run(workspace, options)
+        with stop_on_signals() as stop, console.Watch() as watch:
+            request = _request(options.target, options.force)
+            report = session.perform(workspace, request, wait=options.wait, stop=stop, watchers=(watch,))
+        show_run(workspace, report, as_json=options.json)
+        for one in report.components:
+            if options.debug and one.trace:
+                print(one.trace, file=sys.stderr)
+    return 0 if report.status == "COMPLETED" else 1
+
+
+def _dry_run(workspace: Workspace, options: argparse.Namespace) -> int:
+    from agent.core.explain import plan_lines
+    from agent.core.plan import plan_to_json
+    from agent.execution.planning import think
+    from agent.execution.survey import Survey
+
+    request = _request(options.target, options.force)
+    plan = think(workspace, Survey(workspace), request, now=SystemClock().now()).plan
+    print(json.dumps(plan_to_json(plan)) if options.json else "\n".join(plan_lines(plan)))
+    return 0
+
+
+def _request(targets: Sequence[str], force: Sequence[str]) -> Request:
+    goal = f"refresh {', '.join(targets)}" if targets else "refresh up to publish"
+    return Request(goal=goal, targets=tuple(targets), force=tuple(force), trigger="person")
+
+
+def _scheduled(options: argparse.Namespace) -> int:
+    raise UsageError("scheduled mode is being built")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agent.orchestrator", description="Bring the market pipeline up to date."
+    )
+    parser.add_argument("--mode", choices=("once", "scheduled"), default="once")
+    parser.add_argument("--interval-sec", type=float, help="scheduled: seconds between runs (default 3600)")
+    parser.add_argument("--cron", help='scheduled: "minute hour day month weekday" instead of an interval')
+    parser.add_argument("--target", action="append", default=[], help="only this component and what it needs")
+    parser.add_argument("--force", action="append", default=[], help="recompute this component in any case")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and run nothing")
+    parser.add_argument("--wait", action="store_true", help="wait for components another process computes")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
+    parser.add_argument("--debug", action="store_true", help="log more, show tracebacks")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

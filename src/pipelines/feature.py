@@ -1,0 +1,120 @@
+"""The contract of a feature: a function from a market's bars to one value a bar, that never sees the future.
+
+    @feature(bars=20)
+    def high_distance(bars: Bars) -> pl.Expr:
+        return bars.close / bars.high.rolling_max(20) - 1
+
+The name of the function is the name of the column. `bars` is the number of bars that the value depends on, the current
+one included: a feature over 20 returns spans 21 bars. Own features stand in a module that `[features] modules` names,
+or behind an entry point in the group tidemill.features (a module, or a feature).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pipelines.errors import SettingsError
+from pipelines.modules import entry_points, load_module
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FEATURE_GROUP = "tidemill.features"
+
+
+class Bars:
+    """One market's bars, oldest first, each column as a Polars expression. Use shifts and windows that look back."""
+
+    ts: pl.Expr  # instant at which the bar is known, UTC
+    bar_start: pl.Expr
+    interval_seconds: pl.Expr
+    open: pl.Expr
+    high: pl.Expr
+    low: pl.Expr
+    close: pl.Expr
+    volume: pl.Expr  # null where the source has no sizes
+    bid: pl.Expr  # last of the bar, null where there is none
+    ask: pl.Expr
+    spread: pl.Expr  # (ask - bid) / mid
+    trade_count: pl.Expr  # real ticks
+    log_return: pl.Expr  # ln(close / close of the bar before): spans 2 bars
+    kind: pl.Expr  # of the market: spot | fx | equity | binary
+    end_at: pl.Expr  # of the market, null where it has no end
+
+    def __init__(self) -> None:
+        import polars as pl
+
+        for name in Bars.__annotations__:
+            setattr(self, name, pl.col(name))
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature: its column's name, how many bars its value depends on, and the function that says how."""
+
+    name: str
+    bars: int
+    function: Callable[[Bars], pl.Expr]
+    module: str
+
+
+def feature(*, bars: int) -> Callable[[Callable[[Bars], pl.Expr]], Feature]:
+    """Make a function a feature whose value depends on the last `bars` bars, the current one included.
+
+    Raises ValueError for fewer than one.
+    """
+    if bars < 1:
+        raise ValueError(f"a feature depends on at least one bar, not {bars}")
+
+    def wrap(function: Callable[[Bars], pl.Expr]) -> Feature:
+        return Feature(function.__name__, bars, function, function.__module__)
+
+    return wrap
+
+
+def features_in(module: ModuleType) -> list[Feature]:
+    """The features that `module` defines, in the order in which it defines them."""
+    return [value for value in vars(module).values() if isinstance(value, Feature) and value.module == module.__name__]
+
+
+def own_features(modules: Sequence[str], base: Path) -> list[Feature]:
+    """Features of entry points and of `modules` (dotted names, or files relative to `base`).
+
+    Raises SettingsError for a module that cannot be loaded or has no feature.
+    """
+    found = [one for entry in entry_points(FEATURE_GROUP) for one in _offered(entry.load())]
+    for name in modules:
+        module = load_module(name, base)
+        new = features_in(module)
+        if not new:
+            raise SettingsError(
+                f"module {name!r} has no feature",
+                where="[features] modules",
+                mend="mark its functions with @feature(bars=…) from pipelines.feature",
+            )
+        found += new
+    return found
+
+
+def unique_names(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """The features as they are. Raises SettingsError where two share a name."""
+    seen: dict[str, Feature] = {}
+    for one in features:
+        if one.name in seen:
+            raise SettingsError(
+                f"two features are called {one.name!r}: in {seen[one.name].module} and {one.module}",
+                where="[features] modules",
+                mend="rename one of the functions",
+            )
+        seen[one.name] = one
+    return tuple(seen.values())
+
+
+def _offered(loaded: object) -> list[Feature]:
+    if isinstance(loaded, Feature):
+        return [loaded]
+    return features_in(loaded) if isinstance(loaded, ModuleType) else []

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from agent.core.model import InputRecord
 from agent.errors import NotFound
 from agent.store.records import inputs_from_json, inputs_to_json
-from agent.store.tables import partitions, snapshots
+from agent.store.tables import orchestrator_state, partitions, snapshots
 from pipelines.snapshot import Partition, Snapshot
 
 
@@ -70,7 +70,7 @@ def save_snapshot(
         settings=dict(settings),
         created_at=now,
     )
-    snapshot_id = int(conn.execute(new).inserted_primary_key[0])
+    snapshot_id = int(conn.execute(new.returning(snapshots.c.id)).scalar_one())
     rows = [
         {
             "snapshot_id": snapshot_id,
@@ -114,13 +114,24 @@ def snapshot_row(conn: sa.Connection, snapshot_id: int) -> SnapshotRow:
 
 def latest_snapshot_id(conn: sa.Connection, component: str) -> int | None:
     """The newest snapshot of a component; None before its first success."""
-    return conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(snapshots.c.component == component))
+    newest: int | None = conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(snapshots.c.component == component))
+    return newest
 
 
 def find_version(conn: sa.Connection, component: str, version: str) -> int | None:
     """The newest snapshot of a component with this version, or None."""
     here = sa.and_(snapshots.c.component == component, snapshots.c.version == version)
-    return conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(here))
+    newest: int | None = conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(here))
+    return newest
+
+
+def newest_watermark(conn: sa.Connection) -> datetime | None:
+    """The newest event time in the present outputs of all components: the "now" of historical data."""
+    outputs = sa.select(orchestrator_state.c.output_snapshot_id)
+    newest: datetime | None = conn.scalar(
+        sa.select(sa.func.max(snapshots.c.watermark)).where(snapshots.c.id.in_(outputs))
+    )
+    return newest
 
 
 def file_facts(conn: sa.Connection, snapshot_id: int) -> list[FileFacts]:

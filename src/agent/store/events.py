@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,18 +25,32 @@ class Event:
     created_at: datetime
 
 
-def append(conn: sa.Connection, run_id: int, type: str, payload: Mapping[str, Any], now: datetime) -> int:  # noqa: A002 (the column's name)
+def append(
+    conn: sa.Connection,
+    run_id: int,
+    type: str,  # noqa: A002 (the column's name)
+    payload: Mapping[str, Any],
+    now: datetime,
+) -> int:
     """Append an event and return its number. Raises NotFound where there is no such run."""
+    return append_all(conn, run_id, [(type, payload, now)])
+
+
+def append_all(conn: sa.Connection, run_id: int, new: Sequence[tuple[str, Mapping[str, Any], datetime]]) -> int:
+    """Append events (type, payload, time) in order and return the last number. Raises NotFound."""
     # The run's row is locked first: two writers of one run would otherwise both take the same number (PostgreSQL;
     # SQLite has one writer at a time). key_share lets rows that refer to the run be inserted meanwhile.
     locked = sa.select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
     if conn.execute(locked).one_or_none() is None:
-        raise NotFound(f"there is no run {run_id}", where="runs", mend="see `agent runs`")
-    last = conn.scalar(sa.select(sa.func.max(events.c.seq)).where(events.c.run_id == run_id)) or 0
-    conn.execute(
-        sa.insert(events).values(run_id=run_id, seq=last + 1, type=type, payload=dict(payload), created_at=now)
-    )
-    return last + 1
+        raise NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")
+    last: int = conn.scalar(sa.select(sa.func.max(events.c.seq)).where(events.c.run_id == run_id)) or 0
+    rows = [
+        {"run_id": run_id, "seq": last + number, "type": kind, "payload": dict(payload), "created_at": at}
+        for number, (kind, payload, at) in enumerate(new, start=1)
+    ]
+    if rows:
+        conn.execute(sa.insert(events), rows)
+    return last + len(rows)
 
 
 def load_events(conn: sa.Connection, run_id: int, after_seq: int = 0, limit: int | None = None) -> list[Event]:

@@ -62,6 +62,13 @@ def readable(error: sa.exc.DBAPIError | sa.exc.TimeoutError, where: str) -> Data
     )
 
 
+def is_missing_table(error: BaseException | None) -> bool:
+    """Whether a driver's error says that a table is not there."""
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    return getattr(error.orig, "sqlstate", None) == "42P01" or str(error.orig).startswith("no such table")
+
+
 def _first_line(error: sa.exc.DBAPIError) -> str:
     """The driver's message. libpq writes a line an address it tried: the last one names the cause."""
     lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]

@@ -80,12 +80,16 @@ def extend(conn: sa.Connection, component: str, token: int, seconds: float) -> b
 def release(conn: sa.Connection, component: str, token: int) -> bool:
     """Give the lease back without a result. False where it is no longer held with `token`.
 
-    An attempt that was begun has cleared the mark it started from, so giving it up sets the flag again.
+    An attempt that was begun has cleared the flag, so giving it up sets it again.
     """
     begun = rows.c.status == "running"
     values = {
         "status": sa.case((begun, "idle"), else_=rows.c.status),
         "is_dirty": sa.or_(rows.c.is_dirty, begun),
+        "dirty_partitions": sa.case(
+            (sa.and_(begun, ~rows.c.is_dirty), sa.literal([], rows.c.dirty_partitions.type)),
+            else_=rows.c.dirty_partitions,
+        ),
         "dirty_reason": sa.case(
             (begun, sa.func.coalesce(rows.c.dirty_reason, "the last attempt was given up")), else_=rows.c.dirty_reason
         ),

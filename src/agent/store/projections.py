@@ -70,11 +70,11 @@ def predictions_with_outcome(conn: sa.Connection, limit: int) -> list[Record]:
     return _records(conn, settled.order_by(predictions.c.ts.desc(), predictions.c.id.desc()).limit(limit))
 
 
-def pending_predictions(conn: sa.Connection, before: datetime, limit: int) -> list[Pending]:
-    """Predictions without outcome whose horizon ended at `before` or earlier, oldest first."""
+def pending_predictions(conn: sa.Connection, limit: int) -> list[Pending]:
+    """Predictions without outcome, oldest first. Whether a horizon is over is for the data to tell, not a clock."""
     query = (
         sa.select(*(predictions.c[name] for name in ("id", "market_id", "ts", "horizon_end_at", "horizon_bars")))
-        .where(predictions.c.outcome.is_(None), predictions.c.horizon_end_at <= before)
+        .where(predictions.c.outcome.is_(None))
         .order_by(predictions.c.ts, predictions.c.id)
         .limit(limit)
     )

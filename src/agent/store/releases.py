@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.errors import NotFound
+from agent.store.engine import insert
 from agent.store.tables import releases
 
 
@@ -48,9 +49,9 @@ def insert_release(
     run_id: int | None,
     now: datetime,
 ) -> Release:
-    """Write a release and make it the current one."""
-    values = {
-        "name": name,
+    """Write a release, not yet the current one. One that comes back (A, then B, then A again) keeps its row and its
+    created_at, and says who made it last."""
+    facts = {
         "version": version,
         "snapshot_id": snapshot_id,
         "is_historical": is_historical,
@@ -59,15 +60,15 @@ def insert_release(
         "metrics": dict(metrics),
         "git_commit": git_commit,
         "run_id": run_id,
-        "created_at": now,
     }
-    conn.execute(sa.insert(releases).values(**values))
-    return make_current(conn, name)
+    new = insert(conn, releases).values(name=name, created_at=now, **facts)
+    conn.execute(new.on_conflict_do_update(index_elements=["name"], set_=facts))
+    return _load(conn, name)
 
 
 def current_release(conn: sa.Connection) -> Release | None:
     """The release in force, or None before the first one."""
-    row = conn.execute(sa.select(releases).where(releases.c.is_current)).mappings().one_or_none()
+    row = conn.execute(sa.select(releases).where(releases.c.is_current)).mappings().first()
     return None if row is None else Release(**row)
 
 
@@ -79,11 +80,16 @@ def list_releases(conn: sa.Connection, limit: int) -> list[Release]:
 
 def make_current(conn: sa.Connection, name: str) -> Release:
     """Put a release in force in place of the one that was. Raises NotFound."""
+    _load(conn, name)
+    # Every other row, not only the one that was: whatever a person edited, exactly one is current afterwards.
     is_it = releases.c.name == name
-    row = conn.execute(sa.select(releases).where(is_it)).mappings().one_or_none()
-    if row is None:
-        raise NotFound(f"there is no release {name!r}", where="releases", mend="`agent state` names the current one")
-    # Every row of either value, not only two: whatever a person edited, exactly one is current afterwards.
     conn.execute(sa.update(releases).where(releases.c.is_current, ~is_it).values(is_current=False))
     conn.execute(sa.update(releases).where(is_it).values(is_current=True))
-    return Release(**{**row, "is_current": True})
+    return _load(conn, name)
+
+
+def _load(conn: sa.Connection, name: str) -> Release:
+    row = conn.execute(sa.select(releases).where(releases.c.name == name)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no release {name!r}", where="releases", mend="`agent state` names the current one")
+    return Release(**row)

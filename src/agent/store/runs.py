@@ -1,6 +1,7 @@
-"""Runs: the queue, and who executes what. Which move is allowed is decided in agent.core.lifecycle.
+"""Runs and their attempts: the queue, who executes what, and what came of it.
 
-Every change is one conditional statement, so that two workers never execute the same run.
+Which move is allowed is decided in agent.core.lifecycle. Every change is one conditional statement, so that two workers
+never execute the same run and an attempt is closed once.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent.core.model import Reason
 from agent.errors import Conflict, NotFound
 from agent.store import events, leases
-from agent.store.engine import database_now, insert
-from agent.store.tables import runs
+from agent.store.engine import Connections, database_now, insert
+from agent.store.records import reasons_from_json, reasons_to_json
+from agent.store.tables import attempts, projects, runs, snapshots
+from agent.store.tables import orchestrator_state as states
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 _DIED = "the process that ran it died"
+_OVERTAKEN = "the process that ran it died, or slept past its lease"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,35 @@ class Run:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """A row of attempts. status: running, succeeded, failed, crashed or cancelled. `number` is 1 for the first try.
+
+    input_versions: input -> version of what it read. `rows` of the output; `seconds` from start to commit.
+    """
+
+    id: int
+    run_id: int
+    component: str
+    number: int
+    status: str
+    token: int
+    owner: str
+    reasons: tuple[Reason, ...]
+    input_versions: Mapping[str, str] | None
+    output_version: str | None
+    is_cut_off: bool | None
+    rows: int | None
+    recomputed_partitions: int | None
+    carried_partitions: int | None
+    seconds: float | None
+    peak_memory_bytes: int | None
+    error: str | None
+    traceback: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
 def create_run(
     conn: sa.Connection,
     *,
@@ -57,14 +91,17 @@ def create_run(
     status: str = "QUEUED",
     require_approval: bool = False,
     idempotency_key: str | None = None,
-    now: datetime,
+    owner: str | None = None,
+    lease_seconds: float = 0.0,
     git_commit: str | None = None,
+    now: datetime,
 ) -> Run:
     """A new run, or the earlier one with this idempotency key (told apart by its created_at).
 
-    Raises NotFound where there is no such project.
+    With `owner` given it begins at once under a lease of `lease_seconds`: pass status RUNNING then. Raises NotFound
+    where there is no such project.
     """
-    if conn.scalar(sa.text("SELECT 1 FROM projects WHERE id = :id"), {"id": project_id}) is None:
+    if conn.scalar(sa.select(projects.c.id).where(projects.c.id == project_id)) is None:
         raise NotFound(f"there is no project {project_id}", where="projects", mend="GET /projects lists them")
     new = insert(conn, runs).values(
         project_id=project_id,
@@ -75,8 +112,11 @@ def create_run(
         status=status,
         require_approval=require_approval,
         idempotency_key=idempotency_key,
-        created_at=now,
+        owner=owner,
+        lease_expires_at=None if owner is None else database_now(conn) + timedelta(seconds=lease_seconds),
         git_commit=git_commit,
+        created_at=now,
+        started_at=None if owner is None else now,
     )
     run_id = conn.scalar(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs.c.id))
     if run_id is not None:
@@ -135,11 +175,6 @@ def move_run(
     return conn.execute(sa.update(runs).where(here).values(**values)).rowcount == 1
 
 
-def save_plan(conn: sa.Connection, run_id: int, plan: Any) -> None:
-    """Keep the plan of a run, as JSON."""
-    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(plan=plan))
-
-
 def set_iteration(conn: sa.Connection, run_id: int, iteration: int) -> None:
     """Note how many components a run has evaluated."""
     conn.execute(sa.update(runs).where(runs.c.id == run_id).values(iteration=iteration))
@@ -189,7 +224,7 @@ def request_cancel(conn: sa.Connection, run_id: int) -> Run:
 def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
     """Close RUNNING runs whose process died on this host or let its lease end: FAILED, with an event.
 
-    Their attempts are closed by `attempts.abandon_attempts_of_run`.
+    Their attempts are closed by `abandon_attempts` and `abandon_attempts_of_ended_runs`.
     """
     at = database_now(conn)
     running = sa.select(runs).where(runs.c.status == "RUNNING").order_by(runs.c.id)
@@ -206,8 +241,149 @@ def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
     return closed
 
 
-def _run(row: Mapping[str, Any]) -> Run:
-    return Run(**{**row, "targets": tuple(row["targets"]), "force": tuple(row["force"])})
+def start_attempt(
+    conn: sa.Connection,
+    *,
+    run_id: int,
+    component: str,
+    number: int,
+    token: int,
+    owner: str,
+    reasons: Sequence[Reason],
+    now: datetime,
+) -> int:
+    """Open an attempt and return its id, which names the files it will write."""
+    new = sa.insert(attempts).values(
+        run_id=run_id,
+        component=component,
+        number=number,
+        status="running",
+        token=token,
+        owner=owner,
+        reasons=reasons_to_json(reasons),
+        started_at=now,
+    )
+    return int(conn.execute(new.returning(attempts.c.id)).scalar_one())
+
+
+def finish_attempt(
+    conn: sa.Connection,
+    attempt_id: int,
+    *,
+    status: str,
+    now: datetime,
+    input_versions: Mapping[str, str] | None = None,
+    output_version: str | None = None,
+    is_cut_off: bool | None = None,
+    rows: int | None = None,
+    recomputed_partitions: int | None = None,
+    carried_partitions: int | None = None,
+    seconds: float | None = None,
+    peak_memory_bytes: int | None = None,
+    error: str | None = None,
+    traceback: str | None = None,
+) -> bool:
+    """Close a running attempt. False where it was closed before, by a successor that took it for dead."""
+    update = (
+        sa.update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.status == "running")
+        .values(
+            status=status,
+            finished_at=now,
+            input_versions=None if input_versions is None else dict(input_versions),
+            output_version=output_version,
+            is_cut_off=is_cut_off,
+            rows=rows,
+            recomputed_partitions=recomputed_partitions,
+            carried_partitions=carried_partitions,
+            seconds=seconds,
+            peak_memory_bytes=peak_memory_bytes,
+            error=error,
+            traceback=traceback,
+        )
+    )
+    return conn.execute(update).rowcount == 1
+
+
+def abandon_attempts(connections: Connections, component: str, below_token: int, now: datetime) -> list[Attempt]:
+    """Close what earlier holders of the lease on `component` left running; `below_token` is the new holder's token.
+
+    Closed as crashed; as succeeded where its snapshot was committed and only this row was not (two databases). Returns
+    them as they are now.
+    """
+    mine = sa.select(runs.c.id).where(runs.c.project_id == connections.project_id)
+    return _close(
+        connections,
+        sa.and_(attempts.c.component == component, attempts.c.token < below_token, attempts.c.run_id.in_(mine)),
+        now,
+    )
+
+
+def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> list[Attempt]:
+    """Close what the project's ended runs left running and no lease protects any more.
+
+    That is an attempt whose success was committed in the project's database and not here. One whose lease is still
+    held may wake up: it is closed by whoever takes the lease over.
+    """
+    query = (
+        sa.select(attempts.c.id, attempts.c.component, attempts.c.token)
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.status == "running", runs.c.status.in_(FINAL), runs.c.project_id == connections.project_id)
+    )
+    left = connections.control.execute(query).all()
+    held_query = sa.select(states.c.component, states.c.lease_token).where(states.c.lease_owner.is_not(None))
+    held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)} if left else set()
+    loose = [row.id for row in left if (row.component, row.token) not in held]
+    return _close(connections, attempts.c.id.in_(loose), now) if loose else []
+
+
+def list_attempts(conn: sa.Connection, run_id: int) -> list[Attempt]:
+    """Attempts of a run in the order they were started."""
+    query = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id)
+    return [_attempt(row) for row in conn.execute(query).mappings()]
+
+
+def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float | None, int | None]]:
+    """Component -> (seconds, rows) of its newest success in a project: what the next attempt is expected to take."""
+    newest = (
+        sa.select(sa.func.max(attempts.c.id))
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.status == "succeeded", runs.c.project_id == project_id)
+        .group_by(attempts.c.component)
+    )
+    query = sa.select(attempts.c.component, attempts.c.seconds, attempts.c.rows).where(attempts.c.id.in_(newest))
+    return {row.component: (row.seconds, row.rows) for row in conn.execute(query)}
+
+
+def _close(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
+    left = list(connections.control.scalars(sa.select(attempts.c.id).where(condition, attempts.c.status == "running")))
+    if not left:
+        return []
+    query = sa.select(snapshots.c.attempt_id, snapshots.c.version, snapshots.c.rows)
+    committed = {
+        row.attempt_id: row for row in connections.project.execute(query.where(snapshots.c.attempt_id.in_(left)))
+    }
+    for attempt_id in left:
+        done = committed.get(attempt_id)
+        values: dict[str, Any] = (
+            {"status": "crashed", "error": _OVERTAKEN}
+            if done is None
+            else {"status": "succeeded", "output_version": done.version, "rows": done.rows}
+        )
+        here = sa.and_(attempts.c.id == attempt_id, attempts.c.status == "running")
+        connections.control.execute(sa.update(attempts).where(here).values(finished_at=now, **values))
+    closed = connections.control.execute(sa.select(attempts).where(attempts.c.id.in_(left)).order_by(attempts.c.id))
+    return [_attempt(row) for row in closed.mappings()]
+
+
+def _attempt(row: sa.RowMapping) -> Attempt:
+    values: dict[str, Any] = {**row}
+    return Attempt(**{**values, "reasons": reasons_from_json(values["reasons"])})
+
+
+def _run(row: sa.RowMapping) -> Run:
+    values: dict[str, Any] = {**row}
+    return Run(**{**values, "targets": tuple(values["targets"]), "force": tuple(values["force"])})
 
 
 def _not_found(run_id: int) -> NotFound:

@@ -17,8 +17,8 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from agent.core.model import InputRecord, State
-from agent.errors import NotFound
-from agent.store.engine import insert
+from agent.errors import DatabaseError, NotFound
+from agent.store.engine import insert, shown
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state as rows
 
@@ -36,7 +36,7 @@ def load_states(conn: sa.Connection) -> dict[str, State]:
     """Every row, by component in alphabetical order.
 
     A JSON column that someone broke by hand counts as unknown: the component comes out dirty, with the column in
-    `dirty_reason`, and a warning is logged.
+    `dirty_reason`, and a warning is logged. Raises DatabaseError for a time that is none.
     """
     readers: dict[str, Callable[[Any], Any]] = {
         "dirty_partitions": _names,
@@ -50,7 +50,15 @@ def load_states(conn: sa.Connection) -> dict[str, State]:
         sa.cast(c, sa.Text).label(c.name) if c.name in readers else c for c in rows.c if c.name != "lease_taken_at"
     ]
     found = {}
-    for row in conn.execute(sa.select(*columns).order_by(rows.c.component)).mappings():
+    try:
+        loaded = conn.execute(sa.select(*columns).order_by(rows.c.component)).mappings().all()
+    except ValueError as error:  # SQLite alone takes any text for a time
+        raise DatabaseError(
+            f"a time in orchestrator_state cannot be read: {error}",
+            where=shown(conn.engine.url),
+            mend="write it as '2026-01-31 12:00:00' (UTC), or set it to NULL",
+        ) from error
+    for row in loaded:
         values = dict(row)
         broken = []
         for name, read in readers.items():
@@ -63,9 +71,9 @@ def load_states(conn: sa.Connection) -> dict[str, State]:
             if value is not None:
                 values["inputs" if name == "input_versions" else name] = value
         if broken:
-            said = f"{', '.join(broken)} in its row of orchestrator_state cannot be read"
-            log.warning("%s of component %s: it is recomputed", said, values["component"])
-            values |= {"is_dirty": True, "dirty_reason": said}
+            said = f"{' and '.join(broken)} in its row of orchestrator_state cannot be read"
+            log.warning("component %s: %s; it is recomputed", values["component"], said)
+            values |= {"is_dirty": True, "dirty_reason": said, "dirty_partitions": None}
         found[values["component"]] = State(**values)
     return found
 

@@ -1,0 +1,131 @@
+"""Brings a database's tables to this program's version, and refuses one that is older or newer.
+
+alembic is imported only where something is to be done: a run with nothing to do compares one row with a file name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+import agent
+from agent.errors import DatabaseError
+from agent.store.engine import open_engine, reading, shown, writing
+from agent.store.faults import is_missing_table
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_FILE = re.compile(r"(\d{4})_\w+\.py")
+_MEND = "run `agent db upgrade` (or `alembic upgrade head`)"
+_LOCK = 7_465_100  # any number that no one else uses as an advisory lock in this database
+_CURRENT = sa.text("SELECT version_num FROM alembic_version")
+
+
+def folder() -> Path:
+    """Where the migrations lie: agent/migrations in an installed wheel, alembic/ in a checkout."""
+    installed = Path(agent.__file__).parent / "migrations"
+    return installed if installed.is_dir() else Path(agent.__file__).parents[2] / "alembic"
+
+
+def revisions() -> tuple[str, ...]:
+    """Numbers of all migrations this program has, oldest first."""
+    found = (_FILE.fullmatch(path.name) for path in (folder() / "versions").iterdir())
+    return tuple(sorted(match[1] for match in found if match is not None))
+
+
+def ensure_current(engine: sa.Engine, *, automatic: bool) -> None:
+    """Return with the tables at this program's version: upgraded if `automatic`, else they must be so already.
+
+    Raises DatabaseError where they are older and not to be upgraded, or newer than this program.
+    """
+    known = revisions()
+    found = _revision(engine)
+    if found == known[-1]:
+        return
+    if found is not None and found not in known:
+        raise DatabaseError(
+            f"the database is at version {found}, newer than this program, which knows {known[-1]}",
+            where=shown(engine.url),
+            mend="install the newer version of tidemill that made it; nothing was changed",
+        )
+    if automatic:
+        upgrade(engine)
+        return
+    what = "has no tables yet" if found is None else f"is at version {found}, this program needs {known[-1]}"
+    raise DatabaseError(f"the database {what}", where=shown(engine.url), mend=_MEND)
+
+
+def upgrade(engine: sa.Engine, revision: str = "head") -> None:
+    """Bring the tables to `revision`, in one transaction. Several processes may do so at once: one works, all go on."""
+    from alembic import command
+
+    with migrating(engine) as conn:
+        command.upgrade(_config(conn), revision)
+
+
+def downgrade(engine: sa.Engine, revision: str) -> None:
+    """Take the tables back to `revision` ("base": remove them all), in one transaction. Their data is lost."""
+    from alembic import command
+
+    with migrating(engine) as conn:
+        command.downgrade(_config(conn), revision)
+
+
+@contextmanager
+def migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A writing transaction in which tables may be changed and no other process changes them."""
+    if engine.dialect.name == "sqlite":
+        # Changing a table means making it anew in SQLite, and with foreign keys on, dropping the old one deletes what
+        # refers to it. The switch has no effect within a transaction, so a connection is prepared before.
+        own = open_engine(engine.url.render_as_string(hide_password=False))
+        sa.event.listen(own, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys = OFF"))
+        try:
+            with writing(own) as conn:
+                yield conn
+        finally:
+            own.dispose()
+        return
+    with writing(engine) as conn:
+        conn.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if conn.scalar(sa.text("SELECT current_schema()")) is None:
+            _make_schema(conn)
+        yield conn
+
+
+def _make_schema(conn: sa.Connection) -> None:
+    """Make the schema that `?schema=NAME` in the URL names."""
+    name: str = conn.scalar(sa.text("SHOW search_path")) or ""
+    if not name.isidentifier():
+        raise DatabaseError(
+            f"there is no schema to make tables in: the search path is {name}",
+            where=shown(conn.engine.url),
+            mend="make one of them, or name another one in the URL: ?schema=tidemill",
+        )
+    conn.execute(sa.schema.CreateSchema(name))
+
+
+def _revision(engine: sa.Engine) -> str | None:
+    """The version the tables are at; None where there are none."""
+    try:
+        with reading(engine) as conn:
+            found: str | None = conn.scalar(_CURRENT)
+            return found
+    except DatabaseError as error:
+        if is_missing_table(error.__cause__):
+            return None
+        raise
+
+
+def _config(conn: sa.Connection) -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(folder()).replace("%", "%%"))
+    config.attributes["connection"] = conn  # see alembic/env.py
+    return config

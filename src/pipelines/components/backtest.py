@@ -1,0 +1,201 @@
+"""The backtest: what trading the out-of-sample predictions would have earned, against holding and against chance.
+
+History is simulated partition by partition of the bars; the state after each is kept, so that a later run resumes
+before the first partition that changed. Equity is a multiple of what each strategy starts with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipelines.component import Context, component
+from pipelines.costs import Costs
+from pipelines.errors import PipelineError
+from pipelines.folds import fold_start
+from pipelines.metrics import equity_metrics
+from pipelines.settings import setting
+from pipelines.simulation import CurvePoint, Piece, Quote, Rules, Trade, simulate
+from pipelines.snapshot import Reads
+
+if TYPE_CHECKING:
+    import polars as pl
+
+STRATEGIES = ("model", "buy_and_hold", "random_entry")
+_BARS = "bars/"
+_TABLES = ("equity", "trades", "checkpoint")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Section [backtest] of agent.toml."""
+
+    fee_bps: float = setting(5.0, "the platform's fee for each fill", unit="basis points", low=0, high=1000)
+    slippage_bps: float = setting(2.0, "fill against the bar's open, each fill", unit="basis points", low=0, high=1000)
+    entry_margin: float = setting(
+        0.02, "enter where the probability is this far from the training rows' base rate", unit="0..1", low=0, high=1
+    )
+    allow_short: bool = setting(False, "sell short where the probability is that far below the base rate")
+    max_positions: int = setting(5, "positions held at once", low=1, high=10_000)
+    max_weight: float = setting(0.2, "largest share of equity in one market at entry", unit="0..1", low=0.0001, high=1)
+    seed: int = setting(7, "seed of the random entries", low=0, high=2**31 - 1)
+
+
+@component(
+    upstream={
+        "features": Reads(("market_id", "ts", "bar_start", "interval_seconds", "open", "close"), prefix=_BARS),
+        "model": Reads(("market_id", "ts", "probability", "base_rate", "horizon_bars"), prefix="oof/"),
+    },
+    settings=Settings,
+    projections={"metrics.json": "backtest_metrics"},
+)
+def run_backtest(ctx: Context, settings: Settings) -> None:
+    """Write "equity/KEY", "trades/KEY" and "checkpoint/KEY" for each partition KEY of the bars from the first
+    prediction on, and "metrics.json" over all of them. Raises PipelineError where no bar follows the predictions."""
+    signals = ctx.inputs["model"].read_all()
+    if signals.is_empty():
+        raise PipelineError("the model has no out-of-sample predictions to trade", where="model", mend="run model")
+    begin = signals.get_column("ts").min()
+    assert isinstance(begin, datetime)
+    keys = _keys_from(ctx, begin)
+    if not keys:
+        raise PipelineError(
+            "no bar lies in the time of the out-of-sample predictions",
+            where=f"features, from {begin:%Y-%m-%d %H:%M} UTC on",
+            mend="run model and features again: they are of different data",
+        )
+    first = _first_to_compute(ctx, keys)
+    state = json.loads(ctx.previous_bytes(f"checkpoint/{keys[first - 1]}") or b"{}") if first else {}
+    equity, trades = [], []
+    for number, key in enumerate(keys):
+        ctx.progress(number, len(keys), key)
+        if number < first:
+            for table in _TABLES:
+                ctx.carry(f"{table}/{key}")
+            equity.append(_previous_table(ctx, f"equity/{key}"))
+            trades.append(_previous_table(ctx, f"trades/{key}"))
+            continue
+        piece = simulate(_quotes(ctx, key, signals, begin, settings), state, _rules(signals, begin, settings), key)
+        state = piece.state
+        equity.append(_curves(piece))
+        trades.append(_trades(piece))
+        ctx.write_table(f"equity/{key}", equity[-1], time="ts")
+        ctx.write_table(f"trades/{key}", trades[-1], time="exit_at")
+        ctx.write_bytes(f"checkpoint/{key}", json.dumps(state, sort_keys=True).encode(), suffix=".json")
+    metrics = _metrics(equity, trades)
+    ctx.write_bytes("metrics.json", json.dumps(metrics, indent=1, sort_keys=True, allow_nan=False).encode())
+    ctx.progress(len(keys), len(keys), "done")
+
+
+def _keys_from(ctx: Context, begin: datetime) -> list[str]:
+    """Partition keys of the bars, in time order, that reach to `begin` or beyond."""
+    partitions = ctx.inputs["features"].snapshot.select(_BARS)
+    return [p.key.removeprefix(_BARS) for p in partitions if p.max_ts is not None and p.max_ts >= begin]
+
+
+def _first_to_compute(ctx: Context, keys: Sequence[str]) -> int:
+    """Index of the first partition whose output may differ from the previous one's: everything from there on does."""
+    if ctx.previous is None:
+        return 0
+    bars, model = ctx.inputs["features"], ctx.inputs["model"]
+    changed_bars = min((key.removeprefix(_BARS) for key in bars.changed), default=None)
+    changed_from = min((fold_start(key) for key in model.changed), default=None)
+    for number, key in enumerate(keys):
+        partition = bars.snapshot.by_key[_BARS + key]
+        assert partition.max_ts is not None
+        outputs = [f"{table}/{key}" for table in _TABLES]
+        if (
+            (changed_bars is not None and key >= changed_bars)
+            or (changed_from is not None and partition.max_ts >= changed_from)
+            or any(name in ctx.redo or name not in ctx.previous.by_key for name in outputs)
+        ):
+            return number
+    return len(keys)
+
+
+def _rules(signals: pl.DataFrame, begin: datetime, settings: Settings) -> Rules:
+    import polars as pl
+
+    return Rules(
+        horizon_bars=int(signals.item(0, "horizon_bars")),
+        allow_short=settings.allow_short,
+        max_positions=settings.max_positions,
+        max_weight=settings.max_weight,
+        costs=Costs.from_bps(settings.fee_bps, settings.slippage_bps),
+        seed=settings.seed,
+        start=pl.Series([begin]).cast(pl.Datetime("us", "UTC")).cast(pl.Int64).item(),
+    )
+
+
+def _quotes(ctx: Context, key: str, signals: pl.DataFrame, begin: datetime, settings: Settings) -> list[Quote]:
+    """The bars of partition `key` from `begin` on, each with the signal made when it was known."""
+    import polars as pl
+
+    excess = pl.col("probability") - pl.col("base_rate")
+    side = pl.when(excess >= settings.entry_margin).then(1).when(excess <= -settings.entry_margin).then(-1).otherwise(0)
+    table = (
+        ctx.inputs["features"]
+        .read(_BARS + key)
+        .filter(pl.col("ts") >= begin)
+        .join(signals, on=("market_id", "ts"), how="left")
+        .sort("ts", "market_id")
+        .select(
+            pl.col("ts").cast(pl.Int64),
+            "market_id",
+            pl.col("bar_start").cast(pl.Int64),
+            "open",
+            "close",
+            "interval_seconds",
+            side,
+            excess.abs().fill_null(0.0).alias("strength"),
+        )
+    )
+    return [Quote(*row) for row in table.iter_rows()]
+
+
+def _curves(piece: Piece) -> pl.DataFrame:
+    import polars as pl
+
+    schema = {"ts": pl.Int64} | dict.fromkeys(CurvePoint._fields[1:], pl.Float64)
+    frames = [
+        pl.DataFrame(piece.curves[name], schema=schema, orient="row").select(pl.lit(name).alias("strategy"), pl.all())
+        for name in STRATEGIES
+    ]
+    return pl.concat(frames).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
+
+
+def _trades(piece: Piece) -> pl.DataFrame:
+    import polars as pl
+
+    kinds: dict[str, Any] = {"market_id": pl.String, "side": pl.Int8, "bars_held": pl.Int64, "reason": pl.String}
+    schema = {name: kinds.get(name, pl.Int64 if name.endswith("_at") else pl.Float64) for name in Trade._fields}
+    frames = [
+        pl.DataFrame(piece.trades[name], schema=schema, orient="row").select(pl.lit(name).alias("strategy"), pl.all())
+        for name in STRATEGIES
+    ]
+    return pl.concat(frames).with_columns(pl.col("entry_at", "exit_at").cast(pl.Datetime("us", "UTC")))
+
+
+def _previous_table(ctx: Context, key: str) -> pl.DataFrame:
+    assert ctx.previous is not None
+    return ctx.lake.read_table(ctx.previous.by_key[key])
+
+
+def _metrics(equity: Sequence[pl.DataFrame], trades: Sequence[pl.DataFrame]) -> dict[str, dict[str, float | None]]:
+    """Figures of each strategy over the whole history; names and formulas in pipelines.metrics.equity_metrics."""
+    import polars as pl
+
+    curves, closed = pl.concat(equity), pl.concat(trades)
+    metrics = {}
+    for name in STRATEGIES:
+        curve = curves.filter(pl.col("strategy") == name)
+        profits = closed.filter(pl.col("strategy") == name).get_column("pnl").to_list()
+        seconds = (curve.get_column("ts").cast(pl.Int64) / 1e6).to_list()
+        values, exposure, traded, costs = (
+            curve.get_column(column).to_list() for column in ("equity", "exposure", "traded", "costs")
+        )
+        metrics[name] = equity_metrics(seconds, values, exposure, traded, costs, profits)
+    return metrics

@@ -1,0 +1,176 @@
+"""Predictions for the newest bar of every open market, and what became of earlier ones.
+
+"Now" is the newest bar known in the whole data, so a historical source is predicted as of its own end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pipelines.checks import check_predictions
+from pipelines.component import Context, Input, Outcome, Pending, component
+from pipelines.costs import BASIS_POINT
+from pipelines.errors import PipelineError
+from pipelines.labels import with_labels
+from pipelines.learner import FittedModel
+from pipelines.settings import setting
+from pipelines.snapshot import EVERYTHING, Partition, Reads
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_BARS, _FEATURES = "bars/", "features/"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Section [inference] of agent.toml."""
+
+    max_bar_age_bars: float = setting(
+        5.0,
+        "leave a market out whose newest bar is this much older than the newest of all",
+        unit="bar intervals",
+        low=0,
+    )
+
+
+def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) -> list[Outcome]:
+    """Outcomes of those `pending` predictions whose horizon the bars now cover; up beyond cost as [model] cost_bps
+    says. Reads only bars newer than the oldest of them."""
+    import polars as pl
+
+    if not pending:
+        return []
+    oldest = min(one.ts for one in pending)
+    partitions = [p for p in inputs["features"].snapshot.select(_BARS) if p.max_ts is not None and p.max_ts >= oldest]
+    columns = ("market_id", "ts", "open", "close", "interval_seconds")
+    bars = inputs["features"].lake.read_tables(partitions, columns)
+    if bars.is_empty():
+        return []
+    bars = bars.filter(pl.col("market_id").is_in(sorted({one.market_id for one in pending})), pl.col("ts") >= oldest)
+    cost = _card(inputs["model"])["cost_bps"] * BASIS_POINT
+    known: dict[tuple[str, datetime, int], tuple[float, int]] = {}
+    for horizon in sorted({one.horizon_bars for one in pending}):
+        labelled = with_labels(bars, horizon, cost).filter(pl.col("label").is_not_null())
+        for market, ts, change, label in labelled.select("market_id", "ts", "forward_return", "label").iter_rows():
+            known[market, ts, horizon] = (change, label)
+    found = ((one.id, known.get((one.market_id, one.ts, one.horizon_bars))) for one in pending)
+    return [Outcome(number, *value) for number, value in found if value is not None]
+
+
+@component(
+    upstream={
+        "features": EVERYTHING,
+        "model": Reads(prefix="model"),
+        "markets": Reads(("market_id", "kind", "status", "end_at")),
+    },
+    settings=Settings,
+    libraries=("scikit-learn",),
+    settle=settle_predictions,
+    projections={"predictions": "predictions"},
+)
+def run_inference(ctx: Context, settings: Settings) -> None:
+    """Write "predictions", one row an open market with a fresh bar, and "summary.json" with what was left out.
+
+    edge, the expected return of buying at the next open and selling at the horizon's end, is
+    p x (mean return of training rows that went up beyond cost) + (1 - p) x (mean return of the others) - cost, both
+    means of the market's kind; below 0 buying is expected to lose. confidence is |2p - 1|. Raises PipelineError where
+    the features are not those that the model was trained on.
+    """
+    import polars as pl
+
+    features, model = ctx.inputs["features"], ctx.inputs["model"]
+    now = features.snapshot.watermark
+    if now is None:
+        raise PipelineError("there are no bars to predict from", where="features", mend="add market data to a source")
+    markets = ctx.inputs["markets"].read_all()
+    is_open = (pl.col("status") == "open") & (pl.col("end_at").is_null() | (pl.col("end_at") > now))
+    universe = markets.filter(is_open)
+    newest = _newest_rows(features, now, settings.max_bar_age_bars).join(universe, on="market_id", how="semi")
+    fitted = FittedModel.from_bytes(model.read_bytes("model"))
+    card = _card(model)
+    version = model.snapshot.by_key["model"].content_hash
+    predictions = _predict(newest.join(universe.select("market_id", "kind"), on="market_id"), fitted, card, version)
+    check_predictions(predictions)
+    ctx.write_table("predictions", predictions, sort_by=("market_id",), time="ts")
+    summary = {
+        "as_of": now.isoformat(),
+        "markets": markets.height,
+        "open_markets": universe.height,
+        "predicted": predictions.height,
+        "left_out": universe.height - predictions.height,
+        "max_bar_age_bars": settings.max_bar_age_bars,
+        "horizon_bars": card["horizon_bars"],
+        "model_version": version,
+    }
+    ctx.write_bytes("summary.json", json.dumps(summary, indent=1, sort_keys=True).encode())
+
+
+def _card(model: Input) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads(model.read_bytes("model.json"))
+    return card
+
+
+def _newest_rows(features: Input, now: datetime, max_age_bars: float) -> pl.DataFrame:
+    """The newest bar with its features of each market that has one no older than `max_age_bars` of its intervals.
+
+    Reads partitions from the newest backwards, as far as the longest interval met so far reaches.
+    """
+    import polars as pl
+
+    found: list[pl.DataFrame] = []
+    limit = timedelta(0)
+    for partition in _newest_first(features):
+        if partition.max_ts is None or partition.max_ts < now - limit:
+            break
+        columns = ("market_id", "ts", "close", "interval_seconds")
+        bars = features.read(partition.key, columns)
+        longest = bars.get_column("interval_seconds").max()
+        assert isinstance(longest, int)
+        limit = max(limit, timedelta(seconds=max_age_bars * longest))
+        age = pl.lit(now) - pl.col("ts")
+        fresh = bars.filter(age <= pl.duration(seconds=max_age_bars * pl.col("interval_seconds")))
+        rows = features.read(_FEATURES + partition.key.removeprefix(_BARS))
+        found.append(fresh.join(rows, on=("market_id", "ts"), how="inner"))
+    return pl.concat(found).sort("market_id", "ts").unique("market_id", keep="last", maintain_order=True)
+
+
+def _newest_first(features: Input) -> Iterator[Partition]:
+    bars = features.snapshot.select(_BARS)
+    timed = [(p.max_ts, p.key, p) for p in bars if p.max_ts is not None]
+    return (partition for _, _, partition in sorted(timed, reverse=True, key=lambda item: item[:2]))
+
+
+def _predict(rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], version: str) -> pl.DataFrame:
+    import numpy as np
+    import polars as pl
+
+    missing = [name for name in fitted.features if name not in rows.columns]
+    if missing:
+        raise PipelineError(
+            f"the model wants features that are not there: {', '.join(missing)}",
+            where="features",
+            mend="train again: agent mark-dirty model, then run",
+        )
+    matrix = np.ascontiguousarray(rows.select(fitted.features).to_numpy(), dtype=np.float32)
+    moves = card["moves"]
+    by_kind = [moves.get(kind, moves["all"]) for kind in rows.get_column("kind")]
+    up = pl.Series("up", [move["up"] for move in by_kind], dtype=pl.Float64)
+    down = pl.Series("down", [move["down"] for move in by_kind], dtype=pl.Float64)
+    probability = pl.Series("probability", fitted.predict(matrix), dtype=pl.Float64)
+    horizon = card["horizon_bars"]
+    return rows.select(
+        "market_id",
+        "ts",
+        pl.col("close").alias("price"),
+        probability,
+        (2 * probability - 1).abs().alias("confidence"),
+        (probability * up + (1 - probability) * down - card["cost_bps"] * BASIS_POINT).alias("edge"),
+        pl.lit(horizon, dtype=pl.Int32).alias("horizon_bars"),
+        (pl.col("ts") + pl.duration(seconds=horizon * pl.col("interval_seconds"))).alias("horizon_end_at"),
+        pl.lit(version).alias("model_version"),
+    )

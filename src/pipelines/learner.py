@@ -1,0 +1,250 @@
+"""The learner: makes, fits, calibrates, hashes, stores and asks the estimator. Knows nothing of folds or partitions.
+
+Fitting is pinned to one thread and seeded, so that the same rows give the same model on every host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipelines.errors import PipelineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Matrix = npt.NDArray[np.float32]
+    Labels = npt.NDArray[np.int8]
+
+Kind = Literal["hist_gradient_boosting", "logistic", "lightgbm"]
+CALIBRATION_ROWS = 500  # fewer out-of-sample rows say more about chance than about the model
+_LEAST_PROBABILITY = 1e-6
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a fit depends on beside its rows."""
+
+    kind: Kind
+    seed: int
+    max_iter: int
+    learning_rate: float
+    max_leaf_nodes: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling: logit(calibrated) = slope x logit(raw) + intercept (Platt 1999). The identity by default."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, raw: Floats) -> Floats:
+        """Calibrated probabilities."""
+        import numpy as np
+
+        calibrated: Floats = 1 / (1 + np.exp(-(self.slope * _logit(raw) + self.intercept)))
+        return calibrated
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """An estimator with its calibration and the features it wants, in order."""
+
+    estimator: Any
+    calibration: Calibration
+    features: tuple[str, ...]
+
+    def predict(self, rows: Matrix) -> Floats:
+        """P(label is 1) of each row of features, 0..1."""
+        return self.calibration.apply(predict_raw(self.estimator, rows))
+
+    def content_hash(self) -> str:
+        """Hash over parameters and fitted arrays, field by field: equal for equal models, whatever their pickles."""
+        hasher = hashlib.blake2b(digest_size=16)
+        state = (self.features, self.calibration.slope, self.calibration.intercept, self.estimator)
+        for raw in _canonical(state):
+            hasher.update(len(raw).to_bytes(8, "little"))
+            hasher.update(raw)
+        return hasher.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The model as joblib writes it. Only library objects and plain values are inside."""
+        import joblib
+
+        buffer = io.BytesIO()
+        joblib.dump(
+            {
+                "estimator": self.estimator,
+                "calibration": (self.calibration.slope, self.calibration.intercept),
+                "features": self.features,
+            },
+            buffer,
+            compress=3,
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FittedModel:
+        """The model that `to_bytes` wrote. `data` runs code when loaded: pass only what the lake checked."""
+        import joblib
+
+        fields = joblib.load(io.BytesIO(data))
+        return cls(fields["estimator"], Calibration(*fields["calibration"]), tuple(fields["features"]))
+
+
+def fit(recipe: Recipe, rows: Matrix, labels: Labels) -> Any:
+    """A fitted scikit-learn classifier. `labels` must hold both 0 and 1. Raises PipelineError where the recipe asks
+    for LightGBM and it is not installed."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    estimator = _estimator(recipe)  # before the limits: a library loaded later would not be pinned
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # Too few iterations for logistic regression are a matter of precision, not of a failed run.
+        warnings.filterwarnings("ignore", category=_convergence_warning())
+        return estimator.fit(rows.astype(np.float64), labels)
+
+
+def predict_raw(estimator: Any, rows: Matrix) -> Floats:
+    """The estimator's own probability of label 1 for each row, not calibrated."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    if len(rows) == 0:
+        return np.empty(0)
+    with threadpool_limits(limits=1):
+        probability: Floats = np.asarray(estimator.predict_proba(rows.astype(np.float64)), dtype=np.float64)[:, 1]
+    return probability
+
+
+def calibrate(raw: Floats, labels: Labels) -> Calibration:
+    """Platt scaling from out-of-sample rows. The identity where there are fewer than CALIBRATION_ROWS of them.
+
+    A slope below zero would turn the model's order round on the strength of past luck: the base rate is said instead.
+    """
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    if len(labels) < CALIBRATION_ROWS or labels.min() == labels.max():
+        return Calibration()
+    with threadpool_limits(limits=1):
+        fitted = LogisticRegression(C=1e6, max_iter=1000).fit(_logit(raw).reshape(-1, 1), labels)
+    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if slope < 0:
+        return Calibration(0.0, float(_logit(np.asarray([labels.mean()]))[0]))
+    return Calibration(slope, intercept)
+
+
+def _logit(probability: Floats) -> Floats:
+    import numpy as np
+
+    p = np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    logit: Floats = np.log(p) - np.log1p(-p)
+    return logit
+
+
+def _estimator(recipe: Recipe) -> Any:
+    if recipe.kind == "logistic":
+        from sklearn.impute import SimpleImputer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        return make_pipeline(
+            SimpleImputer(strategy="median", keep_empty_features=True),
+            StandardScaler(),
+            LogisticRegression(max_iter=recipe.max_iter, random_state=recipe.seed),
+        )
+    if recipe.kind == "lightgbm":
+        return _lightgbm(recipe)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=recipe.max_iter,
+        learning_rate=recipe.learning_rate,
+        max_leaf_nodes=recipe.max_leaf_nodes,
+        early_stopping=False,
+        random_state=recipe.seed,
+    )
+
+
+def _lightgbm(recipe: Recipe) -> Any:
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise PipelineError(
+            "LightGBM is not installed",
+            where='[model] kind = "lightgbm"',
+            mend='pip install "tidemill[lightgbm]", or set kind = "hist_gradient_boosting"',
+        ) from error
+    return lightgbm.LGBMClassifier(
+        n_estimators=recipe.max_iter,
+        learning_rate=recipe.learning_rate,
+        num_leaves=recipe.max_leaf_nodes,
+        random_state=recipe.seed,
+        deterministic=True,
+        force_row_wise=True,
+        n_jobs=1,
+        verbose=-1,
+    )
+
+
+def _convergence_warning() -> type[Warning]:
+    from sklearn.exceptions import ConvergenceWarning
+
+    kind: type[Warning] = ConvergenceWarning
+    return kind
+
+
+def _canonical(value: Any) -> Iterator[bytes]:
+    """A fitted object as a flat sequence of bytes: plain values and arrays as they are, objects field by field.
+
+    Structured arrays go by their fields: the padding between these is whatever lay in memory.
+    """
+    import numpy as np
+
+    if hasattr(value, "booster_"):  # LightGBM writes itself down canonically
+        yield value.booster_.model_to_string().encode()
+    elif isinstance(value, np.ndarray) and value.dtype != object:
+        yield from _canonical_array(value)
+    elif isinstance(value, list | tuple | np.ndarray):
+        yield f"sequence:{len(value)}".encode()
+        for item in value:
+            yield from _canonical(item)
+    elif isinstance(value, Mapping):
+        yield f"mapping:{len(value)}".encode()
+        for key in sorted(value, key=str):
+            yield str(key).encode()
+            yield from _canonical(value[key])
+    elif isinstance(value, np.generic):
+        yield from _canonical(value.item())
+    elif value is None or isinstance(value, bool | int | float | str | np.dtype):
+        yield f"{type(value).__name__}:{value!r}".encode()
+    elif callable(value) and hasattr(value, "__qualname__"):
+        yield value.__qualname__.encode()
+    else:
+        yield type(value).__qualname__.encode()
+        yield from _canonical({k: v for k, v in vars(value).items() if k not in _NOT_CONTENT})
+
+
+def _canonical_array(value: npt.NDArray[Any]) -> Iterator[bytes]:
+    import numpy as np
+
+    for name in value.dtype.names or ():
+        yield name.encode()
+        yield from _canonical_array(value[name])
+    if not value.dtype.names:
+        yield f"{value.dtype.str}:{value.shape}".encode()
+        yield np.ascontiguousarray(value).tobytes()
+
+
+# Fields that depend on the host or serve fitting alone: a prediction does not change with them.
+_NOT_CONTENT = frozenset({"n_threads", "n_jobs", "_feature_subsample_rng", "_loss"})

@@ -1,0 +1,166 @@
+"""Bars and features as snapshots, for tests of what is computed from them: made-up walks and real five-minute bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipelines.component import Component, perform
+from pipelines.lake import Lake
+from pipelines.snapshot import Partition, Snapshot
+from pipelines.source import MARKET_COLUMNS, frame_schema
+from tests.paths import SHARED_DATA
+
+START = datetime(2018, 1, 1, tzinfo=UTC)
+
+
+def walk_bars(
+    markets: int = 3, bars: int = 400, *, seed: int = 1, seconds: int = 86_400, trend: float = 0.0
+) -> pl.DataFrame:
+    """Bars of geometric random walks with a little momentum, so that there is something to learn."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for number in range(markets):
+        noise = rng.normal(trend, 0.02, bars)
+        steps = noise + 0.4 * np.concatenate([[0.0], noise[:-1]])
+        close = 100 * np.exp(np.cumsum(steps))
+        opened = np.concatenate([[100.0], close[:-1]]) * np.exp(rng.normal(0, 0.001, bars))
+        start = pl.Series([START + timedelta(seconds=seconds * n) for n in range(bars)]).cast(pl.Datetime("us", "UTC"))
+        frames.append(
+            pl.DataFrame(
+                {
+                    "market_id": pl.Series([f"walk:M{number}"] * bars),
+                    "bar_start": start,
+                    "open": opened,
+                    "high": np.maximum(opened, close),
+                    "low": np.minimum(opened, close),
+                    "close": close,
+                    "volume": rng.uniform(1, 10, bars),
+                }
+            )
+        )
+    return _complete(pl.concat(frames), seconds)
+
+
+def crypto_bars(pairs: Sequence[str] | None = None) -> pl.DataFrame:
+    """The real five-minute bars, read where they lie."""
+    frames = []
+    for path in sorted((SHARED_DATA / "crypto-5m").glob("*.feather")):
+        pair = path.name.partition("-")[0]
+        if pairs is None or pair in pairs:
+            frame = pl.read_ipc(path).rename({"date": "bar_start"})
+            frames.append(
+                frame.with_columns(
+                    pl.col("bar_start").cast(pl.Datetime("us", "UTC")), pl.lit(f"files:{pair}").alias("market_id")
+                )
+            )
+    return _complete(pl.concat(frames), 300)
+
+
+def _complete(bars: pl.DataFrame, seconds: int) -> pl.DataFrame:
+    missing = pl.lit(None, dtype=pl.Float64)
+    return bars.with_columns(
+        ts=pl.col("bar_start") + pl.duration(seconds=seconds),
+        interval_seconds=pl.lit(seconds, dtype=pl.Int64),
+        bid=missing,
+        ask=missing,
+        spread=missing,
+        trade_count=pl.lit(0, dtype=pl.Int64),
+    ).sort("market_id", "ts")
+
+
+def features_of(bars: pl.DataFrame) -> pl.DataFrame:
+    """Six plain features of each bar, none of which looks ahead."""
+    change = (pl.col("close") / pl.col("close").shift(1).over("market_id")).log()
+    return (
+        bars.sort("market_id", "ts")
+        .with_columns(change=change)
+        .select(
+            "market_id",
+            "ts",
+            pl.col("change").alias("return_1"),
+            *[
+                (pl.col("close") / pl.col("close").shift(span).over("market_id") - 1).alias(f"return_{span}")
+                for span in (3, 10)
+            ],
+            pl.col("change").rolling_std(10).over("market_id").alias("volatility_10"),
+            (pl.col("high") / pl.col("low") - 1).alias("range"),
+            pl.col("ts").dt.weekday().alias("weekday"),
+        )
+        .with_columns(pl.exclude("market_id", "ts").cast(pl.Float32))
+    )
+
+
+def partition_format(bars: pl.DataFrame) -> str:
+    """Keys as the features component cuts them: years of daily bars, days of others."""
+    return "%Y" if bars.item(0, "interval_seconds") >= 86_400 else "%Y-%m-%d"
+
+
+def features_snapshot(lake: Lake, bars: pl.DataFrame, attempt: str = "f") -> Snapshot:
+    """`bars` and their features as a snapshot of the features component."""
+    features = features_of(bars)
+    form = partition_format(bars)
+    start = {
+        "bars": pl.col("bar_start"),
+        "features": pl.col("ts") - pl.duration(seconds=bars.item(0, "interval_seconds")),
+    }
+    partitions: list[Partition] = []
+    for prefix, frame in (("bars", bars), ("features", features)):
+        keyed = frame.with_columns(key=start[prefix].dt.strftime(form))
+        for (key,), part in keyed.group_by("key"):
+            part = part.drop("key").sort("market_id", "ts")
+            partitions.append(lake.write_table("features", f"{prefix}/{key}", part, attempt=attempt, time="ts"))
+    return Snapshot("features", tuple(partitions))
+
+
+def markets_snapshot(lake: Lake, bars: pl.DataFrame, *, attempt: str = "m", **columns: Any) -> Snapshot:
+    """The universe of `bars`; `columns` overrides values for all markets."""
+    ids = bars.get_column("market_id").unique().sort().to_list()
+    values: dict[str, Any] = {"kind": "spot", "status": "open"} | columns
+    rows = [
+        {"market_id": one, "source": one.partition(":")[0], "external_id": one.partition(":")[2], "symbol": one}
+        | values
+        for one in ids
+    ]
+    frame = pl.DataFrame([dict.fromkeys(MARKET_COLUMNS) | row for row in rows], schema=frame_schema(MARKET_COLUMNS))
+    return Snapshot("markets", (lake.write_table("markets", "markets", frame, attempt=attempt),))
+
+
+def ticks_snapshot(lake: Lake, bars: pl.DataFrame, attempt: str = "t") -> Snapshot:
+    """Closing prices as ticks: enough for what asks ticks for their version and newest time alone."""
+    frame = bars.select("market_id", "ts", pl.col("close").alias("price"))
+    return Snapshot("ticks", (lake.write_table("ticks", "all", frame, attempt=attempt, time="ts"),))
+
+
+def compute(
+    component: Component,
+    lake: Lake,
+    inputs: Mapping[str, Snapshot],
+    settings: Any = None,
+    *,
+    attempt: str = "a1",
+    previous: Snapshot | None = None,
+    previous_inputs: Mapping[str, Snapshot] | None = None,
+    redo: frozenset[str] = frozenset(),
+) -> Snapshot:
+    """One component, with its default settings unless told."""
+    return perform(
+        component,
+        component.settings() if settings is None else settings,
+        {name: inputs[name] for name in component.upstream},
+        lake=lake,
+        attempt=attempt,
+        previous=previous,
+        previous_inputs=previous_inputs,
+        redo=redo,
+    )
+
+
+def lake_at(folder: Path) -> Lake:
+    """An empty lake below a test's own folder."""
+    return Lake(folder / "lake")

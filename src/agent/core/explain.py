@@ -23,9 +23,17 @@ _MOST_DEFINITIONS = 3  # named in a sentence; the evidence has them all
 
 def sentence(component: str, reason: Reason) -> str:
     """One reason as a sentence: "features runs because RSI_SPAN in features.py (line 31) changed"."""
-    if _is_condition(reason):
-        return f"{component} runs {cause(component, reason)}"
-    return f"{component} runs because {cause(component, reason)}"
+    return f"{component} runs {_because(component, [reason])}"
+
+
+def causes_text(component: str, reasons: Iterable[Reason]) -> str:
+    """All reasons in one line, without a subject and "because"."""
+    return "; ".join(cause(component, reason) for reason in reasons)
+
+
+def cause(component: str, reason: Reason) -> str:
+    """One reason as what follows "because"."""
+    return _CAUSES[reason.code](component, reason)
 
 
 def reasons_text(component: str, reasons: Sequence[Reason]) -> str:
@@ -34,8 +42,8 @@ def reasons_text(component: str, reasons: Sequence[Reason]) -> str:
     Reading it back (`mark_text`) gives the person's text again.
     """
     marks = [reason.detail or UNEXPLAINED_MARK for reason in reasons if reason.code == Code.MARKED]
-    found = [cause(component, reason) for reason in reasons if reason.code != Code.MARKED]
-    return "; ".join([*marks[:1], *([STALE_MARK + "; ".join(found)] if found else [])])
+    found = causes_text(component, [reason for reason in reasons if reason.code != Code.MARKED])
+    return "; ".join([*marks[:1], *([STALE_MARK + found] if found else [])])
 
 
 def mark_text(dirty_reason: str | None) -> str:
@@ -101,19 +109,21 @@ def _step_text(step: Step) -> str:
     match step:
         case Compute():
             verb = "compute?" if step.may_be_cut_off else "compute "
-            return f"{verb}  {causes_text(step.component, step.reasons)}{_expected(step)}"
+            return f"{verb}  {_because(step.component, step.reasons)}{_expected(step)}"
         case Skip():
             return f"skip      up to date{_version(step.version)}"
         case Defer():
-            return f"defer     until {step.until}; stale because {causes_text(step.component, step.reasons)}"
+            return f"defer     until {step.until}, though {causes_text(step.component, step.reasons)}"
         case Block():
             return f"block     by {step.by}"
         case _:
             assert_never(step)
 
 
-def causes_text(component: str, reasons: Iterable[Reason]) -> str:
-    return "; ".join(cause(component, reason) for reason in reasons)
+def _because(component: str, reasons: Sequence[Reason]) -> str:
+    """ "because …", unless every cause is foreseen only and begins with "if"."""
+    text = causes_text(component, reasons)
+    return text if all(_is_condition(reason) for reason in reasons) else f"because {text}"
 
 
 def _expected(step: Compute) -> str:
@@ -124,11 +134,6 @@ def _expected(step: Compute) -> str:
     if step.expected_rows is not None:
         text += f", about {step.expected_rows:,} rows"
     return text
-
-
-def cause(component: str, reason: Reason) -> str:
-    """The reason as what follows "because"."""
-    return _CAUSES[reason.code](component, reason)
 
 
 def _mark_cause(component: str, reason: Reason) -> str:
@@ -190,7 +195,7 @@ def _is_condition(reason: Reason) -> bool:
 
 
 def _own_files(reason: Reason) -> str:
-    return f"its file {reason.subject} is" if reason.subject else f"files of {reason.detail} are"
+    return f"its file {reason.subject} is" if reason.subject else f"{reason.detail} are"
 
 
 def _from_to(reason: Reason) -> str:
@@ -238,6 +243,6 @@ _CAUSES: Mapping[Code, Callable[[str, Reason], str]] = {
     Code.SOURCE_NEW_DATA: _source_cause,
     Code.OUTPUT_MISSING: lambda _, reason: f"{_own_files(reason)} missing",
     Code.OUTPUT_ALTERED: lambda _, reason: f"{_own_files(reason)} no longer what was written",
-    Code.TOO_OLD: lambda _, reason: f"its data was last checked {reason.old} s ago and may be {reason.new} s old",
+    Code.TOO_OLD: lambda _, reason: f"its data was last checked {reason.old} s ago, more than {reason.new} s",
     Code.RETRAIN_DUE: lambda _, reason: f"retraining is due{_in_brackets(reason.detail)}",
 }

@@ -1,0 +1,163 @@
+"""Sentences, as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.core.explain import ASSUMED, IF_DIFFERENT, chain, mark_text, plan_lines, reasons_text, sentence
+from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
+from pipelines.snapshot import EVERYTHING
+
+ONE_DEFINITION = Reason(
+    Code.CODE_CHANGED, "pipelines.components.features:RSI_SPAN", "h1", "h2", "pipelines/components/features.py:31"
+)
+FEE = Reason(Code.SETTINGS_CHANGED, "fee_bps", "2.0", "3.0")
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (Reason(Code.NEVER_RUN), "because it has never run"),
+        (Reason(Code.MARKED, detail="bad volumes"), "because it was marked by a person (bad volumes)"),
+        (Reason(Code.MARKED, "2013", detail="late"), "because its partition 2013 was marked by a person (late)"),
+        (Reason(Code.FORCED), "because it was forced"),
+        (Reason(Code.FAILED, detail="disk full"), "because its last attempt failed (disk full)"),
+        (ONE_DEFINITION, "because RSI_SPAN in features.py (line 31) changed"),
+        (
+            Reason(Code.CODE_CHANGED, "a.m:X, a.m:<module>", "c1", "c2", "a/m.py:3, a/m.py:1"),
+            "because X in m.py (line 3) and code outside functions in m.py (line 1) changed",
+        ),
+        (
+            Reason(Code.CODE_CHANGED, "m:A, m:B, m:C, m:D, m:E", "c1", "c2", "m.py:1, m.py:2, removed, m.py:4, m.py:5"),
+            "because A in m.py (line 1), B in m.py (line 2), C in m.py (removed) and 2 more changed",
+        ),
+        (Reason(Code.CODE_CHANGED, "", "c1", "c2"), "because the code of features changed"),
+        (FEE, "because the setting fee_bps changed from 2.0 to 3.0"),
+        (Reason(Code.SETTINGS_CHANGED, "kind", None, '"lightgbm"'), "because the setting kind is new (lightgbm)"),
+        (Reason(Code.SETTINGS_CHANGED, "kind", '"x"', None), "because the setting kind is gone (it was x)"),
+        (
+            Reason(Code.SETTINGS_CHANGED, detail="a setting whose value is not shown"),
+            "because a setting whose value is not shown changed",
+        ),
+        (Reason(Code.LIBRARY_CHANGED, "polars", "2.1", "2.2"), "because the library polars changed from 2.1 to 2.2"),
+        (
+            Reason(Code.INPUT_CHANGED, "ticks", "0123456789", "abcdefghij"),
+            "because ticks changed (version 01234567 → abcdefgh)",
+        ),
+        (Reason(Code.INPUT_CHANGED, "ticks", None, "abc"), "because it has not read ticks yet"),
+        (
+            Reason(Code.INPUT_CHANGED, "ticks", "abc", None, "it is no input any more"),
+            "because ticks is no longer one of its inputs",
+        ),
+        (Reason(Code.INPUT_CHANGED, "ticks", "abc", None, IF_DIFFERENT), "if ticks comes out different"),
+        (Reason(Code.INPUT_CHANGED, "ticks", "abc", None, ASSUMED), "if ticks changes"),
+        (Reason(Code.SOURCE_NEW_DATA, "sample", "a", "b"), "because the source sample has new data"),
+        (Reason(Code.SOURCE_NEW_DATA, "sample", None, "b"), "because the source sample is new"),
+        (Reason(Code.SOURCE_NEW_DATA, "sample", "a", None), "because the source sample is no longer configured"),
+        (Reason(Code.SOURCE_NEW_DATA, "sample", "a", None, ASSUMED), "if the source sample has new data"),
+        (Reason(Code.OUTPUT_MISSING, "2013"), "because its file 2013 is missing"),
+        (Reason(Code.OUTPUT_ALTERED, "2013"), "because its file 2013 is no longer what was written"),
+        (
+            Reason(Code.OUTPUT_MISSING, detail="9 partitions: a, b, …"),
+            "because 9 partitions: a, b, … are missing",
+        ),
+        (
+            Reason(Code.TOO_OLD, "", "7200", "3600", "seconds"),
+            "because its data was last checked 7200 s ago, more than 3600 s",
+        ),
+        (Reason(Code.RETRAIN_DUE, detail="drift 0.3 > 0.2"), "because retraining is due (drift 0.3 > 0.2)"),
+    ],
+)
+def test_sentences(reason: Reason, words: str) -> None:
+    assert sentence("features", reason) == f"features runs {words}"
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_code_has_a_sentence(code: Code) -> None:
+    assert sentence("features", Reason(code, "x", "a", "b", "d")).startswith("features runs because ")
+
+
+def test_dirty_reason_keeps_a_persons_text_through_any_number_of_evaluations() -> None:
+    text = "bad volumes"
+    for _ in range(3):
+        text = reasons_text("features", [Reason(Code.MARKED, detail=mark_text(text)), FEE])
+    assert text == "bad volumes; [auto] the setting fee_bps changed from 2.0 to 3.0"
+    assert mark_text(text) == "bad volumes"
+
+
+def test_a_mark_without_text_gets_one() -> None:
+    assert mark_text(None) == "marked without a reason"
+    assert mark_text("[auto] ticks changed") == "marked without a reason"
+    assert reasons_text("features", [Reason(Code.MARKED)]) == "marked without a reason"
+
+
+def test_a_plan_is_a_line_a_step() -> None:
+    plan = Plan(
+        (
+            Skip("markets", "0123456789"),
+            Compute("features", (ONE_DEFINITION,), False, {"ticks": ("2012",)}, 2.04, 30),
+            Compute("inference", (Reason(Code.INPUT_CHANGED, "features", "a", None, IF_DIFFERENT),), True),
+            Defer("model", (Reason(Code.INPUT_CHANGED, "features", "a", "b"),), "500 new rows (120 so far)"),
+            Block("publish", "backtest"),
+        )
+    )
+    assert plan_lines(plan) == [
+        "markets    skip      up to date (version 01234567)",
+        "features   compute   because RSI_SPAN in features.py (line 31) changed (ticks: 2012), about 2.0 s, about 30 rows",
+        "inference  compute?  if features comes out different",
+        "model      defer     until 500 new rows (120 so far), though features changed (version a → b)",
+        "publish    block     by backtest",
+    ]
+    assert plan_lines(Plan(())) == []
+
+
+SPECS = {
+    name: Spec(name, dict.fromkeys(reads, EVERYTHING))
+    for name, reads in {
+        "ticks": [],
+        "features": ["ticks"],
+        "model": ["features"],
+        "backtest": ["features", "model"],
+        "publish": ["model", "backtest"],
+    }.items()
+}
+
+
+def test_a_chain_goes_from_the_cause_to_the_component_and_leaves_out_what_it_does_not_rest_on() -> None:
+    steps: dict[str, Step] = {
+        "ticks": Compute("ticks", (Reason(Code.SOURCE_NEW_DATA, "sample", "a", "b"),)),
+        "features": Skip("features"),
+        "model": Skip("model"),
+        "backtest": Compute("backtest", (FEE,)),
+        "publish": Compute("publish", (Reason(Code.INPUT_CHANGED, "backtest", "a", None, IF_DIFFERENT),), True),
+    }
+    assert chain("publish", SPECS, steps) == [
+        "backtest runs because the setting fee_bps changed from 2.0 to 3.0",
+        "publish runs if backtest comes out different",
+    ]
+
+
+def test_a_chain_follows_blocks_and_deferrals() -> None:
+    failed = Reason(Code.FAILED, detail="disk full")
+    steps: dict[str, Step] = {
+        "features": Defer("features", (failed,), "1 failure in a row, retry at 12:00"),
+        "model": Block("model", "features"),
+        "backtest": Block("backtest", "model", (FEE,)),
+    }
+    assert chain("backtest", SPECS, steps) == [
+        "features is stale because its last attempt failed (disk full)",
+        "features is deferred until 1 failure in a row, retry at 12:00",
+        "model is blocked by features",
+        "backtest is stale because the setting fee_bps changed from 2.0 to 3.0",
+        "backtest is blocked by model",
+    ]
+
+
+def test_a_chain_ends_where_an_earlier_run_made_the_change() -> None:
+    changed = Reason(Code.INPUT_CHANGED, "ticks", "a", "b")
+    steps: dict[str, Step] = {"ticks": Skip("ticks", "b"), "features": Compute("features", (changed,))}
+    assert chain("features", SPECS, steps) == ["features runs because ticks changed (version a → b)"]
+
+
+def test_a_chain_of_what_is_up_to_date_says_so() -> None:
+    assert chain("ticks", SPECS, {"ticks": Skip("ticks", "0123456789")}) == ["ticks is up to date (version 01234567)"]

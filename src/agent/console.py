@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
@@ -48,7 +48,7 @@ def set_up_logging(style: str, *, debug: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(message)s", _STARTED_AT))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
-    for noisy in ("apscheduler", "httpx", "multipart", "watchdog"):
+    for noisy in ("alembic", "apscheduler", "httpx", "multipart", "watchdog"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -39,6 +39,7 @@ class Finished:
     is_cut_off: bool = False
     error: str | None = None
     trace: str = ""
+    shows_dirty: bool = False  # its row says dirty, or why it was
 
     def why_unavailable(self) -> str | None:
         """Why what lies downstream must not be computed; None where it may."""
@@ -169,7 +170,13 @@ class Engine:
                 raise AssertionError(f"{step.component} was to be computed")
             case _:
                 assert_never(step)
-        return Finished(step.component, step, version=before.output_version, rows=before.output_rows)
+        return Finished(
+            step.component,
+            step,
+            version=before.output_version,
+            rows=before.output_rows,
+            shows_dirty=before.is_dirty or before.dirty_reason is not None,
+        )
 
     def _end(self, status: str, error: str | None, plan: list[dict[str, Any]]) -> None:
         """Record the run's end, and on every component what the next run will see."""
@@ -203,6 +210,6 @@ class Engine:
         for name, one in self._finished.items():
             if isinstance(one.step, Defer | Block):
                 texts[name] = reasons_text(name, one.step.reasons) if one.step.reasons else None
-            elif isinstance(one.step, Skip):
+            elif isinstance(one.step, Skip) and one.shows_dirty:
                 texts[name] = None
         return texts

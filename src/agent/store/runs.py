@@ -151,6 +151,11 @@ def list_runs(
     return [_run(row) for row in conn.execute(query).mappings()]
 
 
+def any_running(conn: sa.Connection) -> bool:
+    """Whether some run is RUNNING, alive or left behind."""
+    return conn.scalar(sa.select(runs.c.id).where(runs.c.status == "RUNNING").limit(1)) is not None
+
+
 def move_run(
     conn: sa.Connection,
     run_id: int,

@@ -27,7 +27,7 @@ log = logging.getLogger("tidemill.state")
 
 def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
     """Make a row, dirty and never run, for each component that has none."""
-    values = [{"component": name} for name in components]
+    values = [{"component": name, "is_dirty": True, "dirty_partitions": []} for name in components]
     if values:
         conn.execute(insert(conn, rows).on_conflict_do_nothing(), values)
 
@@ -110,14 +110,17 @@ def begin_attempt(conn: sa.Connection, component: str, token: int) -> bool:
 def show_reasons(conn: sa.Connection, texts: Mapping[str, str | None]) -> None:
     """Let the flag show what an evaluation found: component -> every reason in words, or None for a clean one.
 
-    Never clears a flag, since a person may have set it after the evaluation read it. Rows that show it already are
-    not written.
+    Never clears a person's mark, which may have come after the evaluation read the row; a flag that only showed what an
+    earlier evaluation found is cleared with its cause. Rows that show it already are not written.
     """
     for component, text in texts.items():
         here = rows.c.component == component
         if text is None:
-            clean = here & rows.c.is_dirty.is_(sa.false()) & rows.c.dirty_reason.is_not(None)
-            conn.execute(sa.update(rows).where(clean).values(dirty_reason=None))
+            only_shown = sa.cast(rows.c.dirty_partitions, sa.Text) == "[]"
+            gone = here & rows.c.dirty_reason.is_not(None) & (rows.c.is_dirty.is_(sa.false()) | only_shown)
+            conn.execute(
+                sa.update(rows).where(gone).values(is_dirty=False, dirty_reason=None, dirty_partitions=None)
+            )
             continue
         conn.execute(
             sa.update(rows)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.bars import make_bars, market_intervals
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _TIME_KEY = re.compile(r"\d{4}(-\d{2}){0,2}")  # the partitions of ticks that hold ticks
 _MEMO = ".memo.json"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A bar is over once a tick of any market lies in the last hundredth of its interval, or later. To ask for a tick after
+# its end would leave the last bar of every day undecided until the next day; one in the bar's middle tells nothing.
+_LAST_PART = 100
 
 
 class FeatureWork:
@@ -46,12 +50,12 @@ class FeatureWork:
         self.ctx, self.features, self.own, self.max_reach = ctx, features, own, max_reach
         self.markets = ctx.inputs["markets"].read_all()
         self.intervals = market_intervals(self.markets, interval_seconds)
+        self.widest_interval = _longest_interval(self.intervals)
         self.binary = set(self.markets.filter(pl.col("kind") == "binary").get_column("market_id"))
         ticks = ctx.inputs["ticks"]
         self.keys = [key for key in ticks.keys if _TIME_KEY.fullmatch(key)]
         newest = [p.max_ts for key in self.keys if (p := ticks.partition(key)) and p.max_ts]
-        # The close of a source's bar is a tick in its last microsecond: with it the bar is over.
-        self.known_until = max(newest, default=_EPOCH) + timedelta(microseconds=1)
+        self.newest = max(newest, default=_EPOCH)
         self.facts = self._facts()
         self.unfinished: list[str] = []
         before = self._read_memo()
@@ -65,7 +69,7 @@ class FeatureWork:
         for number, key in enumerate(due):
             self.ctx.progress(number, len(due), f"bars {key}")
             bars = make_bars(self.ctx.inputs["ticks"].read(key), self.intervals)
-            over = bars.filter(bars.get_column("ts") <= self.known_until)
+            over = self._over(bars)
             if over.height < bars.height:
                 self.unfinished.append(key)
             if over.height:
@@ -82,7 +86,7 @@ class FeatureWork:
             self.ctx.progress(number, len(due), f"features {key}")
             bars = self._read_bars([key])
             start, interval = _span(key)[0], _longest_interval(bars)
-            older = self._read_bars([one for one in keys if self._reaches(key, interval, one)])
+            older = self._read_bars(self._reached(key, interval, keys))
             if self.own and number == 0:
                 check_backward(bars, older, self.markets, self.own, start=start, max_reach=self.max_reach)
             rows = compute_features(bars, older, self.markets, self.features, start=start, max_reach=self.max_reach)
@@ -94,11 +98,18 @@ class FeatureWork:
         memo = {"markets": self.facts, "unfinished": sorted(self.unfinished)}
         self.ctx.write_bytes(_MEMO, json.dumps(memo, sort_keys=True).encode(), suffix=".json")
 
+    def _over(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """The bars that no tick is awaited for any more: the newest one of live data is still being made."""
+        import polars as pl
+
+        last_part = pl.duration(microseconds=pl.col("interval_seconds") * (1_000_000 // _LAST_PART))
+        return bars.filter(pl.col("ts") - last_part <= self.newest)
+
     def _bars_are_due(self, key: str) -> bool:
         if key in self.ctx.inputs["ticks"].changed or key in self.were_unfinished:
             return True
         old = self.ctx.previous.by_key.get(f"bars/{key}") if self.ctx.previous else None
-        if old is None or old.max_ts is None or old.max_ts > self.known_until:
+        if old is None or old.max_ts is None or old.max_ts > self.newest:
             return True
         return self._holds_other_markets(f"bars/{key}")
 
@@ -106,22 +117,19 @@ class FeatureWork:
         name = f"bars/{key}"
         if name in changed or self._holds_other_markets(name):
             return True
-        near = [one for one in changed if self._reaches(key, self._widest_interval, one.removeprefix("bars/"))]
-        if not near:
-            return False
-        interval = _longest_interval(self._read_bars([key], ["interval_seconds"]))
-        return any(self._reaches(key, interval, one.removeprefix("bars/")) for one in near)
+        others = [one.removeprefix("bars/") for one in changed]
+        near = self._reached(key, self.widest_interval, others)
+        return bool(near) and bool(self._reached(key, _longest_interval(self._read_bars([key])), near))
 
-    def _reaches(self, key: str, interval_seconds: int, older: str) -> bool:
-        """Whether a look-back from partition `key`, with bars of `interval_seconds`, reaches into partition `older`."""
-        if len(older) != len(key) or older >= key:
-            return False
+    def _reached(self, key: str, interval_seconds: int, others: Iterable[str]) -> list[str]:
+        """Those of `others` that a look-back from partition `key`, with bars of `interval_seconds`, reaches into."""
+        reach = look_back(self.features, interval_seconds, self.max_reach)
         # A bar belongs to the partition it starts in, and may end one interval after that partition does.
-        last = _span(older)[1] + timedelta(seconds=interval_seconds)
-        return last >= _span(key)[0] - look_back(self.features, interval_seconds, self.max_reach)
+        earliest = _span(key)[0] - reach - timedelta(seconds=interval_seconds)
+        return [one for one in others if len(one) == len(key) and one < key and _span(one)[1] >= earliest]
 
-    def _read_bars(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> pl.DataFrame:
-        return self.ctx.lake.read_tables([self.bars.by_key[f"bars/{key}"] for key in keys], columns)
+    def _read_bars(self, keys: Sequence[str]) -> pl.DataFrame:
+        return self.ctx.lake.read_tables([self.bars.by_key[f"bars/{key}"] for key in keys])
 
     def _holds_other_markets(self, name: str) -> bool:
         """Whether the earlier partition `name` has bars of a market whose facts are not what they were."""
@@ -131,10 +139,6 @@ class FeatureWork:
         return not self.other_markets.isdisjoint(
             self.ctx.lake.read_table(old, ["market_id"]).get_column("market_id").unique()
         )
-
-    @property
-    def _widest_interval(self) -> int:
-        return _longest_interval(self.intervals)
 
     def _facts(self) -> dict[str, list[Any]]:
         """What bars and features depend on of each market."""
@@ -155,6 +159,7 @@ class FeatureWork:
         return memo
 
 
+@lru_cache(maxsize=4096)
 def _span(key: str) -> tuple[datetime, datetime]:
     """Start and end of the time that partition `key` (2013, 2013-01 or 2013-01-05) stands for."""
     year, month, day = (*(int(part) for part in key.split("-")), 0, 0)[:3]

@@ -127,8 +127,10 @@ def train_model(ctx: Context, settings: Settings) -> None:
     span = _test_span(rows, settings)
     folds = plan_folds(_instant(rows.ts[0]), _instant(rows.ts[-1]), span)
     sample, scores = _walk_forward(ctx, settings, rows, folds)
-    if not scores:
-        raise _too_little(rows, f"no fold of {span} has {MIN_TRAIN_ROWS} rows with both outcomes to train on")
+    if not any(score["rows"] for score in scores):
+        raise _too_little(
+            rows, f"no fold of {span} has {MIN_TRAIN_ROWS} rows of both outcomes to train on and an outcome to test on"
+        )
     ctx.progress(len(folds), len(folds) + 1, "final model")
     _write_final(ctx, settings, rows, sample, span)
     overall = _score(rows, sample.row, sample.probability, sample.base_rate)

@@ -1,0 +1,220 @@
+"""The release: predictions, metrics, model card, report and manifest, written only when every gate is passed.
+
+Partition keys are the names of the files. Nothing here says when, where or by whom it was made: equal inputs give an
+equal release, and whether the data are live or historical stands in the row of the releases table.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipelines.component import Context, component
+from pipelines.errors import PipelineError, ReleaseRefused
+from pipelines.report import NAMES, content_hash, render
+from pipelines.settings import setting
+from pipelines.snapshot import EVERYTHING, Reads
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_CHART_POINTS = 1500  # more points than pixels only make the page heavy
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Section [publish] of agent.toml: the gates of a release."""
+
+    min_predictions: int = setting(1, "refuse a release of fewer predictions", low=0)
+    max_brier_excess: float | None = setting(
+        0.02, "refuse where the model's Brier score is worse than the base rate's by more; unset: any", low=0, high=1
+    )
+    max_drawdown: float | None = setting(
+        None, "refuse where the backtest's drawdown was larger; unset: any", unit="0..1", low=0, high=1
+    )
+
+
+@component(
+    upstream={
+        "markets": Reads(("market_id", "symbol", "question")),
+        "ticks": EVERYTHING,
+        "features": EVERYTHING,
+        "model": EVERYTHING,
+        "inference": EVERYTHING,
+        "backtest": EVERYTHING,
+    },
+    settings=Settings,
+    is_release=True,
+)
+def publish_artifacts(ctx: Context, settings: Settings) -> None:
+    """Check the gates, then write predictions.parquet, predictions.csv, metrics.json, model_card.md, report.html and
+    manifest.json. Raises ReleaseRefused, with nothing written, where a gate is not passed."""
+    predictions = _named_predictions(ctx)
+    model = _json(ctx, "model", "metrics.json")
+    metrics = {"model": model["overall"], "folds": model["folds"], "backtest": _json(ctx, "backtest", "metrics.json")}
+    check_gates(settings, predictions, metrics)
+    as_of = ctx.inputs["ticks"].snapshot.watermark
+    if as_of is None:
+        raise PipelineError(
+            "the ticks have no time, so the release has no as-of", where="ticks", mend="run ticks again"
+        )
+    card = _json(ctx, "model", "model.json")
+    inputs = {name: one.snapshot.version_of(one.reads) for name, one in ctx.inputs.items()}
+    report = _report_data(ctx, predictions, metrics, card, inputs, as_of)
+    ctx.write_table("predictions.parquet", predictions, time="ts")
+    texts = {
+        "predictions.csv": predictions.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
+        "metrics.json": _as_json(metrics),
+        "model_card.md": _model_card(card, metrics, as_of),
+    }
+    for name, text in texts.items():
+        ctx.write_bytes(name, text.encode())
+    ctx.write_bytes("report.html", render(report).encode(), content=content_hash(report))
+    ctx.write_bytes("manifest.json", _as_json(_manifest(ctx, settings, inputs, as_of, texts)).encode())
+
+
+def check_gates(settings: Settings, predictions: pl.DataFrame, metrics: Mapping[str, Any]) -> None:
+    """Raise ReleaseRefused that names every gate that is not passed, its value and its limit."""
+    faults = []
+    if predictions.height < settings.min_predictions:
+        faults.append(
+            f"min_predictions: there are {predictions.height}, at least {settings.min_predictions} are needed"
+        )
+    odd = [
+        name
+        for name, value in predictions.select("market_id", "probability").iter_rows()
+        if not (math.isfinite(value) and 0 <= value <= 1)
+    ]
+    if odd:
+        faults.append(f"probabilities: {len(odd)} of {predictions.height} are not in 0..1, the first of {odd[0]}")
+    scores = metrics["model"]
+    excess = scores["brier"] - scores["brier_base_rate"]
+    if settings.max_brier_excess is not None and excess > settings.max_brier_excess:
+        faults.append(
+            f"max_brier_excess: the model's Brier score is {excess:.4f} worse than the base rate's, "
+            f"the limit is {settings.max_brier_excess:g}"
+        )
+    drawdown = metrics["backtest"]["model"]["max_drawdown"]
+    if settings.max_drawdown is not None and (drawdown is None or drawdown > settings.max_drawdown):
+        faults.append(f"max_drawdown: the backtest's is {drawdown}, the limit is {settings.max_drawdown:g}")
+    if faults:
+        raise ReleaseRefused(
+            "the release is refused; gates not passed:\n    " + "\n    ".join(faults),
+            where="[publish] in agent.toml",
+            mend="the release before stays current; look at the model's and the backtest's metrics, or move the limit",
+        )
+
+
+def _named_predictions(ctx: Context) -> pl.DataFrame:
+    """The newest predictions with the market's question or symbol as `name`."""
+    import polars as pl
+
+    name = pl.coalesce("question", "symbol", "market_id").alias("name")
+    names = ctx.inputs["markets"].read_all().select("market_id", name)
+    predictions = ctx.inputs["inference"].read("predictions")
+    joined = predictions.join(names, on="market_id", how="left", maintain_order="left")
+    return joined.select("market_id", "name", pl.exclude("market_id", "name"))
+
+
+def _report_data(
+    ctx: Context,
+    predictions: pl.DataFrame,
+    metrics: Mapping[str, Any],
+    card: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    as_of: datetime,
+) -> dict[str, Any]:
+    import polars as pl
+
+    equity = ctx.inputs["backtest"].read_all("equity/", ("strategy", "ts", "equity"))
+    first, last = equity.get_column("ts").min(), equity.get_column("ts").max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    times = pl.col("ts", "horizon_end_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "as_of": f"{as_of:%Y-%m-%d %H:%M}",
+        "span": f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+        "backtest": metrics["backtest"],
+        "curves": {name: _curve(equity.filter(pl.col("strategy") == name)) for name in NAMES},
+        "model": metrics["model"],
+        "folds": metrics["folds"],
+        "predictions": predictions.with_columns(times).to_dicts(),
+        "horizon_bars": card["horizon_bars"],
+        "cost_bps": card["cost_bps"],
+        "inputs": dict(inputs),
+    }
+
+
+def _curve(curve: pl.DataFrame) -> dict[str, list[Any]]:
+    """A strategy's equity and drawdown at no more than _CHART_POINTS times, the newest always among them."""
+    import polars as pl
+
+    step = max(1, math.ceil(curve.height / _CHART_POINTS))
+    peak = pl.col("equity").cum_max()
+    table = (
+        curve.with_columns(drawdown=(peak - pl.col("equity")) / peak, number=pl.int_range(pl.len()))
+        .filter((pl.col("number") % step == 0) | (pl.col("number") == pl.len() - 1))
+        .with_columns(pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    )
+    return {name: table.get_column(name).to_list() for name in ("ts", "equity", "drawdown")}
+
+
+def _manifest(
+    ctx: Context, settings: Settings, inputs: Mapping[str, str], as_of: datetime, texts: Mapping[str, str]
+) -> dict[str, Any]:
+    files = {
+        partition.key: {"content_hash": partition.content_hash, "rows": partition.rows}
+        | ({"bytes": len(texts[partition.key].encode())} if partition.key in texts else {})
+        for partition in ctx.result().partitions
+    }
+    return {
+        "as_of": as_of.isoformat(),
+        "inputs": dict(inputs),
+        "model_version": ctx.inputs["model"].snapshot.by_key["model"].content_hash,
+        "files": files,
+        "gates": asdict(settings),
+    }
+
+
+def _model_card(card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: datetime) -> str:
+    scores, auc = metrics["model"], metrics["model"]["auc"]
+    features = "\n".join(f"- `{name}`" for name in card["features"])
+    return f"""# Model card
+
+**Predicts** the probability, 0..1, that a market's price rises by more than {card["cost_bps"]:g} basis points (the cost
+of a round trip) from the next bar's open to the close {card["horizon_bars"]} bars ahead. Data as of
+{as_of:%Y-%m-%d %H:%M} UTC.
+
+**Model**: {card["kind"]}, seed {card["seed"]}, calibrated by Platt scaling (slope {card["calibration"]["slope"]:.4f},
+intercept {card["calibration"]["intercept"]:.4f}). Trained on {card["training_rows"]:,} rows, known from
+{card["training_start"]} to {card["training_end"]}; {card["base_rate"]:.1%} of them went up beyond cost.
+
+**Judged** on {scores["rows"]:,} out-of-sample predictions in {len(metrics["folds"])} purged walk-forward folds of
+{card["test_span_hours"]:g} hours. The base rate is what a model that knows nothing would say.
+
+| | model | base rate |
+| --- | --- | --- |
+| Brier score (lower is better) | {scores["brier"]:.4f} | {scores["brier_base_rate"]:.4f} |
+| log loss in nats (lower is better) | {scores["log_loss"]:.4f} | {scores["log_loss_base_rate"]:.4f} |
+| accuracy | {scores["accuracy"]:.1%} | {scores["accuracy_base_rate"]:.1%} |
+| area under the ROC curve | {"not defined" if auc is None else f"{auc:.4f}"} | 0.5 |
+
+**Limits**: the past need not repeat itself; a market unlike those it was trained on is predicted all the same; the
+backtest fills at the open with a fixed slippage, whatever the size. Not investment advice.
+
+## Features
+
+{features}
+"""
+
+
+def _json(ctx: Context, name: str, key: str) -> Any:
+    return json.loads(ctx.inputs[name].read_bytes(key))
+
+
+def _as_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False)

@@ -1,0 +1,276 @@
+"""The release as one self-contained page: charts and tables from plain data, readable in light and dark.
+
+Knows nothing of partitions or gates; the same data gives the same page (with the same release of plotly).
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.snapshot import digest
+
+NAMES = {"model": "Model", "buy_and_hold": "Buy and hold", "random_entry": "Random entry"}
+# Okabe and Ito's blue, orange and grey, shifted to stand out on white and on black; told apart by dashes as well.
+_LINES = {"model": ("#2f86d0", "solid"), "buy_and_hold": ("#d9820f", "dash"), "random_entry": ("#8a8f98", "dot")}
+_SHOWN_PREDICTIONS = 50
+_LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logarithmic axis
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5a636e;--paper:#fff;--card:#f5f7f9;--line:#d5dae0}
+@media (prefers-color-scheme:dark){:root{--ink:#e8ebef;--soft:#a3adb8;--paper:#14171b;--card:#1d2227;--line:#38404a}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:1080px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);
+ font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 6px}
+p{margin:4px 0 10px;max-width:80ch}.soft{color:var(--soft)}
+.note{background:var(--card);border-left:4px solid #d9820f;padding:10px 14px;margin:14px 0}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th{color:var(--soft);font-weight:600;vertical-align:bottom}th.text,td.text{text-align:left}
+td.long{white-space:normal;min-width:16ch}
+code{font-size:13px}
+.js-plotly-plot .main-svg{background:transparent!important}
+.js-plotly-plot .bg{fill:transparent!important}
+.js-plotly-plot .infolayer text,.js-plotly-plot .xaxislayer-above text,.js-plotly-plot .yaxislayer-above text,
+.js-plotly-plot .cartesianlayer text{fill:var(--ink)!important}
+.js-plotly-plot .gridlayer path,.js-plotly-plot .zerolinelayer path{stroke:var(--line)!important}
+"""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>Tidemill release, as of {as_of}</title><style>{style}</style><script>{plotly}</script></head><body>
+<h1>Market signals</h1>
+<p class="soft">Tidemill release, data as of {as_of} UTC</p>
+<div class="note"><b>Simulated on past data.</b> The curves below trade predictions that were made out of sample, with
+fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record of real trading, and no promise.</div>
+<h2>Backtest</h2>
+<p>{span}. Equity is a multiple of what each strategy starts with. Buy and hold is an equal weight in every market;
+random entry repeats the model's trades at random times in random markets.</p>
+<div class="wide">{figures}</div>
+{equity}
+{drawdown}
+<h2>Calibration</h2>
+<p>{calibration_text}</p>
+{calibration}
+<h2>Walk-forward folds</h2>
+<p>Each row is predicted by a model trained only on what was known before it. Brier score and log loss: lower is
+better; beside each stands that of always saying the training rows' base rate.</p>
+<div class="wide">{folds}</div>
+<h2>Newest predictions</h2>
+<p>{prediction_text}</p>
+<div class="wide">{predictions}</div>
+<h2>Where this comes from</h2>
+<div class="wide">{inputs}</div>
+</body></html>
+"""
+
+
+def content_hash(data: Mapping[str, Any]) -> str:
+    """Hash of a report's logical content: the data and the page around it, not the library that draws."""
+    return digest([json.dumps(data, sort_keys=True), _STYLE, _PAGE])
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The page as HTML.
+
+    data: `as_of` and `span` (text), `backtest` (strategy -> metric -> value), `curves` (strategy -> {ts, equity,
+    drawdown}), `model` (overall metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`, `cost_bps`,
+    `inputs` (component -> version).
+    """
+    from plotly.offline import get_plotlyjs
+
+    overall = data["model"]
+    return _PAGE.format(
+        as_of=html.escape(data["as_of"]),
+        style=_STYLE,
+        plotly=get_plotlyjs(),
+        span=html.escape(data["span"]),
+        figures=_figures(data["backtest"]),
+        equity=_curve_chart(data["curves"], "equity", "Equity, multiples of the start"),
+        drawdown=_curve_chart(data["curves"], "drawdown", "Drawdown below the peak"),
+        calibration_text=(
+            f"{overall['rows']:,} out-of-sample predictions with a known outcome, in groups of equal size: what was "
+            f"predicted against what came. On the dotted line the model would be perfectly calibrated. Brier score "
+            f"{overall['brier']:.4f}, of the base rate {overall['brier_base_rate']:.4f}."
+        ),
+        calibration=_calibration_chart(overall["calibration"], overall["base_rate"]),
+        folds=_fold_table(data["folds"]),
+        prediction_text=_prediction_text(data),
+        predictions=_prediction_table(data["predictions"]),
+        inputs=_table(
+            ["Component", "Version of what was read"],
+            [[name, f"<code>{version}</code>"] for name, version in data["inputs"].items()],
+            text_columns=2,
+        ),
+    )
+
+
+def _prediction_text(data: Mapping[str, Any]) -> str:
+    count = len(data["predictions"])
+    shown = (
+        f"the {_SHOWN_PREDICTIONS} of {count} markets with the largest edge"
+        if count > _SHOWN_PREDICTIONS
+        else (f"{count} market{'s' if count != 1 else ''}")
+    )
+    return (
+        f"The newest bar of {shown}. Probability: that the price rises by more than the cost of a round trip "
+        f"({data['cost_bps']:g} basis points) over {data['horizon_bars']} bars. Edge: expected return of buying, "
+        "after that cost."
+    )
+
+
+def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
+    def percent(value: float) -> str:
+        return f"{value:.1%}" if abs(value) < 100 else f"{value + 1:,.0f} x"
+
+    def plain(value: float) -> str:
+        return f"{value:,.2f}"
+
+    def count(value: float) -> str:
+        return f"{value:,.0f}"
+
+    rows = [
+        ("Total return", "total_return", percent),
+        ("Return a year", "annualised_return", percent),
+        ("Volatility a year", "annualised_volatility", percent),
+        ("Sharpe ratio (a year, cash at 0 %)", "sharpe", plain),
+        ("Sortino ratio (a year, cash at 0 %)", "sortino", plain),
+        ("Largest drawdown", "max_drawdown", percent),
+        ("Turnover a year (times equity, buys and sells)", "turnover_per_year", plain),
+        ("Winning trades", "hit_rate", percent),
+        ("Mean exposure (share of equity)", "exposure", percent),
+        ("Costs paid (multiples of the start)", "costs_paid", plain),
+        ("Closed trades", "trades", count),
+    ]
+    body = []
+    for title, metric, form in rows:
+        values = [backtest[name].get(metric) for name in NAMES]
+        body.append([title, *("–" if value is None else form(value) for value in values)])
+    return _table(["", *NAMES.values()], body)
+
+
+def _fold_table(folds: Sequence[Mapping[str, Any]]) -> str:
+    head = ["Test span (UTC)", "Rows", "Trained on", "Base rate", "Brier", "of base rate", "Log loss", "of base rate"]
+    body = []
+    for fold in folds:
+        span = f"{_minute(fold['test_start'])} to {_minute(fold['test_end'])}"
+        if fold["rows"] == 0:
+            body.append([span, "0", f"{fold['train_rows']:,}", *["–"] * 7])
+            continue
+        body.append(
+            [
+                span,
+                f"{fold['rows']:,}",
+                f"{fold['train_rows']:,}",
+                f"{fold['base_rate']:.1%}",
+                *(f"{fold[name]:.4f}" for name in ("brier", "brier_base_rate", "log_loss", "log_loss_base_rate")),
+                "–" if fold["auc"] is None else f"{fold['auc']:.3f}",
+                f"{fold['accuracy']:.1%}",
+            ]
+        )
+    return _table([*head, "AUC", "Accuracy"], body)
+
+
+def _prediction_table(predictions: Sequence[Mapping[str, Any]]) -> str:
+    head = ["Market", "Bar known at (UTC)", "Price", "Probability", "Confidence", "Edge", "Horizon ends (UTC)"]
+    ranked = sorted(predictions, key=lambda row: (-row["edge"], row["market_id"]))
+    body = [
+        [
+            html.escape(row["name"]),
+            _minute(row["ts"]),
+            f"{row['price']:.6g}",
+            f"{row['probability']:.1%}",
+            f"{row['confidence']:.1%}",
+            f"{row['edge']:+.3%}",
+            _minute(row["horizon_end_at"]),
+        ]
+        for row in ranked[:_SHOWN_PREDICTIONS]
+    ]
+    return _table(head, body, wraps=True)
+
+
+def _minute(text: str) -> str:
+    """An ISO instant without seconds, without its time where that is midnight."""
+    day, _, clock = text.partition("T")
+    return day if clock.startswith("00:00") else f"{day} {clock[:5]}"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], *, text_columns: int = 1, wraps: bool = False) -> str:
+    """A table of cells that are HTML already; the first `text_columns` are text, the rest numbers."""
+
+    def cell(tag: str, column: int, content: str) -> str:
+        kind = ' class="text long"' if wraps else ' class="text"'
+        return f"<{tag}{kind if column < text_columns else ''}>{content}</{tag}>"
+
+    top = "".join(cell("th", column, title) for column, title in enumerate(head))
+    rows = ("".join(cell("td", column, text) for column, text in enumerate(row)) for row in body)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>"
+
+
+def _curve_chart(curves: Mapping[str, Mapping[str, Sequence[Any]]], column: str, title: str) -> str:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    values: list[float] = []
+    for name, (colour, dash) in _LINES.items():
+        curve = curves[name]
+        line = {"color": colour, "dash": dash, "width": 2 if name == "model" else 1.5}
+        figure.add_scatter(x=list(curve["ts"]), y=list(curve[column]), name=NAMES[name], mode="lines", line=line)
+        values += curve[column]
+    axis: dict[str, Any] = {"title": {"text": title}}
+    if column == "drawdown":
+        axis |= {"tickformat": ".0%", "autorange": "reversed", "rangemode": "tozero"}
+    elif values and min(values) > 0 and max(values) / min(values) >= _LOG_SCALE_FROM:
+        axis |= {"type": "log", "title": {"text": f"{title} (logarithmic)"}, "dtick": 1 if max(values) > 100 else "D2"}
+    figure.update_layout(yaxis=axis, height=380 if column == "equity" else 260, hovermode="x unified")
+    return _chart(figure, f"chart-{column}")
+
+
+def _calibration_chart(bins: Sequence[Mapping[str, float]], base_rate: float) -> str:
+    import plotly.graph_objects as go
+
+    predicted, observed = [one["predicted"] for one in bins], [one["observed"] for one in bins]
+    rows = [one["rows"] for one in bins]
+    low, high = max(0.0, min(predicted + observed) - 0.05), min(1.0, max(predicted + observed) + 0.05)
+    figure = go.Figure()
+    line = {"color": "#8a8f98", "dash": "dot", "width": 1.5}
+    figure.add_scatter(x=[low, high], y=[low, high], name="Perfect", mode="lines", line=line, hoverinfo="skip")
+    line = {"color": "#d9820f", "dash": "dash", "width": 1.5}
+    figure.add_scatter(x=[low, high], y=[base_rate, base_rate], name="Base rate", mode="lines", line=line)
+    figure.add_scatter(
+        x=predicted,
+        y=observed,
+        name="Model",
+        mode="lines+markers",
+        line={"color": "#2f86d0", "width": 2},
+        marker={"size": 8},
+        customdata=rows,
+        hovertemplate="predicted %{x:.1%}, came %{y:.1%} of %{customdata:,} rows<extra></extra>",
+    )
+    axis = {"tickformat": ".0%", "range": [low, high]}
+    figure.update_layout(
+        xaxis={"title": {"text": "Predicted probability"}, **axis},
+        yaxis={"title": {"text": "Share that came true"}, **axis},
+        height=420,
+    )
+    return _chart(figure, "chart-calibration")
+
+
+def _chart(figure: Any, div_id: str) -> str:
+    import plotly.io as pio
+
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 70, "r": 16, "t": 34, "b": 48},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        font={"family": "system-ui, sans-serif", "size": 13},
+        hoverlabel={"bgcolor": "#ffffff", "font": {"color": "#1b1f24"}},
+    )
+    config = {"displayModeBar": False, "responsive": True}
+    fragment: str = pio.to_html(figure, full_html=False, include_plotlyjs=False, div_id=div_id, config=config)
+    return fragment

@@ -1,0 +1,138 @@
+"""Bars, trades and quotes in files of your own: CSV, TSV, Parquet, Feather or JSON lines, compressed or not.
+
+Each `[[sources.files.datasets]]` in agent.toml says where files lie and what columns mean; docs/how-to/own-data.md
+has an example for each kind of data. A part is a file (with `ask_path`: a pair of files). Nothing is guessed from
+values: units of whole-number times, zones of naive ones and the interval of bars are settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipelines.errors import BadInput
+from pipelines.fingerprint import settings_hash
+from pipelines.source import Batch, Probe
+from pipelines.sources._files_markets import DatasetFiles, list_markets, market_ends
+from pipelines.sources._files_read import find_files, name_from_file
+from pipelines.sources._files_rows import no_rows, read_batch
+from pipelines.sources._files_settings import Dataset, Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["SOURCE", "FilesSource", "Settings"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part: the number of its dataset and its files (bid and ask side, or one). `is_table`: it describes markets and
+    has no ticks."""
+
+    dataset: int
+    files: tuple[Path, ...]
+    token: str
+    is_table: bool = False
+
+
+class FilesSource:
+    """Market data in files."""
+
+    name: ClassVar[str] = "files"
+    historical: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, base: Path) -> None:
+        self._datasets = settings.datasets
+        self._base = base
+        self._parts: dict[str, _Part] = {}
+        self._ends: dict[int, pl.DataFrame | None] = {}
+
+    def probe(self) -> Probe:
+        """One part a file; the token is made of its size, its time of change and its dataset's settings.
+
+        Raises BadInput where a dataset's path matches no file.
+        """
+        found = [part for number in range(len(self._datasets)) for part in self._parts_of(number)]
+        counts: Counter[str] = Counter()
+        self._parts.clear()
+        self._ends.clear()
+        for part in found:
+            label = Path(os.path.relpath(part.files[0], self._base)).as_posix()
+            counts[label] += 1  # several datasets may take the same file
+            self._parts[label if counts[label] == 1 else f"{label} #{counts[label]}"] = part
+        return Probe({name: part.token for name, part in self._parts.items()})
+
+    def markets(self) -> pl.DataFrame:
+        """Every market that a file or a table of markets names. Reads files whose market stands in a column."""
+        found = [
+            DatasetFiles(self._datasets[n], tuple(self._paths(n)), tuple(self._tables(n)))
+            for n in range(len(self._datasets))
+        ]
+        return list_markets(self.name, found)
+
+    def fetch(self, part: str) -> Batch:
+        """The rows of one file, in its order. Raises BadInput for a file that cannot be read as the settings say."""
+        if part not in self._parts:
+            self.probe()
+        found = self._parts.get(part)
+        if found is None:
+            raise BadInput("there is no such file", where=part, mend="put it back, or run again without it")
+        if found.is_table:
+            return no_rows()
+        number = found.dataset
+        if number not in self._ends:
+            self._ends[number] = market_ends(self.name, self._datasets[number], self._tables(number))
+        return read_batch(self.name, self._datasets[number], found.files, self._ends[number])
+
+    def _parts_of(self, number: int) -> Iterable[_Part]:
+        dataset, tables = self._datasets[number], self._tables(number)
+        settings = settings_hash(dataset)[:16]
+        # Rows are cut at the market's end, so that they change with the table that says when that is.
+        known_by = [_stamp(table) for table in tables] if dataset.cuts_at_end else []
+        for files in self._paths(number):
+            yield _Part(number, files, "-".join([*(_stamp(file) for file in files), *known_by, settings]))
+        for table in tables:
+            yield _Part(number, (table,), f"{_stamp(table)}-{settings}", is_table=True)
+
+    def _paths(self, number: int) -> list[tuple[Path, ...]]:
+        dataset = self._datasets[number]
+        if dataset.path is None:
+            return []
+        files = find_files(self._base, dataset.path)
+        if dataset.ask_path is None:
+            return [(file,) for file in files]
+        return _pair(dataset, files, find_files(self._base, dataset.ask_path))
+
+    def _tables(self, number: int) -> list[Path]:
+        table = self._datasets[number].markets
+        return [] if table is None else find_files(self._base, table.path)
+
+
+def _stamp(file: Path) -> str:
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise BadInput(f"the file cannot be read: {error.strerror}", where=str(file), mend="run again") from error
+    return f"{stat.st_size}.{stat.st_mtime_ns}"
+
+
+def _pair(dataset: Dataset, bids: list[Path], asks: list[Path]) -> list[tuple[Path, ...]]:
+    """Each bid file with the ask file of the same market. Raises BadInput where one is left over."""
+    if len(bids) == len(asks) == 1:
+        return [(bids[0], asks[0])]
+    by_name = [{name_from_file(dataset, file): file for file in side} for side in (bids, asks)]
+    single = sorted(by_name[0].keys() ^ by_name[1].keys())
+    if single or len(by_name[0]) != len(bids) or len(by_name[1]) != len(asks):
+        raise BadInput(
+            f"bid and ask files do not go together in pairs: {', '.join(single[:5]) or 'a market has several files'}",
+            where=f"path = {dataset.path!r}, ask_path = {dataset.ask_path!r}",
+            mend="give market_pattern a group (?P<market>…) that is the same for the bid and the ask file of a market",
+        )
+    return [(file, by_name[1][name]) for name, file in sorted(by_name[0].items())]
+
+
+SOURCE = FilesSource

@@ -109,7 +109,11 @@ def fit(recipe: Recipe, rows: Matrix, labels: Labels) -> Any:
     with threadpool_limits(limits=1), warnings.catch_warnings():
         # Too few iterations for logistic regression are a matter of precision, not of a failed run.
         warnings.filterwarnings("ignore", category=_convergence_warning())
-        return estimator.fit(rows.astype(np.float64), labels)
+        values = rows.astype(np.float64)
+        # scikit-learn 1.9 cannot bin a column that is missing everywhere (log odds, where no market is binary). A
+        # constant has no split either.
+        values[:, np.isnan(values).all(axis=0)] = 0.0
+        return estimator.fit(values, labels)
 
 
 def predict_raw(estimator: Any, rows: Matrix) -> Floats:

@@ -1,0 +1,124 @@
+"""`pipelines.load("features")`: the project's data as a frame, for notebooks and scripts.
+
+Reads the newest snapshot. What this package cannot know, which snapshot is the newest, is answered by the function that
+the orchestrator registers under the entry point group tidemill.catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from pipelines.errors import PipelineError
+from pipelines.lake import TABLE_SUFFIX, Lake
+from pipelines.modules import entry_points
+from pipelines.snapshot import Partition, Snapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+CATALOG_GROUP = "tidemill.catalog"
+OpenSnapshot = Callable[[str, Path | None], tuple[Lake, Snapshot]]  # (component, home) -> its newest snapshot
+
+# What people ask for -> the component that has it, and the start of the partitions' keys. Ticks are all of "ticks" that
+# is named by a time: the quarantine is another table.
+_TABLES = {
+    "markets": ("markets", "markets"),
+    "ticks": ("ticks", ""),
+    "bars": ("features", "bars/"),
+    "features": ("features", "features/"),
+    "predictions": ("inference", "predictions"),
+}
+
+
+@overload
+def load(
+    name: str,
+    as_of: datetime | None = ...,
+    columns: Sequence[str] | None = ...,
+    home: Path | None = ...,
+    frame: Literal["polars"] = ...,
+) -> pl.DataFrame: ...
+@overload
+def load(
+    name: str,
+    as_of: datetime | None = ...,
+    columns: Sequence[str] | None = ...,
+    home: Path | None = ...,
+    *,
+    frame: Literal["pandas"],
+) -> pd.DataFrame: ...
+def load(
+    name: str,
+    as_of: datetime | None = None,
+    columns: Sequence[str] | None = None,
+    home: Path | None = None,
+    frame: Literal["polars", "pandas"] = "polars",
+) -> pl.DataFrame | pd.DataFrame:
+    """The newest markets, ticks, bars, features or predictions, or the tables of a component, as one frame.
+
+    `as_of` (aware): only rows with ts at or before it. `columns`: only these. `home`: the working folder (database,
+    lake), default as everywhere. Raises PipelineError for an unknown name or column, or where nothing was computed yet.
+    """
+    component, prefix = _TABLES.get(name, (name, ""))
+    openers = list(entry_points(CATALOG_GROUP))
+    if not openers:
+        raise PipelineError(
+            "no catalog is installed, so the newest snapshot cannot be found",
+            where=f"entry point group {CATALOG_GROUP}",
+            mend="install tidemill (pip install -e . in a checkout)",
+        )
+    open_snapshot: OpenSnapshot = openers[0].load()
+    lake, snapshot = open_snapshot(component, home)
+    table = load_frame(lake, snapshot, prefix, as_of, columns)
+    return table if frame == "polars" else table.to_pandas()
+
+
+def load_frame(
+    lake: Lake,
+    snapshot: Snapshot,
+    prefix: str = "",
+    as_of: datetime | None = None,
+    columns: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """The tables of `snapshot` whose keys start with `prefix`, one after the other in key order.
+
+    `as_of` (aware): only rows with ts at or before it; partitions that begin later are not read. Raises PipelineError
+    for a naive `as_of`, one for tables without event time, an unknown column, or where there is no such table.
+    """
+    import polars as pl
+
+    tables = _tables(snapshot, prefix)
+    known = {name for table in tables for name in table.column_hashes}
+    unknown = sorted(set(columns or ()) - known)
+    if unknown:
+        raise PipelineError(
+            f"{snapshot.component} has no column {', '.join(unknown)}",
+            mend=f"its columns are: {', '.join(sorted(known))}",
+        )
+    if as_of is None:
+        return lake.read_tables(tables, columns)
+    if as_of.tzinfo is None:
+        raise PipelineError(f"as_of = {as_of} has no time zone", mend="say which: datetime(…, tzinfo=UTC)")
+    if "ts" not in known:
+        raise PipelineError(f"{snapshot.component} has no event time (ts)", mend="load it without as_of")
+    begun = [table for table in tables if table.min_ts is None or table.min_ts <= as_of]
+    wanted = None if columns is None else list(dict.fromkeys([*columns, "ts"]))
+    # The first table's columns stand for all where none has begun.
+    rows = lake.read_tables(begun or tables[:1], wanted).filter(pl.col("ts") <= as_of)
+    return rows if columns is None else rows.select(columns)
+
+
+def _tables(snapshot: Snapshot, prefix: str) -> list[Partition]:
+    """Tables below `prefix` that share their columns with the first."""
+    found = [one for one in snapshot.select(prefix) if one.path.endswith(TABLE_SUFFIX)]
+    alike = [one for one in found if one.column_hashes.keys() == found[0].column_hashes.keys()]
+    if not alike:
+        raise PipelineError(
+            f"{snapshot.component} has no table{f' {prefix!r}' if prefix else ''}",
+            mend="run the pipeline first: python -m agent.orchestrator --mode once",
+        )
+    return alike

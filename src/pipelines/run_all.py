@@ -1,0 +1,147 @@
+"""The plain chain: every component once, in order, everything from scratch. No state, no database.
+
+python -m pipelines.run_all [--settings agent.toml] [--out DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Literal
+
+from pipelines.component import Component, perform
+from pipelines.errors import PipelineError, SettingsError
+from pipelines.lake import Lake
+from pipelines.project import Project, load_project
+from pipelines.snapshot import Snapshot
+
+OUT = Path(".tidemill") / "run_all"
+_MARK = ".run_all"  # lies in a folder that this program made, and may empty
+Status = Literal["success", "failed", "skipped"]
+
+
+def run_all(
+    settings: Path | None = None,
+    out: Path = OUT,
+    on_status: Callable[[str, Status], None] = lambda step, status: None,
+    on_error: Callable[[Exception], None] = lambda error: None,
+) -> dict[str, Status]:
+    """Run every component of settings file `settings` (None: agent.toml here, or defaults) and return step -> status.
+
+    A step is named by its function. What follows a failed one is skipped. Files go to `out`: lake/ with every
+    partition, release/ with what a release component made. Raises SettingsError before anything is run or removed.
+    """
+    project = load_project(settings)
+    steps = in_order(project.components)
+    _empty(out)
+    snapshots: dict[str, Snapshot] = {}
+    statuses: dict[str, Status] = {}
+    for component in steps:
+        step = function_name(component)
+        if "failed" in statuses.values():
+            statuses[step] = "skipped"
+        else:
+            try:
+                snapshots[component.name] = _run(component, project, snapshots, out)
+                statuses[step] = "success"
+            except Exception as error:
+                statuses[step] = "failed"
+                on_error(error)
+        on_status(step, statuses[step])
+    return statuses
+
+
+def in_order(components: Mapping[str, Component]) -> list[Component]:
+    """Each after everything it reads; inference, which people wait for, before backtest. Raises SettingsError."""
+    for component in components.values():
+        unknown = sorted(set(component.upstream) - set(components))
+        if unknown:
+            raise SettingsError(
+                f"component {component.name!r} reads {unknown[0]!r}, which does not exist",
+                where=component.module,
+                mend=f"correct its upstream; the components are: {', '.join(sorted(components))}",
+            )
+    sorter = TopologicalSorter({name: list(one.upstream) for name, one in components.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise SettingsError(
+            f"components read each other in a circle: {' → '.join(error.args[1])}",
+            mend="take one of these upstreams out of its @component(upstream=…)",
+        ) from error
+    found: list[Component] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), reverse=True)
+        found += [components[name] for name in ready]
+        sorter.done(*ready)
+    return found
+
+
+def function_name(component: Component) -> str:
+    """The name of a component's function, such as build_features."""
+    return getattr(component.function, "__name__", component.name)
+
+
+def _run(component: Component, project: Project, snapshots: Mapping[str, Snapshot], out: Path) -> Snapshot:
+    lake = Lake(out / "lake")
+    snapshot = perform(
+        component,
+        project.settings[component.name],
+        {name: snapshots[name] for name in component.upstream},
+        lake=lake,
+        attempt="run-all",
+        sources=project.sources if component.reads_sources else None,
+        base=project.base,
+    )
+    if component.is_release:
+        for partition in snapshot.select():
+            target = out / "release" / partition.key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(lake.path_of(partition), target)
+    return snapshot
+
+
+def _empty(out: Path) -> None:
+    """Make `out` an empty folder of ours. Raises SettingsError where it holds what this program did not make."""
+    mark = out / _MARK
+    if out.exists() and not mark.is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise SettingsError("the folder for the output is not empty", where=str(out), mend="name another after --out")
+    for name in ("lake", "release"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print a status a step and return the exit code: 0 done, 1 a step failed, 2 settings."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.run_all", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--settings", type=Path, help="settings file (default: agent.toml here, if there is one)")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for lake/ and release/ (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    try:
+        statuses = run_all(
+            arguments.settings,
+            arguments.out,
+            on_status=lambda step, status: print(f"{step}: {status}", flush=True),
+            on_error=_tell,
+        )
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 1 if "failed" in statuses.values() else 0
+
+
+def _tell(error: Exception) -> None:
+    """An error of ours says all it has to; any other is a fault of the program, so its traceback is shown."""
+    if not isinstance(error, PipelineError):
+        traceback.print_exception(error, file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -92,8 +92,7 @@ def open_table(file: Path, records: str | None = None) -> pl.LazyFrame:
         if file.stat().st_size == 0:
             raise BadInput("the file is empty", where=str(file), mend="fill or remove it")
         if form in _JSON_LINES:
-            lines = pl.read_ndjson(io.BytesIO(_bytes(file)), infer_schema_length=None).with_row_index(LINE, 1)
-            return _flatten(lines, records, file).lazy()
+            return _flatten(_read_json_lines(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
         if form in _ARROW:
             return pl.read_ipc(io.BytesIO(_bytes(file))).with_row_index(LINE, 1).lazy()
         if file.suffix in _COMPRESSED:
@@ -226,6 +225,25 @@ def _odd_line(data: bytes, separator: str) -> tuple[int, int, int] | None:
         return next(((reader.line_num, len(row), expected) for row in reader if len(row) > expected), None)
     except (UnicodeDecodeError, csv.Error):
         return None
+
+
+def _read_json_lines(data: bytes) -> pl.DataFrame:
+    """Lines of JSON as a table, its columns from all lines. Raises ValueError or a PolarsError for other content."""
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.json
+
+    options = pyarrow.json.ReadOptions(block_size=len(data) + 1)  # one block: a column's type is from all of its lines
+    try:
+        table = pl.from_arrow(pyarrow.json.read_json(pa.BufferReader(data), read_options=options))
+    except pa.ArrowInvalid as error:
+        # Polars makes text of a column with values of several types, so that the odd ones can be named; it takes
+        # 25 times as long to infer the columns (measured on a stream of 1.9 MB: 1.8 s).
+        if "changed from" not in str(error):
+            raise
+        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+    assert isinstance(table, pl.DataFrame)
+    return table
 
 
 def _flatten(lines: pl.DataFrame, records: str | None, file: Path) -> pl.DataFrame:

@@ -219,9 +219,10 @@ class Attempts:
             watch("PROGRESS", {"component": name, "done": done, "total": total, "what": what})
 
     def _as_of(self) -> datetime | None:
-        """Newest event time of all that lies in the lake now: the present of historical data."""
+        """The newest tick: the present of historical data."""
+        readers = [name for name, spec in self.workspace.specs.items() if spec.reads_sources]
         with self.workspace.database.reading() as connections:
-            return catalog.newest_watermark(connections.project)
+            return catalog.newest_watermark(connections.project, readers)
 
     def _fail(self, begun: Begun, error: AttemptFailed, seconds: float) -> Result:
         """Record a failed attempt; pause where it may be tried again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -125,9 +125,9 @@ def find_version(conn: sa.Connection, component: str, version: str) -> int | Non
     return newest
 
 
-def newest_watermark(conn: sa.Connection) -> datetime | None:
-    """The newest event time in the present outputs of all components: the "now" of historical data."""
-    outputs = sa.select(orchestrator_state.c.output_snapshot_id)
+def newest_watermark(conn: sa.Connection, components: Collection[str]) -> datetime | None:
+    """The newest event time in the present outputs of `components`; of the sources' readers it is the newest tick."""
+    outputs = sa.select(orchestrator_state.c.output_snapshot_id).where(orchestrator_state.c.component.in_(components))
     newest: datetime | None = conn.scalar(
         sa.select(sa.func.max(snapshots.c.watermark)).where(snapshots.c.id.in_(outputs))
     )

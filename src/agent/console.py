@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Collection, Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
 from agent.core.explain import causes_text
 from agent.core.model import Block, Compute, Defer, Skip
+from agent.errors import AgentError
 from agent.execution.engine import Finished, Report
 from agent.store.releases import Release
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, SettingsError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -150,9 +153,35 @@ def error_text(one: Finished) -> str:
     return f"{one.component} failed: {lines[0]}" + "".join(f"\n{line}" for line in lines[1:])
 
 
-def fault_text(error: PipelineError) -> str:
-    """An error that ended the program, as a person reads it."""
-    return f"error: {error}"
+def exit_code_of(work: Callable[[], int], *, debug: bool) -> int:
+    """Do `work` and return its exit code; an error becomes words on standard error and the code it stands for.
+
+    0 done, 1 a component failed, 2 usage or settings, 3 busy; 130 ended by Ctrl-C, 141 where whoever read the output
+    has gone (`agent runs | head`). `debug` shows tracebacks too.
+    """
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return 141
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except PipelineError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, AgentError):
+            return error.exit_code
+        return 2 if isinstance(error, SettingsError) else 1
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        what = f"error: {type(error).__name__}: {error}\n  mend:  "
+        print(what + "this is a fault of tidemill itself: run again with --debug and report it", file=sys.stderr)
+        return 1
 
 
 _HEADINGS = ("component", "what", "seconds", "rows", "version", "why")

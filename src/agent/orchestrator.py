@@ -18,13 +18,12 @@ from typing import Any
 from agent import console
 from agent.clock import SystemClock
 from agent.core.model import State
-from agent.errors import AgentError, UsageError
+from agent.errors import UsageError
 from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import releases, state
-from pipelines.errors import PipelineError, SettingsError
 
 DEFAULT_INTERVAL_SECONDS = 3600.0
 STOPPED = "the process was told to stop"
@@ -66,17 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     console.set_up_logging(options.log_format, debug=options.debug)
-    try:
-        if options.mode == "scheduled":
-            return _scheduled(options)
-        return _once(options)
-    except PipelineError as error:
-        if options.debug:
-            raise
-        print(console.fault_text(error), file=sys.stderr)
-        if isinstance(error, AgentError):
-            return error.exit_code
-        return 2 if isinstance(error, SettingsError) else 1
+    mode = _scheduled if options.mode == "scheduled" else once
+    return console.exit_code_of(lambda: mode(options), debug=options.debug)
 
 
 def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
@@ -133,8 +123,9 @@ def stop_on_signals() -> Iterator[Callable[[], str | None]]:
             signal.signal(number, handler)
 
 
-def _once(options: argparse.Namespace) -> int:
-    with open_workspace() as workspace:
+def once(options: argparse.Namespace, base: Path | None = None) -> int:
+    """What `--mode once` and `agent run` do: one run, its end printed; returns the exit code."""
+    with open_workspace(base) as workspace:
         if options.dry_run:
             return _dry_run(workspace, options)
         with stop_on_signals() as stop, console.Watch() as watch:
@@ -168,6 +159,14 @@ def _scheduled(options: argparse.Namespace) -> int:
     raise UsageError("scheduled mode is being built")
 
 
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of one run."""
+    parser.add_argument("--target", action="append", default=[], help="only this component and what it needs")
+    parser.add_argument("--force", action="append", default=[], help="recompute this component in any case")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and run nothing")
+    parser.add_argument("--wait", action="store_true", help="wait for components another process computes")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m agent.orchestrator", description="Bring the market pipeline up to date."
@@ -175,10 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mode", choices=("once", "scheduled"), default="once")
     parser.add_argument("--interval-sec", type=float, help="scheduled: seconds between runs (default 3600)")
     parser.add_argument("--cron", help='scheduled: "minute hour day month weekday" instead of an interval')
-    parser.add_argument("--target", action="append", default=[], help="only this component and what it needs")
-    parser.add_argument("--force", action="append", default=[], help="recompute this component in any case")
-    parser.add_argument("--dry-run", action="store_true", help="show the plan and run nothing")
-    parser.add_argument("--wait", action="store_true", help="wait for components another process computes")
+    add_run_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--debug", action="store_true", help="log more, show tracebacks")

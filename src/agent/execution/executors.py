@@ -7,7 +7,6 @@ one after the other, and exits when its parent is gone.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import pickle
 import signal
@@ -16,7 +15,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +26,7 @@ from pipelines.errors import PipelineError
 from pipelines.source import Source
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
 _POLL_SECONDS = 0.1
@@ -138,6 +137,8 @@ class ProcessExecutor:
         if self._child is not None and self._pipe is not None and self._child.is_alive():
             return self._child, self._pipe
         self.close()
+        import multiprocessing
+
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         child = context.Process(
@@ -159,6 +160,8 @@ class ProcessExecutor:
         stop: Callable[[], str | None],
         progress: Progress,
     ) -> Done:
+        from multiprocessing.connection import wait
+
         started, peak = time.monotonic(), None
         while True:
             wait([pipe, child.sentinel], timeout=_POLL_SECONDS)
@@ -258,6 +261,9 @@ def _portable(error: Exception) -> Exception:
 
 def _leave_with_parent() -> None:
     """A parent killed with SIGKILL can tell no one: watch for its end, so that no orphan computes for nobody."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -10,7 +10,7 @@ from pipelines.errors import BadInput
 from pipelines.source import MARKET_COLUMNS, frame_schema
 
 
-@component(reads_sources=True, heavy=False, libraries=("polars",))
+@component(reads_sources=True, heavy=False, libraries=("polars",), projections={"markets": "markets"})
 def ingest_markets(ctx: Context, settings: Any) -> None:
     """Ask each source for its markets and write them as partition "markets", sorted by market_id.
 

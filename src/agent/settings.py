@@ -102,7 +102,7 @@ class DashboardSettings:
     password: str = setting("", "Asked for before anything is shown. AGENT_DASHBOARD_PASSWORD goes first.", secret=True)
 
 
-_SECTIONS: Mapping[str, type[Any]] = {
+SECTIONS: Mapping[str, type[Any]] = {
     "database": DatabaseSettings,
     "executor": ExecutorSettings,
     "schedule": ScheduleSettings,
@@ -112,7 +112,18 @@ _SECTIONS: Mapping[str, type[Any]] = {
     "alerts": AlertSettings,
     "dashboard": DashboardSettings,
 }
-AGENT_SECTIONS = frozenset(_SECTIONS)
+AGENT_SECTIONS = frozenset(SECTIONS)
+
+# Environment variable -> the setting it goes before.
+VARIABLES: Mapping[str, str] = {
+    "AGENT_HOME": "home",
+    "AGENT_DATABASE_URL": "database.url",
+    "AGENT_API_TOKEN": "api.token",
+    "AGENT_DASHBOARD_PASSWORD": "dashboard.password",
+    "WORKER_CHECK_INTERVAL": "worker.check_interval",
+    "WORKER_BATCH_SIZE": "worker.batch_size",
+    "TRADING_MODE": "trading_mode",
+}
 
 
 @dataclass(frozen=True)
@@ -168,11 +179,11 @@ def load(
     """
     gathered = faults
     folder = (base or Path.cwd()).resolve()
-    env = {**_read_dotenv(folder / ".env"), **(os.environ if environment is None else environment)}
+    env = {name: value for name, (value, _) in environment_of(folder, environment).items()}
     sections = read_toml(folder / SETTINGS_FILE)
     faults = gathered if gathered is not None else Faults(str(folder / SETTINGS_FILE))
     parts = {}
-    for name, cls in _SECTIONS.items():
+    for name, cls in SECTIONS.items():
         values = sections.get(name, {})
         if not isinstance(values, dict):
             faults.add(name, "must be a table")
@@ -198,35 +209,40 @@ def database_url() -> str:
     return load().database_url
 
 
-def _with_environment(settings: Settings, env: Mapping[str, str], faults: Faults) -> Settings:
-    mode = env.get("TRADING_MODE", "dry_run") or "dry_run"
+def environment_of(folder: Path, environment: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    """Variable -> its value and where it comes from (`environment` or `.env`), for those of VARIABLES that are set."""
+    env = os.environ if environment is None else environment
+    dotenv = _read_dotenv(folder / ".env")
+    found = {}
+    for name in VARIABLES:
+        if env.get(name):
+            found[name] = (env[name], "environment")
+        elif dotenv.get(name) and name not in env:
+            found[name] = (dotenv[name], ".env")
+    return found
+
+
+def _with_environment(settings: Settings, values: Mapping[str, str], faults: Faults) -> Settings:
+    mode = values.get("TRADING_MODE", "dry_run")
     if mode not in ("dry_run", "live"):
         faults.add("environment", f"TRADING_MODE = {mode!r} is not 'dry_run' or 'live'")
-    worker = {}
-    for variable, name, kind in (
-        ("WORKER_CHECK_INTERVAL", "check_interval", float),
-        ("WORKER_BATCH_SIZE", "batch_size", int),
-    ):
-        if env.get(variable):
-            try:
-                worker[name] = kind(env[variable])
-            except ValueError:
-                faults.add("environment", f"{variable} = {env[variable]!r} is not a number")
-    built = build(WorkerSettings, {**_plain(settings.worker), **worker}, "worker", faults)
-    return replace(
-        settings,
-        database=replace(settings.database, url=env.get("AGENT_DATABASE_URL") or settings.database.url),
-        api=replace(settings.api, token=env.get("AGENT_API_TOKEN") or settings.api.token),
-        dashboard=replace(
-            settings.dashboard, password=env.get("AGENT_DASHBOARD_PASSWORD") or settings.dashboard.password
-        ),
-        worker=built,
-        trading_mode="live" if mode == "live" else "dry_run",
-    )
-
-
-def _plain(worker: WorkerSettings) -> dict[str, Any]:
-    return {name: getattr(worker, name) for name in WorkerSettings.__dataclass_fields__}
+    settings = replace(settings, trading_mode="live" if mode == "live" else "dry_run")
+    for variable, text in values.items():
+        section, _, name = VARIABLES[variable].partition(".")
+        if not name:
+            continue
+        part = getattr(settings, section)
+        kind = type(getattr(part, name))
+        try:
+            value = kind(text)
+        except ValueError:
+            faults.add("environment", f"{variable} = {text!r} is not a number")
+            continue
+        before = len(faults.found)
+        build(type(part), {name: value}, f"environment, {variable}", faults)
+        if len(faults.found) == before:
+            settings = replace(settings, **{section: replace(part, **{name: value})})
+    return settings
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:

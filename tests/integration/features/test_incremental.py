@@ -1,0 +1,199 @@
+"""Incremental = full: whatever happened to the input, in whatever batches, features equal a run from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.components.features import Settings
+from pipelines.snapshot import Snapshot
+from tests.paths import needs_shared_data
+from tests.ticks import Bench, crypto_5m, ticks_of_bars, trades, universe, walk
+
+START = datetime(2018, 1, 11, tzinfo=UTC)
+DAYS = 5
+MARKETS: dict[str, dict[str, Any]] = {
+    "files:ADA_BTC": {"interval_seconds": 300},
+    "files:ETH_BTC": {"interval_seconds": 300},
+    "made:hours": {"interval_seconds": 3600, "kind": "binary", "end_at": START + timedelta(days=9)},
+    "made:days": {"interval_seconds": 86_400},
+    "made:rare": {},
+}
+GRAINS = {"made:hours": "month", "made:days": "year"}
+
+
+@cache
+def everything() -> pl.DataFrame:
+    """Two real pairs of five-minute bars; hours across a month's end, days across a year's, rare trades, made up."""
+    hours = walk("made:hours", bars=24 * 60, seconds=3600, start=START - timedelta(days=30), seed=1).with_columns(
+        pl.col("open", "high", "low", "close") / 1000
+    )
+    days = walk("made:days", bars=400, seconds=86_400, start=START - timedelta(days=300), seed=2, volume=False)
+    rare = trades(("made:rare", START + timedelta(minutes=47 * n, seconds=n), 3.0 + n % 7) for n in range(150))
+    real = crypto_5m(["ADA_BTC", "ETH_BTC"], DAYS)
+    frame = pl.concat([real, ticks_of_bars(hours, 3600), ticks_of_bars(days, 86_400), rare])
+    return frame.sort("market_id", "ts", "seq").with_row_index("row")
+
+
+@dataclass(frozen=True)
+class World:
+    """What the input is: which ticks there are, with which prices, and what is said of the markets."""
+
+    removed: frozenset[int] = frozenset()
+    repriced: tuple[tuple[int, float], ...] = ()
+    until: datetime = START + timedelta(days=DAYS)
+    markets: tuple[tuple[str, str, Any], ...] = ()
+
+    def ticks(self) -> pl.DataFrame:
+        frame = everything().filter(~pl.col("row").is_in(list(self.removed)) & (pl.col("ts") < self.until))
+        factor = pl.col("row").replace_strict(dict(self.repriced), default=1.0, return_dtype=pl.Float64)
+        return frame.with_columns(price=pl.col("price") * factor).drop("row")
+
+    def universe(self) -> pl.DataFrame:
+        facts = {name: dict(values) for name, values in MARKETS.items()}
+        for market, name, value in self.markets:
+            facts[market][name] = value
+        return universe(**facts)
+
+
+ROWS = st.integers(0, 14_000)
+EDITS = st.one_of(
+    st.tuples(st.just("until"), st.integers(1, DAYS * 24 * 12)),  # appends, or takes back what is newest
+    st.tuples(st.just("remove"), ROWS, st.sampled_from([1, 4, 300, 1200])),
+    st.tuples(st.just("restore"), st.just(None)),  # late ticks: all that were missing come
+    st.tuples(st.just("reprice"), ROWS, st.sampled_from([1.01, 0.97])),
+    st.tuples(st.just("end_at"), st.integers(5, 15)),
+    st.tuples(st.just("coarser"), st.sampled_from(["made:rare", "files:ADA_BTC"]), st.sampled_from([300, 100, 60])),
+    st.tuples(st.just("redo"), st.sampled_from(["bars/", "features/"]), st.integers(0, 30)),
+)
+
+
+def edited(world: World, edit: tuple[Any, ...]) -> World:
+    match edit:
+        case ("until", steps):
+            return replace(world, until=START + timedelta(minutes=5 * steps))
+        case ("remove", first, count):
+            return replace(world, removed=world.removed | set(range(first, first + count)))
+        case ("restore", _):
+            return replace(world, removed=frozenset())
+        case ("reprice", row, factor):
+            return replace(world, repriced=(*world.repriced, (row, factor)))
+        case ("end_at", days):
+            return replace(world, markets=(*world.markets, ("made:hours", "end_at", START + timedelta(days=days))))
+        case ("coarser", market, seconds):
+            return replace(world, markets=(*world.markets, (market, "interval_seconds", seconds)))
+    return world
+
+
+@needs_shared_data
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=1, max_size=4),
+    reach=st.sampled_from([1.0, 5.0]),
+)
+def test_any_history_gives_what_a_run_from_scratch_gives(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[Any, ...]]], reach: float
+) -> None:
+    bench = Bench(tmp_path_factory.mktemp("lake"))
+    chosen = Settings(max_reach=reach)
+    world = World()
+    before = inputs_of(bench, world)
+    output = bench.features(before, chosen)
+    for batch in batches:
+        redo = []
+        for edit in batch:
+            world = edited(world, edit)
+            if edit[0] == "redo":
+                keys = [p.key for p in output.select(edit[1])]
+                redo.append(keys[edit[2] % len(keys)])
+        now = inputs_of(bench, world)
+        output = bench.features(now, chosen, output, before, redo)
+        before = now
+    scratch = bench.features(before, chosen)
+    assert {p.key: p.content_hash for p in output.partitions} == {p.key: p.content_hash for p in scratch.partitions}
+    assert output.version == scratch.version
+
+
+def inputs_of(bench: Bench, world: World) -> dict[str, Snapshot]:
+    return {"ticks": bench.ticks(world.ticks(), GRAINS), "markets": bench.markets(world.universe())}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def rewritten(old: Snapshot, new: Snapshot) -> set[str]:
+    return {p.key for p in new.select() if p != old.by_key.get(p.key)}
+
+
+@needs_shared_data
+def test_an_appended_day_touches_its_own_partitions_alone(bench: Bench) -> None:
+    first = inputs_of(bench, World(until=START + timedelta(days=3)))
+    more = inputs_of(bench, World(until=START + timedelta(days=4)))
+    old = bench.features(first)
+    new = bench.features(more, None, old, first)
+    # The newest hour and day of the other markets get their ticks too; no other day of the pairs is touched.
+    assert {key for key in rewritten(old, new) if key.count("-") == 2} == {"bars/2018-01-14", "features/2018-01-14"}
+
+
+@needs_shared_data
+def test_a_late_tick_reaches_as_far_as_its_windows(bench: Bench) -> None:
+    inputs = inputs_of(bench, World())
+    close = (
+        everything()
+        .with_row_index("at")
+        .filter(
+            (pl.col("market_id") == "files:ETH_BTC")
+            & (pl.col("ts") < START + timedelta(days=2))
+            & (pl.col("synthetic") == 4)
+        )
+    )
+    world = World(repriced=((close["row"][-1], 1.0001),))
+    changed = inputs_of(bench, world)
+    old = bench.features(inputs)
+    new = bench.features(changed, None, old, inputs)
+    assert rewritten(old, new) == {"bars/2018-01-12", "features/2018-01-12", "features/2018-01-13"}
+
+
+@needs_shared_data
+def test_ticks_that_leave_the_bars_as_they_were_stop_there(bench: Bench) -> None:
+    inputs = inputs_of(bench, World())
+    old = bench.features(inputs)
+    # One of several trades in a bar, neither its first, last, highest nor lowest, and without size.
+    more = trades([("made:rare", START + timedelta(seconds=1), 3.0)], seq=1)
+    more = more.with_columns(trade=pl.lit(0)).drop("trade")
+    ticks = pl.concat([World().ticks(), more]).sort("market_id", "ts", "seq")
+    changed = {**inputs, "ticks": bench.ticks(ticks, GRAINS)}
+    new = bench.features(changed, None, old, inputs)
+    bars = bench.table(new, "bars/").filter(pl.col("market_id") == "made:rare")
+    assert bars["trade_count"][0] == 2
+    assert rewritten(old, new) == {"bars/2018-01-11"}, "the features came out equal: the earlier files are kept"
+
+
+@needs_shared_data
+def test_what_is_only_said_of_other_markets_changes_nothing(bench: Bench) -> None:
+    inputs = inputs_of(bench, World())
+    old = bench.features(inputs)
+    said = World().universe().with_columns(volume=pl.lit(5.0), liquidity=pl.lit(7.0), status=pl.lit("closed"))
+    added = pl.concat([said, universe(**{"new:one": {"kind": "binary"}})]).sort("market_id")
+    new = bench.features({**inputs, "markets": bench.markets(added)}, None, old, inputs)
+    assert rewritten(old, new) == set()
+    assert new.version == old.version
+
+
+@needs_shared_data
+def test_a_lost_memo_costs_time_and_nothing_else(bench: Bench) -> None:
+    inputs = inputs_of(bench, World())
+    old = bench.features(inputs)
+    bench.lake.path_of(old.by_key[".memo.json"]).unlink()
+    new = bench.features(inputs, None, old, inputs)
+    assert new.version == old.version

@@ -46,23 +46,20 @@ def to_utc(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series, pl.
         times = raw.cast(pl.Datetime("us", "UTC"))
     else:
         raise BadInput(f"the column of times has type {raw.dtype}", where=where, mend="map ts to another column")
-    text = "time does not exist, or twice, in the time zone" if rules.timezone else "time is out of range"
-    return _in_range(times, raw, pl.lit(text))
+    return _in_range(times, raw, pl.lit(_no_such_hour(rules)))
 
 
 def _in_range(times: pl.Series, raw: pl.Series, unread: pl.Expr) -> tuple[pl.Series, pl.Series]:
+    """`times` without those of an absurd year, and the rule broken: `unread` where a value gave no time."""
     import polars as pl
 
     ts, value = pl.col("ts"), pl.col("raw")
-    year = ts.dt.year()
+    is_absurd = ~ts.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)
     outside = f"time lies outside the years {_FIRST_YEAR} to {_LAST_YEAR}: is ts_unit right?"
-    rule = (
-        pl.when(value.is_not_null() & ts.is_null())
-        .then(unread)
-        .when(~year.is_between(_FIRST_YEAR, _LAST_YEAR))
-        .then(pl.lit(outside))
+    frame = pl.DataFrame({"ts": times, "raw": raw}).select(
+        pl.when(~is_absurd).then(ts).alias("ts"),
+        pl.when(is_absurd).then(pl.lit(outside)).when(value.is_not_null() & ts.is_null()).then(unread).alias("rule"),
     )
-    frame = pl.DataFrame({"ts": times, "raw": raw}).with_columns(rule.alias("rule"))
     return frame.get_column("ts"), frame.get_column("rule")
 
 
@@ -95,9 +92,11 @@ def _from_text(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series,
         return _in_range(_from_numbers(numbers, rules, where), raw, pl.lit("time is not a number"))
     if rules.format is not None:
         times = text.str.to_datetime(rules.format, time_unit="us", strict=False)
+        unread = pl.lit(f"time is not of the format {rules.format}")
         if times.dtype == pl.Datetime("us"):
+            unread = pl.when(pl.lit(times.is_not_null())).then(pl.lit(_no_such_hour(rules))).otherwise(unread)
             times = _localised(times, rules, where)
-        return _in_range(times, raw, pl.lit(f"time is not of the format {rules.format}"))
+        return _in_range(times, raw, unread)
     iso = text.str.replace(" ", "T", literal=True).str.replace("[zZ]$", "+00:00")
     is_zoned = text.str.contains(_ZONED)
     zoned = _first_that_fits(iso.zip_with(is_zoned, _nothing(iso)), _ZONED_FORMATS)
@@ -105,16 +104,20 @@ def _from_text(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series,
     naive = _first_that_fits(plain, _NAIVE_FORMATS)
     days = _first_that_fits(plain, _DATE_FORMATS)
     naive = naive.zip_with(naive.is_not_null(), days)
-    unread = pl.lit("time cannot be read (ISO 8601, or set ts_format)")
+    unread = pl.lit("time cannot be read: it is not ISO 8601, and neither ts_format nor ts_unit is set")
     if naive.null_count() < len(naive):
         if rules.timezone is None and zoned.null_count() < len(zoned):
             unread = (
                 pl.when(pl.col("raw").str.contains(_ZONED)).then(unread).otherwise(pl.lit("timestamp without zone"))
             )
             return _in_range(zoned, raw, unread)
-        local = _localised(naive, rules, where)
-        zoned = zoned.zip_with(zoned.is_not_null(), local)
+        zoned = zoned.zip_with(zoned.is_not_null(), _localised(naive, rules, where))
+        unread = pl.when(pl.lit(naive.is_not_null())).then(pl.lit(_no_such_hour(rules))).otherwise(unread)
     return _in_range(zoned, raw, unread)
+
+
+def _no_such_hour(rules: TimeRules) -> str:
+    return f"this hour does not exist, or exists twice, in {rules.timezone}"
 
 
 def _nothing(like: pl.Series) -> pl.Series:

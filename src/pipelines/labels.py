@@ -11,7 +11,6 @@ a longer gap the return says nothing about this horizon.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 
 # A daily bar series skips weekends and holidays (7 days for 5 bars); beyond five times the span it is a gap.
 GAP_FACTOR = 5
-
-
-def reach(horizon_bars: int, interval_seconds: float) -> timedelta:
-    """Longest time that `horizon_bars` bars may take."""
-    return timedelta(seconds=GAP_FACTOR * horizon_bars * interval_seconds)
 
 
 def with_labels(bars: pl.DataFrame, horizon_bars: int, cost_fraction: float) -> pl.DataFrame:

@@ -136,10 +136,11 @@ def equity_metrics(
     closed trade.
 
     A year is 365.25 days; periods a year = bar returns / years between first and last bar time, so gaps and weekends
-    count as they are. With r the bar returns and m periods a year: volatility = std(r, ddof 1) sqrt(m); Sharpe =
-    mean(r) / std(r) sqrt(m), Sortino = mean(r) / sqrt(mean(min(r, 0)^2)) sqrt(m), both against cash at 0 % (Sharpe
-    1994, Sortino and Price 1994, Journal of Performance Measurement and of Investing); drawdown = (peak - equity) /
-    peak; turnover = sum of traded / equity, buys and sells; exposure is the mean of exposure / equity.
+    count as they are. A return over less than a year is not annualised (as the GIPS standards demand). With r the bar
+    returns and m periods a year: volatility = std(r, ddof 1) sqrt(m); Sharpe = mean(r) / std(r) sqrt(m), Sortino =
+    mean(r) / sqrt(mean(min(r, 0)^2)) sqrt(m), both against cash at 0 % (Sharpe 1994, Journal of Portfolio Management
+    21; Sortino and Price 1994, Journal of Investing 3); drawdown = (peak - equity) / peak; turnover = sum of traded /
+    equity, buys and sells; exposure is the mean of exposure / equity.
     """
     import numpy as np
 
@@ -172,11 +173,11 @@ def equity_metrics(
         return result
     returns = curve[1:] / curve[:-1] - 1
     root = math.sqrt(len(returns) / years)
-    growth = math.log(curve[-1] / curve[0]) / years
     deviation = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
     downside = math.sqrt(float((np.minimum(returns, 0) ** 2).mean()))
     mean = float(returns.mean())
-    result["annualised_return"] = math.expm1(growth) if growth < 50 else None
+    if years >= 1:
+        result["annualised_return"] = math.expm1(math.log(curve[-1] / curve[0]) / years)
     result["annualised_volatility"] = deviation * root
     result["sharpe"] = mean / deviation * root if deviation > 0 else None
     result["sortino"] = mean / downside * root if downside > 0 else None

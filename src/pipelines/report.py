@@ -22,14 +22,14 @@ _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#5a636e;--paper:#fff;--card:#f5f7f9;--line:#d5dae0}
 @media (prefers-color-scheme:dark){:root{--ink:#e8ebef;--soft:#a3adb8;--paper:#14171b;--card:#1d2227;--line:#38404a}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:1080px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);
+body{margin:0 auto;max-width:1120px;padding:24px 16px 48px;background:var(--paper);color:var(--ink);
  font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 6px}
 p{margin:4px 0 10px;max-width:80ch}.soft{color:var(--soft)}
 .note{background:var(--card);border-left:4px solid #d9820f;padding:10px 14px;margin:14px 0}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th,td{padding:5px 8px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th{color:var(--soft);font-weight:600;vertical-align:bottom}th.text,td.text{text-align:left}
 td.long{white-space:normal;min-width:16ch}
 code{font-size:13px}
@@ -89,8 +89,8 @@ def render(data: Mapping[str, Any]) -> str:
         plotly=get_plotlyjs(),
         span=html.escape(data["span"]),
         figures=_figures(data["backtest"]),
-        equity=_curve_chart(data["curves"], "equity", "Equity, multiples of the start"),
-        drawdown=_curve_chart(data["curves"], "drawdown", "Drawdown below the peak"),
+        equity=_curve_chart(data["curves"], "equity", "Equity (1 = start)"),
+        drawdown=_curve_chart(data["curves"], "drawdown", "Drawdown"),
         calibration_text=(
             f"{overall['rows']:,} out-of-sample predictions with a known outcome, in groups of equal size: what was "
             f"predicted against what came. On the dotted line the model would be perfectly calibrated. Brier score "
@@ -134,12 +134,12 @@ def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
 
     rows = [
         ("Total return", "total_return", percent),
-        ("Return a year", "annualised_return", percent),
+        ("Return a year (from one year on)", "annualised_return", percent),
         ("Volatility a year", "annualised_volatility", percent),
         ("Sharpe ratio (a year, cash at 0 %)", "sharpe", plain),
         ("Sortino ratio (a year, cash at 0 %)", "sortino", plain),
         ("Largest drawdown", "max_drawdown", percent),
-        ("Turnover a year (times equity, buys and sells)", "turnover_per_year", plain),
+        ("Turnover (times equity, buys and sells)", "turnover", plain),
         ("Winning trades", "hit_rate", percent),
         ("Mean exposure (share of equity)", "exposure", percent),
         ("Costs paid (multiples of the start)", "costs_paid", plain),
@@ -222,9 +222,9 @@ def _curve_chart(curves: Mapping[str, Mapping[str, Sequence[Any]]], column: str,
         values += curve[column]
     axis: dict[str, Any] = {"title": {"text": title}}
     if column == "drawdown":
-        axis |= {"tickformat": ".0%", "autorange": "reversed", "rangemode": "tozero"}
+        axis |= {"tickformat": ".0%", "range": [max(0.01, max(values, default=0.0)) * 1.08, 0]}
     elif values and min(values) > 0 and max(values) / min(values) >= _LOG_SCALE_FROM:
-        axis |= {"type": "log", "title": {"text": f"{title} (logarithmic)"}, "dtick": 1 if max(values) > 100 else "D2"}
+        axis |= {"type": "log", "title": {"text": f"{title}, logarithmic"}, "dtick": 1 if max(values) > 100 else "D2"}
     figure.update_layout(yaxis=axis, height=380 if column == "equity" else 260, hovermode="x unified")
     return _chart(figure, f"chart-{column}")
 

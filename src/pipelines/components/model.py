@@ -174,18 +174,15 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
 
 def _test_span(rows: Rows, settings: Settings) -> timedelta:
     labelled = int((rows.label != _UNKNOWN).sum())
-    if labelled < 2 * MIN_TRAIN_ROWS:
-        raise _too_little(
-            rows, f"training and testing need {2 * MIN_TRAIN_ROWS} with a known outcome, {labelled} have one"
-        )
+    needed = 2 * MIN_TRAIN_ROWS
+    if labelled < needed:
+        raise _too_little(rows, f"{labelled} of them have a known outcome, {needed} are needed to train and to test")
     if settings.test_span != "auto":
         return LADDER[settings.test_span]
     first, last = _instant(rows.ts[0]), _instant(rows.ts[-1])
     span = choose_span(first, last)
     if span is None:
-        raise _too_little(
-            rows, f"they cover {last - first}, and {SPANS_OF_DATA} h are the least for walk-forward folds"
-        )
+        raise _too_little(rows, f"they cover {last - first}, and walk-forward folds need {SPANS_OF_DATA} hours")
     return span
 
 

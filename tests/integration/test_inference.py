@@ -1,0 +1,150 @@
+"""Inference: which markets are predicted, from which bars, with what edge, and how predictions are settled."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipelines.component import Pending, view_inputs
+from pipelines.components.inference import Settings, run_inference
+from pipelines.components.model import Settings as ModelSettings
+from pipelines.components.model import train_model
+from pipelines.errors import PipelineError
+from pipelines.lake import Lake
+from pipelines.learner import FittedModel
+from pipelines.snapshot import Snapshot
+from tests.modelling import compute, features_of, features_snapshot, lake_at, markets_snapshot, walk_bars
+
+BARS = walk_bars(4, 600)
+COST = 0.001
+
+
+def trained(lake: Lake, bars: pl.DataFrame = BARS, **market: Any) -> dict[str, Snapshot]:
+    inputs = {"features": features_snapshot(lake, bars), "markets": markets_snapshot(lake, bars, **market)}
+    inputs["model"] = compute(train_model, lake, inputs, ModelSettings(max_iter=10))
+    return inputs
+
+
+def predictions_of(lake: Lake, snapshot: Snapshot) -> pl.DataFrame:
+    return lake.read_table(snapshot.by_key["predictions"])
+
+
+def summary_of(lake: Lake, snapshot: Snapshot) -> Any:
+    return json.loads(lake.read_bytes(snapshot.by_key["summary.json"]))
+
+
+def test_the_newest_bar_of_every_open_market_is_predicted(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    inputs = trained(lake)
+    done = compute(run_inference, lake, inputs)
+    got = predictions_of(lake, done)
+    newest = BARS.filter(pl.col("ts") == BARS["ts"].max()).sort("market_id")
+    assert got.select("market_id", "ts").equals(newest.select("market_id", "ts"))
+    assert got["price"].equals(newest["close"].rename("price"))
+    rows = features_of(BARS).join(newest.select("market_id", "ts"), on=("market_id", "ts")).sort("market_id")
+    partition = inputs["model"].by_key["model"]
+    model = FittedModel.from_bytes(lake.read_bytes(partition))
+    expected = model.predict(rows.select(model.features).to_numpy())
+    assert got["probability"].to_list() == expected.tolist()
+    moves = json.loads(lake.read_bytes(inputs["model"].by_key["model.json"]))["moves"]["spot"]
+    edge = [p * moves["up"] + (1 - p) * moves["down"] - COST for p in expected]
+    assert got["edge"].to_list() == pytest.approx(edge)
+    assert got["confidence"].to_list() == pytest.approx([abs(2 * p - 1) for p in expected])
+    assert set(got["model_version"]) == {partition.content_hash}
+    assert (got["horizon_end_at"] - got["ts"]).to_list() == [timedelta(days=5)] * 4
+    assert summary_of(lake, done) == {
+        "as_of": BARS["ts"].max().isoformat(),  # type: ignore[union-attr]  # a datetime
+        "markets": 4,
+        "open_markets": 4,
+        "predicted": 4,
+        "left_out": 0,
+        "max_bar_age_bars": 5.0,
+        "horizon_bars": 5,
+        "model_version": partition.content_hash,
+    }
+
+
+@pytest.mark.parametrize(("bars_missing", "predicted"), [(5, 4), (6, 3)])
+def test_a_market_without_a_fresh_bar_is_left_out_and_counted(
+    tmp_path: Path, bars_missing: int, predicted: int
+) -> None:
+    lake = lake_at(tmp_path)
+    last = BARS["ts"].max()
+    is_gone = (pl.col("market_id") == "walk:M2") & (pl.col("ts") > pl.lit(last) - pl.duration(days=bars_missing))
+    done = compute(run_inference, lake, trained(lake, BARS.filter(~is_gone)))
+    assert predictions_of(lake, done).height == predicted
+    assert summary_of(lake, done)["left_out"] == 4 - predicted
+
+
+def test_a_fresh_bar_is_found_across_a_partition_border(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    border = datetime.fromisoformat("2019-01-04T00:00:00Z")
+    bars = BARS.filter(pl.col("ts") < border)
+    bars = bars.filter(
+        (pl.col("market_id") != "walk:M1") | (pl.col("ts") < datetime.fromisoformat("2019-01-01T00:00:00Z"))
+    )
+    done = compute(run_inference, lake, trained(lake, bars))
+    assert predictions_of(lake, done)["market_id"].to_list() == [f"walk:M{n}" for n in range(4)]
+    strict = compute(run_inference, lake, trained(lake, bars), Settings(max_bar_age_bars=1.0), attempt="a2")
+    assert predictions_of(lake, strict).height == 3
+
+
+@pytest.mark.parametrize("market", [{"status": "closed"}, {"end_at": BARS["ts"].max()}])
+def test_closed_and_ended_markets_are_not_predicted(tmp_path: Path, market: dict[str, Any]) -> None:
+    lake = lake_at(tmp_path)
+    done = compute(run_inference, lake, trained(lake, BARS, **market))
+    assert predictions_of(lake, done).height == 0
+    assert summary_of(lake, done)["open_markets"] == 0
+
+
+def test_only_the_newest_partitions_are_read(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    inputs = trained(lake)
+    for old in ("bars/2018", "features/2018"):
+        lake.path_of(inputs["features"].by_key[old]).unlink()
+    assert predictions_of(lake, compute(run_inference, lake, inputs)).height == 4
+
+
+def test_features_that_the_model_does_not_know_are_named(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    inputs = trained(lake)
+    key = "features/2019"
+    frame = lake.read_table(inputs["features"].by_key[key]).drop("range")
+    replaced = lake.write_table("features", key, frame, attempt="x", time="ts")
+    others = tuple(p for p in inputs["features"].partitions if p.key != key)
+    inputs["features"] = Snapshot("features", (*others, replaced))
+    with pytest.raises(PipelineError, match="the model wants features that are not there: range"):
+        compute(run_inference, lake, inputs)
+
+
+def test_predictions_are_settled_by_the_bars_that_follow(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    inputs = trained(lake)
+    views = view_inputs(run_inference, inputs, {}, lake)
+    mine = BARS.filter(pl.col("market_id") == "walk:M1")
+    pending = [
+        Pending(number, "walk:M1", mine.item(row, "ts"), mine.item(row, "ts") + timedelta(days=horizon), horizon)
+        for number, (row, horizon) in enumerate([(560, 5), (590, 9), (591, 9), (570, 3)])
+    ]
+    assert run_inference.settle is not None
+    settled = {one.id: one for one in run_inference.settle(views, pending)}
+    assert sorted(settled) == [0, 1, 3]  # the horizon of number 2 ends a bar after the data
+    for number, row, horizon in ((0, 560, 5), (1, 590, 9), (3, 570, 3)):
+        change = mine.item(row + horizon, "close") / mine.item(row + 1, "open") - 1
+        assert settled[number].realized_return == pytest.approx(change)
+        assert settled[number].outcome == int(change > COST)
+    assert run_inference.settle(views, []) == []
+
+
+def test_a_change_of_the_folds_alone_is_no_change_for_inference(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    model = trained(lake)["model"]
+    assert run_inference.upstream["model"].prefix == "model"
+    kept = Snapshot("model", tuple(p for p in model.partitions if not p.key.startswith("oof/")))
+    reads = run_inference.upstream["model"]
+    assert kept.version_of(reads) == model.version_of(reads)

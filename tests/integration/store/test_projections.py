@@ -1,0 +1,108 @@
+"""The tables that people query: markets, predictions with their outcomes, backtests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from agent.errors import NotFound
+from agent.store import catalog, projections
+from agent.store.engine import writing
+from pipelines.component import Outcome
+from pipelines.snapshot import Snapshot
+from pipelines.source import MARKET_COLUMNS
+from tests.integration.store.conftest import NOW
+
+TS = datetime(2013, 3, 1, 21, tzinfo=UTC)
+
+
+@pytest.fixture
+def conn(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with writing(engine) as conn:
+        yield conn
+
+
+def market(name: str, **other: Any) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(MARKET_COLUMNS)
+    row |= {"market_id": f"sample:{name}", "source": "sample", "external_id": name, "symbol": name}
+    return {**row, "kind": "equity", "status": "open", "volume": 1.0, **other}
+
+
+def prediction(market_id: str, **other: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"market_id": market_id, "ts": TS, "model_version": "m1", "price": 10.0, "probability": 0.75}
+    row |= {"confidence": 0.5, "edge": 0.01, "horizon_bars": 5, "horizon_end_at": TS + timedelta(days=7)}
+    return {**row, **other}
+
+
+def test_the_markets_table_shows_the_snapshot_and_nothing_else(conn: sa.Connection) -> None:
+    projections.upsert_markets(conn, [market("AAPL"), market("FB"), market("GONE")], NOW)
+    later = NOW + timedelta(hours=1)
+    projections.upsert_markets(conn, [market("AAPL"), market("FB", volume=2.0, resolved_at=TS)], later)
+    rows = projections.latest_markets(conn, 10)
+    assert [(row["external_id"], row["volume"], row["updated_at"]) for row in rows] == [
+        ("FB", 2.0, later),
+        ("AAPL", 1.0, NOW),
+    ]
+    assert rows[0]["resolved_at"] == TS
+    assert len(projections.latest_markets(conn, 1)) == 1
+    projections.upsert_markets(conn, [], later)
+    assert projections.latest_markets(conn, 10) == []
+
+
+def test_predictions_are_kept_as_history(conn: sa.Connection) -> None:
+    projections.insert_predictions(conn, [prediction("a"), prediction("b")], 1, NOW)
+    changed = [prediction("a", probability=0.1), prediction("a", model_version="m2"), prediction("c")]
+    projections.insert_predictions(conn, changed, 2, NOW)
+    projections.insert_predictions(conn, [], 3, NOW)
+    rows = projections.latest_predictions(conn, 10)
+    assert len(rows) == 4
+    assert {row["probability"] for row in rows} == {0.75}
+    assert {row["snapshot_id"] for row in rows if row["model_version"] == "m1" and row["market_id"] == "a"} == {1}
+    assert [row["market_id"] for row in projections.latest_predictions(conn, 1)] == ["c"]
+
+
+def test_outcomes_are_written_once(conn: sa.Connection) -> None:
+    projections.insert_predictions(conn, [prediction("a"), prediction("b", probability=0.5)], 1, NOW)
+    pending = projections.pending_predictions(conn, 10)
+    assert [(one.market_id, one.ts, one.horizon_bars) for one in pending] == [("a", TS, 5), ("b", TS, 5)]
+    assert projections.live_brier(conn) == (None, 0)
+    projections.settle_predictions(conn, [Outcome(pending[0].id, 0.02, 1)], NOW)
+    projections.settle_predictions(conn, [Outcome(pending[0].id, -0.5, 0), Outcome(pending[1].id, -0.1, 0)], NOW)
+    projections.settle_predictions(conn, [], NOW)
+    settled = {row["market_id"]: row for row in projections.predictions_with_outcome(conn, 10)}
+    assert (settled["a"]["outcome"], settled["a"]["realized_return"], settled["a"]["settled_at"]) == (1, 0.02, NOW)
+    assert settled["b"]["outcome"] == 0
+    assert projections.pending_predictions(conn, 10) == []
+    score, count = projections.live_brier(conn)
+    assert count == 2
+    assert score == pytest.approx((0.25**2 + 0.5**2) / 2)
+
+
+def test_backtests_are_listed_with_their_metrics(conn: sa.Connection) -> None:
+    ids = [
+        catalog.save_snapshot(
+            conn,
+            Snapshot("backtest", ()),
+            attempt_id=None,
+            token=1,
+            inputs={},
+            code_version="c",
+            settings_hash="s",
+            settings={},
+            now=NOW,
+        )
+        for _ in range(3)
+    ]
+    for snapshot_id in ids[:2]:
+        projections.replace_metrics(conn, snapshot_id, {"model": {"sharpe": 0.5}, "gone": {"sharpe": 1.0}})
+        projections.replace_metrics(conn, snapshot_id, {"model": {"sharpe": 1.5, "sortino": None}})
+    found = projections.backtest_runs(conn, 10)
+    assert [row["snapshot_id"] for row in found] == [ids[1], ids[0]]
+    assert found[0]["metrics"] == {"model": {"sharpe": 1.5, "sortino": None}}
+    assert projections.backtest_run(conn, ids[0]) == found[1]
+    with pytest.raises(NotFound):
+        projections.backtest_run(conn, ids[2])

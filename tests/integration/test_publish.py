@@ -1,0 +1,238 @@
+"""The release: its files, its gates, its report, and what changes its version."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipelines.components.backtest import run_backtest
+from pipelines.components.inference import run_inference
+from pipelines.components.model import Settings as ModelSettings
+from pipelines.components.model import train_model
+from pipelines.components.publish import Settings, check_gates, publish_artifacts
+from pipelines.errors import ReleaseRefused
+from pipelines.lake import Lake
+from pipelines.report import content_hash, render
+from pipelines.snapshot import Snapshot
+from tests.modelling import compute, features_snapshot, lake_at, markets_snapshot, ticks_snapshot, walk_bars
+
+BARS = walk_bars(3, 700)
+FILES = ["manifest.json", "metrics.json", "model_card.md", "predictions.csv", "predictions.parquet", "report.html"]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return lake_at(tmp_path_factory.mktemp("publish"))
+
+
+@pytest.fixture(scope="module")
+def inputs(lake: Lake) -> dict[str, Snapshot]:
+    made = {
+        "features": features_snapshot(lake, BARS),
+        "markets": markets_snapshot(lake, BARS, question="Will <it> rise?"),
+        "ticks": ticks_snapshot(lake, BARS),
+    }
+    made["model"] = compute(train_model, lake, made, ModelSettings(max_iter=20))
+    made["inference"] = compute(run_inference, lake, made)
+    made["backtest"] = compute(run_backtest, lake, made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def release(lake: Lake, inputs: dict[str, Snapshot]) -> Snapshot:
+    return compute(publish_artifacts, lake, inputs)
+
+
+def read(lake: Lake, snapshot: Snapshot, key: str) -> str:
+    return lake.read_bytes(snapshot.by_key[key]).decode()
+
+
+def test_a_release_has_its_files(lake: Lake, release: Snapshot) -> None:
+    assert sorted(release.by_key) == FILES
+    assert publish_artifacts.is_release
+
+
+def test_the_manifest_names_what_was_read_and_what_was_made(
+    lake: Lake, inputs: dict[str, Snapshot], release: Snapshot
+) -> None:
+    manifest = json.loads(read(lake, release, "manifest.json"))
+    assert manifest["as_of"] == BARS["ts"].max().isoformat()  # type: ignore[union-attr]  # a datetime
+    for name, reads in publish_artifacts.upstream.items():
+        assert manifest["inputs"][name] == inputs[name].version_of(reads)
+    assert sorted([*manifest["files"], "manifest.json"]) == FILES
+    for key, facts in manifest["files"].items():
+        assert facts["content_hash"] == release.by_key[key].content_hash
+    assert manifest["gates"] == {"max_brier_excess": 0.02, "max_drawdown": None, "min_predictions": 1}
+
+
+def test_parquet_and_csv_hold_the_same_predictions(lake: Lake, inputs: dict[str, Snapshot], release: Snapshot) -> None:
+    table = lake.read_table(release.by_key["predictions.parquet"])
+    text = pl.read_csv(read(lake, release, "predictions.csv").encode())
+    predicted = lake.read_table(inputs["inference"].by_key["predictions"])
+    assert table.drop("name").equals(predicted)
+    assert set(table["name"]) == {"Will <it> rise?"}
+    for column in ("market_id", "price", "probability", "edge", "confidence"):
+        assert text[column].to_list() == table[column].to_list()
+    assert text["ts"][0] == f"{table['ts'][0]:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_metrics_are_those_of_model_and_backtest(lake: Lake, inputs: dict[str, Snapshot], release: Snapshot) -> None:
+    metrics = json.loads(read(lake, release, "metrics.json"))
+    assert metrics["backtest"] == json.loads(read(lake, inputs["backtest"], "metrics.json"))
+    assert metrics["model"] == json.loads(read(lake, inputs["model"], "metrics.json"))["overall"]
+    card = read(lake, release, "model_card.md")
+    assert f"{metrics['model']['brier']:.4f}" in card
+    assert "- `return_3`" in card
+
+
+def test_the_same_inputs_give_the_same_release_and_keep_its_files(
+    lake: Lake, inputs: dict[str, Snapshot], release: Snapshot
+) -> None:
+    again = compute(publish_artifacts, lake, inputs, attempt="a2", previous=release, previous_inputs=inputs)
+    assert again.version == release.version
+    assert [p.path for p in again.partitions] == [p.path for p in release.partitions]
+
+
+def test_volume_and_liquidity_do_not_make_a_release(lake: Lake, inputs: dict[str, Snapshot]) -> None:
+    busy = markets_snapshot(lake, BARS, attempt="m2", question="Will <it> rise?", volume=5.0, liquidity=2.0)
+    assert busy.version != inputs["markets"].version
+    reads = publish_artifacts.upstream["markets"]
+    assert busy.version_of(reads) == inputs["markets"].version_of(reads)
+
+
+def gate_metrics(brier: float = 0.25, drawdown: float | None = 0.3) -> dict[str, Any]:
+    return {
+        "model": {"rows": 9, "brier": brier, "brier_base_rate": 0.24},
+        "backtest": {"model": {"max_drawdown": drawdown}},
+    }
+
+
+ONE = pl.DataFrame({"market_id": ["a:b"], "probability": [0.5]})
+
+
+@pytest.mark.parametrize(
+    ("settings", "predictions", "metrics", "says"),
+    [
+        (Settings(min_predictions=2), ONE, gate_metrics(), "min_predictions: there are 1, at least 2 are needed"),
+        (Settings(max_brier_excess=0.005), ONE, gate_metrics(), "Brier score is 0.0100 worse than the base rate's"),
+        (Settings(max_drawdown=0.25), ONE, gate_metrics(), "max_drawdown: the backtest's is 0.3, the limit is 0.25"),
+        (
+            Settings(),
+            ONE.with_columns(probability=float("nan")),
+            gate_metrics(),
+            "1 of 1 are not in 0..1, the first of a:b",
+        ),
+    ],
+    ids=["predictions", "brier", "drawdown", "nan"],
+)
+def test_a_gate_that_is_not_passed_refuses_the_release(
+    settings: Settings, predictions: pl.DataFrame, metrics: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ReleaseRefused) as caught:
+        check_gates(settings, predictions, metrics)
+    assert says in caught.value.what
+    assert "stays current" in caught.value.mend
+
+
+def test_gates_that_are_off_let_pass() -> None:
+    check_gates(Settings(max_brier_excess=None), ONE, gate_metrics(brier=0.9, drawdown=0.99))
+    check_gates(Settings(max_drawdown=0.3), ONE, gate_metrics())
+
+
+def test_every_failed_gate_is_named_and_nothing_is_written(lake: Lake, inputs: dict[str, Snapshot]) -> None:
+    before = sorted(lake.root.rglob("*"))
+    strict = Settings(min_predictions=9, max_drawdown=0.0)
+    with pytest.raises(ReleaseRefused, match=r"min_predictions(.|\n)*max_drawdown"):
+        compute(publish_artifacts, lake, inputs, strict, attempt="a9")
+    assert sorted(lake.root.rglob("*")) == before
+
+
+def test_the_report_is_self_contained_and_escapes_what_it_shows(lake: Lake, release: Snapshot) -> None:
+    page = read(lake, release, "report.html")
+    body = page[page.index("<body>") :]
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
+    assert "Will &lt;it&gt; rise?" in body
+    assert "Simulated on past data" in body
+    assert "2019-12-02" in body
+    for part in ("chart-equity", "chart-drawdown", "chart-calibration"):
+        assert f'id="{part}"' in body
+
+
+def test_the_report_hash_is_over_its_data() -> None:
+    data = {"as_of": "x", "value": 1.0}
+    assert content_hash(data) == content_hash(dict(reversed(data.items())))
+    assert content_hash(data) != content_hash(data | {"value": 2.0})
+
+
+def report_data(**changes: Any) -> dict[str, Any]:
+    scores = {
+        "rows": 4,
+        "base_rate": 0.5,
+        "brier": 0.2,
+        "brier_base_rate": 0.25,
+        "log_loss": 0.6,
+        "log_loss_base_rate": 0.7,
+        "auc": None,
+        "accuracy": 0.5,
+        "accuracy_base_rate": 0.5,
+        "calibration": [{"predicted": 0.5, "observed": 0.5, "rows": 4}],
+    }
+    curve = {"ts": ["2020-01-01T00:00:00Z"], "equity": [1.0], "drawdown": [0.0]}
+    strategies = ("model", "buy_and_hold", "random_entry")
+    fold = {"test_start": "2020-01-01T00:00:00+00:00", "test_end": "2020-01-02T06:00:00+00:00", "train_rows": 9}
+    return {
+        "as_of": "2020-01-02 00:00",
+        "span": "From a to b",
+        "backtest": {name: dict.fromkeys(("total_return", "sharpe")) for name in strategies},
+        "curves": dict.fromkeys(strategies, curve),
+        "model": scores,
+        "folds": [fold | scores, fold | {"rows": 0}],
+        "predictions": [],
+        "horizon_bars": 5,
+        "cost_bps": 10.0,
+        "inputs": {"model": "abc"},
+    } | changes
+
+
+def test_a_report_without_predictions_or_defined_figures_still_reads() -> None:
+    page = render(report_data())
+    assert "The newest bar of 0 markets" in page
+    assert "2020-01-01 to 2020-01-02 06:00" in page
+    assert "nan" not in page[page.index("<h2>Backtest") :].lower().split("<script")[0]
+    assert render(report_data()) == page
+
+
+def test_many_predictions_are_cut_and_the_page_says_so() -> None:
+    row = {"market_id": "m", "name": "m", "ts": "2020-01-01T00:00:00Z", "price": 1.0, "probability": 0.5}
+    row |= {"confidence": 0.0, "edge": 0.1, "horizon_end_at": "2020-01-06T00:00:00Z"}
+    page = render(report_data(predictions=[row] * 60))
+    assert "the 50 of 60 markets with the largest edge" in page
+    assert page.count("<td>2020-01-06</td>") == 50
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")
+def test_the_report_draws_its_charts_in_a_browser(tmp_path: Path, lake: Lake, release: Snapshot) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(read(lake, release, "report.html"), encoding="utf-8")
+    done = subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    drawn = re.findall(r'id="(chart-\w+)" class="[^"]*js-plotly-plot', done.stdout)
+    assert drawn == ["chart-equity", "chart-drawdown", "chart-calibration"]
+    assert done.stdout.count('class="js-line"') >= 3 * 2 + 3

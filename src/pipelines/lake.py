@@ -121,6 +121,16 @@ class Lake:
                 raise LakeError(f"cannot read partition {partition.key!r}: {error}", where=str(path)) from error
         return pl.concat(frames, rechunk=True) if frames else pl.DataFrame()
 
+    def scan_tables(self, partitions: Sequence[Partition]) -> pl.LazyFrame:
+        """Several partitions of the same columns for a query that reads only the columns and rows it needs.
+
+        Raises LakeError where a file is missing or cut short; an empty frame for none.
+        """
+        import polars as pl
+
+        paths = [self._whole(partition) for partition in partitions]
+        return pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame()
+
     def read_bytes(self, partition: Partition) -> bytes:
         """The bytes of `partition`, checked against its hash (code may be unpickled from them)."""
         data = self._whole(partition).read_bytes()

@@ -107,9 +107,13 @@ def snapshot_row(conn: sa.Connection, snapshot_id: int) -> SnapshotRow:
     row = conn.execute(sa.select(snapshots).where(snapshots.c.id == snapshot_id)).mappings().one_or_none()
     if row is None:
         raise _not_found(snapshot_id)
-    values = dict(row)
-    values["inputs"] = inputs_from_json(values.pop("input_versions"))
-    return SnapshotRow(**values)
+    return _row(row)
+
+
+def snapshot_history(conn: sa.Connection, component: str, limit: int) -> list[SnapshotRow]:
+    """The newest snapshots of a component, newest first."""
+    query = sa.select(snapshots).where(snapshots.c.component == component).order_by(snapshots.c.id.desc()).limit(limit)
+    return [_row(row) for row in conn.execute(query).mappings()]
 
 
 def latest_snapshot_id(conn: sa.Connection, component: str) -> int | None:
@@ -156,6 +160,12 @@ def set_mtime(conn: sa.Connection, snapshot_id: int, key: str, mtime_ns: int) ->
 def referenced_paths(conn: sa.Connection) -> set[str]:
     """Paths, relative to the lake, of every file that some snapshot refers to."""
     return set(conn.scalars(sa.select(partitions.c.path).distinct()))
+
+
+def _row(row: sa.RowMapping) -> SnapshotRow:
+    values = dict(row)
+    values["inputs"] = inputs_from_json(values.pop("input_versions"))
+    return SnapshotRow(**values)
 
 
 def _not_found(snapshot_id: int) -> NotFound:

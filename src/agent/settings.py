@@ -82,6 +82,9 @@ class RetentionSettings:
 
     keep_days: int = setting(90, "Runs with their events and attempts are removed after this.", unit="days", low=1)
     keep_runs: int = setting(200, "At least this many of the newest runs are kept, however old.", low=1)
+    keep_output_days: int = setting(
+        7, "Replaced outputs that no kept release needs are kept this long.", unit="days", low=0
+    )
     keep_releases: int = setting(20, "Releases gc keeps, the current one always among them.", low=1)
 
 
@@ -196,9 +199,18 @@ def load(
     return settings
 
 
-def for_project(folder: Path, control: Settings) -> Settings:
-    """Settings of a project other than the default one: its own home and state, the server's everything else."""
+def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
+    """Settings of a project other than the default one: its own home and state, the server's everything else.
+
+    Where the server's database is not the embedded one, and the project names none of its own, the project's tables lie
+    in the same database, in schema `project_ID`.
+    """
     own = load(folder, environment={})
+    if own.is_embedded and not control.is_embedded and not control.database_url.startswith("sqlite"):
+        base, _, query = control.database_url.partition("?")
+        kept = [part for part in query.split("&") if part and not part.startswith("schema=")]
+        url = f"{base}?{'&'.join([*kept, f'schema=project_{project_id}'])}"
+        own = replace(own, database=replace(own.database, url=url))
     return replace(
         own, api=control.api, worker=control.worker, alerts=control.alerts, trading_mode=control.trading_mode
     )

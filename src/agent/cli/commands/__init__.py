@@ -1,0 +1,1 @@
+"""The commands: NAME.py holds HELP (one line), add_arguments(parser) and run(options) -> exit code."""

@@ -1,0 +1,51 @@
+"""`agent gc`: remove what nothing refers to any more."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import emit, size_text
+from agent.clock import SystemClock
+from agent.errors import UsageError
+from agent.execution.gc import collect
+from agent.execution.workspace import open_workspace
+
+HELP = "Remove old releases, old outputs, and files that crashed attempts left behind; safe beside running attempts."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--keep-releases", type=int, metavar="N", help="newest releases to keep ([retention])")
+    parser.add_argument(
+        "--keep-days",
+        type=float,
+        metavar="D",
+        help="keep outputs that no kept release needs this long after they were replaced ([retention])",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, remove nothing")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Collect, and say what went."""
+    with open_workspace(options.project_dir) as workspace:
+        retention = workspace.settings.retention
+        releases = retention.keep_releases if options.keep_releases is None else options.keep_releases
+        days = retention.keep_output_days if options.keep_days is None else options.keep_days
+        if releases < 1 or days < 0:
+            raise UsageError(
+                f"--keep-releases {releases} --keep-days {days:g} is out of bounds",
+                where="agent gc",
+                mend="keep at least 1 release and 0 days: what is current is never removed",
+            )
+        found = collect(
+            workspace, keep_releases=releases, keep_days=days, now=SystemClock().now(), dry_run=options.dry_run
+        )
+    verb = "would remove" if options.dry_run else "removed"
+    size = size_text(found.bytes)
+    lines = [f"{verb} {found.files} files ({size}), {found.snapshots} snapshots, {len(found.releases)} releases"]
+    lines += [f"  release {name}" for name in found.releases]
+    if found.unknown:
+        shown = ", ".join(found.unknown[:5]) + (", …" if len(found.unknown) > 5 else "")
+        lines.append(f"left alone, not written by tidemill: {shown}")
+    emit(options, found, "\n".join(lines))
+    return 0

@@ -1,0 +1,50 @@
+"""`agent mark-dirty`: a person asks for a recompute of a component, or of one of its partitions."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+
+from agent.cli.output import emit, user_name
+from agent.errors import NotFound
+from agent.execution.workspace import Workspace, open_workspace
+from agent.store import catalog, state
+
+HELP = "Ask for a recompute of a component, or of one partition of it, at the next run."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("what", metavar="COMPONENT[:PARTITION]", help="such as features, or ticks:2013")
+    parser.add_argument("--reason", default="", help="why, for those who read the state later")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Set the mark, with the name of the person who asked."""
+    component, _, key = options.what.partition(":")
+    who = user_name()
+    reason = f"{who}: {options.reason}" if options.reason else f"by {who}"
+    with open_workspace(options.project_dir) as workspace:
+        if key:
+            _require_partition(workspace, component, key)
+        with workspace.database.writing() as connections:
+            state.mark_dirty(connections.project, component, reason, [key] if key else None)
+    what = f"partition {key} of {component}" if key else component
+    value = {"component": component, "partition": key or None, "reason": reason}
+    emit(options, value, f"{what} is marked ({reason}); the next run recomputes it")
+    return 0
+
+
+def _require_partition(workspace: Workspace, component: str, key: str) -> None:
+    with workspace.database.reading() as connections:
+        found = state.load_states(connections.project).get(component)
+        if found is None or found.output_snapshot_id is None:
+            return  # an unknown component is refused by the mark itself; one without output runs whole in any case
+        keys = [fact.key for fact in catalog.file_facts(connections.project, found.output_snapshot_id)]
+    if key not in keys:
+        near = difflib.get_close_matches(key, keys, n=3, cutoff=0.3) or keys[-3:]
+        raise NotFound(
+            f"{component} has no partition {key!r}",
+            where=f"its output of {len(keys)} partitions",
+            mend=f"such as: {', '.join(near)}",
+        )

@@ -1,0 +1,52 @@
+"""`agent state`: what is recorded of every component, and which release is current."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import emit, moment
+from agent.console import table
+from agent.core.graph import order
+from agent.execution.workspace import open_workspace
+from agent.store import releases, state
+
+HELP = "Show the recorded state of every component and the current release."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the state as recorded; nothing is checked or decided anew (`agent plan` does that)."""
+    with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
+        states = state.load_states(connections.project)
+        release = releases.current_release(connections.project)
+        kept = releases.list_releases(connections.project, limit=10)
+    headings = ("component", "status", "dirty", "last success (UTC)", "runs", "failures", "rows", "version", "why")
+    rows = [
+        (
+            one.component,
+            one.status,
+            "yes" if one.is_dirty else "",
+            moment(one.last_run_at),
+            str(one.run_count),
+            str(one.failure_count),
+            "" if one.output_rows is None else f"{one.output_rows:,}",
+            (one.output_version or "")[:8],
+            one.last_error.partition("\n")[0] if one.status == "failed" and one.last_error else one.dirty_reason or "",
+        )
+        for one in (states[name] for name in [*order(workspace.specs), *sorted(states.keys() - workspace.specs.keys())])
+    ]
+    parts = [table(rows, headings, right={4, 5, 6})]
+    if release is None:
+        parts.append("No release yet: `agent run` makes one.")
+    else:
+        kind = ", historical data" if release.is_historical else ""
+        parts.append(f"current release: {release.name} (as of {moment(release.as_of)} UTC{kind})")
+        others = [one.name for one in kept if not one.is_current]
+        if others:
+            parts.append(f"earlier releases: {', '.join(others)}")
+    value = {"components": list(states.values()), "current_release": release, "releases": kept}
+    emit(options, value, "\n\n".join(parts))
+    return 0

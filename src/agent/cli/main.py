@@ -1,0 +1,131 @@
+"""`agent COMMAND …`: finds the command's file by name and runs it. Knows no command by itself.
+
+Exit codes: 0 done, 1 a component failed or something is wrong, 2 usage or settings, 3 busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from agent import console
+from agent.errors import UsageError
+
+_COMMANDS = Path(__file__).parent / "commands"
+
+
+class Command(Protocol):
+    """A module in commands/."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare what follows the command's name."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it; returns the exit code."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The `agent` command line; returns the exit code."""
+    options = overview().parse_args(arguments)
+    if options.help or options.command is None:
+        print(overview(listing=True).format_help(), end="")
+        return 0 if options.help else 2
+    if options.command not in names():
+        return console.exit_code_of(lambda: _unknown(options.command), debug=False)
+    command = load(options.command)
+    options = parser_of(options.command, command).parse_args(options.arguments, options)
+    console.set_up_logging(options.log_format, debug=options.debug)
+    return console.exit_code_of(lambda: command.run(options), debug=options.debug)
+
+
+def names() -> tuple[str, ...]:
+    """Names of all commands in alphabetical order, as people type them."""
+    return tuple(
+        sorted(path.stem.replace("_", "-") for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_"))
+    )
+
+
+def load(name: str) -> Command:
+    """The module of command `name`."""
+    return cast(Command, importlib.import_module(f"agent.cli.commands.{name.replace('-', '_')}"))
+
+
+def help_of(name: str) -> str:
+    """HELP of command `name`, read without importing it: `agent --help` loads no command."""
+    tree = ast.parse((_COMMANDS / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "HELP" for to in node.targets):
+            return str(ast.literal_eval(node.value))
+    raise LookupError(f"the file of command {name} has no HELP")
+
+
+def overview(*, listing: bool = False) -> argparse.ArgumentParser:
+    """The parser that knows the common options and takes the rest as it is; with `listing` its help has every command
+    (which reads all their files)."""
+    parser = argparse.ArgumentParser(
+        prog="agent",
+        description="Keeps a market pipeline up to date: recomputes exactly what changed, and says why.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
+    if listing:
+        width = max(len(name) for name in names())
+        listed = "\n".join(f"  {name:<{width}}  {help_of(name)}" for name in names())
+        parser.epilog = f"commands:\n{listed}\n\n`agent COMMAND --help` says more about one of them."
+    parser.add_argument("-h", "--help", action="store_true", help="show this and end")
+    add_common(parser)
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of the commands below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="its own arguments and options")
+    return parser
+
+
+def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+    """The parser of one command: its own arguments and, again, the common options."""
+    parser = argparse.ArgumentParser(prog=f"agent {name}", description=command.HELP)
+    command.add_arguments(parser)
+    # What was said before the command's name stands unless it is said again after it.
+    add_common(parser, default=argparse.SUPPRESS)
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+    """Options that every command has, before its name or after it."""
+    group = parser.add_argument_group("common options")
+    off = default or False
+    group.add_argument("--json", action="store_true", default=off, help="print JSON instead of text")
+    group.add_argument("--debug", action="store_true", default=off, help="log more, show tracebacks")
+    group.add_argument(
+        "--log-format", choices=("text", "json"), default=default or "text", help="lines of the log (text)"
+    )
+    group.add_argument(
+        "--project-dir",
+        type=_folder,
+        default=default,
+        metavar="DIR",
+        help="folder with agent.toml (the current one)",
+    )
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return path
+
+
+def _unknown(name: str) -> int:
+    near = difflib.get_close_matches(name, names(), n=1)
+    mend = f"did you mean `agent {near[0]}`?" if near else "`agent --help` lists the commands"
+    raise UsageError(f"there is no command {name!r}", where="agent", mend=mend)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

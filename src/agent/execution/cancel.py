@@ -1,0 +1,22 @@
+"""Ends a run because a person says so: at once where nobody executes it yet, else by asking whoever does."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agent.store import events, runs
+from agent.store.engine import Database
+from agent.store.runs import Run
+
+_NOT_BEGUN = ("QUEUED", "AWAITING_APPROVAL")
+
+
+def cancel_run(database: Database, run_id: int, *, by: str, now: datetime) -> Run:
+    """The run as it is afterwards: CANCELLED, or RUNNING with `cancel_requested`, which its process hears of within
+    about a second. Raises NotFound, and Conflict where it is over."""
+    with database.writing() as connections:
+        runs.request_cancel(connections.control, run_id)
+        error = f"cancelled by {by} before it began"
+        if runs.move_run(connections.control, run_id, "CANCELLED", from_statuses=_NOT_BEGUN, now=now, error=error):
+            events.append(connections.control, run_id, "RUN_CANCELLED", {"error": error}, now)
+        return runs.load_run(connections.control, run_id)

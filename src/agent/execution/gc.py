@@ -1,0 +1,143 @@
+"""Removes what nothing refers to any more: old releases, old snapshots, and files that attempts left behind.
+
+Rows go first, in one transaction, files after it: a crash in between leaves files that nothing refers to, which the
+next gc takes. A file is taken only where no snapshot refers to it and no held lease could still commit it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agent.execution.release import POINTER
+from agent.execution.workspace import Workspace
+from agent.store import garbage
+from pipelines.lake import files_below
+
+# Who reads looks up the newest snapshot and then opens its files: what was replaced this recently is left alone. Also
+# more than the clocks of two hosts may differ.
+READER_TIME = timedelta(minutes=15)
+_DRAFT_TIME = timedelta(hours=1)  # a release takes seconds to write; a draft this old has no one
+_ATTEMPT_FILE = re.compile(r"\.[0-9a-f]{12}\.t(\d+)(\.[A-Za-z0-9]+)?$")  # see Lake: KEY.CONTENT.ATTEMPT[.SUFFIX]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was taken, or would be. `unknown`: files in the lake that no attempt wrote; they are left alone."""
+
+    releases: tuple[str, ...]
+    snapshots: int
+    files: int
+    bytes: int
+    folders: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def collect(
+    workspace: Workspace, *, keep_releases: int, keep_days: float, now: datetime, dry_run: bool = False
+) -> Collected:
+    """Take what is not needed; with `dry_run` only say what that is.
+
+    keep_releases: newest releases to keep beside the current one. keep_days: outputs that no kept release and no
+    component's state needs stay this long after they were replaced.
+    """
+    settings, database = workspace.settings, workspace.database
+    # Listed before the database is asked: a file that is written later belongs to an attempt that is not asked about.
+    files = list(files_below(settings.lake_path)) if settings.lake_path.is_dir() else []
+    folders = list(settings.releases_path.iterdir()) if settings.releases_path.is_dir() else []
+    with database.reading() if dry_run else database.writing() as connections:
+        doomed = garbage.find_doomed(
+            connections.project,
+            keep_releases=keep_releases,
+            releases_before=now - READER_TIME,
+            snapshots_before=now - max(READER_TIME, timedelta(days=keep_days)),
+            slack=READER_TIME,
+        )
+        if not dry_run:
+            garbage.remove(connections.project, doomed)
+    with database.reading() as connections:
+        # Leases first: an attempt that commits between the two questions gives up its lease with the same commit that
+        # makes its files referred to.
+        held = garbage.held_tokens(connections.project)
+        paths = garbage.paths_without(connections.project, doomed)
+        names = garbage.release_names(connections.project) - set(doomed.releases)
+    loose, unknown = _loose(settings.lake_path, files, paths, held)
+    is_publishing = any(workspace.project.components[name].is_release for name in held if name in workspace.specs)
+    old = _old_folders(folders, names, now, is_publishing=is_publishing)
+    size = 0
+    for path in loose:
+        size += _size(path)
+        if not dry_run:
+            path.unlink(missing_ok=True)
+    if not dry_run:
+        for folder in old:
+            _remove_folder(folder)
+    return Collected(
+        doomed.releases,
+        len(doomed.snapshots),
+        len(loose),
+        size,
+        tuple(folder.name for folder in old),
+        tuple(sorted(unknown)),
+    )
+
+
+def _loose(
+    lake: Path, files: Sequence[Path], referred: Collection[str], held: Mapping[str, int]
+) -> tuple[list[Path], list[str]]:
+    """Files that may go, and names of those that no attempt wrote."""
+    loose, unknown = [], []
+    for path in files:
+        name = path.relative_to(lake).as_posix()
+        if name in referred:
+            continue
+        written_by = _ATTEMPT_FILE.search(name)
+        if written_by is None:
+            unknown.append(name)
+        elif held.get(name.partition("/")[0]) != int(written_by[1]):
+            loose.append(path)
+    return loose, unknown
+
+
+def _old_folders(folders: Sequence[Path], names: Collection[str], now: datetime, *, is_publishing: bool) -> list[Path]:
+    """Folders of releases that have no row, and drafts that their writers left behind.
+
+    A folder is complete before its row is committed: while a release is being made none is taken.
+    """
+    found = []
+    for folder in folders:
+        if folder.name == POINTER or folder.name in names:
+            continue
+        if folder.name.startswith("."):
+            try:
+                changed_at = datetime.fromtimestamp(folder.lstat().st_mtime, now.tzinfo)
+            except FileNotFoundError:
+                continue
+            if now - changed_at > _DRAFT_TIME:
+                found.append(folder)
+        elif folder.is_dir() and not is_publishing:
+            found.append(folder)
+    return found
+
+
+def _remove_folder(folder: Path) -> None:
+    """Out of sight in one step, then piece by piece: no one sees half a release."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    gone = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.{os.getpid()}.draft")
+    if gone is not folder:
+        folder.replace(gone)
+    shutil.rmtree(gone)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,60 @@
+"""What a past run did and why, put together from its plan, its attempts and its events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.core.model import Block, Compute, Defer, Skip, Step
+from agent.core.plan import plan_from_json
+from agent.store import events, runs
+from agent.store.engine import Database
+
+
+@dataclass(frozen=True)
+class Story:
+    """steps: component -> what was done with it. endings: component -> a sentence about what came of computing it."""
+
+    steps: Mapping[str, Step] = field(default_factory=dict)
+    endings: Mapping[str, str] = field(default_factory=dict)
+
+
+def story_of(database: Database, run_id: int) -> Story:
+    """The story of run `run_id`. Raises NotFound.
+
+    The plan of its start says what was foreseen; attempts and events say what was decided when its turn came.
+    """
+    with database.reading() as connections:
+        run = runs.load_run(connections.control, run_id)
+        attempts = runs.list_attempts(connections.control, run_id)
+        told = events.load_events(connections.control, run_id)
+    planned = next((one.payload["steps"] for one in told if one.type == "PLAN_GENERATED"), run.plan or [])
+    steps: dict[str, Step] = {step.component: step for step in plan_from_json(planned).steps}
+    for event in told:
+        name, phase = event.payload.get("component", ""), event.payload.get("phase")
+        reasons = getattr(steps.get(name), "reasons", ())
+        if phase == "skipped":
+            steps[name] = Skip(name, event.payload.get("version"))
+        elif phase == "deferred":
+            steps[name] = Defer(name, reasons, event.payload["until"])
+        elif phase == "blocked":
+            steps[name] = Block(name, event.payload["by"], reasons)
+    endings = {}
+    for attempt in attempts:
+        steps[attempt.component] = Compute(attempt.component, attempt.reasons)
+        endings[attempt.component] = _ending(attempt)
+    return Story(steps, endings)
+
+
+def _ending(attempt: runs.Attempt) -> str:
+    name, number = attempt.component, f" at try {attempt.number}" if attempt.number > 1 else ""
+    match attempt.status:
+        case "succeeded" if attempt.is_cut_off:
+            return f"{name} came out the same as before{number}, so nothing downstream had to run"
+        case "succeeded":
+            rows = f"{attempt.rows:,} rows, " if attempt.rows is not None else ""
+            return f"{name} came out new{number}: {rows}version {(attempt.output_version or '')[:8]}"
+        case "running":
+            return f"{name} is still being computed"
+        case status:
+            return f"{name} {status}{number}: {(attempt.error or '').partition(chr(10))[0]}"

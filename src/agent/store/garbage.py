@@ -1,0 +1,125 @@
+"""What gc may take from the catalog: old releases, and snapshots that nothing kept refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from agent.errors import DatabaseError
+from agent.store.records import inputs_from_json
+from agent.store.state import load_states
+from agent.store.tables import backtest_metrics, orchestrator_state, partitions, releases, snapshots
+
+_CHUNK = 500  # ids in a statement: SQLite takes a limited number
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """Rows that nothing kept needs: names of releases, ids of snapshots."""
+
+    releases: tuple[str, ...]
+    snapshots: tuple[int, ...]
+
+
+def find_doomed(
+    conn: sa.Connection, *, keep_releases: int, releases_before: datetime, snapshots_before: datetime, slack: timedelta
+) -> Doomed:
+    """What may go.
+
+    A release: not current, not one of the `keep_releases` newest, and followed by another before `releases_before`.
+    A snapshot: no kept release, no component's state and no snapshot kept refers to it, and it was followed by another
+    of its component before `snapshots_before`. While a lease is held nothing goes that was current when it was taken
+    (`slack`: how far clocks of hosts may differ): an attempt names what it reads only when it commits.
+    """
+    held = orchestrator_state.c.lease_owner.is_not(None)
+    since = list(conn.scalars(sa.select(orchestrator_state.c.lease_taken_at).where(held)))
+    if None in since:
+        snapshots_before = datetime.min.replace(tzinfo=snapshots_before.tzinfo)
+    for taken_at in since:
+        snapshots_before = min(snapshots_before, taken_at - slack) if taken_at is not None else snapshots_before
+    # Locked, so that no one puts a release in force that is about to go (PostgreSQL; SQLite has one writer at a time).
+    rows = conn.execute(sa.select(releases).order_by(releases.c.id.desc()).with_for_update()).mappings().all()
+    following = [None, *(row["created_at"] for row in rows[:-1])]
+    gone = [
+        row
+        for number, (row, next_at) in enumerate(zip(rows, following, strict=True))
+        if number >= keep_releases and not row["is_current"] and next_at is not None and next_at < releases_before
+    ]
+    names = {row["name"] for row in gone}
+    roots = {one["snapshot_id"] for row in rows if row["name"] not in names for one in row["versions"].values()}
+    roots |= {row["snapshot_id"] for row in rows if row["name"] not in names}
+    for state in load_states(conn).values():
+        roots |= {record.snapshot_id for record in state.inputs.values()}
+        roots |= {state.output_snapshot_id} - {None}
+    return Doomed(tuple(sorted(names)), _unreachable(conn, roots, snapshots_before))
+
+
+def remove(conn: sa.Connection, doomed: Doomed) -> None:
+    """Delete the rows. Predictions are history and stay; so do files, which nothing refers to from the commit on."""
+    for names in _chunks(doomed.releases):
+        conn.execute(sa.delete(releases).where(releases.c.name.in_(names)))
+    for ids in _chunks(doomed.snapshots):
+        conn.execute(sa.delete(backtest_metrics).where(backtest_metrics.c.snapshot_id.in_(ids)))
+        conn.execute(sa.delete(partitions).where(partitions.c.snapshot_id.in_(ids)))
+        conn.execute(sa.delete(snapshots).where(snapshots.c.id.in_(ids)))
+
+
+def held_tokens(conn: sa.Connection) -> dict[str, int]:
+    """Component -> token of the lease that is held on it, alive or not: its files are not to be touched."""
+    columns = (orchestrator_state.c.component, orchestrator_state.c.lease_token)
+    held = sa.select(*columns).where(orchestrator_state.c.lease_owner.is_not(None))
+    return {row.component: row.lease_token for row in conn.execute(held)}
+
+
+def paths_without(conn: sa.Connection, doomed: Doomed) -> set[str]:
+    """Paths, relative to the lake, that snapshots other than the doomed refer to."""
+    gone = set(doomed.snapshots)
+    kept = [one for one in conn.scalars(sa.select(snapshots.c.id)) if one not in gone]
+    found: set[str] = set()
+    for ids in _chunks(kept):
+        found.update(conn.scalars(sa.select(partitions.c.path).where(partitions.c.snapshot_id.in_(ids)).distinct()))
+    return found
+
+
+def release_names(conn: sa.Connection) -> set[str]:
+    """Names of all releases there are."""
+    return set(conn.scalars(sa.select(releases.c.name)))
+
+
+def _unreachable(conn: sa.Connection, roots: Iterable[int | None], before: datetime) -> tuple[int, ...]:
+    columns = (snapshots.c.id, snapshots.c.component, snapshots.c.created_at, snapshots.c.input_versions)
+    rows = conn.execute(sa.select(*columns).order_by(snapshots.c.id)).all()
+    inputs: dict[int, set[int]] = {}
+    for row in rows:
+        try:
+            inputs[row.id] = {record.snapshot_id for record in inputs_from_json(row.input_versions).values()}
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise DatabaseError(
+                f"input_versions of snapshot {row.id} cannot be read, so what it needs is not known",
+                where="table snapshots",
+                mend="restore a backup, or set the column to {}; nothing was removed",
+            ) from error
+    newest: dict[str, datetime] = {}  # component -> when the snapshot after the present one was made
+    fresh: set[int] = set()
+    for row in reversed(rows):
+        if row.component not in newest or newest[row.component] >= before:
+            fresh.add(row.id)
+        newest[row.component] = row.created_at
+    kept: set[int] = set()
+    waiting = [one for one in {*roots, *fresh} if one is not None]
+    while waiting:
+        one = waiting.pop()
+        if one in inputs and one not in kept:
+            kept.add(one)
+            waiting += inputs[one]
+    return tuple(one for one in inputs if one not in kept)
+
+
+def _chunks(items: Iterable[_T]) -> Iterable[list[_T]]:
+    listed = list(items)
+    return (listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK))

@@ -98,7 +98,7 @@ def feature_bins(values: Floats) -> dict[str, Any]:
 
     finite = values[np.isfinite(values)]
     edges = np.unique(np.quantile(finite, np.arange(1, 10) / 10)) if len(finite) else np.empty(0)
-    return {"edges": [float(edge) for edge in edges], "shares": _shares(values, edges)}
+    return {"edges": [float(edge) for edge in edges], "shares": bin_shares(values, edges)}
 
 
 def population_stability_index(values: Floats, bins: dict[str, Any]) -> float:
@@ -107,12 +107,13 @@ def population_stability_index(values: Floats, bins: dict[str, Any]) -> float:
     Scorecards)."""
     import numpy as np
 
-    actual = np.maximum(_shares(values, np.asarray(bins["edges"])), _LEAST_SHARE)
+    actual = np.maximum(bin_shares(values, np.asarray(bins["edges"])), _LEAST_SHARE)
     expected = np.maximum(np.asarray(bins["shares"]), _LEAST_SHARE)
     return float(((actual - expected) * np.log(actual / expected)).sum())
 
 
-def _shares(values: Floats, edges: Floats) -> list[float]:
+def bin_shares(values: Floats, edges: Floats) -> list[float]:
+    """Shares of `values` below, between and above `edges` (rising); the share of missing ones is last."""
     import numpy as np
 
     finite = values[np.isfinite(values)]

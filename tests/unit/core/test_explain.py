@@ -95,7 +95,7 @@ def test_a_plan_is_a_line_a_step() -> None:
     plan = Plan(
         (
             Skip("markets", "0123456789"),
-            Compute("features", (ONE_DEFINITION,), False, {"ticks": ("2012",)}, 2.04, 30),
+            Compute("features", (ONE_DEFINITION,), False, {"ticks": ("2012",)}, 2.04),
             Compute("inference", (Reason(Code.INPUT_CHANGED, "features", "a", None, IF_DIFFERENT),), True),
             Defer("model", (Reason(Code.INPUT_CHANGED, "features", "a", "b"),), "500 new rows (120 so far)"),
             Block("publish", "backtest"),
@@ -103,12 +103,13 @@ def test_a_plan_is_a_line_a_step() -> None:
     )
     assert plan_lines(plan) == [
         "markets    skip      up to date (version 01234567)",
-        "features   compute   because RSI_SPAN in features.py (line 31) changed (ticks: 2012), about 2.0 s, about 30 rows",
+        "features   compute   because RSI_SPAN in features.py (line 31) changed (ticks: 2012), about 2.0 s",
         "inference  compute?  if features comes out different",
         "model      defer     until 500 new rows (120 so far), though features changed (version a → b)",
         "publish    block     by backtest",
     ]
     assert plan_lines(Plan(())) == []
+    assert plan_lines(Plan((Compute("x", (FEE,), expected_rows=30000),)))[0].endswith("3.0, about 30,000 rows")
 
 
 SPECS = {

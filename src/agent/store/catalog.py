@@ -57,20 +57,20 @@ def save_snapshot(
     now: datetime,
 ) -> int:
     """Write a snapshot with all its partitions and return its id."""
-    new = sa.insert(snapshots).values(
-        component=snapshot.component,
-        version=snapshot.version,
-        rows=snapshot.rows,
-        watermark=snapshot.watermark,
-        attempt_id=attempt_id,
-        token=token,
-        input_versions=inputs_to_json(inputs),
-        code_version=code_version,
-        settings_hash=settings_hash,
-        settings=dict(settings),
-        created_at=now,
-    )
-    snapshot_id = int(conn.execute(new.returning(snapshots.c.id)).scalar_one())
+    facts = {
+        "component": snapshot.component,
+        "version": snapshot.version,
+        "rows": snapshot.rows,
+        "watermark": snapshot.watermark,
+        "attempt_id": attempt_id,
+        "token": token,
+        "input_versions": inputs_to_json(inputs),
+        "code_version": code_version,
+        "settings_hash": settings_hash,
+        "settings": dict(settings),
+        "created_at": now,
+    }
+    snapshot_id: int = conn.execute(sa.insert(snapshots).returning(snapshots.c.id), facts).scalar_one()
     rows = [
         {
             "snapshot_id": snapshot_id,

@@ -10,15 +10,18 @@ import ast
 import difflib
 import importlib
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pipelines
+from pipelines.code import FRAMEWORK
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
-from pipelines.modules import entry_points, load_module
+from pipelines.modules import entry_points, load_module, local_folders
 from pipelines.source import Source
 
 _ROOT = Path(pipelines.__file__).parent
@@ -74,6 +77,72 @@ def settings_of_source(cls: type[Source]) -> type[Any]:
 def source_names() -> tuple[str, ...]:
     """Names of all sources, built in or from entry points."""
     return tuple(sorted({*builtin_names("sources"), *(entry.name for entry in entry_points(SOURCE_GROUP))}))
+
+
+def forget_changed() -> tuple[str, ...]:
+    """Unload the project's modules if a file of one of them changed since it was loaded; returns which did.
+
+    A process that lives long (server, worker) calls this before each run, so that it computes with the code on disk.
+    All of them go, since whoever imported a changed module holds its old objects. Installed packages and the framework
+    stay: a change there needs a new process.
+    """
+    loaded = {name: path for name, module in list(sys.modules.items()) if (path := _project_file(name, module))}
+    changed = tuple(sorted(name for name, path in loaded.items() if _LOADED.has_changed(name, path)))
+    if changed:
+        for name in loaded:
+            sys.modules.pop(name, None)
+            parent, _, own = name.rpartition(".")
+            if parent in sys.modules:  # `from parent import own` would find the old module there
+                vars(sys.modules[parent]).pop(own, None)
+        importlib.invalidate_caches()
+    _LOADED.note({} if changed else loaded)
+    return changed
+
+
+@dataclass
+class _Loaded:
+    """Size and modification time of the project's files as they were when their modules were loaded.
+
+    A module met for the first time was loaded after the last look, so that a file older than it has not changed since.
+    """
+
+    last_look_ns: int
+    marks: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def has_changed(self, name: str, path: Path) -> bool:
+        mark = _mark(path)
+        if name in self.marks:
+            return mark != self.marks[name]
+        return mark is None or mark[1] >= self.last_look_ns
+
+    def note(self, loaded: Mapping[str, Path]) -> None:
+        self.last_look_ns = time.time_ns()
+        self.marks = {name: mark for name, path in loaded.items() if (mark := _mark(path)) is not None}
+
+
+_LOADED = _Loaded(time.time_ns())
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _project_file(name: str, module: ModuleType) -> Path | None:
+    """File of a loaded module that belongs to a project; None for libraries, the framework and the agent itself."""
+    place = getattr(module, "__file__", None)
+    top = name.partition(".")[0]
+    if place is None or top in ("agent", "dashboard", "__main__") or name in FRAMEWORK:
+        return None
+    path = Path(place)
+    if top == "pipelines":
+        return path if path.is_relative_to(_ROOT) else None
+    if "site-packages" in path.parts or "dist-packages" in path.parts:
+        return None
+    return path if any(path.is_relative_to(folder) for folder in local_folders()) else None
 
 
 def _components_in(module: ModuleType) -> list[Component]:

@@ -21,15 +21,18 @@ def load_module(name: str, base: Path | None) -> ModuleType:
     """A module by dotted name, or by path of a .py file (relative to `base`). Raises SettingsError."""
     if not name.endswith(".py"):
         try:
-            return importlib.import_module(name)
+            module = importlib.import_module(name)
         except ImportError as error:
             raise SettingsError(
                 f"cannot import module {name!r}: {error}",
                 where="agent.toml",
                 mend="install it, put it on PYTHONPATH, or give the path of a .py file",
             ) from error
+        _note_folder(sys.modules[name.partition(".")[0]].__file__)
+        return module
     # A name of its own, so that two files called alike in two projects do not shadow each other or a package.
     path = (base or Path.cwd()) / name
+    _note_folder(str(path))
     mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
     module_name = f"tidemill_local_{mark}.{path.stem}"
     if module_name in sys.modules:
@@ -47,6 +50,19 @@ def load_module(name: str, base: Path | None) -> ModuleType:
             f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend="correct the file"
         ) from error
     return module
+
+
+def local_folders() -> frozenset[Path]:
+    """Folders that modules were loaded from: what lies in them belongs to a project."""
+    return frozenset(_FOLDERS)
+
+
+_FOLDERS: set[Path] = set()
+
+
+def _note_folder(file: str | None) -> None:
+    if file is not None:
+        _FOLDERS.add(Path(file).absolute().parent)
 
 
 def entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:

@@ -68,12 +68,13 @@ def open_workspace(
     """
     settings, project = read_settings(base)
     if control is not None:
-        settings = agent_settings.for_project(settings.base, control)
+        settings = agent_settings.for_project(settings.base, control, project_id)
     own = engine.open_engine(settings.database_url)
     outer = own if control is None else engine.open_engine(control.database_url)
     database = Database(control=outer, project=own, project_id=project_id)
     try:
-        migrations.ensure_current(own, automatic=settings.is_embedded)
+        # A project's tables follow those of the server, which was let in with them at this version.
+        migrations.ensure_current(own, automatic=settings.is_embedded or control is not None)
         workspace = Workspace(settings, project, database)
         with database.reading() as connections:
             known = state.load_states(connections.project)

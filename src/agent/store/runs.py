@@ -18,7 +18,7 @@ from agent.errors import Conflict, NotFound
 from agent.store import events, leases
 from agent.store.engine import Connections, database_now, insert
 from agent.store.records import reasons_from_json, reasons_to_json
-from agent.store.tables import attempts, projects, runs, snapshots
+from agent.store.tables import approvals, attempts, projects, runs, snapshots
 from agent.store.tables import orchestrator_state as states
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
@@ -201,9 +201,14 @@ def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float, now:
 
 
 def claim_next(conn: sa.Connection, owner: str, seconds: float, now: datetime) -> Run | None:
-    """Begin executing the oldest QUEUED run that no other worker is claiming; None where there is none."""
-    oldest = sa.select(runs.c.id).where(runs.c.status == "QUEUED").order_by(runs.c.id).limit(1)
-    run_id = conn.scalar(oldest.with_for_update(skip_locked=True))  # SQLite has one writer at a time instead
+    """Begin executing the oldest QUEUED run that no other worker is claiming; None where there is none.
+
+    One that needs approval is left alone until it has it.
+    """
+    approved = sa.select(approvals.c.id).where(approvals.c.run_id == runs.c.id, approvals.c.status == "approved")
+    may_go = sa.or_(~runs.c.require_approval, approved.exists())
+    oldest = sa.select(runs.c.id).where(runs.c.status == "QUEUED", may_go).order_by(runs.c.id).limit(1)
+    run_id = conn.scalar(oldest.with_for_update(skip_locked=True, of=runs))  # SQLite has one writer at a time instead
     if run_id is None or not claim_run(conn, run_id, owner, seconds, now):
         return None
     return load_run(conn, run_id)
@@ -340,6 +345,11 @@ def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> l
     held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)} if left else set()
     loose = [row.id for row in left if (row.component, row.token) not in held]
     return _close(connections, attempts.c.id.in_(loose), now) if loose else []
+
+
+def is_succeeded(conn: sa.Connection, attempt_id: int) -> bool:
+    """Whether an attempt's success is on record."""
+    return conn.scalar(sa.select(attempts.c.status).where(attempts.c.id == attempt_id)) == "succeeded"
 
 
 def list_attempts(conn: sa.Connection, run_id: int) -> list[Attempt]:

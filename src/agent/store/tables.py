@@ -319,6 +319,7 @@ runner = sa.Table(
     sa.Column("interval_minutes", sa.Integer, nullable=False, server_default="60"),
     sa.Column("last_run", UtcDateTime),
     sa.Column("next_run", UtcDateTime),
+    sa.Column("cycle_run_id", _Id),  # the newest cycle; while that run is RUNNING no other one may begin
     _count("run_count"),
     _count("error_count"),
     sa.Column("last_error", PlainText),

@@ -1,0 +1,80 @@
+"""One cycle of the background runner: a run of the default project, never two at once, counted in the runner's row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypedDict
+
+from agent.clock import SystemClock
+from agent.errors import DatabaseError
+from agent.service.carry_out import AfterRun, carry_out
+from agent.service.projects import DEFAULT_PROJECT
+from agent.settings import Settings
+from agent.store import events, leases, projections, runner, runs
+from agent.store.engine import Database
+from agent.store.runs import Run
+
+logger = logging.getLogger("tidemill.runner")
+_GOAL = "refresh up to publish"
+
+
+class CycleResult(TypedDict):
+    """What came of a cycle. `error` is what the run said, None after a success."""
+
+    success: bool
+    started_at: datetime
+    completed_at: datetime
+    error: str | None
+
+
+def begin(settings: Settings, database: Database, trigger: str) -> Run:
+    """The run of a new cycle, RUNNING and ours. Raises Conflict while another one is carried out, here or elsewhere."""
+    now = SystemClock().now()
+    with database.writing() as connections:
+        control = connections.control
+        runs.abandon_runs(control, now)  # a cycle that died must not be waited for
+        runner.reserve_cycle(control)
+        run = runs.create_run(
+            control,
+            project_id=DEFAULT_PROJECT,
+            goal=_GOAL,
+            targets=(),
+            force=(),
+            trigger=trigger,
+            status="RUNNING",
+            owner=leases.own_identity(),
+            lease_seconds=settings.executor.lease_seconds,
+            now=now,
+        )
+        events.append(control, run.id, "RUN_CREATED", {"goal": _GOAL, "trigger": trigger}, now)
+        runner.begin_cycle(control, run.id)
+    return run
+
+
+def perform(
+    settings: Settings,
+    database: Database,
+    run: Run,
+    *,
+    stop: Callable[[], str | None],
+    after_run: tuple[AfterRun, ...],
+) -> CycleResult:
+    """Carry the cycle out and count it. What goes wrong is told as its error, not raised."""
+    started_at = run.started_at or run.created_at
+    try:
+        manual = run.trigger != "schedule"
+        ended = carry_out(settings, database, run, manual=manual, stop=stop, after_run=after_run)
+        success, error = ended.status == "COMPLETED", ended.error
+        with database.writing() as connections:
+            runner.finish_cycle(
+                connections.control,
+                started_at=started_at,
+                error=error if ended.status == "FAILED" else None,
+                forecasts=projections.count_published(connections.project, run.id),
+            )
+    except DatabaseError as lost:
+        logger.error("the end of cycle %s could not be recorded: %s", run.id, lost)
+        success, error = False, str(lost)
+    return CycleResult(success=success, started_at=started_at, completed_at=SystemClock().now(), error=error)

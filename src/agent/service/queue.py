@@ -1,0 +1,167 @@
+"""The run queue as people use it: put a run in, answer the question whether it may go ahead, end it in time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from agent.core.graph import order
+from agent.core.plan import plan_to_json
+from agent.errors import Conflict
+from agent.execution.planning import think
+from agent.execution.runlog import Request
+from agent.execution.survey import Survey
+from agent.execution.workspace import Workspace
+from agent.service.goals import Intent, read_goal, read_targets
+from agent.settings import Settings
+from agent.store import approvals, events, notify, runs
+from agent.store.engine import Database
+from agent.store.runs import Run
+from pipelines.errors import PipelineError
+
+EXPIRED = "nobody approved it in time"
+
+
+def components_of(workspace: Workspace) -> tuple[str, ...]:
+    """The project's components in the order they are performed."""
+    return tuple(order(workspace.specs))
+
+
+def intent_of(goal: str, targets: Sequence[str] | None, components: Sequence[str]) -> Intent:
+    """What a run is to compute: explicit targets go before what the goal says. Raises UsageError."""
+    return read_targets(targets, components) if targets else read_goal(goal, components)
+
+
+def enqueue(
+    database: Database,
+    *,
+    project_id: int,
+    goal: str,
+    intent: Intent,
+    require_approval: bool = False,
+    idempotency_key: str | None = None,
+    now: datetime,
+) -> tuple[Run, bool]:
+    """Put a run into the queue; returns it and whether it is new.
+
+    A key that was used before gives the earlier run; Conflict where that one was asked for in other words.
+    """
+    with database.writing() as connections:
+        run = runs.create_run(
+            connections.control,
+            project_id=project_id,
+            goal=goal,
+            targets=intent.targets,
+            force=intent.force,
+            trigger="queue",
+            require_approval=require_approval,
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        if idempotency_key is not None and events.load_events(connections.control, run.id, limit=1):
+            same = (run.project_id, run.goal, run.targets, run.force, run.require_approval)
+            if same != (project_id, goal, intent.targets, intent.force, require_approval):
+                raise Conflict(
+                    f"this Idempotency-Key was used for another request, which made run {run.id}",
+                    where="Idempotency-Key",
+                    mend="use a new key for a new run",
+                )
+            return run, False
+        created = {
+            "goal": goal,
+            "meaning": intent.meaning,
+            "targets": list(intent.targets),
+            "force": list(intent.force),
+            "require_approval": require_approval,
+        }
+        events.append(connections.control, run.id, "RUN_CREATED", created, now)
+        notify.announce(connections.control)
+    return run, True
+
+
+def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: datetime) -> bool:
+    """Plan a QUEUED run, store the plan and let the run wait with it. False where another worker was first.
+
+    What the plan rests on may change until it is approved: staleness is decided again when it is carried out.
+    """
+    request = Request(goal=run.goal, targets=run.targets, force=run.force, trigger=run.trigger)
+    thought = think(workspace, Survey(workspace), request, now=now)
+    plan = json.loads(json.dumps(plan_to_json(thought.plan), default=str))
+    expires_at = now + timedelta(minutes=settings.api.approval_minutes)
+    with workspace.database.writing() as connections:
+        if not runs.move_run(
+            connections.control, run.id, "AWAITING_APPROVAL", from_statuses=("QUEUED",), now=now, plan=plan
+        ):
+            return False
+        approvals.ask(connections.control, run.id, now=now, expires_at=expires_at)
+        events.append_all(
+            connections.control,
+            run.id,
+            [
+                ("AGENT_THINKING", {"stale": dict(thought.stale)}, now),
+                ("PLAN_GENERATED", {"steps": plan}, now),
+                ("APPROVAL_REQUESTED", {"expires_at": expires_at.isoformat()}, now),
+            ],
+        )
+    return True
+
+
+def approve(database: Database, run_id: int, *, by: str, reason: str | None, now: datetime) -> Run:
+    """Let a waiting run go ahead: back into the queue, for any worker to take.
+
+    Raises NotFound, and Conflict where the run waits for no answer.
+    """
+    return _answer(database, run_id, "approved", by=by, reason=reason, now=now)
+
+
+def reject(database: Database, run_id: int, *, by: str, reason: str | None, now: datetime) -> Run:
+    """End a waiting run. Raises NotFound, and Conflict where the run waits for no answer."""
+    return _answer(database, run_id, "rejected", by=by, reason=reason, now=now)
+
+
+def expire_overdue(database: Database, now: datetime) -> list[int]:
+    """End the runs whose approval was not given in time; returns them."""
+    with database.reading() as connections:
+        overdue = approvals.overdue(connections.control, now)
+    ended = []
+    for run_id in overdue:
+        with contextlib.suppress(Conflict):  # answered this moment
+            _answer(database, run_id, "expired", by="the deadline", reason=EXPIRED, now=now)
+            ended.append(run_id)
+    return ended
+
+
+def fail(database: Database, run_id: int, error: PipelineError, *, from_status: str, now: datetime) -> None:
+    """End a run that cannot be planned or opened: settings that do not load, a folder that is gone."""
+    with database.writing() as connections:
+        text = str(error)
+        if runs.move_run(connections.control, run_id, "FAILED", from_statuses=(from_status,), now=now, error=text):
+            events.append(connections.control, run_id, "RUN_FAILED", {"error": text}, now)
+
+
+def _answer(database: Database, run_id: int, status: str, *, by: str, reason: str | None, now: datetime) -> Run:
+    with database.writing() as connections:
+        control = connections.control
+        run = runs.load_run(control, run_id)
+        if not approvals.answer(control, run_id, status, now=now, answered_by=by, reason=reason):
+            raise Conflict(
+                f"run {run_id} waits for no approval: it is {run.status}",
+                where="runs",
+                mend="only a run that is AWAITING_APPROVAL can be approved or rejected",
+            )
+        payload = {"by": by, "reason": reason}
+        if status == "approved":
+            runs.move_run(control, run_id, "QUEUED", from_statuses=("AWAITING_APPROVAL",), now=now)
+            events.append(control, run_id, "APPROVAL_GIVEN", payload, now)
+            notify.announce(control)
+        else:
+            error = f"{status} by {by}" + (f": {reason}" if reason else "")
+            runs.move_run(control, run_id, "CANCELLED", from_statuses=("AWAITING_APPROVAL",), now=now, error=error)
+            events.append_all(
+                control,
+                run_id,
+                [(f"APPROVAL_{status.upper()}", payload, now), ("RUN_CANCELLED", {"error": error}, now)],
+            )
+        return runs.load_run(control, run_id)

@@ -1,0 +1,396 @@
+"""The background runner: a cycle (one run of the pipeline) each interval, until paused or stopped.
+
+One runner a database, however many servers: whoever starts it holds its lease and schedules; the others show how it
+stands and pass on what people ask of them. Work is done in a thread, so that the event loop stays free. Nothing starts
+by itself: a runner whose process died is shown as `error` until a person starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypedDict
+
+from agent import settings as agent_settings
+from agent.clock import SystemClock
+from agent.errors import Conflict, DatabaseError, UsageError
+from agent.service.alerts import Alerts
+from agent.service import cycle
+from agent.service.carry_out import AfterRun
+from agent.service.cycle import CycleResult
+from agent.settings import Settings
+from agent.store import engine, leases, migrations, runner, runs
+from agent.store.engine import Database
+from agent.store.runs import Run
+from pipelines.errors import PipelineError
+
+logger = logging.getLogger("tidemill.runner")
+LOW_MINUTES, HIGH_MINUTES = 1, 10080  # a minute to a week
+_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 0.1
+_LEASE_SECONDS = 30.0
+_LEAVING = "the server was told to stop"
+
+
+class Status(TypedDict):
+    """How the runner stands. Times are aware UTC; `last_run` is when the newest cycle began."""
+
+    state: str
+    running: bool
+    last_run: datetime | None
+    next_run: datetime | None
+    interval_minutes: int
+    run_count: int
+    error_count: int
+    last_error: str | None
+    total_forecasts: int
+    total_trades: int
+
+
+class AgentRunner:
+    """See the module. `interval_minutes` None keeps what was set last (60 at first).
+
+    `after_run` is called after each cycle, see `agent.service.carry_out.AfterRun`. Use within one event loop, and
+    `close` at the end.
+    """
+
+    def __init__(
+        self,
+        interval_minutes: int | None = None,
+        *,
+        settings: Settings | None = None,
+        after_run: tuple[AfterRun, ...] = (),
+    ) -> None:
+        if interval_minutes is not None:
+            _check_interval(interval_minutes)
+        self.settings = settings if settings is not None else agent_settings.load()
+        self._wanted_interval = interval_minutes
+        own = engine.open_engine(self.settings.database_url)
+        migrations.ensure_current(own, automatic=self.settings.is_embedded)
+        self.database = Database(control=own, project=own)
+        self._after_run: tuple[AfterRun, ...] = (Alerts(self.settings, self.database), *after_run)
+        self._row = self._load()
+        self._token: int | None = None  # the lease's, while this process holds it
+        self._scheduler: Any = None
+        self._changing = asyncio.Lock()
+        self._watch: asyncio.Task[None] | None = None
+        self._cycles: set[asyncio.Task[CycleResult]] = set()
+        self._leaving = False
+
+    @property
+    def interval_minutes(self) -> int:
+        """Minutes from one cycle's start to the next one's."""
+        return self._wanted_interval if self._wanted_interval is not None else self._row.interval_minutes
+
+    def get_status(self) -> Status:
+        """How the runner stands, as this process knows it: its own doings at once, other servers' within a second."""
+        row = self._row
+        return Status(
+            state=row.state,
+            running=row.state == "running",
+            last_run=row.last_run,
+            next_run=row.next_run,
+            interval_minutes=self.interval_minutes,
+            run_count=row.run_count,
+            error_count=row.error_count,
+            last_error=row.last_error,
+            total_forecasts=row.total_forecasts,
+            total_trades=row.total_trades,
+        )
+
+    async def attach(self) -> None:
+        """Follow the row from now on. `start` does so by itself."""
+        await self._refresh()
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._keep_watch(), name="runner-watch")
+
+    async def start(self) -> datetime:
+        """Begin: the first cycle comes one interval from now; returns when. Raises Conflict where it has begun."""
+        async with self._changing:
+            await self.attach()
+            token = await asyncio.to_thread(self._take)
+            self._wanted_interval, self._token = None, token
+            try:
+                next_run = self._schedule(await asyncio.to_thread(self._load))
+                await self._show("running")
+            except BaseException:
+                self._unschedule()
+                await asyncio.to_thread(self._give_up, token)
+                raise
+            logger.info("runner started: a cycle each %d minutes, the first at %s", self.interval_minutes, next_run)
+            return next_run
+
+    async def stop(self, *, cancel: bool = False) -> None:
+        """End: a cycle that is being carried out is finished, or cancelled; on return nothing runs any more.
+
+        Raises Conflict where the runner is stopped.
+        """
+        row = await self._refresh()
+        if row.state == "stopped":
+            raise Conflict("the runner is stopped", where="runner", mend="start it first")
+        if cancel and row.cycle_run_id is not None:
+            await asyncio.to_thread(self._cancel, row.cycle_run_id)
+        await asyncio.to_thread(self._want, "stopped")
+        await self._until("stopped")
+
+    async def pause(self) -> None:
+        """Begin no more cycles until resumed; one that is being carried out goes on. Raises Conflict unless running."""
+        await self._move("running", "paused")
+
+    async def resume(self) -> None:
+        """Go on: the next cycle comes one interval from now. Raises Conflict unless paused."""
+        await self._move("paused", "running")
+
+    async def update_interval(self, minutes: int) -> None:
+        """Set the interval, 1 to 10080 minutes; the next cycle comes one interval from now. Raises UsageError."""
+        _check_interval(minutes)
+        await asyncio.to_thread(self._set_interval, minutes)
+        self._wanted_interval = None
+        await self._refresh()
+        await self._follow()
+        await self._refresh()
+
+    async def run_once(self, *, wait: bool = False) -> CycleResult:
+        """Carry out a cycle now, in whatever state the runner is, and return what came of it; `next_run` stays.
+
+        Raises Conflict while another cycle is being carried out, unless told to wait for its end. A caller that is
+        cancelled does not end the cycle.
+        """
+        while True:
+            try:
+                run = await asyncio.to_thread(self._begin_cycle, "api")
+                break
+            except Conflict:
+                if not wait:
+                    raise
+                await asyncio.sleep(_POLL_SECONDS)
+        return await asyncio.shield(self._carry(run))
+
+    async def close(self) -> None:
+        """Leave: stop if this process holds the runner, end what it carries out, close the database."""
+        self._leaving = True
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        if self._token is not None:
+            self._unschedule()
+        if self._cycles:
+            await asyncio.gather(*self._cycles, return_exceptions=True)
+        if self._token is not None:
+            with contextlib.suppress(DatabaseError):
+                await self._show("stopped")
+        self.database.close()
+        for base in [base for base, one in _RUNNERS.items() if one is self]:
+            del _RUNNERS[base]
+
+    # --- the schedule, on the event loop ------------------------------------------------------------------------
+
+    def _schedule(self, row: runner.Runner) -> datetime:
+        from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_job(
+            self._tick,
+            self._trigger(row.interval_minutes),
+            id="cycle",
+            max_instances=1,
+            coalesce=True,  # a time missed while the machine slept is made up for once
+            misfire_grace_time=HIGH_MINUTES * 60,
+        )
+        self._scheduler.start()
+        next_run = self._next_run()
+        assert next_run is not None
+        return next_run
+
+    def _trigger(self, minutes: int) -> Any:
+        from apscheduler.triggers.interval import IntervalTrigger
+
+        return IntervalTrigger(minutes=minutes, timezone=UTC, start_date=_now() + timedelta(minutes=minutes))
+
+    def _trigger_now(self) -> Any:
+        return self._scheduler.get_job("cycle").trigger
+
+    def _reschedule(self, minutes: int, *, paused: bool) -> None:
+        self._scheduler.reschedule_job("cycle", trigger=self._trigger(minutes))
+        if paused:
+            self._scheduler.pause_job("cycle")
+
+    def _unschedule(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=False)
+            self._scheduler = None
+
+    def _next_run(self) -> datetime | None:
+        job = None if self._scheduler is None else self._scheduler.get_job("cycle")
+        due: datetime | None = None if job is None else job.next_run_time
+        return due
+
+    async def _tick(self) -> None:
+        """A scheduled cycle. Whatever happens, the schedule goes on."""
+        try:
+            await self._show(self._row.state)  # with the time after this one
+            run = await asyncio.to_thread(self._begin_cycle, "schedule")
+            await asyncio.shield(self._carry(run))
+        except Conflict as busy:
+            logger.warning("a scheduled cycle is left out: %s", busy.what)
+        except PipelineError as error:
+            logger.error("a cycle could not begin: %s", error)
+
+    def _carry(self, run: Run) -> asyncio.Task[CycleResult]:
+        task = asyncio.create_task(asyncio.to_thread(self._carry_out, run), name=f"cycle-{run.id}")
+        self._cycles.add(task)
+        task.add_done_callback(self._cycles.discard)
+        return task
+
+    # --- following the row --------------------------------------------------------------------------------------
+
+    async def _keep_watch(self) -> None:
+        """Extend the lease and follow what other servers were asked for, once a second."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                if self._token is not None and not await asyncio.to_thread(self._extend, self._token):
+                    logger.error("the runner's lease was taken over while this process slept; it is let go here")
+                    self._unschedule()
+                    self._token = None
+                await self._refresh()
+                await self._follow()
+            except DatabaseError as error:
+                logger.warning("the database does not answer the runner: %s", error.what)
+
+    async def _follow(self) -> None:
+        """Do what the row wants, if this process holds the lease."""
+        async with self._changing:
+            row = self._row
+            if self._token is None:
+                return
+            if row.wanted_state == "stopped":
+                await self._wind_down()
+                return
+            if self._trigger_now().interval != timedelta(minutes=row.interval_minutes):
+                self._reschedule(row.interval_minutes, paused=row.state == "paused")
+                await self._show(row.state)
+            if row.wanted_state == "paused" and row.state == "running":
+                self._reschedule(row.interval_minutes, paused=True)
+                await self._show("paused")
+            elif row.wanted_state == "running" and row.state == "paused":
+                self._reschedule(row.interval_minutes, paused=False)
+                await self._show("running")
+
+    async def _wind_down(self) -> None:
+        """Begin no more cycles; stopped once none is being carried out here (a later look sees that)."""
+        self._unschedule()
+        if self._cycles:
+            await self._show(self._row.state)
+            return
+        await self._show("stopped")
+        self._token = None
+        logger.info("runner stopped")
+
+    async def _move(self, before: str, after: str) -> None:
+        row = await self._refresh()
+        if row.state != before:
+            verb = "paused" if after == "paused" else "resumed"
+            raise Conflict(f"the runner is {row.state}", where="runner", mend=f"it can be {verb} while it is {before}")
+        await asyncio.to_thread(self._want, after)
+        await self._until(after)
+
+    async def _until(self, state: str) -> None:
+        """Wait until the holder, here or elsewhere, is in `state`, or is no more."""
+        while True:
+            await self._refresh()
+            await self._follow()
+            if self._row.state in (state, "stopped", "error"):
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _refresh(self) -> runner.Runner:
+        self._row = await asyncio.to_thread(self._load)
+        return self._row
+
+    async def _show(self, state: str) -> None:
+        assert self._token is not None
+        await asyncio.to_thread(self._write, self._token, state, self._next_run())
+        await self._refresh()
+
+    # --- the database, in threads -------------------------------------------------------------------------------
+
+    def _load(self) -> runner.Runner:
+        with self.database.reading() as connections:
+            return runner.load(connections.control)
+
+    def _take(self) -> int:
+        with self.database.writing() as connections:
+            return runner.take(
+                connections.control,
+                leases.own_identity(),
+                _LEASE_SECONDS,
+                interval_minutes=self._wanted_interval,
+            )
+
+    def _extend(self, token: int) -> bool:
+        with self.database.writing() as connections:
+            return runner.extend(connections.control, token, _LEASE_SECONDS)
+
+    def _write(self, token: int, state: str, next_run: datetime | None) -> None:
+        with self.database.writing() as connections:
+            runner.show(connections.control, token, state, next_run)
+
+    def _give_up(self, token: int) -> None:
+        self._token = None
+        self._write(token, "stopped", None)
+
+    def _want(self, state: str) -> None:
+        with self.database.writing() as connections:
+            runner.want(connections.control, state)
+
+    def _set_interval(self, minutes: int) -> None:
+        with self.database.writing() as connections:
+            runner.set_interval(connections.control, minutes)
+
+    def _cancel(self, run_id: int) -> None:
+        with contextlib.suppress(Conflict), self.database.writing() as connections:  # it is over
+            runs.request_cancel(connections.control, run_id)
+
+    def _begin_cycle(self, trigger: str) -> Run:
+        return cycle.begin(self.settings, self.database, trigger)
+
+    def _carry_out(self, run: Run) -> CycleResult:
+        result = cycle.perform(
+            self.settings,
+            self.database,
+            run,
+            stop=lambda: _LEAVING if self._leaving else None,
+            after_run=self._after_run,
+        )
+        with contextlib.suppress(DatabaseError):
+            self._row = self._load()
+        return result
+
+
+_RUNNERS: dict[Path, AgentRunner] = {}
+
+
+def get_agent_runner(base: Path | None = None) -> AgentRunner:
+    """The runner of this process for the project in folder `base` (default: the current one), made on first use."""
+    folder = (base or Path.cwd()).resolve()
+    if folder not in _RUNNERS:
+        _RUNNERS[folder] = AgentRunner(settings=agent_settings.load(folder))
+    return _RUNNERS[folder]
+
+
+def _check_interval(minutes: int) -> None:
+    if not LOW_MINUTES <= minutes <= HIGH_MINUTES:
+        raise UsageError(
+            f"interval_minutes = {minutes} is out of bounds",
+            where="runner",
+            mend=f"choose {LOW_MINUTES} to {HIGH_MINUTES} minutes",
+        )
+
+
+def _now() -> datetime:
+    return SystemClock().now()

@@ -1,0 +1,165 @@
+"""Works off the run queue: plans runs that wait for approval, claims queued ones and carries them out in order.
+
+Any number of workers may do so on one database. A run is claimed by a conditional update, so that no two carry it out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.clock import Clock, SystemClock
+from agent.errors import DatabaseError
+from agent.service import queue
+from agent.service.carry_out import AfterRun, carry_out
+from agent.service.projects import open_project
+from agent.settings import Settings
+from agent.store import approvals, leases, measures, notify, runs
+from agent.store.engine import Database
+from agent.store.runs import Run
+from pipelines.errors import PipelineError
+
+logger = logging.getLogger("tidemill.worker")
+STOPPED = "the worker was told to stop"
+_LISTEN_SECONDS = 1.0
+
+
+@dataclass
+class Worker:
+    """A worker. `start` and `stop` run it in a thread; `process` works off one batch in the caller's."""
+
+    settings: Settings
+    database: Database
+    after_run: tuple[AfterRun, ...] = ()
+    clock: Clock = field(default_factory=SystemClock)
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def running(self) -> bool:
+        """Whether its thread is alive."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def start(self) -> None:
+        """Begin to look into the queue, each `check_interval` seconds and whenever woken."""
+        jobs: list[Callable[[], None]] = [self.run_until_stopped]
+        if notify.can_listen(self.database.control):
+            jobs.append(self._listen)
+        self._threads = [threading.Thread(target=job, name=f"worker-{job.__name__}", daemon=True) for job in jobs]
+        for thread in self._threads:
+            thread.start()
+        logger.info("worker started (check interval: %g s)", self.settings.worker.check_interval)
+
+    def stop(self) -> None:
+        """End after the present component is given up cleanly; returns when the thread has ended."""
+        self._over.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def wake(self) -> None:
+        """Look into the queue now."""
+        self._wake.set()
+
+    def run_until_stopped(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Work off the queue until `stop` is called or `stopped` says so."""
+        while not self._over.is_set() and not stopped():
+            self._wake.clear()
+            try:
+                taken = self.process(stopped)
+            except DatabaseError as error:
+                logger.warning("the database does not answer the worker: %s; it tries again", error.what)
+                taken = 0
+            if taken < self.settings.worker.batch_size:
+                self._pause(stopped)
+
+    def process(self, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Work off at most one batch, now; returns how many runs it took."""
+        with self._one_at_a_time:
+            self._tidy()
+            taken = 0
+            while taken < self.settings.worker.batch_size and not self._over.is_set() and not stopped():
+                if not self._ask_for_approval():
+                    run = self._claim()
+                    if run is None:
+                        break
+                    logger.info("run %s: %s", run.id, run.goal)
+                    ended = carry_out(
+                        self.settings,
+                        self.database,
+                        run,
+                        manual=True,
+                        stop=lambda: STOPPED if self._over.is_set() or stopped() else None,
+                        after_run=self.after_run,
+                    )
+                    logger.info("run %s: %s", ended.id, ended.status)
+                taken += 1
+            return taken
+
+    def _tidy(self) -> None:
+        """Close what dead processes left RUNNING and what nobody approved in time."""
+        queue.expire_overdue(self.database, self._now())
+        with self.database.reading() as connections:
+            if not runs.any_running(connections.control):
+                return
+        with self.database.writing() as connections:
+            closed = runs.abandon_runs(connections.control, self._now())
+        for run in closed:
+            logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
+            for follow in self.after_run:
+                follow(run, None)
+
+    def _claim(self) -> Run | None:
+        with self.database.reading() as connections:  # most looks find nothing, and need no writing transaction
+            if not measures.count_queued(connections.control):
+                return None
+        with self.database.writing() as connections:
+            return runs.claim_next(
+                connections.control, leases.own_identity(), self.settings.executor.lease_seconds, self._now()
+            )
+
+    def _ask_for_approval(self) -> bool:
+        """Plan the oldest run that needs approval and has not been asked for; False where there is none."""
+        with self.database.reading() as connections:
+            run_id = approvals.next_to_ask(connections.control)
+            if run_id is None:
+                return False
+            run = runs.load_run(connections.control, run_id)
+        try:
+            with open_project(self.settings, self.database, run.project_id) as workspace:
+                queue.ask_approval(workspace, self.settings, run, self._now())
+        except DatabaseError:
+            raise
+        except PipelineError as error:
+            queue.fail(self.database, run.id, error, from_status="QUEUED", now=self._now())
+        return True
+
+    def _pause(self, stopped: Callable[[], bool]) -> None:
+        """Wait for the next look, or less where woken or stopped."""
+        remaining = self.settings.worker.check_interval
+        while remaining > 0 and not self._over.is_set() and not stopped():
+            step = min(remaining, _LISTEN_SECONDS)
+            if self._wake.wait(step):
+                return
+            remaining -= step
+
+    def _listen(self) -> None:
+        """Let announcements of the database wake the worker; looks by the clock go on where that fails."""
+        while not self._over.is_set():
+            try:
+                with notify.listening(self.database.control) as heard:
+                    while not self._over.is_set():
+                        if heard(_LISTEN_SECONDS):
+                            self._wake.set()
+            except DatabaseError as error:
+                logger.warning("not listening for new runs: %s", error.what)
+                self._over.wait(self.settings.worker.check_interval)
+
+    def _now(self) -> datetime:
+        return self.clock.now()

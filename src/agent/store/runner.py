@@ -1,0 +1,148 @@
+"""The one row of the background runner: what is wanted of it, how it stands, its counts, and the lease on it.
+
+Any process may write what is wanted (a person asks the server they reach); only the holder of the lease writes how it
+stands. `cycle_run_id` names the newest cycle: while that run is RUNNING no process begins another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.errors import Conflict
+from agent.store import leases
+from agent.store.engine import database_now
+from agent.store.tables import runner as table
+from agent.store.tables import runs
+
+_DIED = "the process that ran it died; start it again"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The row. state: stopped, running, paused or error (its process died); wanted_state: what was asked for last."""
+
+    wanted_state: str
+    state: str
+    interval_minutes: int
+    last_run: datetime | None
+    next_run: datetime | None
+    cycle_run_id: int | None
+    run_count: int
+    error_count: int
+    last_error: str | None
+    total_forecasts: int
+    total_trades: int
+    lease_owner: str | None
+    lease_token: int
+    lease_expires_at: datetime | None
+
+
+def load(conn: sa.Connection) -> Runner:
+    """The row as it is, except that a state whose holder died is shown as the error it is."""
+    row = dict(conn.execute(sa.select(table)).mappings().one())
+    del row["id"]
+    found = Runner(**row)
+    if found.state in ("running", "paused") and not _is_held(found, database_now(conn)):
+        return Runner(**{**row, "state": "error", "next_run": None, "last_error": _DIED})
+    return found
+
+
+def take(conn: sa.Connection, owner: str, seconds: float, *, interval_minutes: int | None) -> int:
+    """Take the lease for `seconds` to run cycles; returns its token. Raises Conflict where another process holds it.
+
+    The runner is then wanted running; `interval_minutes` None leaves the interval as it is.
+    """
+    conn.execute(sa.select(table.c.id).with_for_update())
+    found, now = load(conn), database_now(conn)
+    if _is_held(found, now):
+        assert found.lease_owner is not None
+        raise Conflict(
+            f"the runner is {found.state} already, in {leases.describe(found.lease_owner)}",
+            where="runner",
+            mend="one runner a database: pause, stop or run it once through any server",
+        )
+    values: dict[str, Any] = {
+        "wanted_state": "running",
+        "lease_owner": owner,
+        "lease_token": found.lease_token + 1,
+        "lease_expires_at": now + timedelta(seconds=seconds),
+    }
+    if interval_minutes is not None:
+        values["interval_minutes"] = interval_minutes
+    conn.execute(sa.update(table).values(**values))
+    return found.lease_token + 1
+
+
+def extend(conn: sa.Connection, token: int, seconds: float) -> bool:
+    """Let the lease end `seconds` from now. False where it is no longer held with `token`."""
+    expires_at = database_now(conn) + timedelta(seconds=seconds)
+    return conn.execute(sa.update(table).where(_held_with(token)).values(lease_expires_at=expires_at)).rowcount == 1
+
+
+def show(conn: sa.Connection, token: int, state: str, next_run: datetime | None) -> bool:
+    """The holder writes how it stands. False where the lease is no longer held with `token`."""
+    values: dict[str, Any] = {"state": state, "next_run": next_run}
+    if state == "stopped":
+        values |= {"wanted_state": "stopped", "lease_owner": None, "lease_expires_at": None}
+    return conn.execute(sa.update(table).where(_held_with(token)).values(**values)).rowcount == 1
+
+
+def want(conn: sa.Connection, state: str) -> None:
+    """Ask whoever holds the lease for a state; one that nobody holds is stopped at once."""
+    conn.execute(sa.select(table.c.id).with_for_update())
+    values: dict[str, Any] = {"wanted_state": state}
+    if state == "stopped" and not _is_held(load(conn), database_now(conn)):
+        values |= {"state": "stopped", "next_run": None, "lease_owner": None, "lease_expires_at": None}
+    conn.execute(sa.update(table).values(**values))
+
+
+def set_interval(conn: sa.Connection, minutes: int) -> None:
+    """Set the interval; the holder follows."""
+    conn.execute(sa.update(table).values(interval_minutes=minutes))
+
+
+def reserve_cycle(conn: sa.Connection) -> None:
+    """Hold the row until the transaction ends. Raises Conflict while a cycle is being carried out, here or elsewhere.
+
+    Follow with `runs.create_run` and `begin_cycle` in the same transaction.
+    """
+    conn.execute(sa.select(table.c.id).with_for_update())
+    found = load(conn)
+    busy = sa.select(runs.c.id).where(runs.c.id == found.cycle_run_id, runs.c.status == "RUNNING")
+    if conn.scalar(busy) is not None:
+        raise Conflict(
+            "a cycle is being carried out",
+            where=f"run {found.cycle_run_id}",
+            mend="wait for its end (?wait=true), or cancel that run",
+        )
+
+
+def begin_cycle(conn: sa.Connection, run_id: int) -> None:
+    """Note the run of a cycle that begins."""
+    conn.execute(sa.update(table).values(cycle_run_id=run_id))
+
+
+def finish_cycle(conn: sa.Connection, *, started_at: datetime, error: str | None, forecasts: int) -> None:
+    """Count a cycle that ended. `forecasts` are the predictions it published; the newest error is kept."""
+    values: dict[str, Any] = {
+        "last_run": started_at,
+        "run_count": table.c.run_count + 1,
+        "total_forecasts": table.c.total_forecasts + forecasts,
+    }
+    if error is not None:
+        values |= {"error_count": table.c.error_count + 1, "last_error": error}
+    conn.execute(sa.update(table).values(**values))
+
+
+def _held_with(token: int) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.lease_token == token, table.c.lease_owner.is_not(None))
+
+
+def _is_held(row: Runner, now: datetime) -> bool:
+    if row.lease_owner is None or row.lease_expires_at is None or row.lease_expires_at <= now:
+        return False
+    return leases.is_alive(row.lease_owner) is not False

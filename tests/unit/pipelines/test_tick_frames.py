@@ -124,7 +124,7 @@ def test_a_later_row_corrects_an_earlier_one_and_a_later_part_both() -> None:
 
 
 def test_rows_without_id_are_numbered_within_their_instant_and_exact_repeats_dropped() -> None:
-    first = [{"ts": START, "price": 3.0}, {"ts": START, "price": 1.0}, {"ts": START, "price": 3.0}]
+    first: list[dict[str, Any]] = [{"ts": START, "price": 3.0}, {"ts": START, "price": 1.0}, {"ts": START, "price": 3.0}]
     second = [{"ts": START, "price": 1.0}, {"ts": START, "price": 2.0}, {"ts": START + timedelta(1), "price": 3.0}]
     ticks = merged(bare(first), bare(second))
     assert ticks.select("seq", "price").rows() == [(0, 3.0), (1, 1.0), (2, 2.0), (0, 3.0)]
@@ -153,8 +153,8 @@ def test_the_hash_of_a_contribution_knows_value_order_and_market() -> None:
 
 
 def test_the_hash_of_a_contribution_is_that_of_its_own_group_alone() -> None:
-    mine = [{"ts": START, "price": 1.0}]
-    others = [{"ts": START, "market_id": "b"}, {"ts": START - timedelta(5)}]
+    mine: list[dict[str, Any]] = [{"ts": START, "price": 1.0}]
+    others: list[dict[str, Any]] = [{"ts": START, "market_id": "b"}, {"ts": START - timedelta(5)}]
     alone, together = (contribution(bare(rows), universe()).hashes for rows in (mine, [*others, *mine]))
     assert alone["2013-03-01", "a"] == together["2013-03-01", "a"]
 

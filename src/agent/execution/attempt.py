@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,9 @@ from agent.core.backoff import attempt_delay_seconds, next_retry_at
 from agent.core.explain import sentence
 from agent.core.model import Compute, Current, State, Step
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
-from agent.errors import Busy
-from agent.execution.commit import Success, commit_success
-from agent.execution.executors import AttemptFailed, Cancelled, Executor
+from agent.errors import Busy, DatabaseError, LeaseLost, NotFound
+from agent.execution.commit import Success, commit_patiently
+from agent.execution.executors import AttemptFailed, Cancelled, Executor, is_transient
 from agent.execution.heartbeat import Heartbeat
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
@@ -78,12 +79,18 @@ class Attempts:
 
         Raises Busy when another process holds the component, unless told to wait for it.
         """
-        database = self.workspace.database
         token = self._take(name)
-        with database.reading() as connections:
+        try:
+            return self._open(name, number, token, decide)
+        except BaseException:
+            self._give_back(name, token)
+            raise
+
+    def _open(self, name: str, number: int, token: int, decide: Decide) -> Begun | tuple[Step, State]:
+        with self.workspace.database.reading() as connections:
             states = state.load_states(connections.project)
         current = self.survey.current(name, states)
-        with database.writing() as connections:
+        with self.log.writing() as connections:
             # Read again where the flag is cleared: a mark set a moment ago must change what this attempt does.
             states = state.load_states(connections.project)
             before, step = states[name], decide(states, current)
@@ -123,12 +130,11 @@ class Attempts:
         settings, name = workspace.settings, begun.name
         component = workspace.project.components[name]
         executor = self.executor if component.heavy else self.inline
-        before = begun.before
-        old = None if before.output_snapshot_id is None else self.survey.snapshot(before.output_snapshot_id)
         try:
             with Heartbeat(
                 workspace.database, name, begun.token, self.log.run_id, settings.executor.lease_seconds
             ) as heart:
+                old = self._previous(begun)
                 done = executor.run(
                     self._task(begun, old),
                     component,
@@ -136,25 +142,39 @@ class Attempts:
                     stop=lambda: heart.reason_to_stop() or self.stop(),
                     progress=lambda done, total, what: self._progress(name, done, total, what),
                 )
+                success = Success(
+                    name,
+                    begun.attempt_id,
+                    begun.token,
+                    begun.before,
+                    begun.current,
+                    done,
+                    time.monotonic() - started,
+                    workspace.is_historical,
+                    as_of=self._as_of(),
+                )
+                commit_patiently(workspace, self.log, success, old)
         except AttemptFailed as error:
             return self._fail(begun, error, time.monotonic() - started)
         except Cancelled as error:
             self._abandon(begun, error.what)
             raise
-        success = Success(
-            name,
-            begun.attempt_id,
-            begun.token,
-            before,
-            begun.current,
-            done,
-            time.monotonic() - started,
-            workspace.is_historical,
-            self._as_of(),
-        )
-        commit_success(workspace, self.log, success, old)
+        except (LeaseLost, DatabaseError):
+            raise
+        except Exception as error:  # a fault of the lake or the catalog: recorded as this attempt's, not the run's
+            failed = AttemptFailed(error, trace=traceback.format_exc(), transient=is_transient(error))
+            return self._fail(begun, failed, time.monotonic() - started)
         version = done.snapshot.version
         return Result(success.seconds, rows=done.snapshot.rows, version=version, is_cut_off=success.is_cut_off)
+
+    def _previous(self, begun: Begun) -> Snapshot | None:
+        """The output before this attempt; None where there is none or its rows were deleted by hand."""
+        snapshot_id = begun.before.output_snapshot_id
+        try:
+            return None if snapshot_id is None else self.survey.snapshot(snapshot_id)
+        except NotFound:
+            logger.warning("the catalog has lost the output of %s: it is recomputed in full", begun.name)
+            return None
 
     def _take(self, name: str) -> int:
         seconds, told = self.workspace.settings.executor.lease_seconds, False
@@ -172,6 +192,14 @@ class Attempts:
                     told = True
                     logger.warning("%s; waiting for it", busy.what)
                 time.sleep(_BUSY_POLL_SECONDS)
+
+    def _give_back(self, name: str, token: int) -> None:
+        """Release a lease whose attempt was not begun; a database that is gone lets it run out instead."""
+        try:
+            with self.workspace.database.writing() as connections:
+                leases.release(connections.project, name, token)
+        except DatabaseError as lost:
+            logger.warning("cannot give the lease on %s back (%s): it runs out by itself", name, lost.what)
 
     def _close_abandoned(self, connections: Connections, name: str, token: int, owner: str) -> None:
         """Close what a dead holder left running, and set the mark again that its attempt had started from."""
@@ -236,7 +264,7 @@ class Attempts:
             cap_seconds=settings.schedule.retry_cap_seconds,
             draw=random.random(),
         )
-        with self.workspace.database.writing() as connections:
+        with self.log.writing() as connections:
             state.commit_failure(
                 connections.project, name, begun.token, now=now, error=str(error), next_retry_at=retry_at
             )
@@ -263,7 +291,6 @@ class Attempts:
                     "seconds": round(seconds, 3),
                 },
             )
-            self.log.flush(connections)
         if not last:
             self._pause(
                 attempt_delay_seconds(begun.number, random.random(), base_seconds=settings.executor.retry_seconds)
@@ -272,13 +299,12 @@ class Attempts:
 
     def _abandon(self, begun: Begun, why: str) -> None:
         """Close an attempt that was ended from outside; the component stays stale."""
-        with self.workspace.database.writing() as connections:
+        with self.log.writing() as connections:
             now = self.clock.now()
             if leases.release(connections.project, begun.name, begun.token):
                 self._mark_again(connections, begun)
             runs.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
             self.log.add("EXECUTING", {"component": begun.name, "phase": "cancelled", "error": why})
-            self.log.flush(connections)
 
     def _mark_again(self, connections: Connections, begun: Begun) -> None:
         """An attempt clears the mark when it starts; one that brought nothing gives it back."""

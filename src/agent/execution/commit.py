@@ -7,13 +7,15 @@ while another took over cannot overwrite its successor.
 from __future__ import annotations
 
 import json
+import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from agent.core.explain import reasons_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
-from agent.errors import LeaseLost
+from agent.errors import DatabaseUnavailable, LeaseLost
 from agent.execution.release import point_to, release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.work import Done
@@ -21,6 +23,8 @@ from agent.execution.workspace import Workspace
 from agent.store import catalog, projections, releases, runs, state
 from agent.store.engine import Connections
 from pipelines.snapshot import Snapshot
+
+logger = logging.getLogger("tidemill.commit")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,24 @@ class Success:
         return len(self.done.snapshot.partitions) - carried, carried
 
 
+def commit_patiently(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> None:
+    """`commit_success`, tried again while the database does not answer: the work is done, and the lease may outlive
+    the fault. Raises DatabaseUnavailable when it has not come back in the time of a lease."""
+    until = time.monotonic() + workspace.settings.executor.lease_seconds
+    pause = 0.1
+    while True:
+        try:
+            return commit_success(workspace, log, success, old)
+        except DatabaseUnavailable as gone:
+            if time.monotonic() + pause > until:
+                raise
+            logger.warning(
+                "%s is computed and the database does not answer (%s); trying again", success.component, gone.what
+            )
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+
 def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> None:
     """Record a success. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
     component = workspace.project.components[success.component]
@@ -58,7 +80,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     if component.is_release:
         workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
         write_release(workspace.lake, snapshot, workspace.settings.releases_path, name)
-    with workspace.database.writing() as connections:
+    with log.writing() as connections:
         now = log.clock.now()
         snapshot_id = success.before.output_snapshot_id
         if snapshot_id is None or old is None or old.partitions != snapshot.partitions:
@@ -90,6 +112,8 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             duration_s=success.seconds,
         )
         if not held:
+            if runs.is_succeeded(connections.control, success.attempt_id):
+                return  # committed by an earlier try, whose answer was lost with the connection
             raise LeaseLost(
                 f"the result of {success.component} is refused: its lease was taken over while this process slept",
                 where=f"{success.component}, token {success.token}",
@@ -129,7 +153,6 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
                 "marked": marked,
             },
         )
-        log.flush(connections)
     if component.is_release:
         point_to_current(workspace)
 

@@ -191,7 +191,7 @@ class Engine:
             },
         )
         texts = self._what_is_left()
-        with self.workspace.database.writing() as connections:
+        with self.log.writing() as connections:
             state.show_reasons(connections.project, texts)
             self.log.flush(connections)
             runs.move_run(

@@ -6,7 +6,8 @@ once before something long begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,8 +56,20 @@ class RunLog:
         for watch in self.watchers:
             watch(kind, payload)
 
+    @contextmanager
+    def writing(self) -> Iterator[Connections]:
+        """A writing transaction that ends with what waits to be told. If it fails, that waits on."""
+        run, waiting = self.run, list(self._waiting)
+        try:
+            with self.database.writing() as connections:
+                yield connections
+                self.flush(connections)
+        except BaseException:
+            self.run, self._waiting = run, waiting
+            raise
+
     def flush(self, connections: Connections) -> None:
-        """Write what waits, in the caller's transaction; the run's row first if it is not there yet."""
+        """Write what waits, within `writing`; the run's row first if it is not there yet."""
         if self.run is None:
             self.run = runs.create_run(
                 connections.control,

@@ -17,8 +17,8 @@ from typing import Any, TypedDict
 from agent import settings as agent_settings
 from agent.clock import SystemClock
 from agent.errors import Conflict, DatabaseError, UsageError
-from agent.service.alerts import Alerts
 from agent.service import cycle
+from agent.service.alerts import Alerts
 from agent.service.carry_out import AfterRun
 from agent.service.cycle import CycleResult
 from agent.settings import Settings

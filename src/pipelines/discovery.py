@@ -17,14 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pipelines
 from pipelines.code import FRAMEWORK
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
 from pipelines.modules import entry_points, load_module, local_folders
 from pipelines.source import Source
 
-_ROOT = Path(pipelines.__file__).parent
+_ROOT = Path(__file__).parent
 COMPONENT_GROUP, SOURCE_GROUP = "tidemill.components", "tidemill.sources"
 
 

@@ -136,9 +136,8 @@ class FeatureWork:
         old = self.ctx.previous.by_key.get(name) if self.ctx.previous and self.other_markets else None
         if old is None:
             return False
-        return not self.other_markets.isdisjoint(
-            self.ctx.lake.read_table(old, ["market_id"]).get_column("market_id").unique()
-        )
+        held = self.ctx.lake.read_table(old, ["market_id"]).get_column("market_id").unique()
+        return not self.other_markets.isdisjoint(held)
 
     def _facts(self) -> dict[str, list[Any]]:
         """What bars and features depend on of each market."""

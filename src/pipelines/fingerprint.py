@@ -94,6 +94,8 @@ def _names(statement: ast.stmt) -> list[str]:
 
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [statement.name]
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return []  # a docstring, or an ellipsis
     targets: list[ast.expr] = []
     if isinstance(statement, ast.Assign):
         targets = statement.targets

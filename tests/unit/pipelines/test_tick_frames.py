@@ -124,9 +124,9 @@ def test_a_later_row_corrects_an_earlier_one_and_a_later_part_both() -> None:
 
 
 def test_rows_without_id_are_numbered_within_their_instant_and_exact_repeats_dropped() -> None:
-    first: list[dict[str, Any]] = [{"ts": START, "price": 3.0}, {"ts": START, "price": 1.0}, {"ts": START, "price": 3.0}]
-    second = [{"ts": START, "price": 1.0}, {"ts": START, "price": 2.0}, {"ts": START + timedelta(1), "price": 3.0}]
-    ticks = merged(bare(first), bare(second))
+    three, one = {"ts": START, "price": 3.0}, {"ts": START, "price": 1.0}
+    second = [one, {"ts": START, "price": 2.0}, {"ts": START + timedelta(1), "price": 3.0}]
+    ticks = merged(bare([three, one, three]), bare(second))
     assert ticks.select("seq", "price").rows() == [(0, 3.0), (1, 1.0), (2, 2.0), (0, 3.0)]
 
 

@@ -6,7 +6,7 @@ alembic is imported only where something is to be done: a run with nothing to do
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +75,28 @@ def downgrade(engine: sa.Engine, revision: str) -> None:
 
     with migrating(engine) as conn:
         command.downgrade(_config(conn), revision)
+
+
+def load_at(engine: sa.Engine, revision: str, load: Callable[[sa.Connection], None]) -> None:
+    """Bring the tables to `revision`, let `load` fill them, and bring them to this program's version, in one
+    transaction. Raises DatabaseError where this program does not know `revision`."""
+    from alembic import command
+
+    if revision not in revisions():
+        raise DatabaseError(
+            f"the data are of version {revision}, newer than this program, which knows {revisions()[-1]}",
+            where=shown(engine.url),
+            mend="install the newer version of tidemill that wrote them; nothing was changed",
+        )
+    found = _revision(engine)
+    with migrating(engine) as conn:
+        config = _config(conn)
+        if found is not None and found > revision:
+            command.downgrade(config, revision)
+        else:
+            command.upgrade(config, revision)
+        load(conn)
+        command.upgrade(config, "head")
 
 
 @contextmanager

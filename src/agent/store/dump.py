@@ -1,0 +1,124 @@
+"""All rows of a database as plain JSON values, and back, on either kind of database and from earlier versions.
+
+Columns and types are read off the database itself: a backup made at version 3 is loaded into tables of version 3 and
+then migrated, whatever the tables are by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.errors import Busy
+from agent.store import leases
+from agent.store.engine import database_now, reading
+from agent.store.tables import UtcDateTime
+
+Row = dict[str, Any]  # column -> JSON value; times in ISO 8601
+_VERSION_TABLE = "alembic_version"
+_BATCH = 500
+
+
+@contextmanager
+def reading_all(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that sees one and the same state of the database however long it reads."""
+    if engine.dialect.name == "sqlite":  # every reading transaction is like that
+        with reading(engine) as conn:
+            yield conn
+    else:
+        with reading(engine.execution_options(isolation_level="REPEATABLE READ")) as conn:
+            yield conn
+
+
+def table_names(conn: sa.Connection) -> tuple[str, ...]:
+    """Every table but alembic's, those that others refer to first."""
+    ordered = sa.inspect(conn).get_sorted_table_and_fkc_names()
+    return tuple(name for name, _ in ordered if name is not None and name != _VERSION_TABLE)
+
+
+def rows_of(conn: sa.Connection, name: str) -> Iterator[Row]:
+    """The rows of table `name`, in the order of its primary key."""
+    table = _table(conn, name)
+    keys = [table.c[key] for key in sa.inspect(conn).get_pk_constraint(name)["constrained_columns"]]
+    result = conn.execution_options(yield_per=_BATCH).execute(sa.select(table).order_by(*keys))
+    for row in result.mappings():
+        yield {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()}
+
+
+def refuse_if_held(conn: sa.Connection) -> None:
+    """Raise Busy where a process holds a lease on some component: it would write into what is being replaced."""
+    if "orchestrator_state" not in table_names(conn):
+        return
+    state, now = _table(conn, "orchestrator_state"), database_now(conn)
+    for row in conn.execute(sa.select(state).where(state.c.lease_owner.is_not(None))):
+        if (
+            row.lease_expires_at is not None
+            and row.lease_expires_at > now
+            and leases.is_alive(row.lease_owner) is not False
+        ):
+            raise Busy(
+                f"component {row.component} is being run by {leases.describe(row.lease_owner)}",
+                where="orchestrator_state",
+                mend="stop that process, then restore",
+            )
+
+
+def is_empty(conn: sa.Connection) -> bool:
+    """Whether nothing was computed and no run recorded here yet."""
+    names = table_names(conn)
+    counted = [name for name in ("snapshots", "runs", "predictions", "releases") if name in names]
+    return not any(conn.scalar(sa.select(sa.func.count()).select_from(_table(conn, name))) for name in counted)
+
+
+def replace_all(conn: sa.Connection, tables: Mapping[str, Iterable[Row]]) -> None:
+    """Put `tables` in place of every row there is. Leases are not taken over: their holders belong to another life;
+    their tokens go on from the larger one, so that no file name comes twice."""
+    names = table_names(conn)
+    state = _table(conn, "orchestrator_state")
+    tokens = {row.component: row.lease_token for row in conn.execute(sa.select(state))}
+    for name in reversed(names):
+        conn.execute(sa.delete(_table(conn, name)))
+    for name in names:
+        table, batch = _table(conn, name), []
+        times = [column.name for column in table.c if isinstance(column.type, UtcDateTime)]
+        for row in tables.get(name, ()):
+            batch.append(row | {key: datetime.fromisoformat(row[key]) for key in times if row.get(key) is not None})
+            if len(batch) == _BATCH:
+                conn.execute(sa.insert(table), batch)
+                batch = []
+        if batch:
+            conn.execute(sa.insert(table), batch)
+        _continue_numbers(conn, name)
+    for name in names:
+        table = _table(conn, name)
+        if {"lease_owner", "lease_expires_at"} <= set(table.c.keys()):
+            conn.execute(sa.update(table).values(lease_owner=None, lease_expires_at=None))
+    for component, token in tokens.items():
+        behind = sa.and_(state.c.component == component, state.c.lease_token < token)
+        conn.execute(sa.update(state).where(behind).values(lease_token=token))
+
+
+def _table(conn: sa.Connection, name: str) -> sa.TableClause:
+    columns = [sa.column(one["name"], _type(one["type"])) for one in sa.inspect(conn).get_columns(name)]
+    return sa.table(name, *columns)
+
+
+def _type(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """The type that reads and writes alike on both databases."""
+    if isinstance(kind, sa.DateTime):
+        return UtcDateTime()
+    return sa.JSON(none_as_null=True) if isinstance(kind, sa.JSON) else kind
+
+
+def _continue_numbers(conn: sa.Connection, name: str) -> None:
+    """Let numbers that the database gives itself go on after the largest (SQLite sees to that alone)."""
+    if conn.dialect.name == "sqlite" or not any(one["name"] == "id" for one in sa.inspect(conn).get_columns(name)):
+        return
+    sequence = conn.scalar(sa.select(sa.func.pg_get_serial_sequence(name, "id")))
+    largest = conn.scalar(sa.select(sa.func.max(sa.column("id"))).select_from(sa.table(name)))
+    if sequence is not None and largest is not None and largest > 0:
+        conn.execute(sa.select(sa.func.setval(sequence, largest)))

@@ -34,12 +34,16 @@ def load_module(name: str, base: Path | None) -> ModuleType:
     path = (base or Path.cwd()) / name
     _note_folder(str(path))
     mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    module_name = f"tidemill_local_{mark}.{path.stem}"
+    package = f"tidemill_local_{mark}"
+    module_name = f"{package}.{path.stem}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SettingsError(f"there is no file {name!r}", where=str(path), mend="correct the path in agent.toml")
+    # A package to be in: pickle looks for it on the way to a child process, and `from .helper import x` needs it.
+    sys.modules[package] = ModuleType(package)
+    sys.modules[package].__path__ = [str(path.parent)]
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,12 @@ def test_each_fault_is_said(tmp_path: Path, text: str, said: str) -> None:
 def test_a_settings_file_that_was_named_must_exist(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no such settings file"):
         load_project(tmp_path / "agent.toml")
+
+
+def test_an_own_module_can_use_its_neighbours_and_go_to_a_child_process(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("LEAST = 7", encoding="utf-8")
+    own = OWN_COMPONENT.replace("from dataclasses", "from .helper import LEAST\nfrom dataclasses")
+    (tmp_path / "count.py").write_text(own.replace("setting(1,", "setting(LEAST,"), encoding="utf-8")
+    settings = load_project(write(tmp_path, "[project]\nmodules = ['count.py']")).settings["count"]
+    assert settings.at_least == 7
+    assert pickle.loads(pickle.dumps(settings)) == settings

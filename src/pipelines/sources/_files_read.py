@@ -33,7 +33,8 @@ _BRACES = re.compile(r"\{([^{}]+)\}")
 def find_files(base: Path, path: str) -> list[Path]:
     """The data files that `path` (file, folder or glob, relative to `base`) means, in order. Raises BadInput for none.
 
-    In a folder or a glob, files of other formats are passed over; a file named outright must be of a known one.
+    In a folder or a glob, files of other formats are passed over, and so is what lies in a hidden folder, such as the
+    lake in `.tidemill`; a file named outright must be of a known format.
     """
     target = base / path
     if target.is_file():
@@ -44,15 +45,17 @@ def find_files(base: Path, path: str) -> list[Path]:
                 mend=f"one of {', '.join(_KNOWN)}",
             )
         return [target]
+    root = target
     if target.is_dir():
-        found: Iterable[Path] = target.rglob("*")
+        found: Iterable[Path] = root.rglob("*")
     else:
         # Path.glob takes no absolute pattern: start at the part of it that has no wildcard.
         parts = target.parts
         first = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
         root = Path(*parts[:first])
         found = root.glob(str(Path(*parts[first:]))) if first < len(parts) and root.is_dir() else []
-    files = sorted(file for file in found if _format(file) in _KNOWN and file.is_file())
+    known = (file for file in found if _format(file) in _KNOWN and file.is_file())
+    files = sorted(file for file in known if not any(part.startswith(".") for part in file.relative_to(root).parts))
     if not files:
         raise BadInput(
             "no file matches",

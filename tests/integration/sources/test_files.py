@@ -69,7 +69,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
 
 
 def test_folders_and_globs_pass_over_other_files(tmp_path: Path) -> None:
-    for name in ("x/b.csv", "x/deep/a.csv", "y/c.csv"):
+    for name in ("x/b.csv", "x/deep/a.csv", "y/c.csv", ".tidemill/lake/d.csv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(CSV)
     (tmp_path / "x" / "README.md").write_text("no data")
@@ -77,6 +77,7 @@ def test_folders_and_globs_pass_over_other_files(tmp_path: Path) -> None:
         "x": ["x/b.csv", "x/deep/a.csv"],
         "*/*.csv": ["x/b.csv", "y/c.csv"],
         "**/*": ["x/b.csv", "x/deep/a.csv", "y/c.csv"],
+        ".": ["x/b.csv", "x/deep/a.csv", "y/c.csv"],
         str(tmp_path / "y" / "*"): ["y/c.csv"],
     }.items():
         assert list(source(tmp_path, {"path": path, **BARS}).probe().parts) == parts

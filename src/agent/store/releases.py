@@ -63,7 +63,7 @@ def insert_release(
     }
     new = insert(conn, releases).values(name=name, created_at=now, **facts)
     conn.execute(new.on_conflict_do_update(index_elements=["name"], set_=facts))
-    return _load(conn, name)
+    return load_release(conn, name)
 
 
 def current_release(conn: sa.Connection) -> Release | None:
@@ -80,15 +80,16 @@ def list_releases(conn: sa.Connection, limit: int) -> list[Release]:
 
 def make_current(conn: sa.Connection, name: str) -> Release:
     """Put a release in force in place of the one that was. Raises NotFound."""
-    _load(conn, name)
+    load_release(conn, name)
     # Every other row, not only the one that was: whatever a person edited, exactly one is current afterwards.
     is_it = releases.c.name == name
     conn.execute(sa.update(releases).where(releases.c.is_current, ~is_it).values(is_current=False))
     conn.execute(sa.update(releases).where(is_it).values(is_current=True))
-    return _load(conn, name)
+    return load_release(conn, name)
 
 
-def _load(conn: sa.Connection, name: str) -> Release:
+def load_release(conn: sa.Connection, name: str) -> Release:
+    """A release by its name. Raises NotFound."""
     row = conn.execute(sa.select(releases).where(releases.c.name == name)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"there is no release {name!r}", where="releases", mend="`agent state` names the current one")

@@ -30,13 +30,17 @@ if TYPE_CHECKING:
 
 # What carries components rather than computes for them. A change here that alters their output raises FORMAT_VERSION.
 FRAMEWORK = frozenset(
-    f"pipelines{name}"
-    for name in (
-        *("", ".components", ".sources", ".errors", ".snapshot", ".fingerprint", ".lake", ".code", ".settings"),
-        *(".source", ".component", ".feature", ".checks", ".discovery", ".project", ".load", ".run_all"),
-    )
+    """
+    pipelines pipelines.components pipelines.sources
+    pipelines.errors pipelines.snapshot pipelines.fingerprint pipelines.lake pipelines.code pipelines.settings
+    pipelines.source pipelines.component pipelines.feature pipelines.checks
+    pipelines.modules pipelines.discovery pipelines.project pipelines.load pipelines.run_all
+    """.split()
 )
 _NEVER = frozenset({"agent", "dashboard", *sys.stdlib_module_names})  # top-level names that are never a component's
+
+_HERE = str(Path(__file__).parents[1])  # holds the package `pipelines`, be it installed or a checkout
+_STANDARD = str(Path(os.__file__).parent)
 
 # A single file gets a module name with a hash of its folder, which differs between hosts: see discovery.load_module.
 _LOCAL = re.compile(r"tidemill_local_[0-9a-f]+\.")
@@ -163,8 +167,9 @@ def code_of(module: str, *, cache: CodeCache) -> Code:
             for name, (_, known) in facts.items()
         },
         definitions={
-            f"{name}:{definition}": f"{found.file.relative_to(found.base).as_posix()}:{line}"
+            f"{name}:{definition}": f"{place}:{line}"
             for name, (found, known) in facts.items()
+            for place in [found.file.relative_to(found.base).as_posix()]
             for definition, (_, line) in known.definitions.items()
         },
     )
@@ -214,14 +219,15 @@ def _root(name: str) -> _Module:
 def _project_modules(root: _Module, cache: CodeCache) -> list[_Module]:
     """`root` and everything of the project that it imports, directly or through others."""
     found: dict[Path, _Module] = {}
-    waiting = [root, *_imported(root.name, root, cache)]
+    finder = _Finder()
+    waiting = [root, *finder.imported(root.name, root)]
     while waiting:
         module = waiting.pop()
         if module.file in found:
             continue
         found[module.file] = module
         for name in cache.facts(module.file).imports:
-            waiting += _imported(_absolute(name, module), module, cache)
+            waiting += finder.imported(_absolute(name, module), module)
     return list(found.values())
 
 
@@ -235,17 +241,45 @@ def _absolute(name: str, importer: _Module) -> str:
     return ".".join([*parts[: len(parts) - dots + 1], bare]).strip(".")
 
 
-def _imported(name: str, importer: _Module, cache: CodeCache) -> Iterator[_Module]:
-    """The project's modules that `import name` executes: the packages on the way and the module itself."""
-    parts = name.split(".")
-    if parts[0] in _NEVER:
-        return
-    folders = _folders(parts[0], importer)
-    for count in range(1, len(parts) + 1):
-        prefix = ".".join(parts[:count])
-        file = None if prefix in FRAMEWORK else _first_file(prefix, folders)
-        if file is not None:
-            yield _module(prefix, file)
+class _Finder:
+    """Finds the project's modules among what is imported; asks the disk once for each name."""
+
+    def __init__(self) -> None:
+        self._shared = [folder or "." for folder in sys.path if not _is_library(folder)]
+        self._known: dict[tuple[str, Path], _Module | None] = {}
+
+    def imported(self, name: str, importer: _Module) -> Iterator[_Module]:
+        """The modules that `import name` executes: the packages on the way and the module itself."""
+        parts = name.split(".")
+        if parts[0] in _NEVER:
+            return
+        for count in range(1, len(parts) + 1):
+            prefix = ".".join(parts[:count])
+            if prefix in FRAMEWORK:
+                continue
+            key = prefix, importer.base
+            if key not in self._known:
+                self._known[key] = self._find(prefix, self._folders(parts[0], importer))
+            module = self._known[key]
+            if module is not None:
+                yield module
+
+    def _folders(self, package: str, importer: _Module) -> list[str]:
+        """Where modules of top-level `package` may lie that count for `importer`."""
+        if package == "pipelines":
+            return [_HERE]
+        base = str(importer.base)
+        if package == importer.name.partition(".")[0]:
+            return [base]
+        return self._shared if _is_library(base) else [base, *self._shared]
+
+    def _find(self, name: str, folders: list[str]) -> _Module | None:
+        inside = name.replace(".", "/")
+        for folder in folders:
+            for candidate in (f"{folder}/{inside}/__init__.py", f"{folder}/{inside}.py"):
+                if os.access(candidate, os.F_OK):  # many a run: pathlib takes five times as long
+                    return _module(name, Path(candidate).absolute())
+        return None
 
 
 def _module(name: str, file: Path) -> _Module:
@@ -253,29 +287,9 @@ def _module(name: str, file: Path) -> _Module:
     return _Module(name, file, file.parents[levels])
 
 
-def _folders(package: str, importer: _Module) -> list[str]:
-    """Where modules of top-level `package` may lie that count for `importer`."""
-    if package == "pipelines":
-        return [str(Path(__file__).parents[1])]
-    base = str(importer.base)
-    if package == importer.name.partition(".")[0]:
-        return [base]
-    return [folder for folder in (base, *sys.path) if not _is_library(folder)]
-
-
 def _is_library(folder: str) -> bool:
     """Whether a folder of sys.path holds the standard library or installed packages."""
-    standard = str(Path(os.__file__).parent)
-    return folder.startswith(standard) or "site-packages" in folder or "dist-packages" in folder
-
-
-def _first_file(name: str, folders: list[str]) -> Path | None:
-    inside = name.replace(".", "/")
-    for folder in folders:
-        for candidate in (f"{folder or '.'}/{inside}/__init__.py", f"{folder or '.'}/{inside}.py"):
-            if os.access(candidate, os.F_OK):  # several hundred a run: pathlib takes five times as long
-                return Path(candidate).absolute()
-    return None
+    return folder.startswith(_STANDARD) or "site-packages" in folder or "dist-packages" in folder
 
 
 def _made_by() -> list[int]:
@@ -289,13 +303,14 @@ def _read_facts(file: Path) -> FileFacts:
     try:
         with tokenize.open(file) as text:
             source = text.read()
-        return FileFacts(
-            fingerprint.source_hash(source), fingerprint.definition_hashes(source), tuple(_imports(source))
-        )
+        imports = tuple(_imports(source))  # first: the parser says where a fault is, the tokenizer does not
+        return FileFacts(fingerprint.source_hash(source), fingerprint.definition_hashes(source), imports)
     except (OSError, SyntaxError, UnicodeDecodeError, tokenize.TokenError) as error:
         line = getattr(error, "lineno", None)
         raise PipelineError(
-            f"cannot read code: {error}", where=f"{file}:{line}" if line else str(file), mend="correct the file"
+            f"cannot read code: {getattr(error, 'msg', error)}",
+            where=f"{file}:{line}" if line else str(file),
+            mend="correct the file",
         ) from error
 
 

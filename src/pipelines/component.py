@@ -190,7 +190,9 @@ class Component:
     settle: finds outcomes of pending predictions in the inputs. libraries: packages whose major.minor version counts.
     projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a JSON
     partition, backtest_metrics. is_release: its output is a release, shown in a folder of its own. extra_modules:
-    modules that its settings name (own features), whose code counts as its own.
+    modules that its settings name (own features), whose code counts as its own. contract: checks the table in one of
+    its partitions, given its key, and raises ContractViolation; for `agent checks`, since a component checks its output
+    itself before it writes it.
     """
 
     name: str
@@ -207,6 +209,7 @@ class Component:
     projections: Mapping[str, str] = field(default_factory=dict)
     is_release: bool = False
     extra_modules: Callable[[Any, Path], Sequence[str]] | None = None
+    contract: Callable[[str, pl.DataFrame], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,7 @@ def component(
     projections: Mapping[str, str] | None = None,
     is_release: bool = False,
     extra_modules: Callable[[Any, Path], Sequence[str]] | None = None,
+    contract: Callable[[str, pl.DataFrame], None] | None = None,
 ) -> Callable[[ComponentFunction], Component]:
     """Make a function a component. Its name is its module's last part unless `name` says otherwise."""
     reads = dict(upstream) if isinstance(upstream, Mapping) else dict.fromkeys(upstream, EVERYTHING)
@@ -249,6 +253,7 @@ def component(
             projections=projections or {},
             is_release=is_release,
             extra_modules=extra_modules,
+            contract=contract,
         )
 
     return wrap

@@ -25,7 +25,7 @@ OpenSnapshot = Callable[[str, Path | None], tuple[Lake, Snapshot]]  # (component
 
 # What people ask for -> the component that has it, and the start of the partitions' keys. Ticks are all of "ticks" that
 # is named by a time: the quarantine is another table.
-_TABLES = {
+TABLES = {
     "markets": ("markets", "markets"),
     "ticks": ("ticks", ""),
     "bars": ("features", "bars/"),
@@ -63,7 +63,7 @@ def load(
     `as_of` (aware): only rows with ts at or before it. `columns`: only these. `home`: the working folder (database,
     lake), default as everywhere. Raises PipelineError for an unknown name or column, or where nothing was computed yet.
     """
-    component, prefix = _TABLES.get(name, (name, ""))
+    component, prefix = TABLES.get(name, (name, ""))
     openers = list(entry_points(CATALOG_GROUP))
     if not openers:
         raise PipelineError(
@@ -91,7 +91,7 @@ def load_frame(
     """
     import polars as pl
 
-    tables = _tables(snapshot, prefix)
+    tables = tables_of(snapshot, prefix)
     known = {name for table in tables for name in table.column_hashes}
     unknown = sorted(set(columns or ()) - known)
     if unknown:
@@ -112,8 +112,8 @@ def load_frame(
     return rows if columns is None else rows.select(columns)
 
 
-def _tables(snapshot: Snapshot, prefix: str) -> list[Partition]:
-    """Tables below `prefix` that share their columns with the first."""
+def tables_of(snapshot: Snapshot, prefix: str) -> list[Partition]:
+    """Tables below `prefix` that share their columns with the first. Raises PipelineError where there is none."""
     found = [one for one in snapshot.select(prefix) if one.path.endswith(TABLE_SUFFIX)]
     alike = [one for one in found if one.column_hashes.keys() == found[0].column_hashes.keys()]
     if not alike:

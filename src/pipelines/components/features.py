@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.bars import TICKS_READ
+from pipelines.checks import check_bars, check_features
 from pipelines.component import Context, component
 from pipelines.components._feature_work import FeatureWork
 from pipelines.feature import Bars, feature, features_in, own_features, unique_names
@@ -245,11 +246,19 @@ def feature_modules(settings: Settings, base: Path) -> list[str]:
     return sorted({one.module for one in own_features(settings.modules, base)})
 
 
+def _contract(key: str, frame: pl.DataFrame) -> None:
+    if key.startswith("bars/"):
+        check_bars(frame, f"features, partition {key}")
+    else:
+        check_features(frame, f"features, partition {key}", features=frame.columns[2:])
+
+
 @component(
     upstream={"ticks": Reads(TICKS_READ), "markets": Reads(("market_id", "interval_seconds", "kind", "end_at"))},
     settings=Settings,
     libraries=("polars",),
     extra_modules=feature_modules,
+    contract=_contract,
 )
 def build_features(ctx: Context, settings: Settings) -> None:
     """Bars of each changed ticks partition, then features of each partition that a changed bar reaches."""

@@ -62,6 +62,10 @@ def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) 
     return [Outcome(number, *value) for number, value in found if value is not None]
 
 
+def _contract(_key: str, frame: pl.DataFrame) -> None:
+    check_predictions(frame)
+
+
 @component(
     upstream={
         "features": EVERYTHING,
@@ -72,6 +76,7 @@ def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) 
     libraries=("scikit-learn",),
     settle=settle_predictions,
     projections={"predictions": "predictions"},
+    contract=_contract,
 )
 def run_inference(ctx: Context, settings: Settings) -> None:
     """Write "predictions", one row an open market with a fresh bar, and "summary.json" with what was left out.

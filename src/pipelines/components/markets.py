@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.checks import check_markets
 from pipelines.component import Context, component
 from pipelines.errors import BadInput
 from pipelines.source import MARKET_COLUMNS, frame_schema
 
+if TYPE_CHECKING:
+    import polars as pl
 
-@component(reads_sources=True, heavy=False, libraries=("polars",), projections={"markets": "markets"})
+
+def _contract(_key: str, frame: pl.DataFrame) -> None:
+    check_markets(frame)
+
+
+@component(
+    reads_sources=True, heavy=False, libraries=("polars",), projections={"markets": "markets"}, contract=_contract
+)
 def ingest_markets(ctx: Context, settings: Any) -> None:
     """Ask each source for its markets and write them as partition "markets", sorted by market_id.
 

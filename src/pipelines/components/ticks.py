@@ -41,11 +41,17 @@ class Settings:
     )
 
 
+def _contract(key: str, frame: pl.DataFrame) -> None:
+    if key != QUARANTINE_KEY:
+        check_ticks(frame, f"ticks, partition {key}")
+
+
 @component(
     upstream={"markets": Reads(("market_id", "source", "external_id", "interval_seconds"))},
     settings=Settings,
     reads_sources=True,
     libraries=("polars",),
+    contract=_contract,
 )
 def ingest_ticks(ctx: Context, settings: Settings) -> None:
     """Bring the partitions of ticks up to date with the sources.

@@ -30,12 +30,26 @@ if TYPE_CHECKING:
 
 # What carries components rather than computes for them. A change here that alters their output raises FORMAT_VERSION.
 FRAMEWORK = frozenset(
-    """
-    pipelines pipelines.components pipelines.sources
-    pipelines.errors pipelines.snapshot pipelines.fingerprint pipelines.lake pipelines.code pipelines.settings
-    pipelines.source pipelines.component pipelines.feature pipelines.checks
-    pipelines.modules pipelines.discovery pipelines.project pipelines.load pipelines.run_all
-    """.split()
+    {
+        "pipelines",
+        "pipelines.components",
+        "pipelines.sources",
+        "pipelines.errors",
+        "pipelines.snapshot",
+        "pipelines.fingerprint",
+        "pipelines.lake",
+        "pipelines.code",
+        "pipelines.settings",
+        "pipelines.source",
+        "pipelines.component",
+        "pipelines.feature",
+        "pipelines.checks",
+        "pipelines.modules",
+        "pipelines.discovery",
+        "pipelines.project",
+        "pipelines.load",
+        "pipelines.run_all",
+    }
 )
 _NEVER = frozenset({"agent", "dashboard", *sys.stdlib_module_names})  # top-level names that are never a component's
 

@@ -52,7 +52,7 @@ def set_up_logging(style: str, *, debug: bool = False) -> None:
     handler.setFormatter(JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(message)s", _STARTED_AT))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
     for noisy in ("alembic", "apscheduler", "httpx", "multipart", "watchdog"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger(noisy).setLevel(logging.ERROR if noisy == "apscheduler" else logging.WARNING)
 
 
 @dataclass

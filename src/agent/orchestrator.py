@@ -9,21 +9,25 @@ import argparse
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import console
 from agent.clock import SystemClock
 from agent.core.model import State
-from agent.errors import UsageError
 from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import releases, state
+from pipelines.discovery import forget_changed
+
+if TYPE_CHECKING:
+    from agent.service.schedule import Rule
 
 DEFAULT_INTERVAL_SECONDS = 3600.0
 STOPPED = "the process was told to stop"
@@ -105,14 +109,20 @@ def report_json(report: Report) -> dict[str, Any]:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], str | None]]:
-    """SIGTERM and SIGINT ask to stop cleanly; a second one leaves at once, which is safe at any point."""
-    asked: list[int] = []
+    """SIGTERM and SIGINT ask to stop cleanly; a second one leaves at once, which is safe at any point.
+
+    One that follows within a second is the same request: timeout(1) and terminals signal both process and group.
+    """
+    asked: list[float] = []
 
     def handle(number: int, _frame: object) -> None:
+        now = time.monotonic()
+        if asked and now - asked[0] < 1.0:
+            return
         if asked:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        asked.append(number)
+        asked.append(now)
         print("stopping; once more to leave at once", file=sys.stderr)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -155,8 +165,36 @@ def _request(targets: Sequence[str], force: Sequence[str]) -> Request:
     return Request(goal=goal, targets=tuple(targets), force=tuple(force), trigger="person")
 
 
+def run_scheduled(
+    rule: Rule, stop: Callable[[], str | None], *, base: Path | None = None, request: Request | None = None
+) -> None:
+    """Run at once and then by `rule`, until `stop` says why to end. Survives failures, also of the database.
+
+    Settings and component code are read anew for each run. Raises SettingsError, DatabaseError where not even the
+    first run could begin.
+    """
+    asked = replace(request or _request((), ()), trigger="schedule")
+
+    def cycle() -> None:
+        forget_changed()
+        with open_workspace(base) as workspace, console.Watch() as watch:
+            report = session.perform(workspace, asked, manual=False, stop=stop, watchers=(watch,))
+            show_run(workspace, report, as_json=False)
+
+    from agent.service.schedule import Schedule
+
+    with open_workspace(base) as workspace:
+        jitter = workspace.settings.schedule.jitter_seconds
+        Schedule(rule, workspace.database, cycle, stop, jitter_seconds=jitter).run()
+
+
 def _scheduled(options: argparse.Namespace) -> int:
-    raise UsageError("scheduled mode is being built")
+    from agent.service.schedule import rule_of
+
+    rule = rule_of(options.interval_sec, options.cron, DEFAULT_INTERVAL_SECONDS)
+    with stop_on_signals() as stop:
+        run_scheduled(rule, stop, request=_request(options.target, options.force))
+    return 0
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,35 @@
+"""When each schedule is due next, kept so that a time missed while the process was down is known."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from agent.store.engine import insert
+from agent.store.tables import schedules
+
+
+class Due(NamedTuple):
+    """A row of schedules."""
+
+    rule: str
+    next_due_at: datetime
+    last_started_at: datetime | None
+
+
+def load_due(conn: sa.Connection, name: str) -> Due | None:
+    """What is known of schedule `name`; None where it has never run."""
+    here = schedules.c.name == name
+    row = conn.execute(
+        sa.select(schedules.c.rule, schedules.c.next_due_at, schedules.c.last_started_at).where(here)
+    ).one_or_none()
+    return None if row is None else Due(*row)
+
+
+def save_due(conn: sa.Connection, name: str, rule: str, next_due_at: datetime, started_at: datetime) -> None:
+    """Note that schedule `name` has started at `started_at` and when it is due again."""
+    values = {"rule": rule, "next_due_at": next_due_at, "last_started_at": started_at}
+    new = insert(conn, schedules).values(name=name, **values)
+    conn.execute(new.on_conflict_do_update(index_elements=["name"], set_=values))

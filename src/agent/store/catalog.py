@@ -151,6 +151,26 @@ def file_facts(conn: sa.Connection, snapshot_id: int) -> list[FileFacts]:
     return [FileFacts(*row) for row in found]
 
 
+def every_file(conn: sa.Connection) -> list[tuple[str, FileFacts]]:
+    """(component, file) for every file that some snapshot refers to, each file once, as its newest snapshot has it."""
+    newest = sa.select(sa.func.max(partitions.c.snapshot_id).label("id"), partitions.c.path)
+    shown = newest.group_by(partitions.c.path).subquery()
+    query = (
+        sa.select(
+            snapshots.c.component,
+            partitions.c.key,
+            partitions.c.path,
+            partitions.c.file_size,
+            partitions.c.file_mtime_ns,
+            partitions.c.file_hash,
+        )
+        .join(shown, sa.and_(shown.c.id == partitions.c.snapshot_id, shown.c.path == partitions.c.path))
+        .join(snapshots, snapshots.c.id == partitions.c.snapshot_id)
+        .order_by(partitions.c.path)
+    )
+    return [(row[0], FileFacts(*row[1:])) for row in conn.execute(query)]
+
+
 def set_mtime(conn: sa.Connection, snapshot_id: int, key: str, mtime_ns: int) -> None:
     """Note that a file was touched and found unchanged, so that it is not hashed again on the next run."""
     here = sa.and_(partitions.c.snapshot_id == snapshot_id, partitions.c.key == key)

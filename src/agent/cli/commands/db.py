@@ -1,0 +1,43 @@
+"""`agent db`: the database's tables: bring them up to date, or take them back."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import emit
+from agent.errors import UsageError
+from agent.execution.workspace import read_settings
+from agent.store import migrations
+from agent.store.engine import open_engine, shown
+
+HELP = "Bring the database's tables to this program's version, or back."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    upgrade = actions.add_parser("upgrade", help="bring the tables to this program's version")
+    upgrade.add_argument("revision", nargs="?", default="head", help="stop at this version (the newest)")
+    downgrade = actions.add_parser(
+        "downgrade", help="take the tables back to an earlier version; what they lack is lost"
+    )
+    downgrade.add_argument("revision", help="such as 0001, or base for no tables at all")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it. Needs no tables to be there yet, unlike every other command."""
+    settings, _ = read_settings(options.project_dir)
+    known = (*migrations.revisions(), "head", "base")
+    if options.revision not in known:
+        raise UsageError(
+            f"there is no version {options.revision!r}", where="agent db", mend=f"known are: {', '.join(known)}"
+        )
+    engine = open_engine(settings.database_url)
+    try:
+        move = migrations.upgrade if options.action == "upgrade" else migrations.downgrade
+        move(engine, options.revision)
+        where = shown(engine.url)
+    finally:
+        engine.dispose()
+    emit(options, {"database": where, "revision": options.revision}, f"{where}: tables at {options.revision}")
+    return 0

@@ -1,0 +1,111 @@
+"""`agent export NAME --to FILE`: the newest markets, ticks, bars, features or predictions as one file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.output import emit
+from agent.errors import NotFound, UsageError
+from agent.execution.workspace import Workspace, open_workspace
+from agent.store import catalog, state
+from pipelines.lake import Lake
+from pipelines.load import TABLES, load_frame, tables_of
+from pipelines.snapshot import Partition, Snapshot
+
+if TYPE_CHECKING:
+    import polars as pl
+
+HELP = "Write the newest markets, ticks, bars, features or predictions to a Parquet or CSV file."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("name", metavar="NAME", choices=sorted(TABLES), help=f"one of {', '.join(sorted(TABLES))}")
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="ends in .parquet or .csv")
+    parser.add_argument("--as-of", type=_instant, metavar="TIME", help="only rows known by then, such as 2013-01-31")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the file, a partition at a time; it appears only when it is whole."""
+    target: Path = options.to
+    if target.suffix not in (".parquet", ".csv"):
+        raise UsageError(f"cannot tell the format of {target.name!r}", where="--to", mend="end it in .parquet or .csv")
+    component, prefix = TABLES[options.name]
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    with open_workspace(options.project_dir) as workspace:
+        snapshot = _newest(workspace, component)
+        try:
+            rows = _write(workspace.lake, snapshot, prefix, options.as_of, draft, is_csv=target.suffix == ".csv")
+            draft.replace(target)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write: {error.strerror or error}", where=str(target), mend="choose another folder"
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+    value = {"name": options.name, "file": target, "rows": rows, "version": snapshot.version}
+    emit(options, value, f"{target}: {rows:,} rows of {options.name}, version {snapshot.version[:8]}")
+    return 0
+
+
+def _newest(workspace: Workspace, component: str) -> Snapshot:
+    with workspace.database.reading() as connections:
+        found = state.load_states(connections.project).get(component)
+        if found is None or found.output_snapshot_id is None:
+            raise NotFound(f"{component} has no output yet", where=component, mend="`agent run` computes it")
+        return catalog.load_snapshot(connections.project, found.output_snapshot_id)
+
+
+def _write(lake: Lake, snapshot: Snapshot, prefix: str, as_of: datetime | None, draft: Path, *, is_csv: bool) -> int:
+    """Write the tables below `prefix` one after the other; returns the number of rows."""
+    partitions = tables_of(snapshot, prefix)
+    if as_of is not None and partitions[0].min_ts is not None:
+        # The first stands for the columns where nothing was known yet.
+        partitions = [one for one in partitions if one.min_ts is None or one.min_ts <= as_of] or partitions[:1]
+    rows = 0
+    with ExitStack() as stack:
+        append: Callable[[pl.DataFrame], None] | None = None
+        for partition in partitions:
+            frame = load_frame(lake, _alone(snapshot, partition), partition.key, as_of)
+            append = append or (_csv(stack, draft) if is_csv else _parquet(stack, draft, frame))
+            append(frame)
+            rows += frame.height
+    return rows
+
+
+def _alone(snapshot: Snapshot, partition: Partition) -> Snapshot:
+    return Snapshot(snapshot.component, (partition,))
+
+
+def _csv(stack: ExitStack, path: Path) -> Callable[[pl.DataFrame], None]:
+    file = stack.enter_context(path.open("wb"))
+
+    def append(frame: pl.DataFrame) -> None:
+        frame.write_csv(file, include_header=file.tell() == 0)
+
+    return append
+
+
+def _parquet(stack: ExitStack, path: Path, first: pl.DataFrame) -> Callable[[pl.DataFrame], None]:
+    import pyarrow.parquet as pq
+
+    writer = stack.enter_context(pq.ParquetWriter(path, first.to_arrow().schema, compression="zstd"))
+
+    def append(frame: pl.DataFrame) -> None:
+        writer.write_table(frame.to_arrow())
+
+    return append
+
+
+def _instant(text: str) -> datetime:
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 2013-01-31 or 2013-01-31T16:00:00Z") from None
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)

@@ -1,0 +1,73 @@
+"""Who may look: a password where one is set, and nobody from another machine where none is."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import time
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from agent.settings import DashboardSettings
+
+_TRIES, _WINDOW_SECONDS = 5, 60.0
+
+
+@dataclass
+class _Tries:
+    """Wrong passwords lately, over all viewers: guessing is slow whoever does it."""
+
+    at: list[float] = field(default_factory=list)
+
+    def is_too_many(self) -> bool:
+        now = time.monotonic()
+        self.at = [one for one in self.at if now - one < _WINDOW_SECONDS]
+        return len(self.at) >= _TRIES
+
+
+def require(settings: DashboardSettings) -> None:
+    """Return where the viewer may go on; otherwise ask, or say why not, and end the page."""
+    if not settings.password:
+        address = str(st.get_option("server.address") or "0.0.0.0")  # noqa: S104 (Streamlit's default, to be refused)
+        if is_loopback(address):
+            return
+        st.error(
+            f"The dashboard listens on {address}, where others can reach it, and has no password.\n\n"
+            "Set `password` under `[dashboard]` in agent.toml, or AGENT_DASHBOARD_PASSWORD, and start it again; "
+            "or let it listen on 127.0.0.1.",
+            icon=":material/lock:",
+        )
+        st.stop()
+    if st.session_state.get("is_known"):
+        return
+    _ask(settings.password)
+    st.stop()
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach `address`."""
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+@st.cache_resource(show_spinner=False)
+def _tries() -> _Tries:
+    return _Tries()
+
+
+def _ask(password: str) -> None:
+    with st.form("password", width=420):
+        given = st.text_input("Password", type="password")
+        if not st.form_submit_button("Open", type="primary"):
+            return
+    if _tries().is_too_many():
+        st.error("Too many wrong passwords. Wait a minute, then try again.")
+    elif hmac.compare_digest(given.encode(), password.encode()):
+        st.session_state["is_known"] = True
+        st.rerun()
+    else:
+        _tries().at.append(time.monotonic())
+        st.error("This is not the password. It stands under [dashboard] in agent.toml.")

@@ -1,0 +1,87 @@
+"""What the buttons do: queue a run, mark, cancel, answer. Nothing is computed in the page's process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.clock import SystemClock
+from agent.errors import Conflict
+from agent.execution import cancel, session
+from agent.service import queue
+from agent.service.detached import start_worker
+from agent.service.goals import Intent
+from agent.store import runner, state
+from agent.store.runs import FINAL, Run
+from dashboard import data
+from dashboard.data import Desk
+from pipelines.snapshot import digest
+
+WHO = "a person at the dashboard"
+
+
+def run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = ()) -> Run:
+    """Queue a run and see to it that a worker takes it. The run that is open already where the same was asked for: a
+    second click, or a second viewer, sees the first one's run. Runs of dead processes are closed first.
+
+    Raises AgentError where no worker can be started, DatabaseError.
+    """
+    workspace = desk.workspace
+    session.recover(workspace, SystemClock())
+    wanted, forced = tuple(targets), tuple(force)
+    known = data.recent_runs(desk)
+    asked = next(
+        (one for one in known if one.status not in FINAL and (one.targets, one.force) == (wanted, forced)), None
+    )
+    if asked is None:
+        # Two who click at the same moment see the same newest run, so that their keys agree and one run is made.
+        newest = str(known[0].id if known else 0)
+        asked, _ = queue.enqueue(
+            workspace.database,
+            project_id=workspace.database.project_id,
+            goal=_goal(wanted, forced),
+            intent=Intent(wanted, forced, "asked for at the dashboard"),
+            idempotency_key=digest(["dashboard", newest, *wanted, "force", *forced]),
+            now=data.now(),
+        )
+    if asked.status == "QUEUED":
+        start_worker(workspace.settings)
+    return asked
+
+
+def mark_dirty(desk: Desk, component: str, reason: str) -> None:
+    """Ask for a recompute of a component at the next run. Raises NotFound."""
+    with desk.workspace.database.writing() as connections:
+        state.mark_dirty(connections.project, component, f"{WHO}: {reason}" if reason else f"by {WHO}")
+
+
+def cancel_run(desk: Desk, run_id: int) -> None:
+    """End a run: at once where nobody executes it yet, else within about a second. Raises NotFound, Conflict."""
+    cancel.cancel_run(desk.workspace.database, run_id, by=WHO, now=data.now())
+
+
+def answer(desk: Desk, run_id: int, *, approved: bool) -> None:
+    """Approve or reject a waiting run. Raises NotFound, Conflict."""
+    database = desk.workspace.database
+    if approved:
+        queue.approve(database, run_id, by=WHO, reason=None, now=data.now())
+        start_worker(desk.workspace.settings)
+    else:
+        queue.reject(database, run_id, by=WHO, reason=None, now=data.now())
+
+
+def set_runner(desk: Desk, wanted: str) -> None:
+    """Ask the server's background runner to pause (`paused`) or to go on (`running`). Raises Conflict where no server
+    runs it."""
+    with desk.workspace.database.writing() as connections:
+        if runner.load(connections.control).state not in ("running", "paused"):
+            raise Conflict(
+                "no server runs the background runner now",
+                where="runner",
+                mend="start it: `agent serve`, then POST /api/agent/start",
+            )
+        runner.want(connections.control, wanted)
+
+
+def _goal(targets: Sequence[str], force: Sequence[str]) -> str:
+    what = f"refresh {', '.join(targets)}" if targets else "refresh up to publish"
+    return f"{what}, recompute {', '.join(force)}" if force else what

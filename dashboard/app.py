@@ -1,0 +1,49 @@
+"""The dashboard: `streamlit run dashboard/app.py` in a project's folder. Finds the tabs, guards the door, shows errors.
+
+A tab is a file in dashboard/tabs/ with TITLE, ICON, ORDER and `show(desk)`. Only the open one computes anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import streamlit as st
+
+from dashboard import access, data, look
+from dashboard.data import Desk
+from dashboard.guard import guarded
+from pipelines.errors import PipelineError
+
+_TABS = Path(__file__).parent / "tabs"
+
+
+def main() -> None:
+    """Run the page that is open."""
+    st.set_page_config(page_title="Tidemill", page_icon=":material/water:", layout="wide")
+    look.style()
+    try:
+        desk = data.open_desk()
+    except PipelineError as error:
+        st.title("Tidemill")
+        look.fault(error)
+        return
+    access.require(desk.workspace.settings.dashboard)
+    pages = [_page(tab, desk, is_first=number == 0) for number, tab in enumerate(_tabs())]
+    st.navigation(pages, position="top").run()
+
+
+def _tabs() -> list[ModuleType]:
+    names = [path.stem for path in _TABS.glob("*.py") if not path.stem.startswith("_")]
+    tabs = [importlib.import_module(f"dashboard.tabs.{name}") for name in names]
+    return sorted(tabs, key=lambda tab: int(tab.ORDER))
+
+
+def _page(tab: ModuleType, desk: Desk, *, is_first: bool) -> st.Page:
+    name = tab.__name__.rpartition(".")[2]
+    return st.Page(partial(guarded(tab.show), desk), title=tab.TITLE, icon=tab.ICON, url_path=name, default=is_first)
+
+
+main()

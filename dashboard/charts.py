@@ -1,0 +1,275 @@
+"""Plotly figures from plain data. The page's theme (light or dark) gives background and text, the palette the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from dashboard import look
+from dashboard.palette import BLUE, GREEN, GREY, ORANGE, RED, STRATEGIES
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from dashboard.model_data import Drift, Fold
+
+_DIVERGING = [[0.0, RED], [0.5, "rgba(138,143,152,0.12)"], [1.0, BLUE]]  # orange-red to blue: safe for all eyes
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UTC_HOVER = "%{customdata}"
+
+
+def put(figure: go.Figure, key: str, *, height: int, alt: str) -> None:
+    """Show a figure at a height in pixels; `alt` says what it shows to those who cannot see it."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 4, "r": 4, "t": 26 if figure.layout.title.text else 8, "b": 4},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        hoverlabel={"align": "left"},
+        dragmode=False,  # a finger that scrolls the page must not zoom the chart
+    )
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
+
+
+def local(times: Sequence[datetime]) -> list[datetime]:
+    """Times in the viewer's zone as plotly takes them: naive, since it knows no zones."""
+    zone = look.zone()
+    return [at.astimezone(zone).replace(tzinfo=None) for at in times]
+
+
+def utc_text(times: Sequence[datetime]) -> list[str]:
+    """The same times in UTC, for hovering."""
+    return [f"{at:%Y-%m-%d %H:%M} UTC" for at in times]
+
+
+def candles(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution: float | None) -> go.Figure:
+    """Price with volume below; `signals` (ts, price, probability, edge) as markers, a resolution as a line."""
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.03)
+    instants = bars.get_column("ts").to_list()
+    times, hover = local(instants), utc_text(instants)
+    figure.add_candlestick(
+        x=times,
+        open=bars.get_column("open").to_list(),
+        high=bars.get_column("high").to_list(),
+        low=bars.get_column("low").to_list(),
+        close=bars.get_column("close").to_list(),
+        increasing={"line": {"color": BLUE, "width": 1}, "fillcolor": BLUE},
+        decreasing={"line": {"color": ORANGE, "width": 1}, "fillcolor": ORANGE},
+        text=hover,
+        name="Price",
+        row=1,
+        col=1,
+    )
+    figure.add_bar(
+        x=times,
+        y=bars.get_column("volume").to_list(),
+        marker={"color": GREY, "line": {"width": 0}},
+        customdata=hover,
+        hovertemplate=f"%{{y:,.4g}}<br>{_UTC_HOVER}<extra>Volume</extra>",
+        name="Volume",
+        row=2,
+        col=1,
+    )
+    for name, colour, symbol, is_up in (
+        ("Prediction: buying pays", GREEN, "triangle-up", True),
+        ("Prediction: it does not", RED, "triangle-down", False),
+    ):
+        _signals(figure, [one for one in signals if (one["edge"] > 0) == is_up], name, colour, symbol)
+    if resolution is not None:
+        figure.add_hline(
+            y=resolution, line={"color": GREEN, "dash": "dash"}, annotation_text=f"resolved at {resolution:g}"
+        )
+    figure.update_xaxes(rangeslider={"visible": False})
+    figure.update_yaxes(title_text="Price", row=1, col=1)
+    figure.update_yaxes(title_text="Volume", row=2, col=1)
+    return figure
+
+
+def _signals(figure: go.Figure, signals: Sequence[Mapping[str, Any]], name: str, colour: str, symbol: str) -> None:
+    if not signals:
+        return
+    times = [one["ts"] for one in signals]
+    figure.add_scatter(
+        x=local(times),
+        y=[one["price"] for one in signals],
+        mode="markers",
+        marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 1, "color": "white"}},
+        customdata=[
+            [one["probability"], one["edge"], text] for one, text in zip(signals, utc_text(times), strict=True)
+        ],
+        hovertemplate="P %{customdata[0]:.1%}, edge %{customdata[1]:+.2%}<br>%{customdata[2]}<extra>Prediction</extra>",
+        name=name,
+        row=1,
+        col=1,
+    )
+
+
+def lines(curves: pl.DataFrame, column: str, form: str, *, log: bool = False, fill: bool = False) -> go.Figure:
+    """One column of the strategies' curves over time. `form` is plotly's number format, such as .1%."""
+    import polars as pl
+
+    figure = go.Figure()
+    for strategy, (name, colour, dash) in STRATEGIES.items():
+        rows = curves.filter(pl.col("strategy") == strategy)
+        instants = rows.get_column("ts").to_list()
+        figure.add_scatter(
+            x=local(instants),
+            y=rows.get_column(column).to_list(),
+            line={"color": colour, "dash": dash, "width": 1.8 if strategy == "model" else 1.4},
+            fill="tozeroy" if fill and strategy == "model" else None,
+            customdata=utc_text(instants),
+            hovertemplate=f"%{{y:{form}}}<br>{_UTC_HOVER}<extra>{name}</extra>",
+            name=name,
+        )
+    figure.update_yaxes(tickformat=form, type="log" if log else "linear")
+    return figure
+
+
+def months(returns: pl.DataFrame) -> go.Figure:
+    """Returns of each month: years down, months across."""
+    years = sorted(set(returns.get_column("year").to_list()), reverse=True)
+    values: list[list[float | None]] = [[None] * 12 for _ in years]
+    for year, month, value in returns.select("year", "month", "value").iter_rows():
+        values[years.index(year)][month - 1] = value
+    limit = max((abs(v) for row in values for v in row if v is not None), default=0.01)
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=_MONTHS,
+            y=[str(year) for year in years],
+            zmin=-limit,
+            zmax=limit,
+            colorscale=_DIVERGING,
+            showscale=False,
+            text=[["" if v is None else f"{v:+.1%}" for v in row] for row in values],
+            texttemplate="%{text}",
+            hovertemplate="%{x} %{y}: %{z:+.2%}<extra></extra>",
+            xgap=2,
+            ygap=2,
+        )
+    )
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_xaxes(showgrid=False)
+    return figure
+
+
+def calibration(bins: Sequence[Mapping[str, float]], base_rate: float) -> go.Figure:
+    """Predicted against observed, with 95 % intervals (Wilson 1927, J. Am. Stat. Assoc. 22) and the line of truth."""
+    spans = [_wilson(one["observed"], int(one["rows"])) for one in bins]
+    predicted, observed = [one["predicted"] for one in bins], [one["observed"] for one in bins]
+    top = max([*predicted, *(high for _, high in spans), base_rate]) * 1.05
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, top], y=[0, top], mode="lines", line={"color": GREY, "dash": "dot"}, name="Perfect", hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=predicted,
+        y=observed,
+        error_y={
+            "array": [high - y for (_, high), y in zip(spans, observed, strict=True)],
+            "arrayminus": [y - low for (low, _), y in zip(spans, observed, strict=True)],
+            "thickness": 1.2,
+        },
+        mode="markers+lines",
+        marker={"color": BLUE, "size": 8},
+        line={"color": BLUE},
+        customdata=[int(one["rows"]) for one in bins],
+        hovertemplate="predicted %{x:.1%}, came %{y:.1%}<br>%{customdata:,} rows<extra></extra>",
+        name="Model",
+    )
+    figure.add_hline(y=base_rate, line={"color": ORANGE, "dash": "dash"}, annotation_text=f"base rate {base_rate:.1%}")
+    figure.update_xaxes(title_text="Predicted", tickformat=".0%", range=[0, top])
+    figure.update_yaxes(title_text="Observed", tickformat=".0%", rangemode="tozero")
+    return figure
+
+
+def fold_gains(folds: Sequence[Fold]) -> go.Figure:
+    """How much better than the base rate each fold was, with its interval; above zero is better."""
+    figure = go.Figure(
+        go.Scatter(
+            x=local([one.start for one in folds]),
+            y=[one.gain for one in folds],
+            error_y={"array": [one.margin or 0 for one in folds], "thickness": 1.4},
+            mode="markers",
+            marker={"color": BLUE, "size": 9},
+            customdata=[[one.rows, one.train_rows, f"{one.start:%Y-%m-%d %H:%M} UTC"] for one in folds],
+            hovertemplate="%{y:+.4f}<br>%{customdata[0]:,} rows, trained on %{customdata[1]:,}<br>"
+            "from %{customdata[2]}<extra></extra>",
+        )
+    )
+    figure.add_hline(y=0, line={"color": GREY, "dash": "dot"})
+    figure.update_yaxes(title_text="Brier score gained", tickformat="+.4f")
+    return figure
+
+
+def ranked(names: Sequence[str], values: Sequence[float], form: str, limits: Mapping[str, float]) -> go.Figure:
+    """Horizontal bars, the first on top, with named limits as lines."""
+    figure = go.Figure(
+        go.Bar(
+            x=list(values),
+            y=list(names),
+            orientation="h",
+            marker={"color": BLUE},
+            hovertemplate=f"%{{y}}: %{{x:{form}}}<extra></extra>",
+        )
+    )
+    for text, value in limits.items():
+        figure.add_vline(x=value, line={"color": ORANGE, "dash": "dash"}, annotation_text=text)
+    figure.update_yaxes(autorange="reversed", tickfont={"size": 11})
+    figure.update_xaxes(tickformat=form)
+    return figure
+
+
+def distribution(drift: Drift) -> go.Figure:
+    """Share of rows in each training decile: trained on against newest."""
+    edges = [f"{edge:.3g}" for edge in drift.edges]
+    if edges:
+        labels = [f"≤ {edges[0]}", *(f"to {edge}" for edge in edges[1:]), f"> {edges[-1]}", "missing"]
+    else:
+        labels = ["any", "missing"]
+    figure = go.Figure()
+    for name, shares, colour in (("Trained on", drift.trained, GREY), ("Newest rows", drift.newest, BLUE)):
+        figure.add_bar(x=labels, y=list(shares), marker={"color": colour}, name=name, hovertemplate="%{y:.1%}")
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_xaxes(tickangle=-45)
+    return figure
+
+
+def history(times: Sequence[datetime], series: Mapping[str, Sequence[float | None]]) -> go.Figure:
+    """A few named lines over time, with points."""
+    figure = go.Figure()
+    styles = ((BLUE, "solid"), (ORANGE, "dash"), (GREEN, "dot"))
+    for (name, values), (colour, dash) in zip(series.items(), styles, strict=False):
+        figure.add_scatter(
+            x=local(times),
+            y=list(values),
+            mode="lines+markers",
+            line={"color": colour, "dash": dash},
+            customdata=utc_text(times),
+            hovertemplate=f"%{{y:.4f}}<br>{_UTC_HOVER}<extra>{name}</extra>",
+            name=name,
+        )
+    return figure
+
+
+def histogram(
+    values: Sequence[float], form: str, title: str, colour: Callable[[float], str] | None = None
+) -> go.Figure:
+    """How values spread."""
+    figure = go.Figure(go.Histogram(x=list(values), nbinsx=40, marker={"color": BLUE}, hovertemplate="%{x}: %{y}"))
+    figure.update_xaxes(tickformat=form, title_text=title)
+    figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
+    return figure
+
+
+def _wilson(share: float, rows: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share of `rows`."""
+    if rows == 0:
+        return 0.0, 1.0
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z / (1 + z * z / rows) * (share * (1 - share) / rows + z * z / (4 * rows * rows)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,71 @@
+"""The agent's further controls: chosen components, marks, and the background runner."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from agent.core.explain import plan_lines
+from agent.core.graph import order
+from agent.execution.runlog import Request
+from dashboard import actions, data, look
+from dashboard.data import Desk
+from dashboard.guard import guarded
+
+
+def show(desk: Desk) -> None:
+    """The controls, folded."""
+    names = list(order(desk.workspace.specs))
+    left, middle, right = st.columns(3)
+    with left, st.expander("Run selected components"):
+        _selected(desk, names)
+    with middle, st.expander("Mark dirty"):
+        _mark(desk, names)
+    with right, st.expander("Background runner"):
+        _runner(desk)
+
+
+@st.fragment
+@guarded
+def _selected(desk: Desk, names: list[str]) -> None:
+    targets = st.multiselect(
+        "Components", names, key="targets", help="With what they need upstream. None means all of them."
+    )
+    force = st.multiselect("Recompute in any case", names, key="force", help="Whatever their state is.")
+    if targets or force:
+        wanted = Request(targets=tuple(targets), force=tuple(force))
+        st.code("\n".join(plan_lines(data.plan(desk, wanted).plan)), language=None, wrap_lines=True)
+    if st.button("Run selected", icon=":material/play_arrow:", key="run_selected", disabled=not (targets or force)):
+        started = actions.run(desk, targets, force)
+        st.toast(f"Run {started.id} is {started.status.lower()}.")
+        st.rerun()
+
+
+def _mark(desk: Desk, names: list[str]) -> None:
+    with st.form("mark", border=False, clear_on_submit=True):
+        component = st.selectbox("Component", names, index=None, key="mark_component", placeholder="Choose one")
+        reason = st.text_input("Reason", key="mark_reason", placeholder="shown to whoever looks at the state")
+        if st.form_submit_button("Mark dirty", icon=":material/flag:"):
+            if component is None:
+                st.warning("Choose a component first.")
+            else:
+                actions.mark_dirty(desk, component, reason)
+                st.toast(f"{component} is marked; the next run recomputes it.")
+                st.rerun()
+
+
+@st.fragment
+@guarded
+def _runner(desk: Desk) -> None:
+    found = data.background_runner(desk)
+    look.line(f"{found.state}, every {found.interval_minutes} min, next run ", look.when(found.next_run))
+    st.caption(f"{found.run_count} cycles so far, {found.error_count} failed, {found.total_forecasts:,} predictions")
+    if found.last_error:
+        st.caption(look.literal(f"Last error: {found.last_error}"))
+    if found.state == "running" and st.button("Pause", icon=":material/pause:", key="pause"):
+        actions.set_runner(desk, "paused")
+        st.rerun()
+    elif found.state == "paused" and st.button("Resume", icon=":material/play_arrow:", key="resume"):
+        actions.set_runner(desk, "running")
+        st.rerun()
+    elif found.state not in ("running", "paused"):
+        st.caption("No server runs it. Start one with `agent serve`, then start the runner there.")

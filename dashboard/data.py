@@ -1,0 +1,223 @@
+"""What the pages read: state, runs and plan fresh from the database, data of the lake cached by its content.
+
+A snapshot never changes, so what was read of it is right for ever and is kept by its version. Nothing here decides or
+writes; see dashboard/actions.py for what the buttons do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from agent.clock import SystemClock
+from agent.core.graph import order
+from agent.core.model import State
+from agent.execution.planning import Thought, think
+from agent.execution.runlog import Request
+from agent.execution.survey import Survey
+from agent.execution.workspace import Workspace, open_workspace
+from agent.settings import DATABASE_FILE, SETTINGS_FILE
+from agent.store import approvals, catalog, events, leases, projections, releases, runner, runs, state
+from agent.store.approvals import Approval
+from agent.store.catalog import SnapshotRow
+from agent.store.events import Event
+from agent.store.releases import Release
+from agent.store.runner import Runner
+from agent.store.runs import FINAL, Attempt, Run
+from pipelines.discovery import forget_changed
+from pipelines.snapshot import Snapshot
+
+RUNS_SHOWN = 200
+PREDICTIONS_READ = 20_000
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The opened project. `key` tells it from others whose snapshots have the same numbers."""
+
+    workspace: Workspace
+    key: str
+
+    @property
+    def is_read_only(self) -> bool:
+        return self.workspace.settings.dashboard.read_only
+
+
+@dataclass(frozen=True)
+class _Opened:
+    desk: Desk
+    stack: ExitStack
+    marks: tuple[object, ...]
+
+
+def open_desk() -> Desk:
+    """The project in the current folder, opened once for all viewers; anew when its settings, its code or its
+    database file are others. Raises SettingsError, DatabaseError."""
+    base = Path.cwd()
+    if forget_changed():
+        _open.clear()
+    opened = _open(str(base))
+    if opened.marks != _marks(base, opened.desk.workspace):
+        _open.clear()
+        opened = _open(str(base))
+    return opened.desk
+
+
+def now() -> datetime:
+    """The present instant, aware, UTC."""
+    return SystemClock().now()
+
+
+def states(desk: Desk) -> dict[str, State]:
+    """The state of each component of the graph, in the order they are performed."""
+    with desk.workspace.database.reading() as connections:
+        found = state.load_states(connections.project)
+    return {name: found[name] for name in order(desk.workspace.specs) if name in found}
+
+
+def is_at_work(row: State, at: datetime) -> bool:
+    """Whether a living process holds the component now."""
+    if row.lease_owner is None or row.lease_expires_at is None or row.lease_expires_at <= at:
+        return False
+    return leases.is_alive(row.lease_owner) is not False
+
+
+def plan(desk: Desk, request: Request) -> Thought:
+    """What a run of `request` would do now, and why. Reads files, sources' probes and code; writes nothing."""
+    return think(desk.workspace, Survey(desk.workspace), request, now=now())
+
+
+def recent_runs(desk: Desk, limit: int = RUNS_SHOWN) -> list[Run]:
+    """The project's newest runs, newest first."""
+    database = desk.workspace.database
+    with database.reading() as connections:
+        return runs.list_runs(connections.control, project_id=database.project_id, limit=limit)
+
+
+def run_with_attempts(desk: Desk, run_id: int) -> tuple[Run, list[Attempt]]:
+    """A run and its attempts. Raises NotFound."""
+    with desk.workspace.database.reading() as connections:
+        return runs.load_run(connections.control, run_id), runs.list_attempts(connections.control, run_id)
+
+
+def events_of(desk: Desk, run_id: int) -> list[Event]:
+    """The events of a run, in order."""
+    with desk.workspace.database.reading() as connections:
+        return events.load_events(connections.control, run_id)
+
+
+def open_run(desk: Desk) -> Run | None:
+    """The run that is being executed or, where none is, the oldest one that waits; None where none is open."""
+    waiting = [run for run in recent_runs(desk) if run.status not in FINAL]
+    waiting.sort(key=lambda run: (run.status != "RUNNING", run.id))
+    return waiting[0] if waiting else None
+
+
+def is_dead(run: Run, at: datetime) -> bool:
+    """Whether the process that executed a RUNNING run is gone."""
+    if run.status != "RUNNING":
+        return False
+    is_over = run.lease_expires_at is None or run.lease_expires_at <= at
+    return is_over or (run.owner is not None and leases.is_alive(run.owner) is False)
+
+
+def approval_of(desk: Desk, run_id: int) -> Approval | None:
+    """The approval a run waits for or had; None where none was asked for."""
+    with desk.workspace.database.reading() as connections:
+        return approvals.load_approval(connections.control, run_id)
+
+
+def background_runner(desk: Desk) -> Runner:
+    """The background runner as it stands."""
+    with desk.workspace.database.reading() as connections:
+        return runner.load(connections.control)
+
+
+def next_scheduled(desk: Desk) -> datetime | None:
+    """When the next run begins by itself; None where nothing will."""
+    found = background_runner(desk)
+    return found.next_run if found.state == "running" else None
+
+
+def current_release(desk: Desk) -> Release | None:
+    """The release in force."""
+    with desk.workspace.database.reading() as connections:
+        return releases.current_release(connections.project)
+
+
+def recent_releases(desk: Desk, limit: int = 50) -> list[Release]:
+    """The newest releases, newest first."""
+    with desk.workspace.database.reading() as connections:
+        return releases.list_releases(connections.project, limit)
+
+
+def predictions_in(desk: Desk) -> int:
+    """Markets that the present output of inference predicts."""
+    found = output(desk, "inference")
+    return 0 if found is None else sum(partition.rows for partition in found.select("predictions"))
+
+
+def newest_predictions(desk: Desk) -> list[Record]:
+    """Predictions, newest first."""
+    with desk.workspace.database.reading() as connections:
+        return projections.latest_predictions(connections.project, PREDICTIONS_READ)
+
+
+def settled_predictions(desk: Desk) -> list[Record]:
+    """Predictions whose outcome is known, newest first."""
+    with desk.workspace.database.reading() as connections:
+        return projections.predictions_with_outcome(connections.project, PREDICTIONS_READ)
+
+
+def history(desk: Desk, component: str, limit: int) -> list[SnapshotRow]:
+    """The newest snapshots of a component, newest first."""
+    with desk.workspace.database.reading() as connections:
+        return catalog.snapshot_history(connections.project, component, limit)
+
+
+def output(desk: Desk, component: str) -> Snapshot | None:
+    """The present output of a component; None before its first success."""
+    row = states(desk).get(component)
+    return None if row is None or row.output_snapshot_id is None else snapshot(desk, row.output_snapshot_id)
+
+
+def snapshot(desk: Desk, snapshot_id: int) -> Snapshot:
+    """A snapshot from the catalog. Raises NotFound where gc removed it."""
+    return _snapshot(desk.key, snapshot_id, desk.workspace)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _snapshot(key: str, snapshot_id: int, _workspace: Workspace) -> Snapshot:
+    with _workspace.database.reading() as connections:
+        return catalog.load_snapshot(connections.project, snapshot_id)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda opened: opened.stack.close())
+def _open(base: str) -> _Opened:
+    stack = ExitStack()
+    workspace = stack.enter_context(open_workspace(Path(base)))
+    marks = _marks(Path(base), workspace)
+    return _Opened(Desk(workspace, f"{workspace.settings.home} {marks[-1]}"), stack, marks)
+
+
+def _marks(base: Path, workspace: Workspace) -> tuple[object, ...]:
+    """What tells that settings or the embedded database are others: a removed one that was made anew has its name."""
+    files = [_stat(base / name, lambda found: (found.st_mtime_ns, found.st_size)) for name in (SETTINGS_FILE, ".env")]
+    if not workspace.settings.is_embedded:
+        return (*files, None)
+    return (*files, _stat(workspace.settings.home / DATABASE_FILE, lambda found: found.st_ino))
+
+
+def _stat(path: Path, read: Callable[[Any], object]) -> object:
+    try:
+        return read(path.stat())
+    except OSError:
+        return None

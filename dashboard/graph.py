@@ -1,0 +1,166 @@
+"""The component graph and the timeline of a run as plotly figures."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import plotly.graph_objects as go
+
+from agent.core.graph import order
+from agent.core.model import Spec, State
+from agent.store.runs import Attempt
+from dashboard import look
+from dashboard.charts import local
+from dashboard.health import Look
+from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
+
+_ATTEMPT = {
+    "succeeded": ("succeeded", GREEN),
+    "same": ("came out the same", BLUE),
+    "failed": ("failed", RED),
+    "crashed": ("its process died", PURPLE),
+    "cancelled": ("cancelled", GREY),
+    "running": ("running", BLUE),
+}
+
+
+def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Mapping[str, Look]) -> go.Figure:
+    """The graph: a node a component, coloured by how it stands; reasons and versions on hover.
+
+    An edge that another way implies is left out; the hover text names every input.
+    """
+    places = _places(specs)
+    figure = go.Figure()
+    for name, upstream in _needed_edges(specs).items():
+        for other in upstream:
+            _arrow(figure, places[other], places[name])
+    names = list(places)
+    figure.add_scatter(
+        x=[places[name][0] for name in names],
+        y=[places[name][1] for name in names],
+        mode="markers+text",
+        marker={"size": 26, "color": [looks[name].colour for name in names], "symbol": "circle"},
+        text=[f"<b>{name}</b><br>{looks[name].word}" for name in names],
+        textposition="bottom center",
+        textfont={"size": 12},
+        customdata=[_hover(specs[name], states[name], looks[name]) for name in names],
+        hovertemplate="%{customdata}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    lows, highs = [place[1] for place in places.values()], [place[0] for place in places.values()]
+    figure.update_xaxes(visible=False, range=[-0.5, max(highs) + 0.5], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[min(lows) - 0.75, max(lows) + 0.45] if lows else None, fixedrange=True)
+    return figure
+
+
+def timeline(attempts: Sequence[Attempt], components_in_order: Sequence[str], now: datetime) -> go.Figure:
+    """Attempts of a run as bars over time, a row a component; the newest end of a running one is now."""
+    figure = go.Figure()
+    for kind, (text, colour) in _ATTEMPT.items():
+        mine = [one for one in attempts if _kind(one) == kind]
+        if not mine:
+            continue
+        ends = [one.finished_at or now for one in mine]
+        figure.add_bar(
+            base=local([one.started_at for one in mine]),
+            x=[max(1.0, (end - one.started_at).total_seconds() * 1000) for one, end in zip(mine, ends, strict=True)],
+            y=[one.component for one in mine],
+            orientation="h",
+            marker={"color": colour, "pattern": {"shape": "/" if kind in ("failed", "crashed") else ""}},
+            customdata=[_attempt_hover(one, end) for one, end in zip(mine, ends, strict=True)],
+            hovertemplate="%{customdata}<extra></extra>",
+            name=text,
+            width=0.55,
+        )
+    ran = {one.component for one in attempts}
+    figure.update_xaxes(type="date")
+    figure.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=[name for name in reversed(components_in_order) if name in ran],
+    )
+    figure.update_layout(barmode="overlay")
+    return figure
+
+
+def _kind(attempt: Attempt) -> str:
+    return "same" if attempt.status == "succeeded" and attempt.is_cut_off else attempt.status
+
+
+def _attempt_hover(attempt: Attempt, end: datetime) -> str:
+    seconds = (end - attempt.started_at).total_seconds()
+    lines = [f"<b>{html.escape(attempt.component)}</b>, try {attempt.number}: {attempt.status}", f"{seconds:.2f} s"]
+    lines.append(f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC")
+    if attempt.rows is not None:
+        lines.append(f"{attempt.rows:,} rows")
+    if attempt.peak_memory_bytes:
+        lines.append(f"{attempt.peak_memory_bytes / 1e6:,.0f} MB at most")
+    return "<br>".join(lines)
+
+
+def _places(specs: Mapping[str, Spec]) -> dict[str, tuple[float, float]]:
+    """Component -> x by the longest way to it, y spread around the middle."""
+    depths: dict[str, int] = {}
+    for name in order(specs):
+        depths[name] = max((depths[up] + 1 for up in specs[name].upstream), default=0)
+    places = {}
+    for depth in sorted(set(depths.values())):
+        column = [name for name in depths if depths[name] == depth]
+        for number, name in enumerate(column):
+            # Neighbours stand a little higher and lower by turns, so that their names have room on a phone.
+            sway = 0.18 * (-1) ** depth if len(column) == 1 else 0.0
+            places[name] = (float(depth), (len(column) - 1) / 2 - number + sway)
+    return places
+
+
+def _needed_edges(specs: Mapping[str, Spec]) -> dict[str, list[str]]:
+    """Edges that no longer way implies."""
+    above: dict[str, set[str]] = {}
+    for name in order(specs):
+        above[name] = set(specs[name].upstream).union(*(above[up] for up in specs[name].upstream))
+    return {
+        name: [up for up in spec.upstream if not any(up in above[other] for other in spec.upstream)]
+        for name, spec in specs.items()
+    }
+
+
+def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float]) -> None:
+    figure.add_annotation(
+        x=end[0],
+        y=end[1],
+        ax=start[0],
+        ay=start[1],
+        xref="x",
+        yref="y",
+        axref="x",
+        ayref="y",
+        standoff=17,
+        startstandoff=17,
+        showarrow=True,
+        arrowhead=2,
+        arrowsize=1.1,
+        arrowwidth=1.4,
+        arrowcolor=GREY,
+    )
+
+
+def _hover(spec: Spec, state: State, stand: Look) -> str:
+    lines = [f"<b>{spec.name}</b>: {stand.word}"]
+    if stand.why:
+        lines += _folded(stand.why)
+    lines.append(f"version {look.short(state.output_version)}, {state.output_rows or 0:,} rows")
+    if state.last_run_at is not None:
+        lines.append(f"last success {look.when_text(state.last_run_at)} ({state.last_run_at:%Y-%m-%d %H:%M} UTC)")
+    lines += [f"reads {name} {look.short(record.version)}" for name, record in sorted(state.inputs.items())]
+    if not state.inputs and spec.upstream:
+        lines.append(f"reads {', '.join(spec.upstream)}")
+    return "<br>".join(lines)
+
+
+def _folded(text: str, width: int = 70) -> list[str]:
+    import textwrap
+
+    return [html.escape(line) for line in textwrap.wrap(text, width)]

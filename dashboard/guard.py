@@ -1,0 +1,33 @@
+"""Errors of a page or a fragment as a person reads them, instead of a blank page."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import streamlit as st
+
+from dashboard import look
+from pipelines.errors import PipelineError
+
+_P = ParamSpec("_P")
+
+
+def guarded(function: Callable[_P, None]) -> Callable[_P, None]:
+    """`function`, whose errors are shown where it would have drawn. Streamlit reruns a fragment by itself, so each one
+    needs its own guard."""
+
+    @wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except PipelineError as error:
+            look.fault(error)
+        except Exception as error:
+            st.error(f"This page met a fault in the program: {type(error).__name__}", icon=":material/error:")
+            with st.expander("Traceback, for a bug report"):
+                st.code(traceback.format_exc(), language=None)
+
+    return run

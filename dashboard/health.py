@@ -1,0 +1,78 @@
+"""How the project stands, in words and colours. Pure: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from agent.core.explain import causes_text
+from agent.core.model import Block, Compute, Defer, Skip, State, Step
+from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a component is shown: a word, its colour, and why."""
+
+    word: str
+    colour: str
+    why: str = ""
+
+
+RUNNING = Look("running", BLUE)
+DIED = Look("died", RED, "the process that ran it died; the next run takes it over")
+
+
+def look(state: State, step: Step | None, *, is_at_work: bool) -> Look:
+    """How a component stands, given what a run would do with it (None where that is not known)."""
+    if state.status == "running":
+        return RUNNING if is_at_work else DIED
+    if state.status == "failed":
+        return Look("failed", RED, (state.last_error or "").partition("\n")[0])
+    if step is None:
+        return Look("stale", ORANGE, state.dirty_reason or "") if state.is_dirty else Look("up to date", GREEN)
+    match step:
+        case Skip():
+            return Look("up to date", GREEN)
+        case Compute(reasons=reasons):
+            word = "never run" if state.run_count == 0 else "maybe stale" if step.may_be_cut_off else "stale"
+            return Look(word, GREY if state.run_count == 0 else ORANGE, causes_text(state.component, reasons))
+        case Defer(until=until):
+            return Look("deferred", PURPLE, f"until {until}")
+        case Block(by=by):
+            return Look("blocked", PURPLE, f"by {by}")
+        case _:
+            assert_never(step)
+
+
+def headline(looks: Mapping[str, Look], *, is_running: bool, has_release: bool) -> tuple[Look, str]:
+    """One line of health: what matters most comes first."""
+    by_word = {word: [name for name, one in looks.items() if one.word == word] for word in _WORST_FIRST}
+    if by_word["died"]:
+        names = _listed(by_word["died"])
+        return DIED, f"The process that ran {names} died. Nothing is lost: the next run takes over."
+    if by_word["failed"]:
+        return Look("failed", RED), f"{_listed(by_word['failed'])} failed; what needs it waits. The error is below."
+    if is_running:
+        return RUNNING, "A run is going on."
+    if not has_release and all(one.word == "never run" for one in looks.values()):
+        return Look("never run", GREY), "No run yet: open the Agent tab and press Run Agent Once, or type `make run`."
+    due = [*by_word["stale"], *by_word["never run"]]
+    if due:
+        verb = "is" if len(due) == 1 else "are"
+        return Look("stale", ORANGE), f"{_listed(due)} {verb} stale: the next run recomputes what changed."
+    if by_word["blocked"]:
+        return Look("blocked", PURPLE), f"{_listed(by_word['blocked'])} wait for what they need."
+    if by_word["deferred"]:
+        return Look(
+            "deferred", PURPLE
+        ), f"{_listed(by_word['deferred'])} wait by their own policy; the rest is current."
+    return Look("up to date", GREEN), f"All {len(looks)} components are up to date."
+
+
+_WORST_FIRST = ("died", "failed", "running", "stale", "never run", "maybe stale", "blocked", "deferred", "up to date")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

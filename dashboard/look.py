@@ -1,0 +1,157 @@
+"""How values look: times in the viewer's zone with UTC on hover, tables as HTML that phones can scroll, words.
+
+Everything that goes into HTML is escaped here, error texts included: they quote what a broken file contains.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from dashboard.palette import BLUE
+from pipelines.errors import PipelineError
+
+_STYLE = f"""
+<style>
+[data-testid="stMainBlockContainer"]{{padding-top:4.2rem;padding-bottom:3rem;max-width:1500px}}
+@media (max-width:640px){{[data-testid="stMainBlockContainer"]{{padding-left:.8rem;padding-right:.8rem}}}}
+.tm-wide{{overflow-x:auto}}
+.tm-table{{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}}
+.tm-table th,.tm-table td{{padding:.32rem .7rem .32rem 0;text-align:left;vertical-align:top;
+ border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}}
+.tm-table th{{font-weight:600;opacity:.7;white-space:nowrap}}
+.tm-table td.num,.tm-table th.num{{text-align:right}}
+.tm-table td.short{{white-space:nowrap}}
+.tm-table td.long{{min-width:15rem}}
+.tm-dot{{display:inline-block;width:.62em;height:.62em;border-radius:50%;margin-right:.42em}}
+.tm-soft{{opacity:.68}}
+.tm-table time,.tm-line time{{border-bottom:1px dotted color-mix(in srgb,currentColor 40%,transparent);cursor:help}}
+.tm-line{{font-size:1.02rem;line-height:1.5}}
+.tm-bar{{height:.5rem;min-width:7rem;border-radius:.25rem;background:color-mix(in srgb,currentColor 14%,transparent)}}
+.tm-bar i{{display:block;height:100%;border-radius:.25rem;background:{BLUE}}}
+</style>
+"""
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading of a table and how its cells stand: num to the right, short unbroken, long with room."""
+
+    heading: str
+    kind: str = ""
+
+
+def style() -> None:
+    """Put the page's style sheet in place."""
+    st.html(_STYLE)
+
+
+def zone() -> ZoneInfo:
+    """The viewer's time zone as the browser says; UTC where it says none that is known."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def when(at: datetime | None, *, seconds: bool = False) -> Html:
+    """An instant in the viewer's zone, UTC on hover."""
+    if at is None:
+        return Html('<span class="tm-soft">–</span>')
+    local = at.astimezone(zone())
+    text = local.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    return Html(f'<time datetime="{at.isoformat()}" title="{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC">{text}</time>')
+
+
+def when_text(at: datetime | None) -> str:
+    """An instant in the viewer's zone where no HTML can stand; the zone is named."""
+    return "–" if at is None else f"{at.astimezone(zone()):%Y-%m-%d %H:%M %Z}"
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long ago, in words; "never" for None."""
+    if at is None:
+        return "never"
+    return f"{span((now - at).total_seconds())} ago"
+
+
+def span(seconds: float) -> str:
+    """A length of time in words, to two figures."""
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0):.1f} s"
+
+
+def dot(colour: str, text: str) -> Html:
+    """A coloured dot with its word: never the colour alone."""
+    return Html(f'<span class="tm-dot" style="background:{colour}"></span>{html.escape(text)}')
+
+
+def bar(fraction: float) -> Html:
+    """How much of something is done."""
+    return Html(f'<div class="tm-bar"><i style="width:{100 * min(max(fraction, 0.0), 1.0):.0f}%"></i></div>')
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, label: str = "") -> None:
+    """A table; cells that are not Html are escaped. `label` names it for screen readers and tests."""
+    head = "".join(f'<th class="{one.kind}">{html.escape(one.heading)}</th>' for one in columns)
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td class="{one.kind}">{_cell(value)}</td>' for one, value in zip(columns, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    st.html(
+        f'<div class="tm-wide"><table class="tm-table" aria-label="{html.escape(label)}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def line(*parts: str) -> None:
+    """A line of text; parts that are not Html are escaped."""
+    st.html(f'<div class="tm-line">{"".join(_cell(part) for part in parts)}</div>')
+
+
+def fault(error: PipelineError) -> None:
+    """An error of ours as a person reads it: what, where, the mend."""
+    parts = [f"**{literal(error.what)}**"]
+    if error.where:
+        parts.append(f"Where: `{error.where}`")
+    if error.mend:
+        parts.append(f"What to do: {literal(error.mend)}")
+    st.error("\n\n".join(parts), icon=":material/error:")
+
+
+def number(value: float | None, form: str = ",.2f") -> str:
+    """A figure, or a dash where there is none."""
+    return "–" if value is None else format(value, form)
+
+
+def short(version: str | None) -> str:
+    """A version's first eight characters."""
+    return (version or "")[:8] or "–"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return '<span class="tm-soft">–</span>'
+    return value if isinstance(value, Html) else html.escape(str(value)).replace("\n", "<br>")
+
+
+def literal(text: str) -> str:
+    """Text as Markdown that shows it literally."""
+    for sign in "\\`*_[]$#<>~:":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("\n", "  \n")

@@ -1,0 +1,233 @@
+"""Markets, bars and ticks out of the lake, cut down to what a screen can show. Cached by the version they come from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.data import Desk
+from pipelines.lake import Lake
+from pipelines.snapshot import Snapshot, diff
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CANDLES = 500  # about two pixels each on a phone, four on a desk
+TICKS_SHOWN = 200
+_BARS, _QUARANTINE = "bars/", "quarantine"
+_GAP_FACTOR = 1.5  # a bar that starts this many intervals after the one before leaves a gap
+_GAPS_SHOWN = 20
+_SNAPSHOTS_COMPARED = 12
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Partitions of ticks that a snapshot changed though newer ones existed: late or corrected data."""
+
+    at: datetime
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Where a market's bars are missing. `longest`: start and end of the silence, longest first."""
+
+    bars: int
+    count: int
+    interval_seconds: int
+    longest: tuple[tuple[datetime, datetime], ...]
+
+
+def markets(desk: Desk) -> pl.DataFrame | None:
+    """The universe, MARKET_COLUMNS and `name` (question or symbol); None before it is known."""
+    found = data.output(desk, "markets")
+    return None if found is None else _markets(found.version, desk.workspace.lake, found)
+
+
+def universe(desk: Desk) -> pl.DataFrame | None:
+    """The universe with `bars`, `last_ts`, `last_price` of each market, null where it has no bars."""
+    import polars as pl
+
+    known, features = markets(desk), data.output(desk, "features")
+    if known is None:
+        return None
+    if features is None or not features.select(_BARS):
+        return known.with_columns(
+            pl.lit(None, pl.Int64).alias("bars"),
+            pl.lit(None, pl.Datetime("us", "UTC")).alias("last_ts"),
+            pl.lit(None, pl.Float64).alias("last_price"),
+        )
+    counted = _last_bars(features.version, desk.workspace.lake, features)
+    return known.join(counted, on="market_id", how="left", maintain_order="left")
+
+
+def names(desk: Desk) -> dict[str, str]:
+    """Market id -> its question or symbol."""
+    known = markets(desk)
+    return {} if known is None else dict(known.select("market_id", "name").iter_rows())
+
+
+def candles(desk: Desk, market_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
+    """A market's bars from `start` to `end` (None: all), joined to at most CANDLES candles.
+
+    Columns ts (start of the candle), open, high, low, close, volume, bars. Only partitions in the span are read.
+    """
+    import polars as pl
+
+    features = data.output(desk, "features")
+    if features is None:
+        return pl.DataFrame()
+    return _candles(features.version, market_id, start, end, desk.workspace.lake, features)
+
+
+def market_span(desk: Desk) -> tuple[datetime, datetime] | None:
+    """First and last time of any bar."""
+    features = data.output(desk, "features")
+    times = [] if features is None else [p for p in features.select(_BARS) if p.min_ts and p.max_ts]
+    if not times:
+        return None
+    return min(p.min_ts for p in times if p.min_ts), max(p.max_ts for p in times if p.max_ts)
+
+
+def gaps(desk: Desk, market_id: str) -> Gaps | None:
+    """Where bars of a market are missing; None where it has none at all."""
+    features = data.output(desk, "features")
+    return None if features is None else _gaps(features.version, market_id, desk.workspace.lake, features)
+
+
+def newest_ticks(desk: Desk, market_id: str) -> pl.DataFrame:
+    """The last TICKS_SHOWN ticks of a market, newest first, from its newest partition."""
+    import polars as pl
+
+    ticks = data.output(desk, "ticks")
+    if ticks is None:
+        return pl.DataFrame()
+    return _newest_ticks(ticks.version, market_id, desk.workspace.lake, ticks)
+
+
+def quarantine(desk: Desk) -> pl.DataFrame:
+    """Rows that broke a rule and were left out: part, row, rule, text."""
+    import polars as pl
+
+    ticks = data.output(desk, "ticks")
+    partition = None if ticks is None else ticks.by_key.get(_QUARANTINE)
+    return pl.DataFrame() if partition is None else desk.workspace.lake.read_table(partition)
+
+
+def rewrites(desk: Desk) -> list[Rewrite]:
+    """When older partitions of ticks were made anew, over the newest snapshots, newest first."""
+    rows = data.history(desk, "ticks", _SNAPSHOTS_COMPARED)
+    found = []
+    for newer, older in pairwise(rows):
+        before, after = data.snapshot(desk, older.id), data.snapshot(desk, newer.id)
+        newest = max((p.key for p in before.select() if p.key != _QUARANTINE), default="")
+        changed = diff(before, after) & before.by_key.keys()
+        late = tuple(sorted(key for key in changed if key < newest and key != _QUARANTINE))
+        if late:
+            found.append(Rewrite(newer.created_at, late))
+    return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _markets(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
+    import polars as pl
+
+    table = _lake.read_tables(_snapshot.select("markets"))
+    return table.with_columns(pl.coalesce("question", "symbol", "external_id").alias("name"))
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _last_bars(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
+    import duckdb
+
+    files = [str(_lake.path_of(one)) for one in _snapshot.select(_BARS)]
+    # DuckDB goes through the files in pieces: memory does not grow with the history.
+    with duckdb.connect(config={"threads": "2", "memory_limit": "256MB"}) as connection:
+        found = connection.sql(
+            "SELECT market_id, count(*) AS bars, max(ts) AS last_ts, arg_max(close, ts) AS last_price"
+            " FROM read_parquet($files) GROUP BY market_id",
+            params={"files": files},
+        )
+        table: pl.DataFrame = found.pl()
+        return table
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _candles(
+    version: str, market_id: str, start: datetime | None, end: datetime | None, _lake: Lake, _snapshot: Snapshot
+) -> pl.DataFrame:
+    import polars as pl
+
+    wanted = [
+        p
+        for p in _snapshot.select(_BARS)
+        if p.min_ts and p.max_ts and (start is None or p.max_ts >= start) and (end is None or p.min_ts <= end)
+    ]
+    if not wanted:
+        return pl.DataFrame()
+    rows = _lake.scan_tables(wanted).filter(pl.col("market_id") == market_id)
+    if start is not None:
+        rows = rows.filter(pl.col("bar_start") >= start)
+    if end is not None:
+        rows = rows.filter(pl.col("bar_start") <= end)
+    columns = ("bar_start", "interval_seconds", "open", "high", "low", "close", "volume")
+    table = rows.select(columns).collect()
+    if table.is_empty():
+        return table
+    # Candles hold equal numbers of bars rather than equal times: nights and weekends take no room of their own.
+    per_candle = math.ceil(table.height / CANDLES)
+    return (
+        table.sort("bar_start")
+        .with_row_index("number")
+        .group_by(pl.col("number") // per_candle, maintain_order=True)
+        .agg(
+            pl.col("bar_start").first().alias("ts"),
+            pl.col("open").first(),
+            pl.col("high").max(),
+            pl.col("low").min(),
+            pl.col("close").last(),
+            pl.col("volume").sum(),
+            pl.len().alias("bars"),
+        )
+        .drop("number")
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=48)
+def _gaps(version: str, market_id: str, _lake: Lake, _snapshot: Snapshot) -> Gaps | None:
+    import polars as pl
+
+    table = (
+        _lake.scan_tables(_snapshot.select(_BARS))
+        .filter(pl.col("market_id") == market_id)
+        .select("bar_start", "interval_seconds")
+        .collect()
+        .sort("bar_start")
+    )
+    if table.is_empty():
+        return None
+    interval = int(table.item(-1, "interval_seconds"))
+    limit = timedelta(seconds=interval * _GAP_FACTOR)
+    silent = table.select(pl.col("bar_start").shift(1).alias("start"), pl.col("bar_start").alias("end")).filter(
+        pl.col("end") - pl.col("start") > limit
+    )
+    longest = silent.sort(pl.col("end") - pl.col("start"), descending=True).head(_GAPS_SHOWN)
+    return Gaps(table.height, silent.height, interval, tuple(longest.iter_rows()))
+
+
+@st.cache_data(show_spinner=False, max_entries=48)
+def _newest_ticks(version: str, market_id: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
+    import polars as pl
+
+    timed = [p for p in _snapshot.select() if p.key != _QUARANTINE and p.max_ts is not None]
+    for partition in sorted(timed, key=lambda p: p.key, reverse=True):
+        rows = _lake.scan_tables([partition]).filter(pl.col("market_id") == market_id).tail(TICKS_SHOWN).collect()
+        if not rows.is_empty():
+            return rows.reverse().drop("market_id")
+    return pl.DataFrame()

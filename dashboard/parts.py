@@ -1,0 +1,85 @@
+"""Parts that several tabs show: how components stand, a table of runs, an error with its traceback folded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import streamlit as st
+
+from agent.core.model import State, Step
+from agent.store import leases
+from agent.store.runs import Run
+from dashboard import data, health, look
+from dashboard.health import Look
+from dashboard.look import Column, Html
+from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+
+NO_RUN_YET = "No run yet: open the Agent tab and press **Run Agent Once**, or type `make run`."
+
+_STATUS = {
+    "QUEUED": GREY,
+    "AWAITING_APPROVAL": PURPLE,
+    "RUNNING": BLUE,
+    "COMPLETED": GREEN,
+    "FAILED": RED,
+    "CANCELLED": ORANGE,
+}
+
+
+def looks(states: Mapping[str, State], steps: Mapping[str, Step], at: datetime) -> dict[str, Look]:
+    """How each component stands."""
+    return {
+        name: health.look(row, steps.get(name), is_at_work=data.is_at_work(row, at)) for name, row in states.items()
+    }
+
+
+def status(run: Run, at: datetime) -> Html:
+    """A run's status as a dot and a word."""
+    if data.is_dead(run, at):
+        return look.dot(RED, "RUNNING, but its process died")
+    return look.dot(_STATUS[run.status], run.status)
+
+
+def took(run: Run, at: datetime) -> str:
+    """How long a run took, or has taken so far."""
+    if run.started_at is None:
+        return "–"
+    return look.span(((run.finished_at or at) - run.started_at).total_seconds())
+
+
+def owner(run: Run) -> str:
+    """Who executes a run, in words."""
+    return "" if run.owner is None else leases.describe(run.owner)
+
+
+def runs_table(runs: Sequence[Run], at: datetime) -> None:
+    """Runs as a table, in the order given."""
+    look.table(
+        [
+            Column("Run", "num"),
+            Column("Status", "short"),
+            Column("Goal", "long"),
+            Column("Trigger"),
+            Column("Began", "short"),
+            Column("Took", "num short"),
+        ],
+        [
+            (run.id, status(run, at), run.goal, run.trigger, look.when(run.started_at or run.created_at), took(run, at))
+            for run in runs
+        ],
+        label="runs",
+    )
+
+
+def error(title: str, text: str, traceback: str | None) -> None:
+    """An error in full, its traceback folded."""
+    st.error(look.literal(f"{title}\n{text}"), icon=":material/error:")
+    if traceback:
+        with st.expander("Traceback"):
+            st.code(traceback, language=None)
+
+
+def nothing_yet(what: str) -> None:
+    """An empty state that says what to do next."""
+    st.info(f"{what} {NO_RUN_YET}", icon=":material/info:")

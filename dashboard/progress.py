@@ -1,0 +1,135 @@
+"""A run that is open: what it waits for or computes, a line a component, and when it may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import streamlit as st
+
+from agent.core.model import Step
+from agent.core.plan import plan_from_json
+from agent.store.events import Event
+from agent.store.runs import Attempt, Run
+from dashboard import actions, data, look, parts
+from dashboard.data import Desk
+from dashboard.look import Column, Html
+from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
+
+_SLOW_SECONDS = 8.0  # after this a queued run that no worker took is worth a word
+
+_PHASES = {
+    "finished": ("computed", GREEN),
+    "cut off": ("came out the same", GREEN),
+    "skipped": ("up to date", GREEN),
+    "deferred": ("deferred", PURPLE),
+    "blocked": ("blocked", PURPLE),
+    "failed": ("failed", RED),
+    "cancelled": ("cancelled", GREY),
+    "taken over": ("taken over", BLUE),
+    "started": ("running", BLUE),
+}
+
+
+def show(desk: Desk, run: Run, at: datetime) -> None:
+    """The open run as it stands."""
+    run, attempts = data.run_with_attempts(desk, run.id)
+    head = Html(f"Run {run.id}: {parts.status(run, at)}")
+    if data.is_dead(run, at):
+        look.line(head)
+        st.warning(
+            f"The process that carried out run {run.id} ({parts.owner(run) or 'unknown'}) died. Nothing is lost: what "
+            "it had finished is kept. Press **Run Agent Once**: the new run takes over where it stopped.",
+            icon=":material/warning:",
+        )
+    elif run.status == "QUEUED":
+        waited = (at - run.created_at).total_seconds()
+        look.line(head, f", for {look.span(waited)}")
+        if waited > _SLOW_SECONDS:
+            st.warning(
+                "No worker has taken it yet. Press **Run Agent Once** again to start one; "
+                f"its log is `{desk.workspace.settings.home / 'logs' / 'worker.log'}`.",
+                icon=":material/hourglass:",
+            )
+    elif run.status == "AWAITING_APPROVAL":
+        _approval(desk, run, head)
+    else:
+        stop = ", asked to stop" if run.cancel_requested else ""
+        look.line(
+            head, f" since {look.span((at - (run.started_at or at)).total_seconds())} in {parts.owner(run)}{stop}"
+        )
+    events = data.events_of(desk, run.id)
+    steps = _planned(events)
+    if steps:
+        _lines(steps, events, attempts, at)
+
+
+def outcome(run: Run, attempts: Sequence[Attempt]) -> str:
+    """What came of a run that is over, in a few words."""
+    same = [one.component for one in attempts if one.status == "succeeded" and one.is_cut_off]
+    new = [one.component for one in attempts if one.status == "succeeded" and not one.is_cut_off]
+    words = []
+    if new:
+        words.append(f"computed {', '.join(new)}")
+    if same:
+        words.append(f"{', '.join(same)} came out the same, so nothing downstream had to run")
+    words += [f"{one.component} {one.status}" for one in attempts if one.status in ("failed", "crashed", "cancelled")]
+    return "; ".join(words) or (run.error or "nothing was due")
+
+
+def _planned(events: Sequence[Event]) -> dict[str, Step]:
+    for event in events:
+        if event.type == "PLAN_GENERATED":
+            return {step.component: step for step in plan_from_json(event.payload["steps"]).steps}
+    return {}
+
+
+def _lines(steps: Mapping[str, Step], events: Sequence[Event], attempts: Sequence[Attempt], at: datetime) -> None:
+    phases = {event.payload["component"]: event.payload for event in events if event.type == "EXECUTING"}
+    running = {one.component: one for one in attempts if one.status == "running"}
+    rows = []
+    for name, step in steps.items():
+        expected = getattr(step, "expected_seconds", None)
+        phase = phases.get(name)
+        if name in running:
+            seconds = (at - running[name].started_at).total_seconds()
+            text = f"{look.span(seconds)}" + (f" of about {look.span(expected)}" if expected else "")
+            # An estimate from the last success: it never claims to be done.
+            rows.append(
+                (name, look.dot(BLUE, "running"), look.bar(min(0.95, seconds / expected) if expected else 0.5), text)
+            )
+            continue
+        if phase is None:
+            rows.append((name, look.dot(GREY, "waiting"), look.bar(0.0), ""))
+            continue
+        word, colour = _PHASES[phase["phase"]]
+        rows.append((name, look.dot(colour, word), look.bar(1.0), _detail(phase)))
+    done = sum(name in phases and name not in running for name in steps)
+    st.caption(f"{done} of {len(steps)} components done")
+    look.table(
+        [Column("Component", "short"), Column("State", "short"), Column(""), Column("", "long")], rows, label="progress"
+    )
+
+
+def _detail(payload: Mapping[str, object]) -> str:
+    if payload["phase"] == "failed":
+        return str(payload["error"]).partition("\n")[0]
+    if payload["phase"] in ("deferred", "blocked"):
+        return str(payload.get("until") or f"by {payload.get('by')}")
+    seconds = payload.get("seconds")
+    return f"{seconds:.1f} s" if isinstance(seconds, float) else ""
+
+
+def _approval(desk: Desk, run: Run, head: Html) -> None:
+    approval = data.approval_of(desk, run.id)
+    until = None if approval is None else approval.expires_at
+    look.line(head, Html(f", until {look.when(until)}"))
+    if desk.is_read_only:
+        return
+    with st.container(horizontal=True):
+        if st.button("Approve", type="primary", icon=":material/check:", key=f"approve_{run.id}"):
+            actions.answer(desk, run.id, approved=True)
+            st.rerun()
+        if st.button("Reject", icon=":material/close:", key=f"reject_{run.id}"):
+            actions.answer(desk, run.id, approved=False)
+            st.rerun()

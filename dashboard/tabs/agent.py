@@ -1,0 +1,118 @@
+"""Agent: run it, watch it, and the state of each component as the table orchestrator_state has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import streamlit as st
+
+from agent.core.explain import plan_lines
+from agent.core.model import Compute, Plan, State, Step
+from agent.execution.runlog import Request
+from agent.store.runs import Run
+from dashboard import actions, controls, data, look, parts, progress
+from dashboard.data import Desk
+from dashboard.guard import guarded
+from dashboard.look import Column
+
+TITLE, ICON, ORDER = "Agent", ":material/play_circle:", 20
+_WORKING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
+
+
+def show(desk: Desk) -> None:
+    """The page. While a run is open it is looked at every second, else every few."""
+    is_open = data.open_run(desk) is not None
+    st.fragment(guarded(_live), run_every=_WORKING_SECONDS if is_open else _IDLE_SECONDS)(desk, is_open)
+    if not desk.is_read_only:
+        controls.show(desk)
+
+
+def _live(desk: Desk, was_open: bool) -> None:
+    at, states = data.now(), data.states(desk)
+    run = data.open_run(desk)
+    if (run is not None) != was_open:
+        st.rerun()  # what lies outside this fragment, and its pace, depend on it
+    plan = data.plan(desk, Request()).plan
+    steps = {step.component: step for step in plan.steps}
+    if not desk.is_read_only:
+        _buttons(desk, run, plan, at)
+    if run is not None:
+        progress.show(desk, run, at)
+    else:
+        _last(desk, at)
+        st.subheader("What the next run does")
+        st.code("\n".join(plan_lines(plan)), language=None, wrap_lines=True)
+    st.subheader("State")
+    _state_table(states, steps, at)
+
+
+def _buttons(desk: Desk, run: Run | None, plan: Plan, at: datetime) -> None:
+    is_waiting = run is not None and run.status in ("RUNNING", "QUEUED") and not data.is_dead(run, at)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Run Agent Once", type="primary", icon=":material/play_arrow:", key="run_once"):
+            started = actions.run(desk)
+            st.toast(f"Run {started.id} is {started.status.lower()}.")
+            st.rerun()
+        if run is not None and is_waiting and st.button("Cancel this run", icon=":material/stop:", key="cancel"):
+            actions.cancel_run(desk, run.id)
+            st.rerun()
+        if run is None:
+            due = [step.component for step in plan.steps if isinstance(step, Compute)]
+            st.caption(
+                f"would compute {', '.join(due)}" if due else "nothing is due: a run would find that out and end"
+            )
+
+
+def _last(desk: Desk, at: datetime) -> None:
+    runs = data.recent_runs(desk, 1)
+    if not runs:
+        parts.nothing_yet("Nothing has run here.")
+        return
+    run, attempts = data.run_with_attempts(desk, runs[0].id)
+    look.line(
+        look.Html(f"Run {run.id}: {parts.status(run, at)}, "),
+        f"{look.ago(run.finished_at, at)}, took {parts.took(run, at)}: ",
+        progress.outcome(run, attempts),
+    )
+    for attempt in attempts:
+        if attempt.status in ("failed", "crashed"):
+            parts.error(f"{attempt.component} {attempt.status}", attempt.error or "", attempt.traceback)
+    if run.status == "FAILED" and not any(one.status in ("failed", "crashed") for one in attempts):
+        parts.error(f"Run {run.id} failed", run.error or "", None)
+
+
+def _state_table(states: Mapping[str, State], steps: Mapping[str, Step], at: datetime) -> None:
+    rows = []
+    for name, one in parts.looks(states, steps, at).items():
+        row = states[name]
+        rows.append(
+            (
+                name,
+                look.when(row.last_run_at),
+                str(row.is_dirty).lower(),
+                row.run_count,
+                row.failure_count,
+                look.dot(one.colour, one.word),
+                one.why or row.dirty_reason,
+                None if row.last_duration_s is None else f"{row.last_duration_s:.2f}",
+                None if row.output_rows is None else f"{row.output_rows:,}",
+                look.short(row.output_version),
+            )
+        )
+    look.table(
+        [
+            Column("component", "short"),
+            Column("last_run_at", "short"),
+            Column("is_dirty"),
+            Column("run_count", "num"),
+            Column("failure_count", "num"),
+            Column("status", "short"),
+            Column("reason", "long"),
+            Column("duration, s", "num"),
+            Column("rows", "num"),
+            Column("version"),
+        ],
+        rows,
+        label="orchestrator_state",
+    )

@@ -25,6 +25,7 @@ def perform(
     queued: Run | None = None,
     manual: bool = True,
     wait: bool = False,
+    isolate: bool = False,
     stop: Callable[[], str | None] = lambda: None,
     watchers: tuple[Watcher, ...] = (),
     clock: Clock | None = None,
@@ -32,7 +33,8 @@ def perform(
     """Perform `request`; `queued` is its row where it comes from the queue and is RUNNING already.
 
     Raises Busy when another process holds a component and `wait` is off, LeaseLost when one took over while this
-    process slept; the run is closed in every case that leaves the database reachable.
+    process slept; the run is closed in every case that leaves the database reachable. `isolate` computes light
+    components in the child process too: for a process that also answers requests.
     """
     clock = clock or SystemClock()
     recover(workspace, clock)
@@ -55,7 +57,8 @@ def perform(
             workspace.project.source_settings,
             workspace.settings.lake_path,
         )
-    engine = Engine(workspace, clock, log, executor, inline, manual=manual, wait=wait, stop=stop)
+    light = executor if isolate else inline
+    engine = Engine(workspace, clock, log, executor, light, manual=manual, wait=wait, stop=stop)
     try:
         return engine.execute()
     except AgentError:

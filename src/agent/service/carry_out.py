@@ -107,6 +107,7 @@ def carry_out(
                 queued=run,
                 manual=manual,
                 wait=True,
+                isolate=True,
                 stop=lambda: keeper.reason_to_stop() or stop(),
             )
             return _followed(database, run.id, workspace, after_run)

@@ -37,47 +37,53 @@ class Worker:
     clock: Clock = field(default_factory=SystemClock)
     _wake: threading.Event = field(default_factory=threading.Event)
     _over: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
+    _thread: threading.Thread | None = None
+    _extra: threading.Thread | None = None
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def running(self) -> bool:
-        """Whether its thread is alive."""
-        return any(thread.is_alive() for thread in self._threads)
+        """Whether it looks into the queue by itself."""
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to look into the queue, each `check_interval` seconds and whenever woken."""
-        jobs: list[Callable[[], None]] = [self.run_until_stopped]
-        if notify.can_listen(self.database.control):
-            jobs.append(self._listen)
-        self._threads = [threading.Thread(target=job, name=f"worker-{job.__name__}", daemon=True) for job in jobs]
-        for thread in self._threads:
-            thread.start()
-        logger.info("worker started (check interval: %g s)", self.settings.worker.check_interval)
+        """Work off the queue in a thread, until `stop`."""
+        self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """End after the present component is given up cleanly; returns when the thread has ended."""
+        """End; a run that is being carried out is given up cleanly. Returns when nothing runs any more."""
         self._over.set()
         self._wake.set()
-        for thread in self._threads:
-            thread.join()
-        self._threads = []
+        for thread in (self._thread, self._extra):
+            if thread is not None:
+                thread.join()
 
     def wake(self) -> None:
-        """Look into the queue now."""
+        """Look into the queue now, if it does so by itself."""
         self._wake.set()
 
-    def run_until_stopped(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Work off the queue until `stop` is called or `stopped` says so."""
+    def trigger(self) -> None:
+        """Look into the queue now in any case: where it does not by itself, one batch is worked off in a thread."""
+        if self.running:
+            self.wake()
+        elif self._extra is None or not self._extra.is_alive():
+            self._extra = threading.Thread(target=self._one_batch, name="worker-batch", daemon=True)
+            self._extra.start()
+
+    def run(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Work off the queue, each `check_interval` seconds and whenever woken, until `stop` or `stopped` says so."""
+        logger.info("worker started (check interval: %g s)", self.settings.worker.check_interval)
+        listener = threading.Thread(target=self._listen, name="worker-listen", daemon=True)
+        if notify.can_listen(self.database.control):
+            listener.start()
         while not self._over.is_set() and not stopped():
             self._wake.clear()
-            try:
-                taken = self.process(stopped)
-            except DatabaseError as error:
-                logger.warning("the database does not answer the worker: %s; it tries again", error.what)
-                taken = 0
-            if taken < self.settings.worker.batch_size:
+            if self._one_batch(stopped) < self.settings.worker.batch_size:
                 self._pause(stopped)
+        self._over.set()
+        if listener.ident is not None:
+            listener.join()
 
     def process(self, stopped: Callable[[], bool] = lambda: False) -> int:
         """Work off at most one batch, now; returns how many runs it took."""
@@ -101,6 +107,13 @@ class Worker:
                     logger.info("run %s: %s", ended.id, ended.status)
                 taken += 1
             return taken
+
+    def _one_batch(self, stopped: Callable[[], bool] = lambda: False) -> int:
+        try:
+            return self.process(stopped)
+        except DatabaseError as error:
+            logger.warning("the database does not answer the worker: %s; it tries again", error.what)
+            return 0
 
     def _tidy(self) -> None:
         """Close what dead processes left RUNNING and what nobody approved in time."""

@@ -1,0 +1,85 @@
+"""Errors of the rooms below as answers: one shape for all of them, and the status that fits."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from agent.api.models import Problem
+from agent.errors import Busy, Conflict, DatabaseError, NotFound, UsageError
+from pipelines.errors import PipelineError, SettingsError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+logger = logging.getLogger("tidemill.api")
+
+# The first kind that fits counts.
+_STATUS: tuple[tuple[type[PipelineError], int], ...] = (
+    (NotFound, 404),
+    (Conflict, 409),
+    (Busy, 409),
+    (UsageError, 422),
+    (SettingsError, 409),  # what is asked for is fine, the project's agent.toml is not
+    (DatabaseError, 503),
+)
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "The token is missing or wrong."},
+    403: {"model": Problem, "description": "Not from this machine, or from another site's page."},
+    422: {"model": Problem, "description": "The request does not say what it should."},
+    503: {"model": Problem, "description": "The database does not answer now."},
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing."}}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible in this state."}}
+CHANGES: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body cannot be read."},
+    413: {"model": Problem, "description": "The body is too large."},
+    429: {"model": Problem, "description": "Too many changing requests in a minute."},
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer every error with a Problem."""
+    app.add_exception_handler(PipelineError, _of_pipeline)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(HTTPException, _of_http)
+
+
+def status_of(error: PipelineError) -> int:
+    """The status for an error of ours."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+async def _of_pipeline(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PipelineError)
+    status = status_of(error)
+    if status >= 500:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+    state = None
+    if status == 409 and request.url.path.startswith("/api/agent/"):
+        state = request.app.state.server.runner.get_status()["state"]
+    return _problem(status, error.what, error.where, error.mend, state=state)
+
+
+async def _of_validation(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+    return _problem(422, "; ".join(faults), "the request", "correct it; /openapi.json says what is expected")
+
+
+async def _of_http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    mend = "GET /openapi.json lists the addresses" if error.status_code in (404, 405) else ""
+    return _problem(error.status_code, str(error.detail), "", mend, headers=dict(error.headers or {}))
+
+
+def _problem(
+    status: int, detail: str, where: str, mend: str, *, state: str | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    content = Problem(detail=detail, where=where, mend=mend, state=state).model_dump()
+    return JSONResponse(content, status_code=status, headers=headers)

@@ -1,0 +1,337 @@
+"""Bodies of requests and answers, with examples for the OpenAPI document. Times are UTC in ISO 8601."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+from agent.service.runner import HIGH_MINUTES, LOW_MINUTES
+
+Utc = Annotated[datetime, AfterValidator(lambda value: value.astimezone(UTC))]
+RunStatus = Literal["QUEUED", "AWAITING_APPROVAL", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
+# 5 where it is whole, as people write it.
+Seconds = Annotated[float, PlainSerializer(lambda value: int(value) if value == int(value) else value)]
+
+
+def _example(**values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": values}, from_attributes=True)
+
+
+class Problem(BaseModel):
+    """What went wrong, where, and what to do next."""
+
+    detail: str
+    where: str = ""
+    mend: str = ""
+    state: str | None = Field(None, description="The runner's state, where that was in the way.")
+
+
+class AgentStatus(BaseModel):
+    """How the background runner stands. `last_run` is when the newest cycle began."""
+
+    model_config = _example(
+        state="running",
+        running=True,
+        last_run="2026-02-07T00:45:00.123456Z",
+        next_run="2026-02-07T01:15:00.123456Z",
+        interval_minutes=30,
+        run_count=2,
+        error_count=1,
+        last_error="model failed: …",
+        total_forecasts=10,
+        total_trades=0,
+    )
+    state: Literal["stopped", "running", "paused", "error"]
+    running: bool
+    last_run: Utc | None
+    next_run: Utc | None
+    interval_minutes: int
+    run_count: int
+    error_count: int
+    last_error: str | None
+    total_forecasts: int
+    total_trades: int
+
+
+class Started(BaseModel):
+    """The runner was started."""
+
+    model_config = _example(
+        status="started", message="Agent started with 60 minute interval", next_run="2026-02-07T01:00:00.123456Z"
+    )
+    status: Literal["started"] = "started"
+    message: str
+    next_run: Utc
+
+
+class Moved(BaseModel):
+    """The runner was stopped, paused or resumed."""
+
+    model_config = _example(status="paused", message="Agent paused")
+    status: Literal["stopped", "paused", "resumed"]
+    message: str
+
+
+class IntervalUpdate(BaseModel):
+    """The interval to be set: from one cycle's start to the next one's."""
+
+    model_config = _example(interval_minutes=30)
+    interval_minutes: int = Field(ge=LOW_MINUTES, le=HIGH_MINUTES, description="Minutes, up to a week.")
+
+
+class IntervalUpdated(BaseModel):
+    """The interval was set."""
+
+    model_config = _example(status="updated", interval_minutes=30, message="Interval updated to 30 minutes")
+    status: Literal["updated"] = "updated"
+    interval_minutes: int
+    message: str
+
+
+class AgentRunResult(BaseModel):
+    """What came of a cycle."""
+
+    model_config = _example(
+        success=True,
+        started_at="2026-02-07T00:30:00.123456Z",
+        completed_at="2026-02-07T00:30:15.789012Z",
+        error=None,
+    )
+    success: bool
+    started_at: Utc
+    completed_at: Utc
+    error: str | None
+
+
+class ProjectOut(BaseModel):
+    """A project: a folder with its own agent.toml, lake and state. Project 0 is the server's own."""
+
+    model_config = _example(id=1, name="test", local_path="/tmp/test", created_at="2026-02-07T00:30:00Z")  # noqa: S108
+    id: int
+    name: str
+    local_path: str
+    created_at: Utc
+
+
+class RunIn(BaseModel):
+    """A run to be queued."""
+
+    model_config = _example(project_id=1, goal="refresh features")
+    project_id: int = Field(0, ge=0, le=2**31 - 1)
+    goal: Line = Field(description="A sentence or a component: `publish`, `refresh features`, `retrain`, free text.")
+    targets: list[Name] | None = Field(
+        None, max_length=100, description="Components to bring up to date, with what they need; goes before the goal."
+    )
+    require_approval: bool = Field(False, description="Plan first, then wait for a person.")
+
+
+class RunOut(BaseModel):
+    """A run. `iteration` counts the components evaluated so far; `targets` empty means everything."""
+
+    model_config = _example(
+        id=1,
+        project_id=1,
+        goal="refresh features",
+        targets=["features"],
+        force=[],
+        trigger="queue",
+        status="COMPLETED",
+        require_approval=False,
+        cancel_requested=False,
+        iteration=3,
+        plan=None,
+        git_commit=None,
+        error=None,
+        created_at="2026-02-07T00:30:00Z",
+        started_at="2026-02-07T00:30:01Z",
+        finished_at="2026-02-07T00:30:09Z",
+    )
+    id: int
+    project_id: int
+    goal: str
+    targets: list[str]
+    force: list[str]
+    trigger: str
+    status: RunStatus
+    require_approval: bool
+    cancel_requested: bool
+    iteration: int
+    plan: list[dict[str, Any]] | None
+    git_commit: str | None
+    error: str | None
+    created_at: Utc
+    started_at: Utc | None
+    finished_at: Utc | None
+
+
+class RunPage(BaseModel):
+    """Runs, newest first; `next_cursor` asks for the page after, null on the last one."""
+
+    runs: list[RunOut]
+    next_cursor: str | None
+
+
+class EventOut(BaseModel):
+    """Something that happened in a run; `seq` counts from 1 within it."""
+
+    model_config = _example(
+        id=7,
+        run_id=1,
+        seq=2,
+        type="RUN_STARTED",
+        payload={"goal": "refresh features", "targets": ["features"], "trigger": "queue"},
+        created_at="2026-02-07T00:30:01Z",
+    )
+    id: int
+    run_id: int
+    seq: int
+    type: str
+    payload: dict[str, Any]
+    created_at: Utc
+
+
+class Answer(BaseModel):
+    """A person's answer to a run that waits for approval."""
+
+    model_config = _example(reason="the new settings look right")
+    reason: Line | None = None
+
+
+class WorkerStatus(BaseModel):
+    """The worker of this server process."""
+
+    model_config = _example(running=True, check_interval=5)
+    running: bool
+    check_interval: Seconds = Field(description="Seconds between looks into the queue.")
+
+
+class Triggered(BaseModel):
+    """The worker looks into the queue now."""
+
+    model_config = _example(status="triggered", queued=1)
+    status: Literal["triggered"] = "triggered"
+    queued: int = Field(description="Runs that were waiting at that moment.")
+
+
+class ComponentState(BaseModel):
+    """A row of orchestrator_state, without its evidence."""
+
+    model_config = ConfigDict(from_attributes=True)
+    component: str
+    status: str
+    is_dirty: bool
+    dirty_reason: str | None
+    last_run_at: Utc | None
+    run_count: int
+    failure_count: int
+    consecutive_failures: int
+    last_error: str | None
+    last_failed_at: Utc | None
+    next_retry_at: Utc | None
+    output_version: str | None
+    output_rows: int | None
+    last_duration_s: float | None
+
+
+class PlanOut(BaseModel):
+    """What the next run would do: steps in order, as stored, and the same in words."""
+
+    steps: list[dict[str, Any]]
+    lines: list[str]
+
+
+class Explanation(BaseModel):
+    """Why a component would run now: from the first cause down, a sentence each."""
+
+    component: str
+    step: Literal["compute", "skip", "defer", "block"]
+    sentences: list[str]
+
+
+class Mark(BaseModel):
+    """A request to recompute a component, or some of its partitions, in the next run."""
+
+    model_config = _example(reason="the source corrected its prices")
+    reason: Line = "marked over HTTP"
+    partitions: list[Name] | None = Field(None, min_length=1, max_length=10_000)
+
+
+class ReleaseOut(BaseModel):
+    """A release: what publish produced. `as_of` is the newest tick behind it."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    name: str
+    version: str
+    is_current: bool
+    is_historical: bool
+    as_of: Utc | None
+    versions: dict[str, Any]
+    metrics: dict[str, Any]
+    git_commit: str | None
+    run_id: int | None
+    created_at: Utc
+
+
+class MarketOut(BaseModel):
+    """A market of the universe."""
+
+    model_config = ConfigDict(extra="allow")
+    source: str
+    external_id: str
+    market_id: str
+
+
+class SignalOut(BaseModel):
+    """A published prediction and, once it is known, what became of it."""
+
+    model_config = ConfigDict(extra="allow")
+    id: int
+    market_id: str
+    ts: Utc
+    model_version: str
+    probability: float
+    confidence: float
+    outcome: int | None
+
+
+class BacktestOut(BaseModel):
+    """A backtest: strategy -> metric -> value, null where it is not defined."""
+
+    snapshot_id: int
+    version: str
+    created_at: Utc
+    metrics: dict[str, dict[str, float | None]]
+
+
+class Bin(BaseModel):
+    """Predictions of similar probability: their mean, how often it came true, how many they are."""
+
+    predicted: float
+    observed: float
+    rows: int
+
+
+class Calibration(BaseModel):
+    """Published predictions against outcomes. `brier` is the mean of (probability - outcome) squared."""
+
+    model_config = _example(count=200, brier=0.24, bins=[{"predicted": 0.55, "observed": 0.5, "rows": 20}])
+    count: int
+    brier: float | None
+    bins: list[Bin]
+
+
+class Ready(BaseModel):
+    """Whether the server can work: each part is `ok`, or says what is wrong."""
+
+    model_config = _example(ready=True, database="ok", migrations="ok", lake="ok")
+    ready: bool
+    database: str
+    migrations: str
+    lake: str

@@ -1,0 +1,58 @@
+"""/healthz, /readyz and /metrics: for whoever watches the server."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import APIRouter, Response
+
+from agent.api.models import Ready
+from agent.api.server import Server, ServerHere
+from agent.errors import DatabaseError
+from agent.store import measures, migrations
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def health() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"model": Ready, "description": "Something the server needs is missing."}})
+def ready(server: ServerHere, response: Response) -> Ready:
+    """Whether the server can work: database, migrations and lake."""
+    database = migrated = "ok"
+    try:
+        with server.reading() as connections:
+            measures.count_queued(connections.control)
+    except DatabaseError as error:
+        database = migrated = error.what
+    else:
+        try:
+            migrations.ensure_current(server.database.control, automatic=False)
+        except DatabaseError as error:
+            migrated = error.what
+    lake = _lake_fault(server) or "ok"
+    found = Ready(
+        ready=(database, migrated, lake) == ("ok", "ok", "ok"), database=database, migrations=migrated, lake=lake
+    )
+    response.status_code = 200 if found.ready else 503
+    return found
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(server: ServerHere) -> Response:
+    """Figures in Prometheus' text format."""
+    with server.reading() as connections:
+        found = measures.measure(connections.control)
+    return Response(server.metrics.exposition(found, server.now()), media_type="text/plain; version=0.0.4")
+
+
+def _lake_fault(server: Server) -> str | None:
+    """Why nothing could be written to the lake; None where it could. A lake not made yet needs a home that is."""
+    folder = server.settings.lake_path
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written"

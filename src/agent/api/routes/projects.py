@@ -1,0 +1,34 @@
+"""/projects: folders with their own agent.toml, lake and state."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from agent.api.errors import CHANGES, CONFLICT
+from agent.api.models import Name, ProjectOut
+from agent.api.server import ServerHere
+from agent.service import projects
+from agent.store import projects as rows
+
+router = APIRouter(prefix="/projects", tags=["projects"])
+
+
+@router.post("", status_code=201, responses=CHANGES | CONFLICT)
+def create(
+    server: ServerHere,
+    name: Annotated[Name, Query(description="Unique.")],
+    local_path: Annotated[str, Query(max_length=1000, description="Absolute; its folder is made where missing.")],
+) -> ProjectOut:
+    """Register a project. Its folder must lie below one of the configured roots (home and temporary folder)."""
+    project = projects.create(server.database, server.settings, name=name, local_path=local_path, now=server.now())
+    return ProjectOut.model_validate(project, from_attributes=True)
+
+
+@router.get("")
+def listing(server: ServerHere) -> list[ProjectOut]:
+    """All projects, the server's own (0) first."""
+    with server.reading() as connections:
+        found = rows.list_projects(connections.control)
+    return [ProjectOut.model_validate(one, from_attributes=True) for one in found]

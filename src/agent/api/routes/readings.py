@@ -1,0 +1,66 @@
+"""What the pipeline found: markets, signals, backtests, calibration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from agent.api.errors import CONFLICT, NOT_FOUND
+from agent.api.models import BacktestOut, Bin, Calibration, MarketOut, SignalOut
+from agent.api.server import Limit, ProjectId, ServerHere
+from agent.store import projections
+
+router = APIRouter(tags=["readings"])
+_MOST_OUTCOMES = 100_000
+
+
+@router.get("/markets/latest", responses=NOT_FOUND | CONFLICT)
+def markets(server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0) -> list[MarketOut]:
+    """Markets, those that changed last first."""
+    with server.reading(project_id) as connections:
+        return [MarketOut.model_validate(row) for row in projections.latest_markets(connections.project, limit)]
+
+
+@router.get("/signals/latest", responses=NOT_FOUND | CONFLICT)
+def signals(server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0) -> list[SignalOut]:
+    """Published predictions, newest first, with what became of them where that is known."""
+    with server.reading(project_id) as connections:
+        return [SignalOut.model_validate(row) for row in projections.latest_predictions(connections.project, limit)]
+
+
+@router.get("/backtests/runs", responses=NOT_FOUND | CONFLICT)
+def backtests(server: ServerHere, limit: Limit = 20, project_id: ProjectId = 0) -> list[BacktestOut]:
+    """Backtests, newest first, each with the metrics of the model and its baselines."""
+    with server.reading(project_id) as connections:
+        return [BacktestOut.model_validate(row) for row in projections.backtest_runs(connections.project, limit)]
+
+
+@router.get("/backtests/runs/{snapshot_id}", responses=NOT_FOUND | CONFLICT)
+def backtest(
+    server: ServerHere, snapshot_id: Annotated[int, Path(ge=1, le=2**31 - 1)], project_id: ProjectId = 0
+) -> BacktestOut:
+    """One backtest."""
+    with server.reading(project_id) as connections:
+        return BacktestOut.model_validate(projections.backtest_run(connections.project, snapshot_id))
+
+
+@router.get("/diagnostics/calibration", responses=NOT_FOUND | CONFLICT)
+def calibration(server: ServerHere, project_id: ProjectId = 0) -> Calibration:
+    """Published predictions against what became of them, in bins of equal size."""
+    with server.reading(project_id) as connections:
+        brier, count = projections.live_brier(connections.project)
+        settled = projections.predictions_with_outcome(connections.project, _MOST_OUTCOMES)
+    return Calibration(count=count, brier=brier, bins=_bins(settled))
+
+
+def _bins(settled: list[dict[str, Any]]) -> list[Bin]:
+    if not settled:
+        return []
+    import numpy as np
+
+    from pipelines.metrics import calibration_bins
+
+    probability = np.array([row["probability"] for row in settled], dtype=np.float64)
+    outcome = np.array([row["outcome"] for row in settled], dtype=np.float64)
+    return [Bin.model_validate(one) for one in calibration_bins(probability, outcome)]

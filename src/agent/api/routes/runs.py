@@ -1,0 +1,166 @@
+"""/runs: the queue, its runs and their events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
+from agent.api.models import Answer, EventOut, RunIn, RunOut, RunPage, RunStatus
+from agent.api.server import Limit, Server, ServerHere
+from agent.execution.cancel import cancel_run
+from agent.service import queue
+from agent.store import events, runs
+from agent.store.events import Event
+from agent.store.runs import FINAL, Run
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+PERSON = "a person over HTTP"
+_LOOK_SECONDS = 0.5
+_KEEP_ALIVE_LOOKS = 30
+_MOST_EVENTS = 1000
+RunId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@router.post("", status_code=201, responses=CHANGES | CONFLICT | NOT_FOUND | {200: {"model": RunOut}})
+def create(
+    server: ServerHere,
+    wanted: RunIn,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=200, description="The same key again gives the same run (200), not a new one."),
+    ] = None,
+) -> RunOut:
+    """Queue a run. What its goal is taken for is in its first event (see docs/concepts/run-queue.md)."""
+    run, is_new = enqueue(server, wanted, idempotency_key)
+    if not is_new:
+        response.status_code = 200
+    return _out(run)
+
+
+def enqueue(server: Server, wanted: RunIn, idempotency_key: str | None = None) -> tuple[Run, bool]:
+    """Put what was asked for into the queue and wake the worker; returns the run and whether it is new."""
+    with server.workspace(wanted.project_id) as workspace:
+        intent = queue.intent_of(wanted.goal, wanted.targets, queue.components_of(workspace))
+    found = queue.enqueue(
+        server.database,
+        project_id=wanted.project_id,
+        goal=wanted.goal,
+        intent=intent,
+        require_approval=wanted.require_approval,
+        idempotency_key=idempotency_key,
+        now=server.now(),
+    )
+    server.worker.wake()
+    return found
+
+
+@router.get("")
+def listing(
+    server: ServerHere,
+    status: RunStatus | None = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,8}$", description="From `next_cursor`.")] = None,
+) -> RunPage:
+    """Runs, newest first."""
+    with server.reading() as connections:
+        found = runs.list_runs(
+            connections.control, status=status, limit=limit + 1, before_id=None if cursor is None else int(cursor)
+        )
+    more = len(found) > limit
+    return RunPage(runs=[_out(one) for one in found[:limit]], next_cursor=str(found[limit - 1].id) if more else None)
+
+
+@router.get("/{run_id}", responses=NOT_FOUND)
+def one(server: ServerHere, run_id: RunId) -> RunOut:
+    """A run."""
+    with server.reading() as connections:
+        return _out(runs.load_run(connections.control, run_id))
+
+
+@router.get("/{run_id}/events", responses=NOT_FOUND)
+def history(
+    server: ServerHere,
+    run_id: RunId,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only events with a larger `seq`.")] = 0,
+    limit: Limit = _MOST_EVENTS,
+) -> list[EventOut]:
+    """What happened in a run, in order."""
+    with server.reading() as connections:
+        runs.load_run(connections.control, run_id)
+        found = events.load_events(connections.control, run_id, after, limit)
+    return [EventOut.model_validate(event, from_attributes=True) for event in found]
+
+
+@router.get(
+    "/{run_id}/events/stream",
+    responses=NOT_FOUND
+    | {200: {"content": {"text/event-stream": {}}}, 204: {"description": "All was told: do not come back."}},
+    response_class=Response,
+)
+async def stream(
+    server: ServerHere,
+    request: Request,
+    run_id: RunId,
+    last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1, description="Go on after this `seq`.")] = 0,
+) -> Response:
+    """Events as they happen, as server-sent events (`id` is the `seq`, `event` the type), until the run is over."""
+    run, found = await asyncio.to_thread(_look, server, run_id, last_event_id)
+    if run.status in FINAL and not found:
+        return Response(status_code=204)
+    return StreamingResponse(_told(server, request, run_id, last_event_id), media_type="text/event-stream")
+
+
+@router.post("/{run_id}/cancel", responses=CHANGES | CONFLICT | NOT_FOUND)
+def cancel(server: ServerHere, run_id: RunId) -> RunOut:
+    """End a run: at once where it waits, within seconds where it is being carried out (`cancel_requested`)."""
+    return _out(cancel_run(server.database, run_id, by=PERSON, now=server.now()))
+
+
+@router.post("/{run_id}/approve", responses=CHANGES | CONFLICT | NOT_FOUND)
+def approve(server: ServerHere, run_id: RunId, answer: Answer | None = None) -> RunOut:
+    """Let a run that waits for approval go ahead."""
+    reason = None if answer is None else answer.reason
+    run = queue.approve(server.database, run_id, by=PERSON, reason=reason, now=server.now())
+    server.worker.wake()
+    return _out(run)
+
+
+@router.post("/{run_id}/reject", responses=CHANGES | CONFLICT | NOT_FOUND)
+def reject(server: ServerHere, run_id: RunId, answer: Answer | None = None) -> RunOut:
+    """End a run that waits for approval."""
+    reason = None if answer is None else answer.reason
+    return _out(queue.reject(server.database, run_id, by=PERSON, reason=reason, now=server.now()))
+
+
+async def _told(server: Server, request: Request, run_id: int, after: int) -> AsyncIterator[str]:
+    silent = 0
+    while not request.app.state.leaving.is_set():
+        run, found = await asyncio.to_thread(_look, server, run_id, after)
+        for event in found:
+            after = event.seq
+            body = EventOut.model_validate(event, from_attributes=True).model_dump(mode="json")
+            yield f"id: {event.seq}\nevent: {event.type}\ndata: {json.dumps(body)}\n\n"
+        if run.status in FINAL and not found:
+            return
+        silent = 0 if found else silent + 1
+        if silent % _KEEP_ALIVE_LOOKS == _KEEP_ALIVE_LOOKS - 1:
+            yield ": still here\n\n"
+        if not found:
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _look(server: Server, run_id: int, after: int) -> tuple[Run, list[Event]]:
+    with server.reading() as connections:
+        run = runs.load_run(connections.control, run_id)
+        return run, events.load_events(connections.control, run_id, after, _MOST_EVENTS)
+
+
+def _out(run: Run) -> RunOut:
+    return RunOut.model_validate(run, from_attributes=True)

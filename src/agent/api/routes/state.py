@@ -1,0 +1,93 @@
+"""/api/state, /api/plan, /api/explain, /api/releases: what is recorded, what would run, and why."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
+from agent.api.models import ComponentState, Explanation, Mark, Name, PlanOut, ReleaseOut
+from agent.api.server import Limit, ProjectId, ServerHere
+from agent.core.explain import chain, plan_lines
+from agent.core.plan import plan_to_json
+from agent.errors import NotFound
+from agent.execution.planning import think
+from agent.execution.runlog import Request
+from agent.execution.survey import Survey
+from agent.store import releases, state
+
+router = APIRouter(prefix="/api", tags=["state"])
+Component = Annotated[str, Path(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
+
+
+@router.get("/state", responses=NOT_FOUND | CONFLICT)
+def states(server: ServerHere, project_id: ProjectId = 0) -> list[ComponentState]:
+    """Every component: when it last ran, whether it is dirty and why, how often it failed."""
+    with server.reading(project_id) as connections:
+        found = state.load_states(connections.project)
+    return [ComponentState.model_validate(one, from_attributes=True) for one in found.values()]
+
+
+@router.post("/state/{component}/mark-dirty", responses=CHANGES | NOT_FOUND | CONFLICT)
+def mark_dirty(
+    server: ServerHere, component: Component, mark: Mark | None = None, project_id: ProjectId = 0
+) -> ComponentState:
+    """Ask for a component, or some of its partitions, to be recomputed by the next run."""
+    wanted = mark or Mark.model_validate({})
+    with server.workspace(project_id) as workspace, workspace.database.writing() as connections:
+        state.mark_dirty(connections.project, component, wanted.reason, wanted.partitions)
+        found = state.load_states(connections.project)[component]
+    return ComponentState.model_validate(found, from_attributes=True)
+
+
+@router.get("/plan", responses=NOT_FOUND | CONFLICT)
+def plan(
+    server: ServerHere,
+    target: Annotated[
+        list[Name] | None, Query(max_length=100, description="Only these components and what they need.")
+    ] = None,
+    project_id: ProjectId = 0,
+) -> PlanOut:
+    """What a run would do now, why, and how long it may take. Runs nothing."""
+    with server.workspace(project_id) as workspace:
+        request = Request(targets=tuple(target or ()))
+        found = think(workspace, Survey(workspace), request, now=server.now()).plan
+    return PlanOut(steps=json.loads(json.dumps(plan_to_json(found), default=str)), lines=plan_lines(found))
+
+
+@router.get("/explain/{component}", responses=NOT_FOUND | CONFLICT)
+def explain(server: ServerHere, component: Component, project_id: ProjectId = 0) -> Explanation:
+    """Why a component would run now, from the first cause (a file, a setting, a line of code, a person) down."""
+    with server.workspace(project_id) as workspace:
+        if component not in workspace.specs:
+            known = ", ".join(workspace.specs)
+            raise NotFound(f"there is no component {component!r}", where="/api/explain", mend=f"known are: {known}")
+        thought = think(workspace, Survey(workspace), Request(targets=(component,)), now=server.now())
+        steps = {step.component: step for step in thought.plan.steps}
+        return Explanation.model_validate(
+            {
+                "component": component,
+                "step": type(steps[component]).__name__.lower(),
+                "sentences": chain(component, workspace.specs, steps),
+            }
+        )
+
+
+@router.get("/releases", responses=NOT_FOUND | CONFLICT)
+def listing(server: ServerHere, limit: Limit = 20, project_id: ProjectId = 0) -> list[ReleaseOut]:
+    """Releases, newest first."""
+    with server.reading(project_id) as connections:
+        found = releases.list_releases(connections.project, limit)
+    return [ReleaseOut.model_validate(one, from_attributes=True) for one in found]
+
+
+@router.get("/releases/current", responses=NOT_FOUND | CONFLICT)
+def current(server: ServerHere, project_id: ProjectId = 0) -> ReleaseOut:
+    """The release in force."""
+    with server.reading(project_id) as connections:
+        found = releases.current_release(connections.project)
+    if found is None:
+        raise NotFound("nothing has been released yet", where="releases", mend="run the pipeline up to publish")
+    return ReleaseOut.model_validate(found, from_attributes=True)

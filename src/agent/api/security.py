@@ -1,0 +1,230 @@
+"""The gate before every route: who may ask at all, how much and how often, and what every answer carries.
+
+Without a token only this machine is served, and only under its own names, so that a page on another site can reach the
+server neither by a cross-site request nor by a name that it lets point here (DNS rebinding). With a token every request
+but the open ones needs it, as a bearer token or as the cookie of a page that was logged in with it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.api.metrics import Metrics
+from agent.api.session import Sessions, cookie_in
+from agent.clock import SystemClock
+from agent.errors import UsageError
+from agent.settings import ApiSettings
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OPEN = ("/healthz", "/login", "/static/")  # without a token
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_WINDOW_SECONDS = 60.0
+_MOST_CLIENTS = 10_000
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'; "
+    "object-src 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name means this machine alone."""
+    if host in _LOCAL_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def require_safe_address(host: str, token: str) -> None:
+    """Raises UsageError for an address that others can reach, without a token that keeps them out."""
+    if not token and not is_loopback(host):
+        raise UsageError(
+            f"without a token the server listens on this machine alone, not on {host}",
+            where="agent serve --host",
+            mend="set AGENT_API_TOKEN to a long secret (python -c 'import secrets; print(secrets.token_urlsafe(32))'), "
+            "or leave --host out",
+        )
+
+
+class Refused(Exception):
+    """A request that goes no further: the answer's status and words."""
+
+    def __init__(self, status: int, detail: str, mend: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.mend, self.headers = status, detail, mend, headers
+
+
+@dataclass
+class RateLimit:
+    """At most `most` changing requests a client in a minute."""
+
+    most: int
+    _times: dict[str, deque[float]] = field(default_factory=dict)
+
+    def wait_seconds(self, client: str, now: float) -> float:
+        """0 where the request may go on (it is counted), else how long to wait."""
+        if len(self._times) > _MOST_CLIENTS:
+            self._times = {name: times for name, times in self._times.items() if times[-1] > now - _WINDOW_SECONDS}
+        times = self._times.setdefault(client, deque())
+        while times and times[0] <= now - _WINDOW_SECONDS:
+            times.popleft()
+        if len(times) >= self.most:
+            return times[0] + _WINDOW_SECONDS - now
+        times.append(now)
+        return 0.0
+
+
+class Gate:
+    """The ASGI middleware. `scope["state"]["session"]` is the page's cookie where there is a valid one."""
+
+    def __init__(self, app: ASGIApp, *, api: ApiSettings, sessions: Sessions, metrics: Metrics) -> None:
+        self._app, self._api, self._sessions, self._metrics = app, api, sessions, metrics
+        self._rate = RateLimit(api.rate_limit_per_minute)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the request, pass it on, dress and time the answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def dressed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        try:
+            headers = Headers(scope=scope)
+            self._check_address(scope, headers)
+            self._check_origin(scope, headers)
+            self._check_identity(scope, headers)
+            if scope["method"] not in _SAFE:
+                self._check_rate(scope)
+                receive = await self._with_body(headers, receive)
+        except Refused as refused:
+            await _answer(refused, dressed)
+        else:
+            await self._app(scope, receive, dressed)
+        finally:
+            # Only templates of our own routes make series; what matches none is one series, not one a path.
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.observe(scope["method"], route, status, time.perf_counter() - started)
+
+    def _check_address(self, scope: Scope, headers: Headers) -> None:
+        """Without a token: a caller on this machine, and a Host that names this machine."""
+        if self._api.token:
+            return
+        client = scope.get("client")
+        if client is not None and not is_loopback(client[0]):
+            raise Refused(403, "without a token only this machine is served", "set AGENT_API_TOKEN on the server")
+        host = _hostname(headers.get("host", ""))
+        if host is None or not is_loopback(host):
+            raise Refused(
+                403,
+                f"the Host header does not name this machine: {headers.get('host', '')[:100]}",
+                "use http://localhost or http://127.0.0.1, or set AGENT_API_TOKEN on the server",
+            )
+
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        """A browser says where a request comes from: another site's page may neither change nor read anything."""
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+            raise Refused(403, "a page of another site may not ask this server", "use the server's own pages")
+        if scope["method"] not in _SAFE and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise Refused(403, "a page of another site may not change anything here", "use the server's own pages")
+
+    def _check_identity(self, scope: Scope, headers: Headers) -> None:
+        cookie = cookie_in(headers.get("cookie", ""))
+        session = cookie if cookie and self._sessions.is_valid(cookie, SystemClock().now()) else ""
+        scope.setdefault("state", {})["session"] = session
+        token, path = self._api.token, scope["path"]
+        if not token or path.startswith(_OPEN):
+            return
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+            return
+        if session:
+            is_form = path.startswith("/ui/")  # whose routes check the field that the form carries
+            given = headers.get("x-csrf-token", "")
+            if scope["method"] in _SAFE or is_form or self._sessions.is_form_token(session, given):
+                return
+            raise Refused(403, "the X-CSRF-Token header is missing or wrong", "send the token of the page's form")
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+            raise Refused(303, "log in first", "open /login", location="/login")
+        raise Refused(
+            401, "a token is needed", "send the header Authorization: Bearer TOKEN", **{"www-authenticate": "Bearer"}
+        )
+
+    def _check_rate(self, scope: Scope) -> None:
+        client = scope.get("client")
+        wait = self._rate.wait_seconds(client[0] if client else "", time.monotonic())
+        if wait > 0:
+            raise Refused(
+                429,
+                f"more than {self._api.rate_limit_per_minute} changing requests in a minute",
+                "wait, or raise [api] rate_limit_per_minute",
+                **{"retry-after": str(int(wait) + 1)},
+            )
+
+    async def _with_body(self, headers: Headers, receive: Receive) -> Receive:
+        """The request's body read whole, so that one that is too large reaches no route."""
+        most = self._api.max_body_bytes
+        too_large = Refused(413, f"the body is larger than {most} bytes", "send less ([api] max_body_bytes)")
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal():
+            raise Refused(400, "Content-Length is not a number", "correct the request")
+        if int(declared) > most:
+            raise too_large
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                break
+            parts.append(message.get("body", b""))
+            size, more = size + len(parts[-1]), message.get("more_body", False)
+            if size > most:
+                raise too_large
+        body: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
+
+        async def replay() -> Message:
+            return body.pop() if body else await receive()
+
+        return replay
+
+
+def _hostname(host: str) -> str | None:
+    """The name in a Host header, without port and brackets; None where it cannot be read."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+async def _answer(refused: Refused, send: Send) -> None:
+    body: dict[str, Any] = {"detail": refused.detail, "where": "", "mend": refused.mend, "state": None}
+    headers = {"content-type": "application/json", **refused.headers}
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": raw})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -1,0 +1,46 @@
+"""`agent serve`: the HTTP API and the pages, with a worker inside."""
+
+from __future__ import annotations
+
+import argparse
+from types import FrameType
+
+from agent import settings as agent_settings
+from agent.api.security import require_safe_address
+
+HELP = "Serve the HTTP API and the pages on http://127.0.0.1:8000, and work off the run queue."
+_GRACE_SECONDS = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--host", help="address to listen on ([api] host); any but loopback needs AGENT_API_TOKEN")
+    parser.add_argument("--port", type=int, help="port to listen on ([api] port)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    settings = agent_settings.load(options.project_dir)
+    host = options.host or settings.api.host
+    require_safe_address(host, settings.api.token)
+
+    import uvicorn
+
+    from agent.api.app import create_app
+
+    app = create_app(options.project_dir)
+
+    class Server(uvicorn.Server):
+        """Lets event streams end when the server is told to stop; they would otherwise hold it until they time out."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.leaving.set()
+            super().handle_exit(sig, frame)
+
+    port = settings.api.port if options.port is None else options.port
+    config = uvicorn.Config(
+        app, host=host, port=port, log_config=None, access_log=options.debug, timeout_graceful_shutdown=_GRACE_SECONDS
+    )
+    server = Server(config)
+    server.run()
+    return 0 if server.started else 1

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["hist_gradient_boosting", "logistic", "lightgbm"]
 CALIBRATION_ROWS = 500  # fewer out-of-sample rows say more about chance than about the model
+UNPROVEN_SLOPE = 0.5  # trees that fit the past are too sure of the future until shown otherwise
+LEAST_SLOPE = 0.1
+_NEWTON_STEPS = 30
+# A leaf of fewer rows learns noise: neighbouring rows share most of their horizon, so 100 are worth a fraction of that.
+_LEAST_LEAF_ROWS = 100
 _LEAST_PROBABILITY = 1e-6
 
 
@@ -40,16 +45,21 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt scaling: logit(calibrated) = slope x logit(raw) + intercept (Platt 1999). The identity by default."""
+    """How far raw probabilities are trusted: logit(p) = logit(base rate) + slope x (logit(raw) - logit(base rate)).
 
-    slope: float = 1.0
-    intercept: float = 0.0
+    Platt scaling (Platt 1999) with the intercept tied to the training rows' base rate: a model that turns out to know
+    nothing (slope near 0) says the base rate, and nothing worse.
+    """
+
+    slope: float
+    base_rate: float
 
     def apply(self, raw: Floats) -> Floats:
         """Calibrated probabilities."""
         import numpy as np
 
-        calibrated: Floats = 1 / (1 + np.exp(-(self.slope * _logit(raw) + self.intercept)))
+        centre = _logit(np.asarray([self.base_rate]))
+        calibrated: Floats = 1 / (1 + np.exp(-(centre + self.slope * (_logit(raw) - centre))))
         return calibrated
 
 
@@ -68,7 +78,7 @@ class FittedModel:
     def content_hash(self) -> str:
         """Hash over parameters and fitted arrays, field by field: equal for equal models, whatever their pickles."""
         hasher = hashlib.blake2b(digest_size=16)
-        state = (self.features, self.calibration.slope, self.calibration.intercept, self.estimator)
+        state = (self.features, self.calibration.slope, self.calibration.base_rate, self.estimator)
         for raw in _canonical(state):
             hasher.update(len(raw).to_bytes(8, "little"))
             hasher.update(raw)
@@ -82,7 +92,7 @@ class FittedModel:
         joblib.dump(
             {
                 "estimator": self.estimator,
-                "calibration": (self.calibration.slope, self.calibration.intercept),
+                "calibration": (self.calibration.slope, self.calibration.base_rate),
                 "features": self.features,
             },
             buffer,
@@ -128,23 +138,27 @@ def predict_raw(estimator: Any, rows: Matrix) -> Floats:
     return probability
 
 
-def calibrate(raw: Floats, labels: Labels) -> Calibration:
-    """Platt scaling from out-of-sample rows. The identity where there are fewer than CALIBRATION_ROWS of them.
+def fit_slope(raw: Floats, base_rate: Floats, labels: Labels) -> float:
+    """Calibration slope of greatest likelihood over out-of-sample rows, each with its own model's `base_rate`.
 
-    A slope below zero would turn the model's order round on the strength of past luck: the base rate is said instead.
+    At least LEAST_SLOPE: past bad luck must neither turn the model's order round nor make all markets look alike.
+    UNPROVEN_SLOPE where there are fewer than CALIBRATION_ROWS rows.
     """
     import numpy as np
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
-    if len(labels) < CALIBRATION_ROWS or labels.min() == labels.max():
-        return Calibration()
-    with threadpool_limits(limits=1):
-        fitted = LogisticRegression(C=1e6, max_iter=1000).fit(_logit(raw).reshape(-1, 1), labels)
-    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    if slope < 0:
-        return Calibration(0.0, float(_logit(np.asarray([labels.mean()]))[0]))
-    return Calibration(slope, intercept)
+    if len(labels) < CALIBRATION_ROWS:
+        return UNPROVEN_SLOPE
+    centre = _logit(base_rate)
+    distance = _logit(raw) - centre
+    slope = UNPROVEN_SLOPE
+    for _ in range(_NEWTON_STEPS):
+        probability = 1 / (1 + np.exp(-(centre + slope * distance)))
+        curvature = float((probability * (1 - probability) * distance**2).sum())
+        if curvature == 0:
+            return UNPROVEN_SLOPE  # the model said the base rate for every row
+        step = float(((labels - probability) * distance).sum()) / curvature
+        slope += max(-1.0, min(1.0, step))
+    return max(LEAST_SLOPE, slope)
 
 
 def _logit(probability: Floats) -> Floats:
@@ -175,6 +189,7 @@ def _estimator(recipe: Recipe) -> Any:
         max_iter=recipe.max_iter,
         learning_rate=recipe.learning_rate,
         max_leaf_nodes=recipe.max_leaf_nodes,
+        min_samples_leaf=_LEAST_LEAF_ROWS,
         early_stopping=False,
         random_state=recipe.seed,
     )
@@ -193,6 +208,7 @@ def _lightgbm(recipe: Recipe) -> Any:
         n_estimators=recipe.max_iter,
         learning_rate=recipe.learning_rate,
         num_leaves=recipe.max_leaf_nodes,
+        min_child_samples=_LEAST_LEAF_ROWS,
         random_state=recipe.seed,
         deterministic=True,
         force_row_wise=True,

@@ -36,7 +36,7 @@ class Settings:
     fee_bps: float = setting(5.0, "the platform's fee for each fill", unit="basis points", low=0, high=1000)
     slippage_bps: float = setting(2.0, "fill against the bar's open, each fill", unit="basis points", low=0, high=1000)
     entry_margin: float = setting(
-        0.02, "enter where the probability is this far from the training rows' base rate", unit="0..1", low=0, high=1
+        0.005, "enter where the probability is this far from the training rows' base rate", unit="0..1", low=0, high=1
     )
     allow_short: bool = setting(False, "sell short where the probability is that far below the base rate")
     max_positions: int = setting(5, "positions held at once", low=1, high=10_000)

@@ -18,7 +18,7 @@ from pipelines.costs import BASIS_POINT
 from pipelines.errors import PipelineError
 from pipelines.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
 from pipelines.labels import with_labels
-from pipelines.learner import FittedModel, Recipe, calibrate, fit, predict_raw
+from pipelines.learner import Calibration, FittedModel, Recipe, fit, fit_slope, predict_raw
 from pipelines.metrics import feature_bins, forecast_metrics
 from pipelines.retraining import defer_retraining
 from pipelines.settings import setting
@@ -48,8 +48,8 @@ class Settings:
     cost_bps: float = setting(10.0, "cost of a round trip that a move must beat", unit="basis points", low=0, high=5000)
     seed: int = setting(7, "seed of everything random in the fit", low=0, high=2**31 - 1)
     max_iter: int = setting(100, "trees to grow, or steps of the logistic solver", low=1, high=10_000)
-    learning_rate: float = setting(0.05, "shrinkage of each tree; unused by logistic", low=0.0001, high=1)
-    max_leaf_nodes: int = setting(15, "leaves of a tree; unused by logistic", low=2, high=1024)
+    learning_rate: float = setting(0.03, "shrinkage of each tree; unused by logistic", low=0.0001, high=1)
+    max_leaf_nodes: int = setting(7, "leaves of a tree; unused by logistic", low=2, high=1024)
     test_span: Literal[
         "auto",
         "1h",
@@ -218,8 +218,9 @@ def _walk_forward(
             estimator = fit(settings.recipe(), rows.matrix[train], rows.label[train])
             raw = predict_raw(estimator, rows.matrix[test])
         known = rows.known_at[sample.row] <= start
-        probability = calibrate(sample.raw[known], rows.label[sample.row[known]]).apply(raw)
+        slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
         base_rate = np.full(len(test), rows.label[train].mean())
+        probability = Calibration(slope, float(base_rate[0])).apply(raw)
         sample = OutOfSample(
             np.concatenate([sample.raw, raw]),
             np.concatenate([sample.probability, probability]),
@@ -310,11 +311,12 @@ def _write_final(ctx: Context, settings: Settings, rows: Rows, sample: OutOfSamp
 
     train = _training_rows(rows, np.iinfo(np.int64).max - 1, settings.max_train_bars)
     known = rows.label[sample.row] != _UNKNOWN
-    calibration = calibrate(sample.raw[known], rows.label[sample.row[known]])
+    slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
     if not _is_enough(rows.label[train]):
         raise _too_little(rows, f"{MIN_TRAIN_ROWS} with both outcomes are needed within [model] max_train_bars")
     estimator = fit(settings.recipe(), rows.matrix[train], rows.label[train])
-    model = FittedModel(estimator, calibration, rows.features)
+    base_rate = float(rows.label[train].mean())
+    model = FittedModel(estimator, Calibration(slope, base_rate), rows.features)
     ctx.write_bytes("model", model.to_bytes(), content=model.content_hash(), suffix=".joblib")
     card = {
         **asdict(settings.recipe()),
@@ -326,8 +328,8 @@ def _write_final(ctx: Context, settings: Settings, rows: Rows, sample: OutOfSamp
         "training_rows": len(train),
         "training_start": _instant(rows.ts[train[0]]).isoformat(),
         "training_end": _instant(rows.ts[train[-1]]).isoformat(),
-        "base_rate": float(rows.label[train].mean()),
-        "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
+        "base_rate": base_rate,
+        "calibration_slope": slope,
         "moves": _moves(rows, train),
         "distribution": {
             name: feature_bins(rows.matrix[train, column].astype(np.float64))

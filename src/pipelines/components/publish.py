@@ -189,9 +189,10 @@ def _model_card(card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: date
 of a round trip) from the next bar's open to the close {card["horizon_bars"]} bars ahead. Data as of
 {as_of:%Y-%m-%d %H:%M} UTC.
 
-**Model**: {card["kind"]}, seed {card["seed"]}, calibrated by Platt scaling (slope {card["calibration"]["slope"]:.4f},
-intercept {card["calibration"]["intercept"]:.4f}). Trained on {card["training_rows"]:,} rows, known from
-{card["training_start"]} to {card["training_end"]}; {card["base_rate"]:.1%} of them went up beyond cost.
+**Model**: {card["kind"]}, seed {card["seed"]}, calibrated on earlier out-of-sample predictions with slope
+{card["calibration_slope"]:.3f} (1 trusts the learner fully, near 0 says the base rate). Trained on
+{card["training_rows"]:,} rows, known from {card["training_start"]} to
+{card["training_end"]}; {card["base_rate"]:.1%} of them went up beyond cost.
 
 **Judged** on {scores["rows"]:,} out-of-sample predictions in {len(metrics["folds"])} purged walk-forward folds of
 {card["test_span_hours"]:g} hours. The base rate is what a model that knows nothing would say.

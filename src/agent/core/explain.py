@@ -14,6 +14,9 @@ from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip, Sp
 STALE_MARK = "[auto] "
 UNEXPLAINED_MARK = "marked without a reason"
 
+# Begins what stands for the version of a source that does not answer.
+UNREACHABLE = "unreachable: "
+
 # Details of a reason that a plan foresees and that is not there yet.
 IF_DIFFERENT = "if it comes out different"
 ASSUMED = "assumed to change"
@@ -28,7 +31,8 @@ def sentence(component: str, reason: Reason) -> str:
 
 def causes_text(component: str, reasons: Iterable[Reason]) -> str:
     """All reasons in one line, without a subject and "because"."""
-    return "; ".join(cause(component, reason) for reason in reasons)
+    found, maybe = _apart(reasons)
+    return "; ".join([*(cause(component, reason) for reason in found), *_if_different(maybe)])
 
 
 def cause(component: str, reason: Reason) -> str:
@@ -58,13 +62,14 @@ def plan_lines(plan: Plan) -> list[str]:
     return [f"{step.component:<{width}}  {_step_text(step)}" for step in plan.steps]
 
 
-def chain(component: str, specs: Mapping[str, Spec], steps: Mapping[str, Step]) -> list[str]:
+def chain(component: str, specs: Mapping[str, Spec], steps: Mapping[str, Step], *, verb: str = "runs") -> list[str]:
     """From the first causes (a file, a setting, a line of code, a person) down to `component`: a sentence each.
 
-    steps: component -> its step in a plan or in a past run. Only steps that `component`'s own rests on are told.
+    steps: component -> its step in a plan or in a past run (verb "ran"). Only steps that `component`'s own rests on
+    are told.
     """
     told = _rests_on(component, steps)
-    return [line for name in order(specs) if name in told for line in _step_sentences(steps[name])]
+    return [line for name in order(specs) if name in told for line in _step_sentences(steps[name], verb)]
 
 
 def _rests_on(component: str, steps: Mapping[str, Step]) -> frozenset[str]:
@@ -85,11 +90,13 @@ def _rests_on(component: str, steps: Mapping[str, Step]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _step_sentences(step: Step) -> list[str]:
+def _step_sentences(step: Step, verb: str) -> list[str]:
     name = step.component
     match step:
         case Compute():
-            return [sentence(name, reason) for reason in step.reasons]
+            found, maybe = _apart(step.reasons)
+            told = [f"{name} {verb} {_because(name, [reason])}" for reason in found]
+            return told + [f"{name} {verb} {text}" for text in _if_different(maybe)]
         case Skip():
             return [f"{name} is up to date{_version(step.version)}"]
         case Defer():
@@ -98,6 +105,21 @@ def _step_sentences(step: Step) -> list[str]:
             return [*_waiting(name, step.reasons), f"{name} is blocked by {step.by}"]
         case _:
             assert_never(step)
+
+
+def _apart(reasons: Iterable[Reason]) -> tuple[list[Reason], list[Reason]]:
+    """Reasons that are there, and those of inputs that may come out different."""
+    told = list(reasons)
+    maybe = [reason for reason in told if reason.detail == IF_DIFFERENT and reason.code == Code.INPUT_CHANGED]
+    return [reason for reason in told if reason not in maybe], maybe
+
+
+def _if_different(maybe: Sequence[Reason]) -> list[str]:
+    if not maybe:
+        return []
+    names = [reason.subject for reason in maybe]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+    return [f"if {listed} comes out different"]
 
 
 def _waiting(component: str, reasons: Iterable[Reason]) -> list[str]:
@@ -171,7 +193,7 @@ def _setting_cause(component: str, reason: Reason) -> str:
 def _input_cause(component: str, reason: Reason) -> str:
     name = reason.subject
     if _is_condition(reason):
-        return f"if {name} comes out different" if reason.detail == IF_DIFFERENT else f"if {name} changes"
+        return _if_different([reason])[0] if reason.detail == IF_DIFFERENT else f"if {name} changes"
     if reason.new is None:
         return f"{name} is no longer one of its inputs"
     if reason.old is None:
@@ -186,7 +208,9 @@ def _source_cause(component: str, reason: Reason) -> str:
         return f"the source {reason.subject} is no longer configured"
     if reason.old is None:
         return f"the source {reason.subject} is new"
-    return f"the source {reason.subject} has new data"
+    if reason.new.startswith(UNREACHABLE):
+        return f"the source {reason.subject} does not answer ({reason.new.removeprefix(UNREACHABLE)})"
+    return f"the source {reason.subject} has new data{_in_brackets(reason.detail)}"
 
 
 def _is_condition(reason: Reason) -> bool:

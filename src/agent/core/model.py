@@ -26,11 +26,14 @@ class Spec:
 @dataclass(frozen=True)
 class InputRecord:
     """An input as the last success read it. `version` is the whole snapshot's, `read_version` that of the declared
-    columns; for a source (`source:NAME`) both are the digest of its probe and snapshot_id is 0."""
+    columns; for a source (`source:NAME`) both are the digest of its probe and snapshot_id is 0.
+
+    parts: of a source with few of them, part -> token, so that the one that changed can be named; else empty."""
 
     snapshot_id: int
     version: str
     read_version: str
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

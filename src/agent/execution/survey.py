@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.code import Code, code_of, library_versions
-
+from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, State
 from agent.execution.workspace import Workspace
 from agent.store import catalog
+from pipelines.code import Code, code_of, library_versions
 from pipelines.component import Component
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import code_version, settings_hash
@@ -19,6 +19,7 @@ from pipelines.settings import public_values
 from pipelines.snapshot import Snapshot, diff, digest
 
 SOURCE_PREFIX = "source:"
+_MOST_PARTS = 200  # of a source, kept with the state so that the one that changed can be named
 
 
 @dataclass
@@ -120,8 +121,9 @@ class Survey:
                 parts = source.probe().parts
                 version = digest(text for pair in sorted(parts.items()) for text in pair)
             except PipelineError as error:
-                version = f"unreachable: {error.what}"  # the attempt will fail with the whole story
-            found[SOURCE_PREFIX + name] = InputRecord(0, version, version)
+                parts, version = {}, f"{UNREACHABLE}{error.what}"  # the attempt will fail with the whole story
+            shown = dict(parts) if len(parts) <= _MOST_PARTS else {}
+            found[SOURCE_PREFIX + name] = InputRecord(0, version, version, shown)
         return found
 
     def _damage(self, state: State) -> tuple[tuple[str, ...], tuple[str, ...]]:

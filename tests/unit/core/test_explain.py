@@ -162,3 +162,22 @@ def test_a_chain_ends_where_an_earlier_run_made_the_change() -> None:
 
 def test_a_chain_of_what_is_up_to_date_says_so() -> None:
     assert chain("ticks", SPECS, {"ticks": Skip("ticks", "0123456789")}) == ["ticks is up to date (version 01234567)"]
+
+
+def test_inputs_that_may_differ_are_told_in_one_condition() -> None:
+    maybe = [Reason(Code.INPUT_CHANGED, name, "a", None, IF_DIFFERENT) for name in ("ticks", "features", "model")]
+    step = Compute("publish", (FEE, *maybe), True)
+    assert chain("publish", SPECS, {"publish": step}, verb="ran") == [
+        "publish ran because the setting fee_bps changed from 2.0 to 3.0",
+        "publish ran if ticks, features or model comes out different",
+    ]
+    assert plan_lines(Plan((Compute("publish", tuple(maybe)),))) == [
+        "publish  compute   if ticks, features or model comes out different"
+    ]
+
+
+def test_a_source_is_told_with_the_parts_that_changed_or_its_fault() -> None:
+    changed = Reason(Code.SOURCE_NEW_DATA, "files", "a", "b", "prices.csv changed")
+    assert sentence("ticks", changed) == "ticks runs because the source files has new data (prices.csv changed)"
+    silent = Reason(Code.SOURCE_NEW_DATA, "files", "a", "unreachable: no file matches 'x'")
+    assert sentence("ticks", silent).endswith("the source files does not answer (no file matches 'x')")

@@ -227,3 +227,16 @@ def test_a_column_that_someone_broke_by_hand_never_hides_a_change(field: str) ->
     state = replace(CLEAN, **lost)
     changed = replace(SAME, code_version="c2", settings_hash="s2")
     assert {Code.CODE_CHANGED, Code.SETTINGS_CHANGED} <= {reason.code for reason in reasons(state, changed)}
+
+
+def test_the_part_of_a_source_that_changed_is_named_where_it_is_on_record() -> None:
+    def found(old: dict[str, str], new: dict[str, str]) -> str:
+        state = replace(CLEAN, inputs=INPUTS | {"source:files": InputRecord(0, "p1", "p1", old)})
+        now = replace(SAME, inputs=INPUTS | {"source:files": InputRecord(0, "p2", "p2", new)})
+        (reason,) = decide_reasons(SPEC, state, now, now=NOW)
+        return reason.detail
+
+    assert found({"a.csv": "1", "b.csv": "1"}, {"a.csv": "2", "b.csv": "1"}) == "a.csv changed"
+    assert found({"a.csv": "1"}, {"b.csv": "1"}) == "a.csv is gone, b.csv is new"
+    assert found({}, {"b.csv": "1"}) == ""
+    assert found({"z": "1"}, {name: "2" for name in "abcdz"}) == "a is new, b is new, c is new, and 2 more"

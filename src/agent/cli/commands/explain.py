@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
             request = Request(targets=(name,))
             plan = think(workspace, Survey(workspace), request, now=SystemClock().now()).plan
             steps, endings = {step.component: step for step in plan.steps}, {}
-        lines = chain(name, workspace.specs, steps)
+        lines = chain(name, workspace.specs, steps, verb="runs" if options.run_id is None else "ran")
     if name in endings:
         lines.append(endings[name])
     if not lines:

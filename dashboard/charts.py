@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -256,9 +256,7 @@ def history(times: Sequence[datetime], series: Mapping[str, Sequence[float | Non
     return figure
 
 
-def histogram(
-    values: Sequence[float], form: str, title: str, colour: Callable[[float], str] | None = None
-) -> go.Figure:
+def histogram(values: Sequence[float], form: str, title: str) -> go.Figure:
     """How values spread."""
     figure = go.Figure(go.Histogram(x=list(values), nbinsx=40, marker={"color": BLUE}, hovertemplate="%{x}: %{y}"))
     figure.update_xaxes(tickformat=form, title_text=title)

@@ -102,9 +102,15 @@ def importance(desk: Desk) -> list[tuple[str, float]]:
     return _importance(model.version, features.version, desk.workspace.lake, model, features)
 
 
-def curves(desk: Desk, snapshot: Snapshot | None = None) -> pl.DataFrame | None:
+def backtest_metrics(desk: Desk) -> dict[str, Any] | None:
+    """Strategy -> metric -> value, as pipelines.metrics.equity_metrics names them."""
+    found = data.output(desk, "backtest")
+    return None if found is None else _json(found.version, "metrics.json", desk.workspace.lake, found)
+
+
+def curves(desk: Desk) -> pl.DataFrame | None:
     """Columns strategy, ts, equity, drawdown, exposure, costs (paid so far), at most CURVE_POINTS a strategy."""
-    found = snapshot or data.output(desk, "backtest")
+    found = data.output(desk, "backtest")
     return None if found is None else _curves(found.version, desk.workspace.lake, found)
 
 

@@ -1,0 +1,166 @@
+"""Backtest: equity and drawdown against the baselines, months, trades, costs, and one release against another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from agent.store.releases import Release
+from dashboard import charts, data, look, model_data, parts
+from dashboard.data import Desk
+from dashboard.guard import guarded
+from dashboard.look import Column
+from dashboard.palette import STRATEGIES
+
+TITLE, ICON, ORDER = "Backtest", ":material/trending_up:", 70
+_LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logarithmic axis
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}" if abs(value) < 100 else f"{value + 1:,.0f} x"
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.2f}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+_FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "total_return": ("Total return", _percent),
+    "annualised_return": ("Return a year", _percent),
+    "annualised_volatility": ("Volatility a year", _percent),
+    "sharpe": ("Sharpe ratio", _plain),
+    "sortino": ("Sortino ratio", _plain),
+    "max_drawdown": ("Largest drawdown", _percent),
+    "turnover_per_year": ("Turnover a year, times equity", _plain),
+    "hit_rate": ("Winning trades", _percent),
+    "exposure": ("Mean exposure", _percent),
+    "costs_paid": ("Costs paid, multiples of the start", _plain),
+    "trades": ("Closed trades", _count),
+}
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    curves = model_data.curves(desk)
+    metrics = model_data.backtest_metrics(desk)
+    if curves is None or metrics is None:
+        parts.nothing_yet("There is no backtest yet.")
+        return
+    st.caption(
+        "Simulated on past data: out-of-sample predictions traded with fees and slippage. Not a record of real "
+        "trading, and no promise. Equity is a multiple of the start; random entry repeats the model's trades at random."
+    )
+    left, right = st.columns([3, 2])
+    with left:
+        st.subheader("Equity")
+        low, high = curves.get_column("equity").min(), curves.get_column("equity").max()
+        wide = isinstance(low, float) and isinstance(high, float) and low > 0 and high / low > _LOG_SCALE_FROM
+        charts.put(charts.lines(curves, "equity", ".2f", log=wide), "equity", height=330, alt="Equity of each strategy")
+        st.subheader("Drawdown")
+        figure = charts.lines(curves, "drawdown", ".0%", fill=True)
+        figure.update_yaxes(autorange="reversed")
+        charts.put(figure, "drawdown", height=220, alt="Drawdown of each strategy")
+    with right:
+        st.subheader("Figures")
+        _figures(metrics)
+    st.subheader("Months", help="The model's return of each calendar month.")
+    months = model_data.monthly_returns(desk)
+    if months is not None and not months.is_empty():
+        years = months.get_column("year").n_unique()
+        charts.put(charts.months(months), "months", height=60 + 28 * years, alt="Returns by month")
+    _trades(desk)
+    st.subheader("Costs")
+    st.caption("Fees and slippage paid so far, in multiples of the start.")
+    charts.put(charts.lines(curves, "costs", ".2f"), "costs", height=220, alt="Costs paid by each strategy")
+    st.subheader("Release against release")
+    st.fragment(guarded(_releases))(desk)
+
+
+def _figures(metrics: Mapping[str, Mapping[str, float | None]]) -> None:
+    look.table(
+        [Column(""), *(Column(name, "num") for name, _, _ in STRATEGIES.values())],
+        [
+            (title, *(_shown(metrics[key].get(one), form) for key in STRATEGIES))
+            for one, (title, form) in _FIGURES.items()
+        ],
+        label="figures",
+    )
+
+
+def _shown(value: float | None, form: Callable[[float], str]) -> str | None:
+    return None if value is None else form(value)
+
+
+def _trades(desk: Desk) -> None:
+    trades = model_data.trades(desk)
+    st.subheader("Trades")
+    if trades is None or trades.is_empty():
+        st.info("The model made no trade: no probability lay beyond [backtest] entry_margin.")
+        return
+    left, right = st.columns([2, 3])
+    with left:
+        returns = trades.get_column("trade_return").to_list()
+        charts.put(
+            charts.histogram(returns, ".1%", "Return of a trade"), "returns", height=300, alt="Returns of trades"
+        )
+    with right:
+        zone = look.zone().key
+        times = {
+            name: st.column_config.DatetimeColumn(title, timezone=zone, format="YYYY-MM-DD HH:mm")
+            for name, title in (("entry_at", "Entry"), ("exit_at", "Exit"))
+        }
+        st.dataframe(
+            trades,
+            height=300,
+            hide_index=True,
+            key="trades",
+            column_config={
+                **times,
+                "market_id": "Market",
+                "trade_return": st.column_config.NumberColumn("Return", format="percent"),
+                "pnl": st.column_config.NumberColumn("P&L", format="%.5f"),
+            },
+        )
+
+
+def _releases(desk: Desk) -> None:
+    releases = data.recent_releases(desk)
+    if len(releases) < 2:
+        st.info("There is one release so far; a second one can be compared with it.")
+        return
+    by_name = {one.name: one for one in releases}
+    names = list(by_name)
+    left, right = st.columns(2)
+    first = left.selectbox("This", names, index=0, key="release_first")
+    second = right.selectbox("Against", names, index=1, key="release_second")
+    _compare(by_name[first], by_name[second])
+
+
+def _compare(first: Release, second: Release) -> None:
+    ours, theirs = (_model_figures(one) for one in (first, second))
+    rows: list[tuple[object, ...]] = [("Published", look.when(first.created_at), look.when(second.created_at), "")]
+    for key, (title, form) in _FIGURES.items():
+        one, other = ours.get(key), theirs.get(key)
+        change = None if one is None or other is None else one - other
+        rows.append((title, _shown(one, form), _shown(other, form), "same" if change == 0 else _shown(change, form)))
+    for name in first.versions:
+        one, other = (release.versions.get(name, {}).get("version") for release in (first, second))
+        same = "same" if one == other else "other"
+        rows.append((f"{name} version", look.short(one), look.short(other), same))
+    look.table(
+        [Column(""), Column(first.name, "num"), Column(second.name, "num"), Column("Difference", "num")],
+        rows,
+        label="releases",
+    )
+
+
+def _model_figures(release: Release) -> Mapping[str, Any]:
+    backtest: Mapping[str, Any] = release.metrics.get("backtest", {})
+    found: Mapping[str, Any] = backtest.get("model", {})
+    return found

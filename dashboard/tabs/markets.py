@@ -1,0 +1,164 @@
+"""Markets and ticks: the searchable universe, one market's chart and ticks, and what is wrong with the data."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import charts, data, look, market_data, parts
+from dashboard.data import Desk
+from dashboard.guard import guarded
+from dashboard.look import Column
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TITLE, ICON, ORDER = "Markets and ticks", ":material/candlestick_chart:", 50
+_SPANS = {"day": 1, "week": 7, "month": 31, "year": 366, "all": None}
+_GAPS_LISTED, _KEYS_LISTED, _ROWS_LISTED = 8, 5, 200
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    universe = market_data.universe(desk)
+    if universe is None:
+        parts.nothing_yet("No markets are known yet.")
+        return
+    st.fragment(guarded(_universe))(desk, universe)
+    st.subheader("Data quality")
+    _quality(desk)
+
+
+def _universe(desk: Desk, universe: pl.DataFrame) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Search", key="market_text", placeholder="name or id", width=260)
+        kinds = st.pills("Kind", universe.get_column("kind").unique().sort().to_list(), selection_mode="multi")
+        statuses = st.pills("Status", universe.get_column("status").unique().sort().to_list(), selection_mode="multi")
+    chosen = _filtered(universe, text, kinds, statuses)
+    st.caption(f"{chosen.height:,} of {universe.height:,} markets. Choose a row to see its chart.")
+    if chosen.is_empty():
+        st.info("No market is like that. Take a filter away.")
+        return
+    zone = look.zone().key
+    picked = st.dataframe(
+        chosen.select("name", "kind", "status", "last_price", "last_ts", "bars", "volume", "end_at", "market_id"),
+        height=260,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="market_table",
+        column_config={
+            "name": st.column_config.TextColumn("Market", width="large"),
+            "last_price": st.column_config.NumberColumn("Last price", format="%.6g"),
+            "last_ts": st.column_config.DatetimeColumn("Last bar", timezone=zone, format="YYYY-MM-DD HH:mm"),
+            "bars": st.column_config.NumberColumn("Bars", format="localized"),
+            "volume": st.column_config.NumberColumn("Volume", format="compact"),
+            "end_at": st.column_config.DatetimeColumn("Ends", timezone=zone, format="YYYY-MM-DD HH:mm"),
+            "market_id": st.column_config.TextColumn("Id"),
+        },
+    )
+    selected = picked["selection"]["rows"]
+    # A selection of rows outlives the filter that showed them.
+    number = selected[0] if selected and selected[0] < chosen.height else _most_bars(chosen)
+    _market(desk, chosen.row(number, named=True))
+
+
+def _filtered(universe: pl.DataFrame, text: str, kinds: list[str], statuses: list[str]) -> pl.DataFrame:
+    import polars as pl
+
+    if text:
+        both = pl.concat_str(pl.col("name"), pl.lit(" "), pl.col("market_id")).str.to_lowercase()
+        universe = universe.filter(both.str.contains(text.lower(), literal=True))
+    if kinds:
+        universe = universe.filter(pl.col("kind").is_in(kinds))
+    return universe.filter(pl.col("status").is_in(statuses)) if statuses else universe
+
+
+def _most_bars(chosen: pl.DataFrame) -> int:
+    most = chosen.get_column("bars").fill_null(0).arg_max()
+    return most or 0
+
+
+def _market(desk: Desk, market: dict[str, Any]) -> None:
+    market_id: str = market["market_id"]
+    st.subheader(look.literal(market["name"]))
+    facts = [market["kind"], market["status"], market_id]
+    if market["resolution"] is not None:
+        facts.append(f"resolved at {market['resolution']:g}")
+    look.line(" · ".join(facts), look.Html(f" · ends {look.when(market['end_at'])}" if market["end_at"] else ""))
+    if not market["bars"]:
+        st.info("This market has no bars: no tick of it was seen, or its newest bar is still being made.")
+        return
+    chosen = st.segmented_control("Span", list(_SPANS), default="all", required=True, key="market_span")
+    last: datetime = market["last_ts"]
+    days = _SPANS[chosen]
+    start = None if days is None else last - timedelta(days=days)
+    bars = market_data.candles(desk, market_id, start, None)
+    if bars.is_empty():
+        st.info("No bar lies in this span. Choose a longer one.")
+        return
+    first = bars.item(0, "ts")
+    signals = [row for row in data.newest_predictions(desk) if row["market_id"] == market_id and row["ts"] >= first]
+    charts.put(
+        charts.candles(bars, signals, market["resolution"]),
+        f"market_{market_id}_{chosen}",
+        height=440,
+        alt=f"Price and volume of {market['name']}",
+    )
+    joined = bars.get_column("bars").max()
+    if isinstance(joined, int) and joined > 1:
+        st.caption(f"Each candle joins up to {joined} bars; a shorter span shows more detail.")
+    left, right = st.columns(2)
+    with left:
+        _gaps(desk, market_id)
+    with right, st.expander("Newest ticks"):
+        ticks = market_data.newest_ticks(desk, market_id)
+        st.caption("`synthetic`: 0 is a real tick, 1 to 4 are the open, high, low and close of a bar. Times are UTC.")
+        st.dataframe(ticks, height=300, hide_index=True, key=f"ticks_{market_id}")
+
+
+def _gaps(desk: Desk, market_id: str) -> None:
+    gaps = market_data.gaps(desk, market_id)
+    if gaps is None:
+        return
+    with st.expander(f"{gaps.bars:,} bars of {look.span(gaps.interval_seconds)}, {gaps.count:,} gaps"):
+        st.caption("Closed hours, weekends and holidays count as gaps: no bar is made up for them.")
+        look.table(
+            [Column("From", "short"), Column("To", "short"), Column("Length", "num")],
+            [
+                (look.when(start), look.when(end), look.span((end - start).total_seconds()))
+                for start, end in gaps.longest[:_GAPS_LISTED]
+            ],
+            label="gaps",
+        )
+
+
+def _quality(desk: Desk) -> None:
+    bad, late = market_data.quarantine(desk), market_data.rewrites(desk)
+    columns = st.columns(3)
+    columns[0].metric("Quarantined rows", f"{bad.height:,}", help="broke a rule and were left out", border=True)
+    columns[1].metric(
+        "Late or corrected", f"{len(late):,}", help="updates of ticks that changed older partitions", border=True
+    )
+    span = market_data.market_span(desk)
+    columns[2].metric(
+        "Span of bars", "–" if span is None else look.span((span[1] - span[0]).total_seconds()), border=True
+    )
+    if not bad.is_empty():
+        with st.expander("Quarantined rows", expanded=True):
+            look.table(
+                [Column(name, "long" if name == "text" else "") for name in bad.columns],
+                bad.head(_ROWS_LISTED).rows(),
+                label="quarantine",
+            )
+    if late:
+        look.table(
+            [Column("Late or corrected data came", "short"), Column("Partitions made anew", "long")],
+            [
+                (look.when(one.at), ", ".join(one.keys[:_KEYS_LISTED]) + (" …" if len(one.keys) > _KEYS_LISTED else ""))
+                for one in late
+            ],
+            label="late",
+        )

@@ -1,0 +1,127 @@
+"""Runs: the history with filters, and one run closely: its timeline, its events as they come, its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from agent.core.graph import order
+from agent.store.events import Event
+from agent.store.runs import FINAL, Run
+from dashboard import actions, charts, data, graph, look, parts, progress
+from dashboard.data import Desk
+from dashboard.guard import guarded
+from dashboard.look import Column
+
+TITLE, ICON, ORDER = "Runs", ":material/history:", 30
+_WORKING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
+_PAGE = 15
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    runs = data.recent_runs(desk)
+    if not runs:
+        parts.nothing_yet("There is no history yet.")
+        return
+    with st.container(horizontal=True):
+        statuses = st.pills("Status", sorted({run.status for run in runs}), selection_mode="multi", key="run_statuses")
+        triggers = st.pills(
+            "Trigger", sorted({run.trigger for run in runs}), selection_mode="multi", key="run_triggers"
+        )
+        text = st.text_input("Goal or error contains", key="run_text", width=260)
+    chosen = [
+        run
+        for run in runs
+        if (not statuses or run.status in statuses)
+        and (not triggers or run.trigger in triggers)
+        and text.lower() in f"{run.goal} {run.error or ''}".lower()
+    ]
+    if not chosen:
+        st.info("No run is like that. Take a filter away.")
+        return
+    pages = -(-len(chosen) // _PAGE)
+    page = st.pagination(pages, key="run_page") if pages > 1 else 1
+    parts.runs_table(chosen[(page - 1) * _PAGE : page * _PAGE], data.now())
+    by_id = {run.id: run for run in chosen}
+    run_id = st.selectbox(
+        "Look closely at", list(by_id), format_func=lambda number: _named(by_id[number]), key="run_chosen"
+    )
+    is_open = by_id[run_id].status not in FINAL
+    st.fragment(guarded(_closely), run_every=_WORKING_SECONDS if is_open else _IDLE_SECONDS)(desk, run_id)
+
+
+def _named(run: Run) -> str:
+    return f"Run {run.id}: {run.status}, {run.goal}, {look.when_text(run.started_at or run.created_at)}"
+
+
+def _closely(desk: Desk, run_id: int) -> None:
+    at = data.now()
+    run, attempts = data.run_with_attempts(desk, run_id)
+    look.line(
+        look.Html(f"Run {run.id}: {parts.status(run, at)}, asked for {look.when(run.created_at, seconds=True)}, "),
+        f"took {parts.took(run, at)}: {progress.outcome(run, attempts)}",
+    )
+    if run.git_commit:
+        st.caption(f"code at commit {run.git_commit[:12]}")
+    _buttons(desk, run)
+    if attempts:
+        names = list(order(desk.workspace.specs))
+        rows = len({one.component for one in attempts})
+        charts.put(
+            graph.timeline(attempts, names, at),
+            f"timeline_{run_id}",
+            height=70 + 34 * rows,
+            alt=f"Timeline of the attempts of run {run_id}",
+        )
+    for attempt in attempts:
+        if attempt.error is not None:
+            parts.error(f"{attempt.component} {attempt.status}", attempt.error, attempt.traceback)
+    if run.error is not None and not any(attempt.error for attempt in attempts):
+        st.warning(look.literal(run.error), icon=":material/info:")
+    with st.expander("Events", expanded=True):
+        look.table(
+            [Column("seq", "num"), Column("At", "short"), Column("Type", "short"), Column("What", "long")],
+            [
+                (one.seq, look.when(one.created_at, seconds=True), one.type, "; ".join(_told(one)))
+                for one in data.events_of(desk, run_id)
+            ],
+            label="events",
+        )
+
+
+def _buttons(desk: Desk, run: Run) -> None:
+    if desk.is_read_only:
+        return
+    if run.status in FINAL:
+        label = "Retry" if run.status != "COMPLETED" else "Run this again"
+        if st.button(label, icon=":material/replay:", key=f"retry_{run.id}"):
+            again = actions.run(desk, run.targets, run.force)
+            st.toast(f"Run {again.id} is {again.status.lower()}: watch it in the Agent tab.")
+            st.rerun()
+    elif st.button("Cancel", icon=":material/stop:", key=f"cancel_{run.id}"):
+        actions.cancel_run(desk, run.id)
+        st.rerun()
+
+
+def _told(event: Event) -> Sequence[str]:
+    """What an event says, in words."""
+    payload = event.payload
+    if event.type == "EXECUTING":
+        words = [f"{payload.get('component')} {payload.get('phase')}"]
+        words += [str(one) for one in payload.get("reasons", ())]
+        if payload.get("rows") is not None:
+            words.append(f"{payload['rows']:,} rows")
+        words += [f"{name} {payload[name]}" for name in ("seconds", "until", "by", "error") if payload.get(name)]
+        return words
+    if event.type == "AGENT_THINKING":
+        stale = payload.get("stale", {})
+        return [f"{name}: {', '.join(causes)}" for name, causes in stale.items()] or ["nothing is stale"]
+    if event.type == "PLAN_GENERATED":
+        return [f"{step['component']} {step['step']}" for step in payload["steps"]]
+    return [f"{name}: {_plain(value)}" for name, value in payload.items() if value not in (None, [], "")]
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,147 @@
+"""Signals: the newest predictions, the bars they rest on, and how earlier ones turned out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from dashboard import charts, data, look, market_data, parts
+from dashboard.data import Desk, Record
+from dashboard.look import Column
+
+TITLE, ICON, ORDER = "Signals", ":material/insights:", 40
+_SHOWN = 100
+_BARS_BEFORE = 120  # bars drawn under a prediction
+_LEAST_FOR_CALIBRATION = 30
+
+
+def show(desk: Desk) -> None:
+    """The page."""
+    newest = data.newest_predictions(desk)
+    if not newest:
+        parts.nothing_yet("There are no predictions yet.")
+        return
+    names = market_data.names(desk)
+    _newest(desk, newest, names)
+    st.subheader("How earlier ones turned out")
+    _outcomes(data.settled_predictions(desk), names)
+
+
+def _newest(desk: Desk, rows: Sequence[Record], names: Mapping[str, str]) -> None:
+    latest: dict[str, Record] = {}
+    for row in rows:  # newest first
+        latest.setdefault(row["market_id"], row)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Market contains", key="signal_text", width=240)
+        least = st.slider("Confidence at least", 0.0, 1.0, 0.0, 0.05, key="signal_confidence", width=220)
+        side = st.segmented_control(
+            "Edge", ["any", "above zero", "below zero"], default="any", required=True, key="signal_edge"
+        )
+        by = st.selectbox("Order by", ["edge", "confidence", "probability", "ts"], key="signal_order", width=150)
+    chosen = [
+        row
+        for row in latest.values()
+        if text.lower() in f"{row['market_id']} {names.get(row['market_id'], '')}".lower()
+        and row["confidence"] >= least
+        and (side == "any" or (row["edge"] > 0) == (side == "above zero"))
+    ]
+    chosen.sort(key=lambda row: row[by], reverse=True)
+    first = chosen[0] if chosen else None
+    st.caption(
+        f"{len(chosen)} of {len(latest)} markets"
+        + (f", the first {_SHOWN} shown" if len(chosen) > _SHOWN else "")
+        + ". Probability: that the price rises by more than the cost of a round trip over the horizon. "
+        "Edge: expected return of buying, after that cost."
+    )
+    if first is None:
+        st.info("No prediction is like that. Take a filter away.")
+        return
+    look.table(
+        [
+            Column("Market", "long"),
+            Column("Made at", "short"),
+            Column("Price", "num"),
+            Column("Probability", "num"),
+            Column("Edge", "num"),
+            Column("Confidence", "num"),
+            Column("Horizon", "short"),
+        ],
+        [_row(row, names) for row in chosen[:_SHOWN]],
+        label="signals",
+    )
+    market = st.selectbox(
+        "The bars it rests on",
+        [row["market_id"] for row in chosen],
+        format_func=lambda market_id: names.get(market_id, market_id),
+        key="signal_market",
+    )
+    row = latest[market]
+    interval = (row["horizon_end_at"] - row["ts"]) / row["horizon_bars"]
+    bars = market_data.candles(desk, market, row["ts"] - _BARS_BEFORE * interval)
+    if not bars.is_empty():
+        mine = [row for row in rows if row["market_id"] == market and row["ts"] >= bars.item(0, "ts")]
+        charts.put(charts.candles(bars, mine, None), f"signal_{market}", height=380, alt=f"Newest bars of {market}")
+
+
+def _row(row: Record, names: Mapping[str, str]) -> tuple[object, ...]:
+    return (
+        names.get(row["market_id"], row["market_id"]),
+        look.when(row["ts"]),
+        f"{row['price']:,.6g}",
+        f"{row['probability']:.1%}",
+        f"{row['edge']:+.2%}",
+        f"{row['confidence']:.2f}",
+        look.Html(f"{row['horizon_bars']} bars, to {look.when(row['horizon_end_at'])}"),
+    )
+
+
+def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
+    if not settled:
+        st.info(
+            "None is settled yet. A prediction gets its outcome when a later run brings the bars of its horizon; "
+            "historical data that does not grow never does. The Diagnostics tab scores the past out of sample."
+        )
+        return
+    brier = sum((row["probability"] - row["outcome"]) ** 2 for row in settled) / len(settled)
+    rate = sum(row["outcome"] for row in settled) / len(settled)
+    bought = [row["realized_return"] for row in settled if row["edge"] > 0]
+    columns = st.columns(4)
+    columns[0].metric("Settled", f"{len(settled):,}", border=True)
+    columns[1].metric("Went up beyond cost", f"{rate:.1%}", border=True)
+    columns[2].metric("Brier score", f"{brier:.4f}", help="0 is perfect, 0.25 is always one half", border=True)
+    mean = f"{sum(bought) / len(bought):+.2%}" if bought else "–"
+    columns[3].metric("Mean return where edge > 0", mean, help="before costs", border=True)
+    if len(settled) >= _LEAST_FOR_CALIBRATION:
+        import numpy as np
+
+        from pipelines.metrics import calibration_bins
+
+        bins = calibration_bins(
+            np.array([row["probability"] for row in settled]), np.array([float(row["outcome"]) for row in settled])
+        )
+        charts.put(
+            charts.calibration(bins, rate), "live_calibration", height=320, alt="Calibration of live predictions"
+        )
+    look.table(
+        [
+            Column("Market", "long"),
+            Column("Made at", "short"),
+            Column("Probability", "num"),
+            Column("Edge", "num"),
+            Column("Return", "num"),
+            Column("Outcome", "short"),
+        ],
+        [
+            (
+                names.get(row["market_id"], row["market_id"]),
+                look.when(row["ts"]),
+                f"{row['probability']:.1%}",
+                f"{row['edge']:+.2%}",
+                f"{row['realized_return']:+.2%}",
+                "up beyond cost" if row["outcome"] else "not",
+            )
+            for row in settled[:_SHOWN]
+        ],
+        label="outcomes",
+    )

@@ -1,14 +1,15 @@
 """Data contracts between components: types, ranges, no null keys, sorted, unique. A violation fails the component.
 
 Each check looks at a whole partition before it is written, so that nothing downstream ever meets a row that breaks a
-rule. Rules are Polars expressions run by pandera (measured: 5 ms for half a million rows; its own `unique=` took 90 ms,
-comparing neighbours of sorted rows does the same in 5).
+rule. Rules are Polars expressions. One query tells whether all are kept; where not, pandera finds and names, over the
+same rules, what is broken. (Measured: its import takes 0.43 s in every child process, and it 16 to 29 ms for each small
+partition, the query 2 ms; its `unique=` takes 90 ms for half a million rows, comparing sorted neighbours 5 ms.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ContractViolation
 from pipelines.source import MARKET_COLUMNS, TICK_COLUMNS, frame_schema
@@ -158,10 +159,26 @@ def _check(
 
     A rule that comes out null (of a null value) is kept: what may be null is said by `required` alone.
     """
+    import polars as pl
+
+    schema = frame_schema(columns)
+    rules = {**rules, **_key_rules(key)}
+    if dict(frame.schema) == schema:
+        kept = [pl.col(name).is_not_null().all() for name in required]
+        kept += [rule.fill_null(True).all() for rule in rules.values()]
+        if frame.select(pl.all_horizontal(kept)).item():
+            return
+    _report(frame, where, schema, required, rules)
+
+
+def _report(
+    frame: pl.DataFrame, where: str, schema: Mapping[str, Any], required: Sequence[str], rules: Mapping[str, pl.Expr]
+) -> None:
+    """Have pandera find every fault, and raise ContractViolation with them."""
     import pandera.polars as pa
 
-    types = {name: pa.Column(kind, nullable=name not in required) for name, kind in frame_schema(columns).items()}
-    checks = [_rule(text, rule) for text, rule in {**rules, **_key_rules(key)}.items()]
+    types = {name: pa.Column(kind, nullable=name not in required) for name, kind in schema.items()}
+    checks = [_rule(text, rule) for text, rule in rules.items()]
     try:
         # In two steps: a rule about a column that is missing or of another type would only add noise.
         pa.DataFrameSchema(types, strict=True).validate(frame, lazy=True)

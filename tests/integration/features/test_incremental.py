@@ -191,6 +191,48 @@ def test_what_is_only_said_of_other_markets_changes_nothing(bench: Bench) -> Non
 
 
 @needs_shared_data
+@pytest.mark.parametrize(
+    ("market", "fact", "value", "touched"),
+    [
+        ("made:hours", "end_at", START + timedelta(days=6), {"features/2017-12", "features/2018-01"}),
+        ("made:rare", "interval_seconds", 60, "every day"),
+    ],
+)
+def test_what_is_said_of_a_market_touches_its_partitions_alone(
+    bench: Bench, market: str, fact: str, value: object, touched: object
+) -> None:
+    inputs = inputs_of(bench, World())
+    changed = {**inputs, "markets": bench.markets(World(markets=((market, fact, value),)).universe())}
+    old = bench.features(inputs)
+    new = bench.features(changed, None, old, inputs)
+    if touched == "every day":
+        touched = {p.key for p in new.select() if p.key.count("-") == 2}
+    assert rewritten(old, new) == touched
+    assert new.version == bench.features(changed).version
+
+
+@needs_shared_data
+def test_ticks_taken_back_make_the_newest_bar_wait_again(bench: Bench) -> None:
+    """Bars of one market count as over since another has later ticks: those are taken away."""
+    late = pl.concat(
+        [
+            World(until=START + timedelta(days=1, minutes=2)).ticks(),
+            trades([("late:one", START + timedelta(days=2), 1.0)]),
+        ]
+    )
+    markets = pl.concat([World().universe(), universe(**{"late:one": {}})]).sort("market_id")
+    said = {"markets": bench.markets(markets)}
+    before = {"ticks": bench.ticks(late.sort("market_id", "ts", "seq"), GRAINS), **said}
+    now = {"ticks": bench.ticks(World(until=START + timedelta(days=1, minutes=2)).ticks(), GRAINS), **said}
+    old = bench.features(before)
+    new = bench.features(now, None, old, before)
+    newest = START + timedelta(days=1, minutes=2)
+    assert max(bench.table(old, "bars/2018-01-12")["ts"]) > newest
+    assert not [p for p in new.select("bars/2018-01-12") if p.max_ts and p.max_ts > newest]
+    assert new.version == bench.features(now).version
+
+
+@needs_shared_data
 def test_a_lost_memo_costs_time_and_nothing_else(bench: Bench) -> None:
     inputs = inputs_of(bench, World())
     old = bench.features(inputs)

@@ -163,6 +163,13 @@ class Deferral:
 
 
 @dataclass(frozen=True)
+class Due:
+    """A stale component whose own policy wants it recomputed now, and what made it due."""
+
+    because: str
+
+
+@dataclass(frozen=True)
 class Observation:
     """What a policy may look at when it decides whether to defer: pure numbers, read off before the decision."""
 
@@ -204,7 +211,7 @@ class Component:
     heavy: bool = True
     version: str | None = None
     libraries: tuple[str, ...] = ()
-    policy: Callable[[Observation], Deferral | None] | None = None
+    policy: Callable[[Observation], Deferral | Due | None] | None = None
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
     projections: Mapping[str, str] = field(default_factory=dict)
     is_release: bool = False
@@ -226,7 +233,7 @@ def component(
     heavy: bool = True,
     version: str | None = None,
     libraries: tuple[str, ...] = (),
-    policy: Callable[[Observation], Deferral | None] | None = None,
+    policy: Callable[[Observation], Deferral | Due | None] | None = None,
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None,
     projections: Mapping[str, str] | None = None,
     is_release: bool = False,

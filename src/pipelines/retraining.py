@@ -7,7 +7,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from pipelines.component import Deferral, Observation
+from pipelines.component import Deferral, Due, Observation
 from pipelines.metrics import population_stability_index
 
 LEAST_ROWS = 100  # fewer rows than this spread over ten bins drift by chance
@@ -15,8 +15,8 @@ LEAST_OUTCOMES = 30
 _ROWS_PREFIX = "features/"
 
 
-def defer_retraining(seen: Observation) -> Deferral | None:
-    """None: train now. Otherwise what would end the wait, by the rule that [model] retrain names.
+def defer_retraining(seen: Observation) -> Deferral | Due | None:
+    """What would end the wait, or what made retraining due, by the rule that [model] retrain names; None without one.
 
     Only new rows of features are weighed; a model that never saw any is trained.
     """
@@ -27,34 +27,34 @@ def defer_retraining(seen: Observation) -> Deferral | None:
     return rule(seen)
 
 
-def _defer_by_rows(seen: Observation) -> Deferral | None:
+def _defer_by_rows(seen: Observation) -> Deferral | Due:
     new, needed = _new_rows(seen), seen.settings.retrain_rows
     if new >= needed:
-        return None
+        return Due(f"{new} new rows, {needed} are enough")
     return Deferral(f"{needed} new rows ({new} so far)", {"new_rows": new, "retrain_rows": needed})
 
 
-def _defer_by_interval(seen: Observation) -> Deferral | None:
+def _defer_by_interval(seen: Observation) -> Deferral | Due | None:
     before = seen.previous_inputs["features"].watermark
     now = seen.inputs["features"].snapshot.watermark
     if before is None or now is None:
         return None
     due = before + timedelta(days=seen.settings.retrain_every_days)
     if now >= due:
-        return None
+        return Due(f"features reach {now:%Y-%m-%d %H:%M} UTC, it was due at {due:%Y-%m-%d %H:%M}")
     text = f"features reach {due:%Y-%m-%d %H:%M} UTC (they end at {now:%Y-%m-%d %H:%M})"
     return Deferral(text, {"due": due.isoformat(), "watermark": now.isoformat()})
 
 
-def _defer_by_drift(seen: Observation) -> Deferral | None:
+def _defer_by_drift(seen: Observation) -> Deferral | Due:
     settings = seen.settings
     brier = seen.live_brier if seen.live_count >= LEAST_OUTCOMES else None
     if brier is not None and brier >= settings.brier_threshold:
-        return None
+        return Due(f"the live Brier score is {brier:.3f} over {seen.live_count} outcomes")
     drift = _feature_drift(seen)
     middle = median(drift.values()) if drift else None
     if middle is not None and middle >= settings.psi_threshold:
-        return None
+        return Due(f"the features' median PSI is {middle:.3f}")
     evidence: dict[str, Any] = {"new_rows": _new_rows(seen), "live_count": seen.live_count}
     if middle is None:
         psi_text = f"from {LEAST_ROWS} new rows on, {evidence['new_rows']} so far"

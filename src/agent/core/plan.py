@@ -43,12 +43,13 @@ def decide_step(
     unavailable: Mapping[str, str],
     forced: bool = False,
     deferral: str | None = None,
+    due: str | None = None,
     manual: bool = True,
 ) -> Step:
     """What to do about one component now.
 
     unavailable: upstream name -> why it cannot be read (see `why_unavailable`); upstreams without output count too.
-    deferral: what a policy says would end the wait; heard only where new inputs are the sole cause.
+    deferral, due: what a policy says would end the wait, or made it due; heard where new inputs are the sole cause.
     manual: a person asked, so that a failure's backoff is not waited for.
     """
     reasons = decide_reasons(spec, state, current, now=now, forced=forced)
@@ -65,6 +66,8 @@ def decide_step(
         return Defer(spec.name, reasons, until=f"{failures}, retry at {retry_at:%Y-%m-%d %H:%M:%S} UTC")
     if deferral is not None and codes <= _NEW_DATA:
         return Defer(spec.name, reasons, until=deferral)
+    if due is not None and codes <= _NEW_DATA:
+        reasons = (*reasons, Reason(Code.RETRAIN_DUE, detail=due))
     return Compute(spec.name, reasons)
 
 
@@ -92,6 +95,7 @@ def make_plan(
     now: datetime,
     manual: bool = True,
     deferrals: Mapping[str, str] | None = None,
+    dues: Mapping[str, str] | None = None,
     history: Mapping[str, tuple[float | None, int | None]] | None = None,
     changed: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
     assume_changed: Collection[str] = (),
@@ -119,6 +123,7 @@ def make_plan(
             unavailable=unavailable,
             forced=name in force,
             deferral=(deferrals or {}).get(name),
+            due=(dues or {}).get(name),
             manual=manual,
         )
         seconds, rows = (history or {}).get(name, (None, None))

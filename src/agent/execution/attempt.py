@@ -266,7 +266,12 @@ class Attempts:
         )
         with self.log.writing() as connections:
             state.commit_failure(
-                connections.project, name, begun.token, now=now, error=str(error), next_retry_at=retry_at
+                connections.project,
+                name,
+                begun.token,
+                now=now,
+                error=str(error),
+                next_retry_at=retry_at if last else None,  # the next try of this run does not wait for it
             )
             self._mark_again(connections, begun)
             runs.finish_attempt(

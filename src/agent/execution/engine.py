@@ -20,11 +20,12 @@ from agent.execution.attempt import Attempts, Begun
 from agent.execution.commit import point_to_current
 from agent.execution.executors import Cancelled, Executor
 from agent.execution.planning import names_of, think
-from agent.execution.policy import deferral
+from agent.execution.policy import ask_policy
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.store import runs, state
+from pipelines.component import Deferral, Due
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Engine:
         spec, now = self.workspace.specs[name], self.clock.now()
         forced = name in self.log.request.force and name not in self._finished
         reasons = decide_reasons(spec, states[name], current, now=now, forced=forced)
+        said = ask_policy(self.workspace, self._survey, name, states, reasons)
         return decide_step(
             spec,
             states[name],
@@ -128,7 +130,8 @@ class Engine:
             now=now,
             unavailable=unavailable,
             forced=forced,
-            deferral=deferral(self.workspace, self._survey, name, states, reasons),
+            deferral=said.until if isinstance(said, Deferral) else None,
+            due=said.because if isinstance(said, Due) else None,
             manual=self.manual,
         )
 

@@ -11,11 +11,12 @@ from agent.core.explain import cause
 from agent.core.model import Current, Plan, State
 from agent.core.plan import make_plan
 from agent.core.staleness import decide_reasons
-from agent.execution.policy import deferral
+from agent.execution.policy import ask_policy
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.store import runs, state
+from pipelines.component import Deferral, Due
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ def think(
         history = runs.expectations(connections.control, workspace.database.project_id)
     currents = {name: survey.current(name, states) for name in names}
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
-    deferrals = {
-        name: until for name in names if (until := deferral(workspace, survey, name, states, found[name])) is not None
-    }
+    advice = {name: ask_policy(workspace, survey, name, states, found[name]) for name in names}
     plan = make_plan(
         workspace.specs,
         states,
@@ -63,7 +62,8 @@ def think(
         force=request.force,
         now=now,
         manual=manual,
-        deferrals=deferrals,
+        deferrals={name: said.until for name, said in advice.items() if isinstance(said, Deferral)},
+        dues={name: said.because for name, said in advice.items() if isinstance(said, Due)},
         history=history,
         changed=survey.changes(names, states),
         assume_changed=assume_changed,

@@ -8,13 +8,13 @@ from agent.core.model import Code, Reason, State
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.store import projections
-from pipelines.component import Observation, view_inputs
+from pipelines.component import Deferral, Due, Observation, view_inputs
 
 
-def deferral(
+def ask_policy(
     workspace: Workspace, survey: Survey, name: str, states: Mapping[str, State], reasons: Sequence[Reason]
-) -> str | None:
-    """What would end the wait, in words, where the policy of `name` defers it; None where it may be computed.
+) -> Deferral | Due | None:
+    """What the policy of `name` says: wait, and for what; go ahead, and why; None where it has nothing to say.
 
     A policy is asked only where new inputs are the sole cause: changed code, a person's mark or a failure go ahead.
     """
@@ -31,7 +31,7 @@ def deferral(
         now[upstream], before[upstream] = survey.snapshot(newest), survey.snapshot(known.snapshot_id)
     with workspace.database.reading() as connections:
         brier, count = projections.live_brier(connections.project)
-    answer = component.policy(
+    return component.policy(
         Observation(
             inputs=view_inputs(component, now, before, workspace.lake),
             previous=survey.snapshot(state.output_snapshot_id),
@@ -42,4 +42,3 @@ def deferral(
             live_count=count,
         )
     )
-    return None if answer is None else answer.until

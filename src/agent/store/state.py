@@ -111,7 +111,8 @@ def mark_dirty(conn: sa.Connection, component: str, reason: str, partitions: Seq
     if row is None:
         names = ", ".join(conn.scalars(sa.select(rows.c.component).order_by(rows.c.component)))
         raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend=f"known are: {names}")
-    said = [part for part in (row.dirty_reason if row.is_dirty else None, reason) if part]
+    # A person's words go first: what an evaluation found follows them (see agent.core.explain).
+    said = [part for part in (reason, row.dirty_reason if row.is_dirty else None) if part]
     asked = None if partitions is None else set(partitions)
     if row.is_dirty and asked is not None:
         asked = None if row.dirty_partitions is None else asked.union(row.dirty_partitions)

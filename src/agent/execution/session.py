@@ -79,6 +79,7 @@ def recover(workspace: Workspace, clock: Clock) -> None:
     with workspace.database.writing() as connections:
         for run in runs.abandon_runs(connections.control, clock.now()):
             logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
+        runs.abandon_attempts_of_ended_runs(connections, clock.now())
 
 
 def git_commit(base: Path) -> str | None:

@@ -125,7 +125,7 @@ def lines(curves: pl.DataFrame, column: str, form: str, *, log: bool = False, fi
             hovertemplate=f"%{{y:{form}}}<br>{_UTC_HOVER}<extra>{name}</extra>",
             name=name,
         )
-    figure.update_yaxes(tickformat=form, type="log" if log else "linear")
+    figure.update_yaxes(tickformat=form, type="log" if log else "linear", dtick="D2" if log else None)
     return figure
 
 
@@ -145,7 +145,7 @@ def months(returns: pl.DataFrame) -> go.Figure:
             zmax=limit,
             colorscale=_DIVERGING,
             showscale=False,
-            text=[["" if v is None else f"{v:+.1%}" for v in row] for row in values],
+            text=[["" if v is None else f"{v:+.1%}" if v else "0" for v in row] for row in values],
             texttemplate="%{text}",
             hovertemplate="%{x} %{y}: %{z:+.2%}<extra></extra>",
             xgap=2,
@@ -161,10 +161,12 @@ def calibration(bins: Sequence[Mapping[str, float]], base_rate: float) -> go.Fig
     """Predicted against observed, with 95 % intervals (Wilson 1927, J. Am. Stat. Assoc. 22) and the line of truth."""
     spans = [_wilson(one["observed"], int(one["rows"])) for one in bins]
     predicted, observed = [one["predicted"] for one in bins], [one["observed"] for one in bins]
-    top = max([*predicted, *(high for _, high in spans), base_rate]) * 1.05
+    low = min([*predicted, *(low for low, _ in spans), base_rate])
+    top = max([*predicted, *(high for _, high in spans), base_rate])
+    low, top = max(0.0, low - 0.1 * (top - low)), min(1.0, top + 0.1 * (top - low))
     figure = go.Figure()
     figure.add_scatter(
-        x=[0, top], y=[0, top], mode="lines", line={"color": GREY, "dash": "dot"}, name="Perfect", hoverinfo="skip"
+        x=[low, top], y=[low, top], mode="lines", line={"color": GREY, "dash": "dot"}, name="Perfect", hoverinfo="skip"
     )
     figure.add_scatter(
         x=predicted,
@@ -182,8 +184,8 @@ def calibration(bins: Sequence[Mapping[str, float]], base_rate: float) -> go.Fig
         name="Model",
     )
     figure.add_hline(y=base_rate, line={"color": ORANGE, "dash": "dash"}, annotation_text=f"base rate {base_rate:.1%}")
-    figure.update_xaxes(title_text="Predicted", tickformat=".0%", range=[0, top])
-    figure.update_yaxes(title_text="Observed", tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(title_text="Predicted", tickformat=".0%", range=[low, top])
+    figure.update_yaxes(title_text="Observed", tickformat=".0%", range=[low, top])
     return figure
 
 

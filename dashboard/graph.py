@@ -44,7 +44,7 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
         marker={"size": 26, "color": [looks[name].colour for name in names], "symbol": "circle"},
         text=[f"<b>{name}</b><br>{looks[name].word}" for name in names],
         textposition="bottom center",
-        textfont={"size": 12},
+        textfont={"size": 13, "color": look.ink()},
         customdata=[_hover(specs[name], states[name], looks[name]) for name in names],
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,

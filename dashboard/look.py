@@ -65,6 +65,11 @@ def zone() -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def ink() -> str:
+    """The colour of text in the viewer's theme, for charts that put words beside their marks."""
+    return "#e8ebef" if st.context.theme.type == "dark" else "#1b1f24"
+
+
 def when(at: datetime | None, *, seconds: bool = False) -> Html:
     """An instant in the viewer's zone, UTC on hover."""
     if at is None:

@@ -49,13 +49,16 @@ def _universe(desk: Desk, universe: pl.DataFrame) -> None:
         on_select="rerun",
         selection_mode="single-row",
         key="market_table",
+        placeholder="–",
         column_config={
             "name": st.column_config.TextColumn("Market", width="large"),
             "last_price": st.column_config.NumberColumn("Last price", format="%.6g"),
-            "last_ts": st.column_config.DatetimeColumn("Last bar", timezone=zone, format="YYYY-MM-DD HH:mm"),
+            "kind": "Kind",
+            "status": "Status",
+            "last_ts": st.column_config.DatetimeColumn("Last bar", timezone=zone, format="YYYY-MM-DD HH:mm", help=zone),
             "bars": st.column_config.NumberColumn("Bars", format="localized"),
             "volume": st.column_config.NumberColumn("Volume", format="compact"),
-            "end_at": st.column_config.DatetimeColumn("Ends", timezone=zone, format="YYYY-MM-DD HH:mm"),
+            "end_at": st.column_config.DatetimeColumn("Ends", timezone=zone, format="YYYY-MM-DD HH:mm", help=zone),
             "market_id": st.column_config.TextColumn("Id"),
         },
     )

@@ -13,7 +13,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def start_worker(settings: Settings) -> None:
-    """Start `agent worker --until-idle` in a session of its own; it ends when the queue is empty.
+    """Start `agent worker --once` in a session of its own; it ends when the queue is empty.
 
     Where another worker is quicker to claim the run, this one finds nothing and ends. Its log is logs/worker.log in the
     home folder. Raises AgentError where it cannot be started.
@@ -24,7 +24,7 @@ def start_worker(settings: Settings) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
             child = subprocess.Popen(
-                [sys.executable, "-m", "agent", "worker", "--until-idle"],
+                [sys.executable, "-m", "agent", "worker", "--once"],
                 cwd=settings.base,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -1,0 +1,52 @@
+"""The tables as people may look at them: plain rows, read only, for a box that takes queries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.store.engine import Connections
+from agent.store.tables import metadata
+
+MOST_ROWS = 200_000
+_CONTROL = frozenset({"projects", "runs", "attempts", "events", "approvals", "runner", "schedules", "alerts"})
+
+
+@dataclass(frozen=True)
+class TableCopy:
+    """Rows of a table, the newest MOST_ROWS at most. kinds: column -> str, int, float, bool or datetime."""
+
+    kinds: dict[str, type[Any]]
+    rows: list[tuple[Any, ...]]
+
+
+def table_names() -> tuple[str, ...]:
+    """Names of all tables, in alphabetical order."""
+    return tuple(sorted(metadata.tables))
+
+
+def columns_of(name: str) -> tuple[str, ...]:
+    """Columns of table `name`. Raises KeyError for a name that is not in `table_names`."""
+    return tuple(metadata.tables[name].columns.keys())
+
+
+def copy_table(connections: Connections, name: str) -> TableCopy:
+    """A copy of table `name`; JSON columns as text. Raises KeyError for a name that is not in `table_names`."""
+    table = metadata.tables[name]
+    conn = connections.control if name in _CONTROL else connections.project
+    query = sa.select(table).order_by(*(column.desc() for column in table.primary_key)).limit(MOST_ROWS)
+    is_json = [isinstance(column.type, sa.JSON) for column in table.columns]
+    rows = [
+        tuple(
+            json.dumps(value) if as_text and value is not None else value
+            for value, as_text in zip(row, is_json, strict=True)
+        )
+        for row in conn.execute(query)
+    ]
+    kinds = {
+        column.name: str if isinstance(column.type, sa.JSON) else column.type.python_type for column in table.columns
+    }
+    return TableCopy(kinds, rows)

@@ -1,0 +1,284 @@
+"""The pages at /: how the agent stands, runs as they go, the current release. Readable without JavaScript."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+
+from agent.api.errors import status_of
+from agent.api.models import RunIn
+from agent.api.routes import runs as run_routes
+from agent.api.server import Server, ServerHere
+from agent.api.session import COOKIE, LIFETIME, Sessions
+from agent.api.wording import event_text, operations_of
+from agent.core.explain import plan_lines
+from agent.core.plan import plan_from_json
+from agent.errors import UsageError
+from agent.execution.cancel import cancel_run
+from agent.service import queue
+from agent.store import approvals, events, projections, projects, releases, runs
+from agent.store.runs import FINAL
+from pipelines.errors import PipelineError
+
+router = APIRouter(include_in_schema=False)
+_TEMPLATES = Jinja2Templates(Path(__file__).parents[1] / "templates")
+_PAGE = 50
+_SIGNALS = 20
+_MOST_EVENTS = 1000
+_PERSON = "a person on the page"
+_BEGUN_SECONDS = 0.5
+_cycles: set[asyncio.Future[Any]] = set()  # begun from a page: asyncio itself keeps no strong reference
+
+
+async def checked_form(request: Request) -> dict[str, str]:
+    """The fields of a form whose token is right. Raises HTTPException 403."""
+    fields = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    session = request.state.session
+    if not session or not _sessions(request).is_form_token(session, fields.get("csrf", "")):
+        raise HTTPException(403, "the form is too old or not ours: load the page again and send it once more")
+    return fields
+
+
+Form = Annotated[dict[str, str], Depends(checked_form)]
+Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+
+
+@router.get("/")
+def portfolio(request: Request, server: ServerHere) -> Response:
+    """The agent's status, the newest signals, what became of earlier ones."""
+    return _portfolio(request, server)
+
+
+@router.get("/ui/agent")
+def agent(request: Request, server: ServerHere) -> Response:
+    """The agent's status alone."""
+    return _page(request, server, "agent.html", _agent(server))
+
+
+@router.post("/ui/agent/{action}")
+async def act(request: Request, server: ServerHere, action: str, form: Form) -> Response:
+    """A button of the agent."""
+    message, status = "", 200
+    try:
+        message = await _acted(server, action, form)
+    except PipelineError as error:
+        message, status = f"{error.what}: {error.mend}", status_of(error)
+    is_fragment = request.headers.get("hx-request") == "true"
+    if not is_fragment and status == 200:
+        return RedirectResponse("/", 303)
+    values = {"message": message, "is_error": status != 200}
+    if is_fragment:
+        values |= await asyncio.to_thread(_agent, server)
+        return _page(request, server, "agent.html", values)
+    return await asyncio.to_thread(_portfolio, request, server, values, status)
+
+
+@router.get("/ui/runs")
+def runs_page(request: Request, server: ServerHere, before: Before = None) -> Response:
+    """Runs, newest first."""
+    return _page(request, server, "runs.html", {"here": "/ui/runs", **_runs(server, before)})
+
+
+@router.get("/ui/runs/table")
+def runs_table(request: Request, server: ServerHere, before: Before = None) -> Response:
+    """The table of runs alone."""
+    return _page(request, server, "runs_table.html", _runs(server, before))
+
+
+@router.post("/ui/runs")
+def queue_run(request: Request, server: ServerHere, form: Form) -> Response:
+    """Queue a run and show it."""
+    try:
+        wanted = RunIn(
+            project_id=int(form.get("project_id", "0")),
+            goal=form.get("goal", ""),
+            targets=None,
+            require_approval=form.get("require_approval") == "true",
+        )
+    except ValueError:  # pydantic's is one
+        values = {"here": "/ui/runs", "message": "Say what the run is for, in up to 2000 characters."}
+        return _page(request, server, "runs.html", values | _runs(server, None), 422)
+    run, _ = run_routes.enqueue(server, wanted)
+    return RedirectResponse(f"/ui/runs/{run.id}", 303)
+
+
+@router.get("/ui/runs/{run_id}")
+def run_page(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
+    """A run and its events as they happen."""
+    return _page(request, server, "run.html", {"here": "/ui/runs", **_run(server, run_id)})
+
+
+@router.get("/ui/runs/{run_id}/timeline")
+def timeline(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
+    """A run's state and events alone."""
+    return _page(request, server, "timeline.html", _run(server, run_id))
+
+
+@router.post("/ui/runs/{run_id}/{action}")
+def answer(request: Request, server: ServerHere, run_id: run_routes.RunId, action: str, form: Form) -> Response:
+    """Approve, reject or cancel a run."""
+    try:
+        if action == "approve":
+            queue.approve(server.database, run_id, by=_PERSON, reason=None, now=server.now())
+            server.worker.wake()
+        elif action == "reject":
+            queue.reject(server.database, run_id, by=_PERSON, reason=None, now=server.now())
+        elif action == "cancel":
+            cancel_run(server.database, run_id, by=_PERSON, now=server.now())
+        else:
+            raise HTTPException(404, "there is no such action")
+    except PipelineError as error:
+        values = {"here": "/ui/runs", "message": f"{error.what}: {error.mend}", **_run(server, run_id)}
+        return _page(request, server, "run.html", values, status_of(error))
+    return RedirectResponse(f"/ui/runs/{run_id}", 303)
+
+
+@router.get("/ui/release")
+def release_page(request: Request, server: ServerHere) -> Response:
+    """The release in force."""
+    with server.reading() as connections:
+        release = releases.current_release(connections.project)
+        backtests = projections.backtest_runs(connections.project, 1)
+    metrics = backtests[0]["metrics"] if backtests else {}
+    folder = "" if release is None else str(server.settings.releases_path / release.name)
+    names = sorted({name for values in metrics.values() for name in values})
+    values = {"here": "/ui/release", "release": release, "metrics": metrics, "metric_names": names, "folder": folder}
+    return _page(request, server, "release.html", values)
+
+
+@router.get("/ui/reference")
+def reference(request: Request, server: ServerHere) -> Response:
+    """The API's addresses."""
+    values = {"here": "/ui/reference", "groups": operations_of(request.app.openapi())}
+    return _page(request, server, "reference.html", values)
+
+
+@router.get("/login")
+def login_page(request: Request, server: ServerHere) -> Response:
+    """Where a browser gives the token once."""
+    return _page(request, server, "login.html", {})
+
+
+@router.post("/login")
+async def login(request: Request, server: ServerHere) -> Response:
+    """Check the token and begin a session."""
+    given = (await request.form()).get("token")
+    token = server.settings.api.token
+    if not token or not isinstance(given, str) or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        return _page(request, server, "login.html", {"message": "That is not the token."}, 401)
+    response = RedirectResponse("/", 303)
+    _set_cookie(request, response, _sessions(request).new(server.now()))
+    return response
+
+
+async def _acted(server: Server, action: str, form: dict[str, str]) -> str:
+    """Do what a button says; returns what to tell."""
+    match action:
+        case "start":
+            await server.runner.start()
+            return "Started: the first cycle comes one interval from now."
+        case "stop":
+            await server.runner.stop()
+            return "Stopped."
+        case "pause":
+            await server.runner.pause()
+            return "Paused."
+        case "resume":
+            await server.runner.resume()
+            return "Resumed."
+        case "run-once":
+            cycle = asyncio.ensure_future(server.runner.run_once())
+            _cycles.add(cycle)
+            cycle.add_done_callback(_cycles.discard)
+            done, _ = await asyncio.wait({cycle}, timeout=_BEGUN_SECONDS)
+            if done:
+                cycle.result()
+            return "A cycle began."
+        case "interval":
+            text = form.get("interval_minutes", "")
+            if not text.isdecimal():
+                raise UsageError(f"{text[:20]!r} is no number of minutes", mend="give a whole number, 1 to 10080")
+            await server.runner.update_interval(int(text))
+            return f"Interval set to {int(text)} minutes."
+        case _:
+            raise HTTPException(404, "there is no such action")
+
+
+def _portfolio(
+    request: Request, server: Server, values: dict[str, Any] | None = None, status: int = 200
+) -> HTMLResponse:
+    with server.reading() as connections:
+        signals = projections.latest_predictions(connections.project, _SIGNALS)
+        settled = projections.predictions_with_outcome(connections.project, _SIGNALS)
+        release = releases.current_release(connections.project)
+    shown = {"here": "/", "signals": signals, "settled": settled, "release": release, "fragment_shows_message": True}
+    return _page(request, server, "portfolio.html", shown | _agent(server) | (values or {}), status)
+
+
+def _agent(server: Server) -> dict[str, Any]:
+    with server.reading() as connections:
+        newest = runs.list_runs(connections.control, limit=1)
+    return {"status": server.runner.get_status(), "newest": newest[0] if newest else None}
+
+
+def _runs(server: Server, before: int | None) -> dict[str, Any]:
+    with server.reading() as connections:
+        found = runs.list_runs(connections.control, limit=_PAGE + 1, before_id=before)
+        known = projects.list_projects(connections.control)
+    older = found[_PAGE - 1].id if len(found) > _PAGE else None
+    names = {one.id: one.name for one in known}
+    return {"runs": found[:_PAGE], "older": older, "before": before, "projects": known, "names": names}
+
+
+def _run(server: Server, run_id: int) -> dict[str, Any]:
+    with server.reading() as connections:
+        run = runs.load_run(connections.control, run_id)
+        told = events.load_events(connections.control, run_id, limit=_MOST_EVENTS)
+        approval = approvals.load_approval(connections.control, run_id)
+    return {
+        "run": run,
+        "events": told,
+        "approval": approval,
+        "is_final": run.status in FINAL,
+        "plan_lines": plan_lines(plan_from_json(run.plan)) if run.plan else [],
+        "event_text": event_text,
+    }
+
+
+def _page(request: Request, server: Server, template: str, values: dict[str, Any], status: int = 200) -> HTMLResponse:
+    """A template with what all of them need; a session begins with the first page."""
+    sessions = _sessions(request)
+    session = request.state.session
+    is_new = not session and not server.settings.api.token
+    if is_new:
+        session = sessions.new(server.now())
+    csrf = sessions.form_token(session) if session else ""
+    mode = server.settings.trading_mode.replace("_", " ")
+    response = _TEMPLATES.TemplateResponse(
+        request, template, {"csrf": csrf, "trading_mode": mode, **values}, status_code=status
+    )
+    if is_new:
+        _set_cookie(request, response, session)
+    return response
+
+
+def _set_cookie(request: Request, response: Response, value: str) -> None:
+    response.set_cookie(
+        COOKIE,
+        value,
+        max_age=int(LIFETIME.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+def _sessions(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.sessions
+    return sessions

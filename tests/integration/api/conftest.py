@@ -1,0 +1,48 @@
+"""A client of the application in this process, for any settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.api.app import create_app
+from tests.asgi import TestClient
+from tests.served import INLINE, copy_home
+
+MakeClient = Callable[..., TestClient]
+
+
+@pytest.fixture
+def make_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeClient]:
+    """Makes clients of an application in `tmp_path` with this agent.toml and environment; by default from this machine
+    under its own name, with the worker off."""
+    for name in ("AGENT_DATABASE_URL", "AGENT_API_TOKEN", "AGENT_HOME", "WORKER_CHECK_INTERVAL", "TRADING_MODE"):
+        monkeypatch.delenv(name, raising=False)
+
+    with ExitStack() as stack:
+
+        def make(
+            toml: str = INLINE + "[worker]\nenabled = false\n",
+            *,
+            client: str = "127.0.0.1",
+            base_url: str = "http://localhost:8000",
+            **env: str,
+        ) -> TestClient:
+            (tmp_path / "agent.toml").write_text(toml, encoding="utf-8")
+            for name, value in env.items():
+                monkeypatch.setenv(name, value)
+            app = create_app(tmp_path)
+            return stack.enter_context(
+                TestClient(app, base_url=base_url, client=(client, 50000), follow_redirects=False)
+            )
+
+        yield make
+
+
+@pytest.fixture
+def published(tmp_path: Path, testrun_uid: str) -> Path:
+    """`tmp_path` with a published sample in it."""
+    return copy_home(testrun_uid, tmp_path)

@@ -1,0 +1,81 @@
+"""State, plan, releases, readings, health and metrics of a project that has published once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.api.conftest import MakeClient
+
+SEVEN = ["backtest", "features", "inference", "markets", "model", "publish", "ticks"]
+
+
+def test_everything_of_a_published_project_can_be_read(make_client: MakeClient, published: Path) -> None:
+    client = make_client()
+    states = client.get("/api/state").json()
+    assert [one["component"] for one in states] == SEVEN
+    assert {one["run_count"] for one in states} == {1}
+    release = client.get("/api/releases/current").json()
+    assert release["is_current"]
+    assert release["as_of"].startswith("2013-03-01")
+    assert client.get("/api/releases").json()[0]["id"] == release["id"]
+    markets = client.get("/markets/latest", params={"limit": 3}).json()
+    assert len(markets) == 3
+    signals = client.get("/signals/latest").json()
+    assert {one["market_id"] for one in signals} >= {one["market_id"] for one in markets}
+    assert all(0 <= one["probability"] <= 1 for one in signals)
+    (backtest,) = client.get("/backtests/runs").json()
+    assert client.get(f"/backtests/runs/{backtest['snapshot_id']}").json() == backtest
+    assert {"buy_and_hold"} < set(backtest["metrics"])
+    assert client.get("/diagnostics/calibration").json() == {"count": 0, "brier": None, "bins": []}
+
+
+def test_plan_mark_and_explain(make_client: MakeClient, published: Path) -> None:
+    client = make_client()
+    assert {step["step"] for step in client.get("/api/plan").json()["steps"]} == {"skip"}
+    marked = client.post("/api/state/inference/mark-dirty", json={"reason": "prices were corrected"})
+    assert marked.json()["is_dirty"] is True
+    plan = client.get("/api/plan", params={"target": "inference"}).json()
+    assert [step["step"] for step in plan["steps"]][-1] == "compute"
+    explained = client.get("/api/explain/inference").json()
+    assert explained["step"] == "compute"
+    assert "prices were corrected" in explained["sentences"][-1]
+    for address in ("/api/explain/nothing", "/api/state?project_id=7"):
+        assert client.get(address).status_code == 404, address
+    assert client.post("/api/state/nothing/mark-dirty").status_code == 404
+    assert client.get("/api/plan", params={"target": "nothing"}).status_code == 422
+
+
+def test_nothing_released_yet_is_404(make_client: MakeClient) -> None:
+    assert make_client().get("/api/releases/current").status_code == 404
+
+
+def test_health_and_metrics(make_client: MakeClient, published: Path) -> None:
+    client = make_client()
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"ready": True, "database": "ok", "migrations": "ok", "lake": "ok"}
+    client.get("/runs/1")
+    text = client.get("/metrics").text
+    assert 'tidemill_component_seconds{component="model"}' in text
+    assert 'tidemill_runs{status="COMPLETED"} 1.0' in text
+    assert "tidemill_queue_depth 0.0" in text
+    assert "tidemill_release_age_seconds" in text
+    assert 'route="/runs/{run_id}"' in text
+
+
+def test_a_broken_settings_file_is_told_and_does_not_end_the_server(make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client()
+    (tmp_path / "agent.toml").write_text("[featurs]\n", encoding="utf-8")
+    answer = client.get("/api/plan")
+    assert answer.status_code == 409
+    assert "did you mean [features]" in answer.json()["detail"]
+    assert client.get("/api/agent/status").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/", "/ui/runs", "/ui/release", "/ui/reference"])
+def test_pages_can_be_read_without_javascript(make_client: MakeClient, published: Path, page: str) -> None:
+    answer = make_client().get(page)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "<h1>" in answer.text

@@ -1,0 +1,136 @@
+"""A real server for tests: `agent serve` as a process of its own on a free port, and folders it may serve."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import fasteners
+import httpx
+
+from tests.paths import PROJECT
+
+# A source that cannot be read: a run fails at its first component, within a second and without a child process.
+FAILING = """
+[executor]
+kind = "inline"
+[[sources.files.datasets]]
+kind = "equity"
+path = "no-such-folder"
+interval_seconds = 86400
+"""
+INLINE = '[executor]\nkind = "inline"\n'
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def client(self) -> httpx.Client:
+        """A client of it."""
+        return httpx.Client(base_url=self.url, timeout=120)
+
+    def log(self) -> str:
+        """What it logged so far."""
+        return (self.folder / "server.log").read_text(encoding="utf-8")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without settings of ours, with the sources of this checkout."""
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "WORKER_", "TRADING"))
+    }
+    return {**inherited, "PYTHONPATH": str(PROJECT / "src"), **more}
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(folder: Path, *arguments: str, **env: str) -> Iterator[Served]:
+    """`agent serve` in `folder`, stopped with SIGTERM at the end. Fails where it does not stop cleanly."""
+    port = free_port()
+    with (folder / "server.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent", "serve", "--port", str(port), *arguments],
+            cwd=folder,
+            env=environment(**env),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        server = Served(f"http://127.0.0.1:{port}", process, folder)
+        try:
+            wait_until(lambda: _answers(server), seconds=60, what=lambda: f"the server to answer:\n{server.log()}")
+            yield server
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"the server did not stop:\n{server.log()}") from None
+        assert code in (0, -signal.SIGTERM), f"exit code {code}:\n{server.log()}"
+
+
+def wait_until(true: object, *, seconds: float = 30, what: object = "it") -> None:
+    """Return once `true()` holds; fail after `seconds`."""
+    assert callable(true)
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            raise AssertionError(f"waited {seconds} s for {what() if callable(what) else what}")
+        time.sleep(0.05)
+
+
+def published_home(testrun_uid: str) -> Path:
+    """A project folder in which the sample was published once: made by the first test of the session that asks."""
+    made = Path(tempfile.gettempdir()) / f"tidemill-published-{testrun_uid[:12]}"
+    with fasteners.InterProcessLock(f"{made}.lock"):
+        if not (made / "done").exists():
+            made.mkdir(exist_ok=True)
+            subprocess.run(
+                [sys.executable, "-m", "agent.orchestrator", "--mode", "once"],
+                cwd=made,
+                env=environment(),
+                check=True,
+                capture_output=True,
+                timeout=300,
+            )
+            (made / "done").touch()
+    return made
+
+
+def copy_home(testrun_uid: str, to: Path) -> Path:
+    """A copy of `published_home` in folder `to`."""
+    shutil.copytree(published_home(testrun_uid) / ".tidemill", to / ".tidemill", symlinks=True)
+    return to
+
+
+def _answers(server: Served) -> bool:
+    if server.process.poll() is not None:
+        raise AssertionError(f"the server ended with {server.process.returncode}:\n{server.log()}")
+    try:
+        return httpx.get(f"{server.url}/healthz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False

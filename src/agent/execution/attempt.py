@@ -7,7 +7,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agent.clock import Clock
@@ -32,7 +32,7 @@ logger = logging.getLogger("tidemill.attempt")
 _BUSY_POLL_SECONDS = 0.5
 _PENDING_LIMIT = 100_000
 
-Decide = Callable[[Mapping[str, State], Current], Step]
+Look = Callable[[], tuple[Mapping[str, State], Current, Step]]
 
 
 @dataclass(frozen=True)
@@ -74,37 +74,51 @@ class Attempts:
     wait: bool
     stop: Callable[[], str | None]
 
-    def begin(self, name: str, number: int, decide: Decide) -> Begun | tuple[Step, State]:
-        """Take the lease and open the attempt; or the step and state where, the lease held, nothing is left to do.
+    def begin(self, name: str, number: int, look: Look) -> Begun | tuple[Step, State]:
+        """Take the lease and open the attempt in one transaction; or the step and state where nothing is to compute.
 
-        Raises Busy when another process holds the component, unless told to wait for it.
+        `look` reads and decides outside of it. Where the rows it read have changed by then (a mark, another process's
+        success) it looks again, so that what is done follows from what is true under the lease. Raises Busy when
+        another process holds the component, unless told to wait for it.
         """
-        token = self._take(name)
-        try:
-            return self._open(name, number, token, decide)
-        except BaseException:
-            self._give_back(name, token)
-            raise
-
-    def _open(self, name: str, number: int, token: int, decide: Decide) -> Begun | tuple[Step, State]:
-        with self.workspace.database.reading() as connections:
-            states = state.load_states(connections.project)
-        current = self.survey.current(name, states)
-        with self.log.writing() as connections:
-            # Read again where the flag is cleared: a mark set a moment ago must change what this attempt does.
-            states = state.load_states(connections.project)
-            before, step = states[name], decide(states, current)
+        told = False
+        while True:
+            states, current, step = look()
             if not isinstance(step, Compute):
-                leases.release(connections.project, name, token)
-                return step, before
-            state.begin_attempt(connections.project, name, token)
+                return step, states[name]
+            try:
+                begun = self._open(name, number, states, current, step)
+            except Busy as busy:
+                if not self.wait or self.stop() is not None:
+                    raise
+                if not told:
+                    told = True
+                    logger.warning("%s; waiting for it", busy.what)
+                time.sleep(_BUSY_POLL_SECONDS)
+                continue
+            if begun is not None:
+                return begun
+
+    def _open(self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute) -> Begun | None:
+        """The attempt, begun; None where the rows that were decided from have changed."""
+        with self.log.writing() as connections:
+            states = state.load_states(connections.project)
+            upstream = self.workspace.specs[name].upstream
+            if any(_essence(states, one, name) != _essence(seen, one, name) for one in (name, *upstream)):
+                return None
+            lease = leases.take(
+                connections.project, name, self.log.owner, self.workspace.settings.executor.lease_seconds
+            )
+            if lease.took_over_from is not None:
+                self._close_abandoned(connections, name, lease.token, lease.took_over_from)
+            state.begin_attempt(connections.project, name, lease.token)
             self.log.add(
                 "EXECUTING",
                 {
                     "component": name,
                     "phase": "started",
                     "number": number,
-                    "token": token,
+                    "token": lease.token,
                     "reasons": [sentence(name, reason) for reason in step.reasons],
                 },
             )
@@ -114,12 +128,12 @@ class Attempts:
                 run_id=self.log.run_id,
                 component=name,
                 number=number,
-                token=token,
+                token=lease.token,
                 owner=self.log.owner,
                 reasons=step.reasons,
                 now=self.clock.now(),
             )
-        return Begun(name, number, attempt_id, token, before, current, step)
+        return Begun(name, number, attempt_id, lease.token, states[name], current, step)
 
     def carry_out(self, begun: Begun) -> Result:
         """Compute and record. After a transient failure the pause before the next try is over on return.
@@ -151,7 +165,7 @@ class Attempts:
                     done,
                     time.monotonic() - started,
                     workspace.is_historical,
-                    as_of=self._as_of(),
+                    as_of=self._as_of() if component.is_release else None,
                 )
                 commit_patiently(workspace, self.log, success, old)
         except AttemptFailed as error:
@@ -175,31 +189,6 @@ class Attempts:
         except NotFound:
             logger.warning("the catalog has lost the output of %s: it is recomputed in full", begun.name)
             return None
-
-    def _take(self, name: str) -> int:
-        seconds, told = self.workspace.settings.executor.lease_seconds, False
-        while True:
-            try:
-                with self.workspace.database.writing() as connections:
-                    lease = leases.take(connections.project, name, self.log.owner, seconds)
-                    if lease.took_over_from is not None:
-                        self._close_abandoned(connections, name, lease.token, lease.took_over_from)
-                return lease.token
-            except Busy as busy:
-                if not self.wait or self.stop() is not None:
-                    raise
-                if not told:
-                    told = True
-                    logger.warning("%s; waiting for it", busy.what)
-                time.sleep(_BUSY_POLL_SECONDS)
-
-    def _give_back(self, name: str, token: int) -> None:
-        """Release a lease whose attempt was not begun; a database that is gone lets it run out instead."""
-        try:
-            with self.workspace.database.writing() as connections:
-                leases.release(connections.project, name, token)
-        except DatabaseError as lost:
-            logger.warning("cannot give the lease on %s back (%s): it runs out by itself", name, lost.what)
 
     def _close_abandoned(self, connections: Connections, name: str, token: int, owner: str) -> None:
         """Close what a dead holder left running, and set the mark again that its attempt had started from."""
@@ -322,3 +311,12 @@ class Attempts:
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.stop() is None:
             time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+
+
+def _essence(states: Mapping[str, State], name: str, component: str) -> object:
+    """What a decision about `component` was read from in the row of `name`: all but the lease; of an upstream its
+    output alone."""
+    one = states[name]
+    if name != component:
+        return one.output_snapshot_id
+    return replace(one, lease_owner=None, lease_token=0, lease_expires_at=None)

@@ -94,6 +94,7 @@ class Engine:
         self.log.add("AGENT_THINKING", {"stale": thought.stale, "clean": clean})
         plan = plan_to_json(thought.plan)
         self.log.add("PLAN_GENERATED", {"steps": plan})
+        planned = {step.component: step for step in thought.plan.steps}
         status, error = "COMPLETED", None
         try:
             for name in names:
@@ -101,7 +102,12 @@ class Engine:
                 if why is not None:
                     raise Cancelled(why)
                 self.log.iteration += 1
-                self._finished[name] = self._perform(name)
+                step = planned[name]
+                # As long as nothing was computed, what was read a moment ago still holds.
+                if isinstance(step, Skip) and all(isinstance(one.step, Skip) for one in self._finished.values()):
+                    self._finished[name] = self._left(step, thought.states[name])
+                else:
+                    self._finished[name] = self._perform(name)
         except Cancelled as cancelled:
             status, error = "CANCELLED", cancelled.what
         except (Busy, LeaseLost) as refused:
@@ -135,14 +141,16 @@ class Engine:
             manual=self.manual,
         )
 
+    def _look(self, name: str) -> tuple[Mapping[str, State], Current, Step]:
+        """What is recorded, what is true now, and what follows for one component."""
+        states = self._states()
+        current = self._survey.current(name, states)
+        return states, current, self._decide(name, states, current)
+
     def _perform(self, name: str) -> Finished:
         """Bring one component up to date if it is stale; try again after a transient failure."""
-        states = self._states()
-        step = self._decide(name, states, self._survey.current(name, states))
-        if not isinstance(step, Compute):
-            return self._left(step, states[name])
         for number in range(1, self.workspace.settings.executor.attempts + 1):
-            begun = self._attempts.begin(name, number, lambda states, current: self._decide(name, states, current))
+            begun = self._attempts.begin(name, number, lambda: self._look(name))
             if not isinstance(begun, Begun):
                 return self._left(*begun)
             result = self._attempts.carry_out(begun)

@@ -84,6 +84,7 @@ class RunLog:
                 git_commit=self.git_commit,
                 now=self.clock.now(),
             )
-        events.append_all(connections.control, self.run.id, self._waiting)
-        runs.set_iteration(connections.control, self.run.id, self.iteration)
+        if self._waiting:
+            events.append_all(connections.control, self.run.id, self._waiting)
+            runs.set_iteration(connections.control, self.run.id, self.iteration)
         self._waiting = []

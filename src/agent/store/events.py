@@ -37,7 +37,9 @@ def append(
 
 
 def append_all(conn: sa.Connection, run_id: int, new: Sequence[tuple[str, Mapping[str, Any], datetime]]) -> int:
-    """Append events (type, payload, time) in order and return the last number. Raises NotFound."""
+    """Append events (type, payload, time) in order and return the last one's number; 0 for none. Raises NotFound."""
+    if not new:
+        return 0
     # The run's row is locked first: two writers of one run would otherwise both take the same number (PostgreSQL;
     # SQLite has one writer at a time). key_share lets rows that refer to the run be inserted meanwhile.
     locked = sa.select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
@@ -48,8 +50,7 @@ def append_all(conn: sa.Connection, run_id: int, new: Sequence[tuple[str, Mappin
         {"run_id": run_id, "seq": last + number, "type": kind, "payload": dict(payload), "created_at": at}
         for number, (kind, payload, at) in enumerate(new, start=1)
     ]
-    if rows:
-        conn.execute(sa.insert(events), rows)
+    conn.execute(sa.insert(events), rows)
     return last + len(rows)
 
 

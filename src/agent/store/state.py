@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -63,15 +63,16 @@ def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
         conn.execute(insert(conn, rows).on_conflict_do_nothing(), values)
 
 
-def load_states(conn: sa.Connection) -> dict[str, State]:
-    """Every row, by component in alphabetical order.
+def load_states(conn: sa.Connection, components: Collection[str] | None = None) -> dict[str, State]:
+    """Every row, or those of `components`, by component in alphabetical order.
 
     A JSON column that someone broke by hand counts as unknown: the component comes out dirty, with the column in
     `dirty_reason`, and a warning is logged. Raises DatabaseError for a time that is none.
     """
     found = {}
     try:
-        loaded = conn.execute(_EVERY_ROW).mappings().all()
+        query = _EVERY_ROW if components is None else _EVERY_ROW.where(rows.c.component.in_(components))
+        loaded = conn.execute(query).mappings().all()
     except ValueError as error:  # SQLite alone takes any text for a time
         raise DatabaseError(
             f"a time in orchestrator_state cannot be read: {error}",

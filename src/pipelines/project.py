@@ -48,8 +48,9 @@ class Project:
 def load_project(agent_toml: Path | None = None, *, required: bool = True, faults: Faults | None = None) -> Project:
     """The project of settings file `agent_toml`; None means agent.toml of the current folder, or defaults without one.
 
-    A file that is named must be there unless `required` is off. `faults` are those found elsewhere in the same file, to be reported together with the ones found here. Raises
-    SettingsError that names every unknown section or setting, every bad value and every module that cannot be loaded.
+    A file that is named must be there unless `required` is off. `faults` are those found elsewhere in the same file, to
+    be reported together with the ones found here. Raises SettingsError that names every unknown section or setting,
+    every bad value and every module that cannot be loaded.
     """
     path = Path(SETTINGS_FILE) if agent_toml is None else agent_toml
     if agent_toml is not None and required and not path.is_file():

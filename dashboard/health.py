@@ -20,7 +20,7 @@ class Look:
     why: str = ""
 
 
-RUNNING = Look("running", BLUE)
+RUNNING, NEVER_RUN = Look("running", BLUE), Look("never run", GREY)
 DIED = Look("died", RED, "the process that ran it died; the next run takes it over")
 
 
@@ -31,13 +31,17 @@ def look(state: State, step: Step | None, *, is_at_work: bool) -> Look:
     if state.status == "failed":
         return Look("failed", RED, (state.last_error or "").partition("\n")[0])
     if step is None:
+        if state.run_count == 0:
+            return NEVER_RUN
         return Look("stale", ORANGE, state.dirty_reason or "") if state.is_dirty else Look("up to date", GREEN)
     match step:
         case Skip():
             return Look("up to date", GREEN)
         case Compute(reasons=reasons):
-            word = "never run" if state.run_count == 0 else "maybe stale" if step.may_be_cut_off else "stale"
-            return Look(word, GREY if state.run_count == 0 else ORANGE, causes_text(state.component, reasons))
+            if state.run_count == 0:
+                return NEVER_RUN
+            word = "maybe stale" if step.may_be_cut_off else "stale"
+            return Look(word, ORANGE, causes_text(state.component, reasons))
         case Defer(until=until):
             return Look("deferred", PURPLE, f"until {until}")
         case Block(by=by):

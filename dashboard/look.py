@@ -32,7 +32,8 @@ _STYLE = f"""
 .tm-soft{{opacity:.68}}
 .tm-table time,.tm-line time{{border-bottom:1px dotted color-mix(in srgb,currentColor 40%,transparent);cursor:help}}
 .tm-line{{font-size:1.02rem;line-height:1.5}}
-.tm-bar{{height:.5rem;min-width:7rem;border-radius:.25rem;background:color-mix(in srgb,currentColor 14%,transparent)}}
+.tm-bar{{margin-top:.42rem;height:.5rem;min-width:7rem;
+ border-radius:.25rem;background:color-mix(in srgb,currentColor 14%,transparent)}}
 .tm-bar i{{display:block;height:100%;border-radius:.25rem;background:{BLUE}}}
 </style>
 """

@@ -33,21 +33,22 @@ def _live(desk: Desk, was_open: bool) -> None:
     run = data.open_run(desk)
     if (run is not None) != was_open:
         st.rerun()  # what lies outside this fragment, and its pace, depend on it
-    plan = data.plan(desk, Request()).plan
-    steps = {step.component: step for step in plan.steps}
+    # What a run would do is asked while none goes on: the answer changes under a run, and costs a look at every file.
+    plan = data.plan(desk, Request()).plan if run is None else None
     if not desk.is_read_only:
         _buttons(desk, run, plan, at)
     if run is not None:
         progress.show(desk, run, at)
     else:
         _last(desk, at)
+    if plan is not None:
         st.subheader("What the next run does")
         st.code("\n".join(plan_lines(plan)), language=None, wrap_lines=True)
     st.subheader("State")
-    _state_table(states, steps, at)
+    _state_table(states, {} if plan is None else {step.component: step for step in plan.steps}, at)
 
 
-def _buttons(desk: Desk, run: Run | None, plan: Plan, at: datetime) -> None:
+def _buttons(desk: Desk, run: Run | None, plan: Plan | None, at: datetime) -> None:
     is_waiting = run is not None and run.status in ("RUNNING", "QUEUED") and not data.is_dead(run, at)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Run Agent Once", type="primary", icon=":material/play_arrow:", key="run_once"):
@@ -57,7 +58,7 @@ def _buttons(desk: Desk, run: Run | None, plan: Plan, at: datetime) -> None:
         if run is not None and is_waiting and st.button("Cancel this run", icon=":material/stop:", key="cancel"):
             actions.cancel_run(desk, run.id)
             st.rerun()
-        if run is None:
+        if plan is not None:
             due = [step.component for step in plan.steps if isinstance(step, Compute)]
             st.caption(
                 f"would compute {', '.join(due)}" if due else "nothing is due: a run would find that out and end"

@@ -28,10 +28,10 @@ def show(desk: Desk) -> None:
 def _live(desk: Desk) -> None:
     at = data.now()
     states, release = data.states(desk), data.current_release(desk)
-    steps = {step.component: step for step in data.plan(desk, Request()).plan.steps}
-    looks = parts.looks(states, steps, at)
     open_run = data.open_run(desk)
     is_running = open_run is not None and open_run.status == "RUNNING" and not data.is_dead(open_run, at)
+    steps = () if is_running else data.plan(desk, Request()).plan.steps
+    looks = parts.looks(states, {step.component: step for step in steps}, at)
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
     look.line(look.dot(worst.colour, sentence))
     _figures(desk, release, at)

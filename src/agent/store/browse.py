@@ -46,7 +46,10 @@ def copy_table(connections: Connections, name: str) -> TableCopy:
         )
         for row in conn.execute(query)
     ]
-    kinds = {
-        column.name: str if isinstance(column.type, sa.JSON) else column.type.python_type for column in table.columns
-    }
-    return TableCopy(kinds, rows)
+    return TableCopy({column.name: _kind(column.type) for column in table.columns}, rows)
+
+
+def _kind(column_type: sa.types.TypeEngine[Any]) -> type[Any]:
+    if isinstance(column_type, sa.types.TypeDecorator):
+        return _kind(column_type.impl_instance)
+    return str if isinstance(column_type, sa.JSON) else column_type.python_type

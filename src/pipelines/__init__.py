@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.load import load as load
+    from pipelines.loading import load as load
 
 __all__ = ["load"]
 
@@ -16,7 +16,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     """`pipelines.load(...)` for notebooks, without making every `import pipelines.x` pay for it (PEP 562)."""
     if name == "load":
-        from pipelines.load import load
+        from pipelines.loading import load
 
         return load
     raise AttributeError(f"module 'pipelines' has no attribute {name!r}")

@@ -47,7 +47,7 @@ FRAMEWORK = frozenset(
         "pipelines.modules",
         "pipelines.discovery",
         "pipelines.project",
-        "pipelines.load",
+        "pipelines.loading",
         "pipelines.run_all",
     }
 )

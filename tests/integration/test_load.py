@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipelines.errors import PipelineError
-from pipelines.load import load_frame
+from pipelines.loading import load_frame
 from pipelines.snapshot import Snapshot
 from tests.ticks import Bench, ticks_of_bars, universe, walk
 

@@ -15,7 +15,7 @@ from agent.errors import NotFound, UsageError
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import catalog, state
 from pipelines.lake import Lake
-from pipelines.load import TABLES, load_frame, tables_of
+from pipelines.loading import TABLES, load_frame, tables_of
 from pipelines.snapshot import Partition, Snapshot
 
 if TYPE_CHECKING:

@@ -145,6 +145,7 @@ def _edits(draw: st.DrawFn) -> list[list[tuple[Any, ...]]]:
             st.tuples(st.just("scale"), st.just(at), place, st.sampled_from([0.5, 1.25, 2.0])),
             st.tuples(st.just("repeat"), st.just(at), place, st.sampled_from([1.0, 1.25])),
             st.tuples(st.just("drop"), st.just(at), place),
+            st.tuples(st.just("clear"), st.just(at)),
             st.tuples(st.just("remove"), st.just(at)),
         )
     )
@@ -172,6 +173,8 @@ def _apply(state: dict[tuple[str, str], list[list[str]]], pool: Mapping[str, Any
     elif kind == "remove":
         if sum(other == folder for other, _ in state) > 1:
             del state[at]
+    elif kind == "clear":
+        state[at] = []
     elif kind == "drop":
         del state[at][more[0] % len(state[at])]
     elif kind == "scale":
@@ -279,6 +282,16 @@ def test_a_removed_file_takes_its_rows_away_and_empty_partitions_go(mill: Mill) 
     assert after.version == mill.run(fresh=True).version
 
 
+def test_a_market_that_leaves_a_file_leaves_the_partition(mill: Mill) -> None:
+    mill.write("bars/1.csv", csv(bar(1), bar(2)))
+    after = mill.run()
+    assert mill.read == ["bars/1.csv"]
+    assert mill.table(after).filter(pl.col("ts").dt.day() == 1).get_column("market_id").unique().to_list() == [
+        "files:A"
+    ]
+    assert after.version == mill.run(fresh=True).version
+
+
 def test_partitions_to_redo_are_written_again(mill: Mill) -> None:
     before = mill.ticks
     assert before is not None
@@ -309,9 +322,12 @@ def test_another_interval_of_a_market_moves_its_ticks(mill: Mill) -> None:
 
 
 def test_another_span_of_partitions_moves_all_ticks(mill: Mill) -> None:
+    assert mill.ticks is not None
+    by_day = mill.table(mill.ticks).sort("market_id", "ts", "seq")
     mill.settings = Settings(partition="month")
     after = mill.run()
     assert keys(after) == ["2020-01"]
+    assert mill.table(after).equals(by_day)
     assert after.version == mill.run(fresh=True).version
 
 

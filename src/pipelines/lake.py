@@ -2,6 +2,9 @@
 
 A name carries the content hash and the attempt that wrote it (`features/bars/2013.1f0c….a17.parquet`), so no two
 attempts ever write the same file and gc can tell an abandoned attempt's files from those about to be committed.
+
+`sys.audit("tidemill.point", NAME)` names a place where a crash leaves something half done, here and in the agent: it
+costs nothing, and lets the torture tests (or any audit hook) end the process exactly there.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -88,6 +92,7 @@ class Lake:
         hashes = {name: column_hash(frame.get_column(name)) for name in sorted(frame.columns)}
         content = digest(text for pair in hashes.items() for text in pair)
         path = self._new_path(component, key, content, attempt, TABLE_SUFFIX)
+        sys.audit("tidemill.point", "lake.table.writing")
         with _Saying(path):
             frame.write_parquet(path, compression="zstd", statistics=True)
         low, high = _span(frame, time)
@@ -99,6 +104,7 @@ class Lake:
         """Write `data` as it is. `content` is the logical content's hash where the bytes are not it."""
         content = content or hashlib.blake2b(data, digest_size=16).hexdigest()
         path = self._new_path(component, key, content, attempt, suffix)
+        sys.audit("tidemill.point", "lake.bytes.writing")
         with _Saying(path):
             path.write_bytes(data)
         return self._seal(path, key, content, rows=0, low=None, high=None, columns={})
@@ -144,13 +150,18 @@ class Lake:
 
     def discard(self, partition: Partition) -> None:
         """Remove a file that no one will ever refer to."""
+        sys.audit("tidemill.point", "lake.file.discarding")
         self.path_of(partition).unlink(missing_ok=True)
+        sys.audit("tidemill.point", "lake.file.discarded")
 
     def flush(self) -> None:
         """Flush the folders of everything written since the last flush: after this a commit may refer to the files."""
+        sys.audit("tidemill.point", "lake.flushing")
         for folder in sorted(self._unsynced):
             fsync_folder(folder)
+            sys.audit("tidemill.point", "lake.folder.flushed")
         self._unsynced.clear()
+        sys.audit("tidemill.point", "lake.flushed")
 
     def _new_path(self, component: str, key: str, content: str, attempt: str, suffix: str) -> Path:
         if not _SAFE_KEY.fullmatch(key) or ".." in key:
@@ -163,6 +174,7 @@ class Lake:
                 if not folder.exists():
                     folder.mkdir(parents=True, exist_ok=True)
                     self._unsynced.add(folder.parent)
+                    sys.audit("tidemill.point", "lake.folder.made")
         return path
 
     def _seal(
@@ -176,8 +188,10 @@ class Lake:
         high: datetime | None,
         columns: dict[str, str],
     ) -> Partition:
+        sys.audit("tidemill.point", "lake.file.written")
         with _Saying(path), path.open("rb") as file:
             os.fsync(file.fileno())
+        sys.audit("tidemill.point", "lake.file.flushed")
         self._unsynced.add(path.parent)
         stat = path.stat()
         return Partition(

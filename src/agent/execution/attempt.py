@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -15,8 +16,8 @@ from agent.core.backoff import attempt_delay_seconds, next_retry_at
 from agent.core.explain import sentence
 from agent.core.model import Compute, Current, State, Step
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
-from agent.errors import Busy, DatabaseError, LeaseLost, NotFound
-from agent.execution.commit import Success, commit_patiently
+from agent.errors import Busy, DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
+from agent.execution.commit import Success, commit_success, patiently
 from agent.execution.executors import AttemptFailed, Cancelled, Executor, is_transient
 from agent.execution.heartbeat import Heartbeat
 from agent.execution.runlog import RunLog
@@ -79,7 +80,7 @@ class Attempts:
 
         `look` reads and decides outside of it. Where the rows it read have changed by then (a mark, another process's
         success) it looks again, so that what is done follows from what is true under the lease. Raises Busy when
-        another process holds the component, unless told to wait for it.
+        another process holds the component, unless told to wait for it; Cancelled while it waits.
         """
         told = False
         while True:
@@ -89,28 +90,42 @@ class Attempts:
             try:
                 begun = self._open(name, number, states, current, step)
             except Busy as busy:
-                if not self.wait or self.stop() is not None:
+                if not self.wait:
                     raise
                 if not told:
                     told = True
                     logger.warning("%s; waiting for it", busy.what)
-                time.sleep(_BUSY_POLL_SECONDS)
+                self._wait()
                 continue
             if begun is not None:
                 return begun
 
+    def _wait(self) -> None:
+        """A moment, in which the run is kept alive and may be cancelled."""
+        time.sleep(_BUSY_POLL_SECONDS)
+        with self.log.writing() as connections:
+            self.log.flush(connections)
+            runs.extend_run(connections.control, self.log.run_id, self.log.lease_seconds)
+            is_cancelled = runs.load_run(connections.control, self.log.run_id).cancel_requested
+        why = "the run was cancelled" if is_cancelled else self.stop()
+        if why is not None:
+            raise Cancelled(why)
+
     def _open(self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute) -> Begun | None:
         """The attempt, begun; None where the rows that were decided from have changed."""
+        sys.audit("tidemill.point", "attempt.opening")
         with self.log.writing() as connections:
-            states = state.load_states(connections.project)
-            upstream = self.workspace.specs[name].upstream
-            if any(_essence(states, one, name) != _essence(seen, one, name) for one in (name, *upstream)):
-                return None
+            # The lease first: it locks the row, so that no mark comes in between what is read and what is cleared.
             lease = leases.take(
                 connections.project, name, self.log.owner, self.workspace.settings.executor.lease_seconds
             )
             if lease.took_over_from is not None:
                 self._close_abandoned(connections, name, lease.token, lease.took_over_from)
+            states = state.load_states(connections.project)
+            upstream = self.workspace.specs[name].upstream
+            if any(_essence(states, one, name) != _essence(seen, one, name) for one in (name, *upstream)):
+                leases.put_back(connections.project, name, lease.token)
+                return None
             state.begin_attempt(connections.project, name, lease.token)
             self.log.add(
                 "EXECUTING",
@@ -133,6 +148,8 @@ class Attempts:
                 reasons=step.reasons,
                 now=self.clock.now(),
             )
+            sys.audit("tidemill.point", "attempt.written")
+        sys.audit("tidemill.point", "attempt.opened")
         return Begun(name, number, attempt_id, lease.token, states[name], current, step)
 
     def carry_out(self, begun: Begun) -> Result:
@@ -144,10 +161,9 @@ class Attempts:
         settings, name = workspace.settings, begun.name
         component = workspace.project.components[name]
         executor = self.executor if component.heavy else self.inline
+        heart = Heartbeat(workspace.database, name, begun.token, self.log.run_id, settings.executor.lease_seconds)
         try:
-            with Heartbeat(
-                workspace.database, name, begun.token, self.log.run_id, settings.executor.lease_seconds
-            ) as heart:
+            with heart:
                 old = self._previous(begun)
                 done = executor.run(
                     self._task(begun, old),
@@ -156,6 +172,7 @@ class Attempts:
                     stop=lambda: heart.reason_to_stop() or self.stop(),
                     progress=lambda done, total, what: self._progress(name, done, total, what),
                 )
+                sys.audit("tidemill.point", "attempt.computed")
                 success = Success(
                     name,
                     begun.attempt_id,
@@ -167,15 +184,17 @@ class Attempts:
                     workspace.is_historical,
                     as_of=self._as_of() if component.is_release else None,
                 )
-                commit_patiently(workspace, self.log, success, old)
+                self._patiently(lambda: commit_success(workspace, self.log, success, old), f"{name} is computed")
         except AttemptFailed as error:
             return self._fail(begun, error, time.monotonic() - started)
         except Cancelled as error:
+            if heart.lost:
+                raise _lost(begun) from error
             self._abandon(begun, error.what)
             raise
-        except (LeaseLost, DatabaseError):
+        except (LeaseLost, DatabaseUnavailable):
             raise
-        except Exception as error:  # a fault of the lake or the catalog: recorded as this attempt's, not the run's
+        except Exception as error:  # of the lake, the catalog, a row refused: this attempt's fault, not the run's
             failed = AttemptFailed(error, trace=traceback.format_exc(), transient=is_transient(error))
             return self._fail(begun, failed, time.monotonic() - started)
         version = done.snapshot.version
@@ -253,38 +272,48 @@ class Attempts:
             cap_seconds=settings.schedule.retry_cap_seconds,
             draw=random.random(),
         )
-        with self.log.writing() as connections:
-            state.commit_failure(
-                connections.project,
-                name,
-                begun.token,
-                now=now,
-                error=str(error),
-                next_retry_at=retry_at if last else None,  # the next try of this run does not wait for it
-            )
-            self._mark_again(connections, begun)
-            runs.finish_attempt(
-                connections.control,
-                begun.attempt_id,
-                status="failed",
-                now=now,
-                error=str(error),
-                traceback=error.trace,
-                seconds=seconds,
-                peak_memory_bytes=error.peak_memory_bytes,
-            )
-            self.log.add(
-                "EXECUTING",
-                {
-                    "component": name,
-                    "phase": "failed",
-                    "attempt": begun.attempt_id,
-                    "number": begun.number,
-                    "error": str(error),
-                    "transient": error.transient,
-                    "seconds": round(seconds, 3),
-                },
-            )
+
+        def record() -> None:
+            with self.log.writing() as connections:
+                if not state.commit_failure(
+                    connections.project,
+                    name,
+                    begun.token,
+                    now=now,
+                    error=str(error),
+                    next_retry_at=retry_at if last else None,  # the next try of this run does not wait for it
+                ):
+                    if runs.attempt_status(connections.control, begun.attempt_id) != "failed":
+                        raise _lost(begun)
+                    return  # recorded by an earlier try, whose answer was lost with the connection
+                self._mark_again(connections, begun)
+                runs.finish_attempt(
+                    connections.control,
+                    begun.attempt_id,
+                    status="failed",
+                    now=now,
+                    error=str(error),
+                    traceback=error.trace,
+                    seconds=seconds,
+                    peak_memory_bytes=error.peak_memory_bytes,
+                )
+                self.log.add(
+                    "EXECUTING",
+                    {
+                        "component": name,
+                        "phase": "failed",
+                        "attempt": begun.attempt_id,
+                        "token": begun.token,
+                        "number": begun.number,
+                        "error": str(error),
+                        "transient": error.transient,
+                        "seconds": round(seconds, 3),
+                    },
+                )
+
+        sys.audit("tidemill.point", "attempt.failed")
+        self._patiently(record, f"{name} failed")
+        sys.audit("tidemill.point", "attempt.failure_recorded")
         if not last:
             self._pause(
                 attempt_delay_seconds(begun.number, random.random(), base_seconds=settings.executor.retry_seconds)
@@ -293,12 +322,21 @@ class Attempts:
 
     def _abandon(self, begun: Begun, why: str) -> None:
         """Close an attempt that was ended from outside; the component stays stale."""
-        with self.log.writing() as connections:
-            now = self.clock.now()
-            if leases.release(connections.project, begun.name, begun.token):
-                self._mark_again(connections, begun)
-            runs.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
-            self.log.add("EXECUTING", {"component": begun.name, "phase": "cancelled", "error": why})
+        sys.audit("tidemill.point", "attempt.abandoning")
+        payload = {"component": begun.name, "phase": "cancelled", "token": begun.token, "error": why}
+        try:
+            with self.log.writing() as connections:
+                now = self.clock.now()
+                if leases.release(connections.project, begun.name, begun.token):
+                    self._mark_again(connections, begun)
+                runs.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
+                self.log.add("EXECUTING", payload)
+        except DatabaseError as gone:
+            logger.warning("cannot give %s back (%s): whoever runs next takes it over", begun.name, gone.what)
+        sys.audit("tidemill.point", "attempt.abandoned")
+
+    def _patiently(self, record: Callable[[], None], what: str) -> None:
+        patiently(record, what, seconds=self.workspace.settings.executor.lease_seconds, stop=self.stop)
 
     def _mark_again(self, connections: Connections, begun: Begun) -> None:
         """An attempt clears the mark when it starts; one that brought nothing gives it back."""
@@ -311,6 +349,14 @@ class Attempts:
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.stop() is None:
             time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+
+
+def _lost(begun: Begun) -> LeaseLost:
+    return LeaseLost(
+        f"the attempt at {begun.name} is over: its lease was taken over while this process slept",
+        where=f"{begun.name}, token {begun.token}",
+        mend="nothing to do: the process that took over computes it",
+    )
 
 
 def _essence(states: Mapping[str, State], name: str, component: str) -> object:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.core.explain import reasons_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
@@ -20,11 +22,12 @@ from agent.execution.release import point_to, release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.work import Done
 from agent.execution.workspace import Workspace
-from agent.store import catalog, projections, releases, runs, state
+from agent.store import catalog, leases, projections, releases, runs, state
 from agent.store.engine import Connections
 from pipelines.snapshot import Snapshot
 
 logger = logging.getLogger("tidemill.commit")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -53,26 +56,28 @@ class Success:
         return len(self.done.snapshot.partitions) - carried, carried
 
 
-def commit_patiently(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> None:
-    """`commit_success`, tried again while the database does not answer: the work is done, and the lease may outlive
-    the fault. Raises DatabaseUnavailable when it has not come back in the time of a lease."""
-    until = time.monotonic() + workspace.settings.executor.lease_seconds
-    pause = 0.1
+def patiently(record: Callable[[], _T], what: str, *, seconds: float, stop: Callable[[], str | None]) -> _T:
+    """The result of `record`, tried again while the database does not answer: what it records has happened, and the
+    lease may outlive the fault. `record` must bear to be repeated, since the answer to a COMMIT may be lost.
+
+    Raises DatabaseUnavailable when the database has not come back after `seconds`, the time of a lease, or when it is
+    time to stop.
+    """
+    until, pause = time.monotonic() + seconds, 0.1
     while True:
         try:
-            return commit_success(workspace, log, success, old)
+            return record()
         except DatabaseUnavailable as gone:
-            if time.monotonic() + pause > until:
+            if time.monotonic() + pause > until or stop() is not None:
                 raise
-            logger.warning(
-                "%s is computed and the database does not answer (%s); trying again", success.component, gone.what
-            )
+            logger.warning("%s, and the database does not answer (%s); trying again", what, gone.what)
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
 
 def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> None:
-    """Record a success. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
+    """Record a success; once, however often it is called. Raises LeaseLost, with nothing recorded, when the token is
+    not the newest any more."""
     component = workspace.project.components[success.component]
     snapshot = success.done.snapshot
     recomputed, carried = success.counts(old)
@@ -80,8 +85,12 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     if component.is_release:
         workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
         write_release(workspace.lake, snapshot, workspace.settings.releases_path, name)
+    sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
         now = log.clock.now()
+        if not leases.is_held(connections.project, success.component, success.token):
+            _require_recorded(connections, success, now)
+            return
         snapshot_id = success.before.output_snapshot_id
         if snapshot_id is None or old is None or old.partitions != snapshot.partitions:
             snapshot_id = catalog.save_snapshot(
@@ -95,7 +104,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
                 settings=success.current.settings,
                 now=now,
             )
-        held = state.commit_success(
+        state.commit_success(
             connections.project,
             success.component,
             success.token,
@@ -111,17 +120,11 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             output_rows=snapshot.rows,
             duration_s=success.seconds,
         )
-        if not held:
-            if runs.is_succeeded(connections.control, success.attempt_id):
-                return  # committed by an earlier try, whose answer was lost with the connection
-            raise LeaseLost(
-                f"the result of {success.component} is refused: its lease was taken over while this process slept",
-                where=f"{success.component}, token {success.token}",
-                mend="nothing to do: the process that took over computes it",
-            )
+        sys.audit("tidemill.point", "commit.state.written")
         _project(connections, success, snapshot_id, now)
         if component.is_release and not success.is_cut_off:
             _record_release(workspace, connections, success, snapshot_id, name, log, now)
+        sys.audit("tidemill.point", "commit.projected")
         marked = _mark_downstream(workspace, connections, success)
         runs.finish_attempt(
             connections.control,
@@ -153,22 +156,39 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
                 "marked": marked,
             },
         )
+    sys.audit("tidemill.point", "commit.done")
     if component.is_release:
         point_to_current(workspace)
 
 
+def _require_recorded(connections: Connections, success: Success, now: datetime) -> None:
+    """Raise LeaseLost, unless an earlier try recorded this success and only its answer was lost with the connection,
+    or (two databases) only the second of its transactions: that one's part is then closed here."""
+    if runs.attempt_status(connections.control, success.attempt_id) != "succeeded":
+        closed = runs.close_recorded_attempt(connections, success.attempt_id, success.component, success.token, now)
+        if not closed:
+            raise LeaseLost(
+                f"the result of {success.component} is refused: its lease was taken over while this process slept",
+                where=f"{success.component}, token {success.token}",
+                mend="nothing to do: the process that took over computes it",
+            )
+
+
 def point_to_current(workspace: Workspace) -> None:
     """Make the pointer on disk agree with the row; write the folder anew where it is not there."""
-    with workspace.database.reading() as connections:
-        row = releases.current_release(connections.project)
-        if row is None:
-            return
-        folder = workspace.settings.releases_path / row.name
-        snapshot = None if folder.is_dir() else catalog.load_snapshot(connections.project, row.snapshot_id)
-    if snapshot is not None:
-        workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
-        write_release(workspace.lake, snapshot, workspace.settings.releases_path, row.name)
-    point_to(workspace.settings.releases_path, row.name)
+    name = None
+    while True:  # another process may put a newer release in force meanwhile: the pointer must not fall behind it
+        with workspace.database.reading() as connections:
+            row = releases.current_release(connections.project)
+            if row is None or row.name == name:
+                return
+            folder = workspace.settings.releases_path / row.name
+            snapshot = None if folder.is_dir() else catalog.load_snapshot(connections.project, row.snapshot_id)
+        if snapshot is not None:
+            workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
+            write_release(workspace.lake, snapshot, workspace.settings.releases_path, row.name)
+        point_to(workspace.settings.releases_path, row.name)
+        name = row.name
 
 
 def _project(connections: Connections, success: Success, snapshot_id: int, now: datetime) -> None:
@@ -223,12 +243,13 @@ def _record_release(
 
 def _mark_downstream(workspace: Workspace, connections: Connections, success: Success) -> list[str]:
     """Set the flag of each direct reader to which the new output looks different, so that SQL readers see it."""
-    states = state.load_states(connections.project)
+    readers = [name for name, spec in workspace.specs.items() if success.component in spec.upstream]
+    if success.is_cut_off or not readers:
+        return []
     texts: dict[str, str | None] = {}
-    for name, spec in workspace.specs.items():
-        if success.component not in spec.upstream or states[name].output_version is None:
-            continue
-        known: InputRecord | None = states[name].inputs.get(success.component)
+    for name, reader in state.load_states(connections.project, readers).items():
+        spec = workspace.specs[name]
+        known: InputRecord | None = reader.inputs.get(success.component)
         if known is None or known.version == success.done.snapshot.version:
             continue
         seen = success.done.snapshot.version_of(spec.reads(success.component))

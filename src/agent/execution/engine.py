@@ -6,6 +6,7 @@ the work meanwhile. See agent.execution.commit for the one transaction of a succ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -17,7 +18,7 @@ from agent.core.plan import decide_step, plan_to_json, why_unavailable
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
 from agent.execution.attempt import Attempts, Begun
-from agent.execution.commit import point_to_current
+from agent.execution.commit import patiently, point_to_current
 from agent.execution.executors import Cancelled, Executor
 from agent.execution.planning import names_of, think
 from agent.execution.policy import ask_policy
@@ -190,30 +191,36 @@ class Engine:
         )
 
     def _end(self, status: str, error: str | None, plan: list[dict[str, Any]]) -> None:
-        """Record the run's end, and on every component what the next run will see."""
+        """Record the run's end, once, and on every component what the next run will see."""
         kind = {"COMPLETED": "RUN_COMPLETED", "FAILED": "RUN_FAILED", "CANCELLED": "RUN_CANCELLED"}[status]
         computed = [one for one in self._finished.values() if isinstance(one.step, Compute)]
-        self.log.add(
-            kind,
-            {
-                "error": error,
-                "computed": [one.component for one in computed if one.error is None],
-                "failed": [one.component for one in computed if one.error is not None],
-            },
-        )
+        payload = {
+            "error": error,
+            "computed": [one.component for one in computed if one.error is None],
+            "failed": [one.component for one in computed if one.error is not None],
+        }
         texts = self._what_is_left()
-        with self.log.writing() as connections:
-            state.show_reasons(connections.project, texts)
-            self.log.flush(connections)
-            runs.move_run(
-                connections.control,
-                self.log.run_id,
-                status,
-                from_statuses=("RUNNING",),
-                now=self.clock.now(),
-                error=error,
-                plan=plan,
-            )
+
+        def record() -> None:
+            with self.log.writing() as connections:
+                state.show_reasons(connections.project, texts)
+                self.log.flush(connections)
+                is_open = runs.move_run(
+                    connections.control,
+                    self.log.run_id,
+                    status,
+                    from_statuses=("RUNNING",),
+                    now=self.clock.now(),
+                    error=error,
+                    plan=plan,
+                )
+                if is_open:  # else it was closed by whoever took this process for dead, or by a try of this very block
+                    self.log.add(kind, payload)
+
+        sys.audit("tidemill.point", "run.ending")
+        seconds = self.workspace.settings.executor.lease_seconds
+        patiently(record, "the run is over", seconds=seconds, stop=self.stop)
+        sys.audit("tidemill.point", "run.ended")
 
     def _what_is_left(self) -> dict[str, str | None]:
         """Component -> why it is still stale, None where it is not: what `is_dirty` and `dirty_reason` then show."""

@@ -10,6 +10,7 @@ import contextlib
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -117,9 +118,10 @@ class ProcessExecutor:
         child, pipe = self._started()
         try:
             pipe.send_bytes(pickle.dumps(task))
-            return self._await(child, pipe, timeout, stop, progress)
-        except (BrokenPipeError, ConnectionResetError, EOFError) as error:
-            raise self._death(child, None) from error
+            sys.audit("tidemill.point", "child.asked")
+        except OSError as error:  # it died before it could listen
+            raise self._death(child, None, stop) from error
+        return self._await(child, pipe, timeout, stop, progress)
 
     def close(self) -> None:
         """End the child, kindly: closing the pipe is its sign to leave."""
@@ -165,18 +167,22 @@ class ProcessExecutor:
         started, peak = time.monotonic(), None
         while True:
             wait([pipe, child.sentinel], timeout=_POLL_SECONDS)
+            is_over = not child.is_alive()  # asked first: what it said before it died is then in the pipe
             if pipe.poll():
-                kind, content = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own child
-                if kind == "progress":
-                    progress(*content)
-                    continue
+                try:
+                    kind, content = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own child
+                except (EOFError, OSError) as error:
+                    raise self._death(child, peak, stop) from error
                 if kind == "done":
+                    sys.audit("tidemill.point", "child.answered")
                     assert isinstance(content, Done)
                     return content
-                error, trace, transient, used = content
-                raise AttemptFailed(error, trace=trace, transient=transient, peak=used)
-            if not child.is_alive():
-                raise self._death(child, peak)
+                if kind == "failed":
+                    failure, trace, transient, used = content
+                    raise AttemptFailed(failure, trace=trace, transient=transient, peak=used)
+                progress(*content)
+            elif is_over:
+                raise self._death(child, peak, stop)
             peak = _peak_memory(child.pid) or peak
             reason = stop()
             if reason is not None:
@@ -196,12 +202,15 @@ class ProcessExecutor:
             self._child.join()
         self.close()
 
-    def _death(self, child: SpawnProcess, peak: int | None) -> AttemptFailed:
+    def _death(self, child: SpawnProcess, peak: int | None, stop: Callable[[], str | None]) -> AgentError:
         child.join()
         code = child.exitcode
         self.close()
+        told = stop() if code in (-signal.SIGTERM, -signal.SIGINT) else None
+        if told is not None:
+            return Cancelled(told)  # a service manager signals the whole group
         if code is not None and code < 0:
-            name = signal.Signals(-code).name
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             cause = " (often: out of memory)" if name == "SIGKILL" else ""
             what = f"the process that computed it was killed by {name}{cause}"
         else:
@@ -216,24 +225,28 @@ def _serve(
     pipe: Connection, modules: Sequence[str], base: Path, source_settings: Mapping[str, Any], lake_path: Path
 ) -> None:
     """The child's life: take a task, compute, answer; leave when the parent closes the pipe or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and service managers reach the whole group
+        signal.signal(number, signal.SIG_IGN)  # the parent decides
     _leave_with_parent()
-    components = load_components(modules, base)
-    sources = {name: load_source(name)(settings, base) for name, settings in source_settings.items()}
 
     def progress(done: int, total: int, what: str) -> None:
         pipe.send_bytes(pickle.dumps(("progress", (done, total, what))))
 
+    components: Mapping[str, Component] = {}
+    sources: Mapping[str, Source] = {}
     while True:
         try:
-            task: Task = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own parent
+            received = pipe.recv_bytes()
         except (EOFError, OSError):
             return
         _reset_peak_memory()
         try:
-            component = components[task.component]
-            done = work(task, component, sources, base=base, lake_path=lake_path, on_progress=progress)
+            if not components:
+                sources = {name: load_source(name)(settings, base) for name, settings in source_settings.items()}
+                components = load_components(modules, base)
+            task: Task = pickle.loads(received)  # noqa: S301 - from our own parent
+            done = work(task, components[task.component], sources, base=base, lake_path=lake_path, on_progress=progress)
+            sys.audit("tidemill.point", "child.computed")
             answer: tuple[str, Any] = (
                 "done",
                 Done(done.snapshot, done.tables, done.outcomes, _peak_memory(os.getpid())),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,6 +61,7 @@ def collect(
         )
         if not dry_run:
             garbage.remove(connections.project, doomed)
+            sys.audit("tidemill.point", "gc.rows.removed")
     with database.reading() as connections:
         # Leases first: an attempt that commits between the two questions gives up its lease with the same commit that
         # makes its files referred to.
@@ -73,7 +75,9 @@ def collect(
     for path in loose:
         size += _size(path)
         if not dry_run:
+            sys.audit("tidemill.point", "gc.file.removing")
             path.unlink(missing_ok=True)
+            sys.audit("tidemill.point", "gc.file.removed")
     if not dry_run:
         for folder in old:
             _remove_folder(folder)
@@ -133,7 +137,9 @@ def _remove_folder(folder: Path) -> None:
     gone = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.{os.getpid()}.draft")
     if gone is not folder:
         folder.replace(gone)
+        sys.audit("tidemill.point", "gc.release.moved")
     shutil.rmtree(gone)
+    sys.audit("tidemill.point", "gc.release.removed")
 
 
 def _size(path: Path) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from dataclasses import dataclass, field
 
-from agent.errors import DatabaseError
+from agent.errors import AgentError
 from agent.store import leases, runs
 from agent.store.engine import Database
 
@@ -19,7 +20,7 @@ class Heartbeat:
     """A thread that extends the lease on `component` until the block is left.
 
     A database that does not answer is no reason to stop: the lease may outlive the fault, and if it does not, the
-    commit with an old token is refused.
+    commit with an old token is refused. `lost`: the lease was taken over.
     """
 
     database: Database
@@ -27,6 +28,7 @@ class Heartbeat:
     token: int
     run_id: int
     lease_seconds: float
+    lost: bool = False
     _why: str | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -53,15 +55,18 @@ class Heartbeat:
             look += 1
             try:
                 self._look(extend=look % looks_a_beat == 0)
-            except DatabaseError as error:
-                log.warning("the database does not answer the heartbeat of %s: %s", self.component, error.what)
+            except AgentError as error:
+                log.warning("the heartbeat of %s fails: %s; it goes on", self.component, error.what)
 
     def _look(self, *, extend: bool) -> None:
         if extend:
+            sys.audit("tidemill.point", "heartbeat.extending")
             with self.database.writing() as connections:
                 alive = leases.extend(connections.project, self.component, self.token, self.lease_seconds)
                 runs.extend_run(connections.control, self.run_id, self.lease_seconds)
+            sys.audit("tidemill.point", "heartbeat.extended")
             if not alive:
+                self.lost = True
                 self._why = f"the lease on {self.component} was taken over by another process"
         with self.database.reading() as connections:
             run = runs.load_run(connections.control, self.run_id)

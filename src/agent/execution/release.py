@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -28,18 +30,28 @@ def write_release(lake: Lake, snapshot: Snapshot, releases: Path, name: str) -> 
     folder = releases / name
     if is_whole(folder, snapshot):
         return folder
-    draft = releases / f".{name}.{os.getpid()}.draft"
+    draft, aside = releases / f".{name}.{_writer()}.draft", releases / f".{name}.{_writer()}.old.draft"
     shutil.rmtree(draft, ignore_errors=True)
     for partition in snapshot.select():
         path = draft / partition.key
         path.parent.mkdir(parents=True, exist_ok=True)
+        sys.audit("tidemill.point", "release.file.writing")
         path.write_bytes(lake.read_bytes(partition))
+        sys.audit("tidemill.point", "release.file.written")
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    fsync_folder(draft)
-    shutil.rmtree(folder, ignore_errors=True)  # half a folder of a crashed attempt, or one altered by hand
+        sys.audit("tidemill.point", "release.file.flushed")
+    for inner in (*(path for path in draft.rglob("*") if path.is_dir()), draft):
+        fsync_folder(inner)
+    sys.audit("tidemill.point", "release.draft.flushed")
+    if folder.exists():  # altered by hand: out of the way in one step, not file by file
+        folder.replace(aside)
+        sys.audit("tidemill.point", "release.altered.moved")
     draft.replace(folder)
+    sys.audit("tidemill.point", "release.moved")
     fsync_folder(releases)
+    shutil.rmtree(aside, ignore_errors=True)
+    sys.audit("tidemill.point", "release.flushed")
     return folder
 
 
@@ -58,7 +70,7 @@ def is_whole(folder: Path, snapshot: Snapshot) -> bool:
 def point_to(releases: Path, name: str) -> None:
     """Make `current` lead to release `name`, in one atomic step. A link, or a file with the name where the system
     allows no links (Windows)."""
-    pointer, draft = releases / POINTER, releases / f".{POINTER}.{os.getpid()}"
+    pointer, draft = releases / POINTER, releases / f".{POINTER}.{_writer()}"
     if current_name(releases) == name:
         return
     with contextlib.suppress(FileNotFoundError):
@@ -67,8 +79,16 @@ def point_to(releases: Path, name: str) -> None:
         draft.symlink_to(name, target_is_directory=True)
     except OSError:
         draft.write_text(name, encoding="utf-8")
+    sys.audit("tidemill.point", "pointer.drafted")
     draft.replace(pointer)
+    sys.audit("tidemill.point", "pointer.moved")
     fsync_folder(releases)
+    sys.audit("tidemill.point", "pointer.flushed")
+
+
+def _writer() -> str:
+    """Names drafts: two threads of a server may lay out the same release."""
+    return f"{os.getpid()}.{threading.get_ident()}"
 
 
 def current_name(releases: Path) -> str | None:

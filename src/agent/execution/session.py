@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,11 +62,8 @@ def perform(
     engine = Engine(workspace, clock, log, executor, light, manual=manual, wait=wait, stop=stop)
     try:
         return engine.execute()
-    except AgentError:
-        _close(log, clock, "it could not go on: see the log")
-        raise
     except BaseException as error:
-        _close(log, clock, f"{type(error).__name__}: {error}")
+        _close(log, clock, error.what if isinstance(error, AgentError) else f"{type(error).__name__}: {error}")
         raise
     finally:
         executor.close()
@@ -76,6 +74,7 @@ def recover(workspace: Workspace, clock: Clock) -> None:
     with workspace.database.reading() as connections:
         if not runs.any_running(connections.control):
             return
+    sys.audit("tidemill.point", "run.recovering")
     with workspace.database.writing() as connections:
         for run in runs.abandon_runs(connections.control, clock.now()):
             logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         conn.execution_options(**{_WRITES: True})
         with conn.begin():
             yield conn
+            sys.audit("tidemill.point", "transaction.committing")
+        sys.audit("tidemill.point", "transaction.committed")
 
 
 @dataclass(frozen=True)

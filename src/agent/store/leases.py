@@ -77,6 +77,12 @@ def extend(conn: sa.Connection, component: str, token: int, seconds: float) -> b
     )
 
 
+def is_held(conn: sa.Connection, component: str, token: int) -> bool:
+    """Whether the lease is held with `token`. The row stays locked until the transaction ends."""
+    held = sa.select(rows.c.component).where(holds(component, token))
+    return conn.execute(held.with_for_update()).one_or_none() is not None
+
+
 def release(conn: sa.Connection, component: str, token: int) -> bool:
     """Give the lease back without a result. False where it is no longer held with `token`.
 
@@ -88,6 +94,11 @@ def release(conn: sa.Connection, component: str, token: int) -> bool:
     if begun:
         show_dirty(conn, component, "the last attempt was given up")
     return held
+
+
+def put_back(conn: sa.Connection, component: str, token: int) -> None:
+    """Give the lease back and leave the row as it was found, that of a dead holder included."""
+    conn.execute(sa.update(rows).where(holds(component, token)).values(**RELEASED))
 
 
 # --- who holds it ------------------------------------------------------------------------------------------------

@@ -152,8 +152,11 @@ def list_runs(
 
 
 def any_running(conn: sa.Connection) -> bool:
-    """Whether some run is RUNNING, alive or left behind."""
-    return conn.scalar(sa.select(runs.c.id).where(runs.c.status == "RUNNING").limit(1)) is not None
+    """Whether some run is RUNNING or some attempt running, alive or left behind."""
+    return (
+        conn.scalar(sa.select(runs.c.id).where(runs.c.status == "RUNNING").limit(1)) is not None
+        or conn.scalar(sa.select(attempts.c.id).where(attempts.c.status == "running").limit(1)) is not None
+    )
 
 
 def move_run(
@@ -347,9 +350,33 @@ def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> l
     return _close(connections, attempts.c.id.in_(loose), now) if loose else []
 
 
-def is_succeeded(conn: sa.Connection, attempt_id: int) -> bool:
-    """Whether an attempt's success is on record."""
-    return conn.scalar(sa.select(attempts.c.status).where(attempts.c.id == attempt_id)) == "succeeded"
+def attempt_status(conn: sa.Connection, attempt_id: int) -> str | None:
+    """Status of an attempt; None where there is no such row."""
+    status: str | None = conn.scalar(sa.select(attempts.c.status).where(attempts.c.id == attempt_id))
+    return status
+
+
+def close_recorded_attempt(
+    connections: Connections, attempt_id: int, component: str, token: int, now: datetime
+) -> bool:
+    """Close an attempt as succeeded whose success the project's database has and this one has not (two databases).
+
+    False where that one has it not either. It shows in the snapshot or, where the output stayed as it was, in the
+    lease: given back by this holder, without a failure.
+    """
+    is_settled = sa.select(states.c.component).where(
+        states.c.component == component,
+        states.c.lease_token == token,
+        states.c.lease_owner.is_(None),
+        states.c.status == "idle",
+    )
+    if connections.project.execute(is_settled).first() is None and (
+        connections.project.scalar(sa.select(snapshots.c.id).where(snapshots.c.attempt_id == attempt_id)) is None
+    ):
+        return False
+    here = sa.and_(attempts.c.id == attempt_id, attempts.c.status == "running")
+    connections.control.execute(sa.update(attempts).where(here).values(status="succeeded", finished_at=now))
+    return True
 
 
 def list_attempts(conn: sa.Connection, run_id: int) -> list[Attempt]:

@@ -1,6 +1,6 @@
 """A run with nothing to do, against importing SQLAlchemy alone in the same environment. Prints the ratio (limit: 1.8).
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

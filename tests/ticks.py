@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from pipelines.component import perform
-from pipelines.components._tick_frames import unfold_bars
 from pipelines.components.features import Settings, build_features
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, TICK_COLUMNS, frame_schema
+from pipelines.tick_parts.frames import unfold_bars
 from tests.paths import SHARED_DATA
 
 TIME = pl.Datetime("us", "UTC")

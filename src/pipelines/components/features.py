@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.bars import TICKS_READ
 from pipelines.checks import check_bars, check_features
 from pipelines.component import Context, component
-from pipelines.components._feature_work import FeatureWork
 from pipelines.feature import Bars, feature, features_in, own_features, unique_names
+from pipelines.feature_work import FeatureWork
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pipelines.checks import check_ticks
 from pipelines.component import Context, component
-from pipelines.components._tick_frames import Contribution, contribution, finish, merge, ranked, unfinish
-from pipelines.components._tick_memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
-from pipelines.components._tick_spill import Spill
 from pipelines.errors import BadInput, LakeError, PipelineError
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, broken_rule, frame_schema
+from pipelines.tick_parts.frames import Contribution, contribution, finish, merge, ranked, unfinish
+from pipelines.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
+from pipelines.tick_parts.spill import Spill
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.errors import BadInput
+from pipelines.file_tables.markets import DatasetFiles, list_markets, market_ends
+from pipelines.file_tables.read import find_files, name_from_file
+from pipelines.file_tables.rows import no_rows, read_batch
+from pipelines.file_tables.settings import Dataset, Settings
 from pipelines.fingerprint import settings_hash
 from pipelines.source import Batch, Probe
-from pipelines.sources._files_markets import DatasetFiles, list_markets, market_ends
-from pipelines.sources._files_read import find_files, name_from_file
-from pipelines.sources._files_rows import no_rows, read_batch
-from pipelines.sources._files_settings import Dataset, Settings
 
 if TYPE_CHECKING:
     import polars as pl

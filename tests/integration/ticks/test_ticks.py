@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.component import perform
-from pipelines.components._tick_memo import MEMO_KEY
 from pipelines.components.markets import ingest_markets
 from pipelines.components.ticks import Settings, ingest_ticks
 from pipelines.errors import BadInput
@@ -27,6 +26,7 @@ from pipelines.sources.files import FilesSource
 from pipelines.sources.files import Settings as FilesSettings
 from pipelines.sources.sample import SampleSource
 from pipelines.sources.sample import Settings as SampleSettings
+from pipelines.tick_parts.memo import MEMO_KEY
 from tests.paths import SHARED_DATA, needs_shared_data
 
 DATASETS: list[dict[str, Any]] = [

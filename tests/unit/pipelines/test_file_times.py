@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipelines.errors import BadInput
-from pipelines.sources._files_times import TimeRules, to_utc
+from pipelines.file_tables.times import TimeRules, to_utc
 
 MORNING = datetime(2020, 1, 1, 8, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.components._tick_frames import contribution, finish, merge, ranked, unfinish, unfold_bars
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, Batch, frame_schema
+from pipelines.tick_parts.frames import contribution, finish, merge, ranked, unfinish, unfold_bars
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
 FIELDS = ("open", "high", "low", "close")

@@ -1,0 +1,221 @@
+"""From the columns of a file to the rows of a batch, with the line of every row that breaks a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipelines.errors import BadInput
+from pipelines.file_tables.read import (
+    LINE,
+    column,
+    is_text,
+    name_from_file,
+    only_where,
+    open_table,
+    template,
+    unreadable,
+)
+from pipelines.file_tables.settings import Dataset
+from pipelines.file_tables.times import TimeRules, to_utc
+from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, broken_rule, frame_schema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_PRICES = ("open", "high", "low", "close")
+_QUOTES = tuple(f"{side}_{price}" for side in ("bid", "ask") for price in _PRICES)
+# What a column is called where the settings do not say; upper and lower case are the same.
+_USUAL: Mapping[str, tuple[str, ...]] = {
+    "ts": ("ts", "timestamp", "datetime", "date", "time", "t"),
+    "market": ("market", "market_id", "symbol", "ticker", "pair"),
+    "open": ("open", "o"),
+    "high": ("high", "h"),
+    "low": ("low", "l"),
+    "close": ("close", "c"),
+    "volume": ("volume", "vol", "v"),
+    "price": ("price", "last", "p"),
+    "size": ("size", "amount", "quantity", "qty", "volume"),
+    "side": ("side",),
+    "id": ("id", "trade_id", "tid"),
+    "bid": ("bid", "bid_price"),
+    "ask": ("ask", "ask_price"),
+}
+_SIDES = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
+_NO_SIDE = ("", "none", "null", "unknown")
+_BARE_TICKS = {name: kind for name, kind in TICK_COLUMNS.items() if name != "synthetic"}
+
+
+def no_rows() -> Batch:
+    """A batch of nothing, for a part that describes markets."""
+    import polars as pl
+
+    return Batch("ticks", pl.DataFrame(schema=frame_schema(_BARE_TICKS)))
+
+
+def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
+    """What each role is called in a file with columns `names`: as the settings say, else by a usual name."""
+    lower = {name.lower(): name for name in reversed(names)}
+    found = {name: name for name in _QUOTES if name in names}
+    for role, usual in _USUAL.items():
+        match = next((lower[name] for name in usual if name in lower), None)
+        if match is not None:
+            found[role] = match
+    return found | dict(dataset.columns or {})
+
+
+def market_name(dataset: Dataset, file: Path, names: Sequence[str]) -> pl.Expr | str:
+    """The market of a file's rows: one name, or a column of names."""
+    if dataset.market is not None:
+        return dataset.market
+    if dataset.market_pattern is None:
+        roles = role_columns(dataset, names)
+        if "market" in roles:
+            return template(file, names, roles["market"])
+    return name_from_file(dataset, file)
+
+
+def read_batch(source: str, dataset: Dataset, files: Sequence[Path], ends: pl.DataFrame | None) -> Batch:
+    """The rows of a file (or of the bid and the ask file), those that break a rule set apart.
+
+    Rows at or after their market's end in `ends` (market_id, end_at) are left out; so are quotes of which one side is
+    empty, since they have no mid, and records without a price where `records` picks them out of messages.
+    """
+    import polars as pl
+
+    sides = [_read_file(source, dataset, file) for file in files]
+    frame = sides[0][0] if len(sides) == 1 else _join_sides(sides[0][0], sides[1][0])
+    if ends is not None:
+        known = frame.join(ends, on="market_id", how="left", maintain_order="left")
+        frame = known.filter((pl.col("ts") < pl.col("end_at")).fill_null(True)).drop("end_at")
+    return Batch(_kind(dataset), frame, pl.concat([bad for _, bad in sides]))
+
+
+def _kind(dataset: Dataset) -> Literal["bars", "ticks"]:
+    return "bars" if dataset.content == "bars" else "ticks"
+
+
+def _read_file(source: str, dataset: Dataset, file: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Good rows in the batch's columns, bad rows as QUARANTINE_COLUMNS."""
+    import polars as pl
+
+    kind = _kind(dataset)
+    schema = frame_schema(BAR_COLUMNS if kind == "bars" else _BARE_TICKS)
+    raw = _raw(dataset, file)
+    rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone)
+    ts, unread = to_utc(raw.get_column("ts"), rules, str(file))
+    seconds = dataset.ts_shift_seconds - (dataset.interval_seconds or 0) * (dataset.ts_is == "end")
+    values, faults = _values(dataset, raw, file)
+    columns = {name: values.get(name, pl.lit(None)) for name in schema} | {
+        "market_id": pl.format("{}:{}", pl.lit(source), "market"),
+        "ts": pl.lit(ts) + pl.duration(seconds=seconds),
+    }
+    frame = raw.select(
+        *(value.cast(schema[name]).alias(name) for name, value in columns.items()),
+        pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
+    )
+    rule = frame.select(pl.coalesce("_fault", broken_rule(kind)).alias("rule")).to_series()
+    frame = frame.drop("_fault")
+    if rule.null_count() == len(rule):
+        return frame, pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS))
+    bad = raw.filter(rule.is_not_null()).select(
+        pl.format("{} {} of {}", pl.lit("line" if is_text(file) else "row"), LINE, pl.lit(file.name)).alias("where"),
+        rule.drop_nulls().alias("rule"),
+        pl.struct(pl.exclude(LINE)).struct.json_encode().alias("row"),
+    )
+    return frame.filter(rule.is_null()), bad
+
+
+def _raw(dataset: Dataset, file: Path) -> pl.DataFrame:
+    """The columns of a file that the dataset needs, named by their role, values as they are."""
+    import polars as pl
+
+    table = open_table(file, dataset.records)
+    try:
+        names = [name for name in table.collect_schema().names() if name != LINE]
+        roles = role_columns(dataset, names)
+        market = market_name(dataset, file, names)
+        needed = {role: column(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
+        needed["market"] = pl.lit(market) if isinstance(market, str) else market
+        raw = (
+            only_where(table, dataset.where, file)
+            .select(LINE, *(value.alias(role) for role, value in needed.items()))
+            .collect()
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable(file, error) from error
+    if dataset.content == "quotes":
+        return raw.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
+    return raw.drop_nulls("price") if dataset.content == "trades" and dataset.records is not None else raw
+
+
+def _needed(dataset: Dataset, roles: Mapping[str, str]) -> list[str]:
+    """The roles to read: those that the content cannot do without, and the optional ones that the file has."""
+    if dataset.content == "quotes":
+        required, optional = ["ts", "bid", "ask"], ["id"]
+    elif dataset.content == "trades":
+        required, optional = ["ts", "price"], ["size", "side", "id", "bid", "ask"]
+    else:
+        has_quotes = all(name in roles for name in _QUOTES)
+        only_quotes = has_quotes and "open" not in roles
+        required = ["ts", *([] if only_quotes else _PRICES), *(_QUOTES if has_quotes else [])]
+        optional = ["volume"]
+    return required + [role for role in optional if role in roles]
+
+
+def _values(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
+    """The batch's columns but market and time, and what of them could not be understood."""
+    import polars as pl
+
+    values: dict[str, pl.Expr] = {}
+    faults: list[pl.Expr] = []
+    for role in raw.columns:
+        if role in (LINE, "ts", "market"):
+            continue
+        if role == "side":
+            word = pl.col(role).cast(pl.String).str.strip_chars().str.to_lowercase()
+            values[role] = pl.when(~word.is_in(_NO_SIDE)).then(word.replace(_SIDES))
+            continue
+        target = "seq" if role == "id" else role
+        values[target] = _number(raw, role, file, whole=role == "id")
+        text = "trade id is not a whole number" if role == "id" else f"{role} is not a number"
+        faults.append(pl.when(pl.col(role).is_not_null() & values[target].is_null()).then(pl.lit(text)))
+    if dataset.content == "quotes":
+        values["price"] = (values["bid"] + values["ask"]) / 2
+    if dataset.content == "bars" and "open" not in values:
+        for name in _PRICES:
+            values[name] = (values[f"bid_{name}"] + values[f"ask_{name}"]) / 2
+    if dataset.price_is == "decimal_odds":
+        odds = values["price"]
+        values["price"] = pl.when(odds > 0).then(1 / odds).otherwise(odds)
+    return values, faults
+
+
+def _number(raw: pl.DataFrame, role: str, file: Path, *, whole: bool) -> pl.Expr:
+    """A column as numbers, null where it holds something else."""
+    import polars as pl
+
+    kind = raw.schema[role]
+    if not (kind.is_numeric() or kind in (pl.String, pl.Null)):
+        raise BadInput(
+            f"the column for {role} holds {kind}, not numbers",
+            where=str(file),
+            mend=f"map {role} to a column of numbers; a position in a list is written name[0]",
+        )
+    value = pl.col(role).str.strip_chars() if kind == pl.String else pl.col(role)
+    return value.cast(pl.Int64 if whole else pl.Float64, strict=False)
+
+
+def _join_sides(bid: pl.DataFrame, ask: pl.DataFrame) -> pl.DataFrame:
+    """Bars of the bid and of the ask side joined on market and time; a time that one side lacks has no mid."""
+    import polars as pl
+
+    key = ["market_id", "ts"]
+    bid, ask = (side.unique(key, keep="last", maintain_order=True) for side in (bid, ask))
+    both = bid.join(ask.select(*key, *_PRICES), on=key, how="inner", suffix="_ask", maintain_order="left")
+    return both.with_columns(
+        *((pl.col(name) + pl.col(f"{name}_ask")).truediv(2).alias(name) for name in _PRICES),
+        *(pl.col(name).alias(f"bid_{name}") for name in _PRICES),
+        *(pl.col(f"{name}_ask").alias(f"ask_{name}") for name in _PRICES),
+    ).select(*frame_schema(BAR_COLUMNS))

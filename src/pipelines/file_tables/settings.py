@@ -1,0 +1,102 @@
+"""Settings of the `files` source: what lies where, and what its columns mean. No reading here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.settings import setting
+from pipelines.source import BAR_COLUMNS
+
+Value = str | int | float | bool | tuple[str, ...]
+ROLES = ("market", "price", "size", "side", "id", "bid", "ask", *(name for name in BAR_COLUMNS if name != "market_id"))
+
+
+@dataclass(frozen=True)
+class MarketTable:
+    """A file that describes the markets of a dataset. Columns are named as in the dataset's `columns`."""
+
+    path: str = setting(doc="file, folder or glob, relative to agent.toml")
+    id: str = setting(doc="column with the market's name, or a text with columns in braces: {event}-{outcome}")
+    question: str | None = setting(None, "column with the question in words")
+    end: str | None = setting(None, "column with the time at which trading ends")
+    outcome: str | None = setting(None, "column with what the market settled at, 0 to 1; empty while unknown")
+    resolved_at: str | None = setting(None, "column with the time at which the outcome became known")
+    where: Mapping[str, Value] | None = setting(None, "take only rows with these values: column = value or list")
+    ts_unit: Literal["s", "ms", "us", "ns"] | None = setting(None, "unit of times that are whole numbers")
+    ts_format: str | None = setting(None, "format of times that are text, where it is not ISO 8601")
+    timezone: str | None = setting(None, "time zone of times without one, such as UTC or America/New_York")
+
+    def check(self) -> list[str]:
+        """Faults that a single value does not show."""
+        if (self.outcome is None) != (self.resolved_at is None):
+            return ["outcome and resolved_at go together: an outcome must not be used before it was known"]
+        return []
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Files of one kind. One `[[sources.files.datasets]]` each."""
+
+    kind: Literal["spot", "fx", "equity", "binary"] = setting(doc="what the markets are")
+    path: str | None = setting(None, "file, folder or glob, relative to agent.toml; none: a table of markets alone")
+    ask_path: str | None = setting(None, "where the ask side's bars lie, when `path` has the bid side alone")
+    content: Literal["bars", "trades", "quotes"] = setting("bars", "what a row is")
+    interval_seconds: int | None = setting(None, "length of a bar", unit="seconds", low=1)
+    market: str | None = setting(None, "name of the one market in these files")
+    market_pattern: str | None = setting(
+        None, "regular expression for the file's name whose group (?P<market>…) is the market's name"
+    )
+    columns: Mapping[str, str] | None = setting(None, "what is called how: open = '1. open', bid = 'bids[0]'")
+    where: Mapping[str, Value] | None = setting(None, "take only rows with these values: column = value or list")
+    records: str | None = setting(None, "path of the records inside a line of JSON, such as data[].trades[]")
+    ts_unit: Literal["s", "ms", "us", "ns"] | None = setting(None, "unit of times that are whole numbers")
+    ts_format: str | None = setting(None, "format of times that are text, where it is not ISO 8601")
+    timezone: str | None = setting(None, "time zone of times without one, such as UTC or America/New_York")
+    ts_is: Literal["start", "end"] = setting("start", "which end of a bar its time is")
+    ts_shift_seconds: int = setting(0, "added to every time, for prices that were known later", unit="seconds")
+    price_is: Literal["price", "decimal_odds"] = setting("price", "decimal odds become the probability 1 / odds")
+    stop_at_end: bool = setting(True, "leave out rows from the market's end on: they know the outcome")
+    tick_size: float | None = setting(None, "smallest step of the price", low=0)
+    markets: MarketTable | None = setting(None, "a table that describes the markets")
+
+    @property
+    def cuts_at_end(self) -> bool:
+        """Whether rows from the market's end on are left out."""
+        return self.stop_at_end and self.markets is not None and self.markets.end is not None
+
+    def check(self) -> list[str]:
+        """Faults that a single value does not show."""
+        odd = [name for name in self.columns or {} if name not in ROLES]
+        faults = [f"columns: there is no {name!r}; known are {', '.join(ROLES)}" for name in odd]
+        if self.path is None and self.markets is None:
+            faults.append("path is missing")
+        if self.path is not None and self.content == "bars" and self.interval_seconds is None:
+            faults.append("interval_seconds is missing: how long is a bar?")
+        if self.content != "bars":
+            given = [name for name in ("interval_seconds", "ask_path") if getattr(self, name) is not None]
+            faults += [f"{name} is for bars only" for name in given]
+        if self.content != "trades" and self.price_is == "decimal_odds":
+            faults.append("price_is = 'decimal_odds' is for trades only")
+        if self.market_pattern is not None:
+            faults += _pattern_faults(self.market_pattern)
+        if self.market is not None and self.market_pattern is not None:
+            faults.append("market and market_pattern are both given: name the market by one of them")
+        return faults
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of `[sources.files]`."""
+
+    datasets: tuple[Dataset, ...] = setting(doc="one [[sources.files.datasets]] for each kind of file")
+
+
+def _pattern_faults(pattern: str) -> list[str]:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        return [f"market_pattern = {pattern!r} is not a regular expression: {error}"]
+    return [] if "market" in groups else [f"market_pattern = {pattern!r} has no group (?P<market>…)"]

@@ -1,0 +1,94 @@
+"""What `ticks` remembers of each source part: its token, and a hash of what it contributed to which partition.
+
+Kept as a memo partition of the snapshot itself, so that memory and output are committed together or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PartId = tuple[str, str]  # source, part
+Pair = tuple[str, str]  # partition key, market_id
+MEMO_KEY = ".parts"
+_COLUMNS: Mapping[str, str] = {
+    "source": "String",
+    "part": "String",
+    "token": "String",
+    "key": "String",  # null in the row that stands for the part itself
+    "market_id": "String",
+    "interval_seconds": "Int64",
+    "grain": "Int8",
+    "hash": "String",
+}
+
+
+@dataclass
+class PartRecord:
+    """One part as it was when its content went into the output. A token of None means: read it again."""
+
+    token: str | None
+    hashes: dict[Pair, str] = field(default_factory=dict)
+
+
+def load(data: bytes | None, universe: pl.DataFrame) -> dict[PartId, PartRecord] | None:
+    """The memo in `data`; None where there is none or it cannot be read, so that everything is read again.
+
+    A part with a market that has meanwhile left `universe`, or has another interval or partition span there, loses its
+    token: its ticks would come out differently.
+    """
+    import polars as pl
+
+    if data is None:
+        return None
+    try:
+        table = pl.read_parquet(io.BytesIO(data))
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    if dict(table.schema) != _schema():
+        return None
+    wanted = universe.select("market_id", now_interval="interval_seconds", now_grain="grain", known=True)
+    seen = table.join(wanted, on="market_id", how="left", maintain_order="left")
+    is_same = (
+        pl.col("known").fill_null(False)
+        & pl.col("interval_seconds").eq_missing(pl.col("now_interval"))
+        & (pl.col("grain") == pl.col("now_grain"))
+    )
+    records: dict[PartId, PartRecord] = {}
+    columns = ("source", "part", "token", "key", "market_id", "hash")
+    for source, part, token, key, market, text, same in seen.select(*columns, is_same).iter_rows():
+        record = records.setdefault((source, part), PartRecord(token))
+        if key is not None:
+            record.hashes[key, market] = text
+            if not same:
+                record.token = None
+    return records
+
+
+def dump(records: Mapping[PartId, PartRecord], universe: pl.DataFrame) -> bytes:
+    """`records` as the bytes that `load` reads."""
+    import polars as pl
+
+    table = pl.DataFrame(list(_rows(records)), schema=_schema(exclude=("interval_seconds", "grain")), orient="row")
+    table = table.join(universe.drop("_market"), on="market_id", how="left", maintain_order="left")
+    buffer = io.BytesIO()
+    table.select(*_COLUMNS).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _rows(records: Mapping[PartId, PartRecord]) -> Iterable[tuple[str | None, ...]]:
+    for (source, part), record in sorted(records.items()):
+        yield source, part, record.token, None, None, None
+        for (key, market), text in sorted(record.hashes.items()):
+            yield source, part, record.token, key, market, text
+
+
+def _schema(exclude: tuple[str, ...] = ()) -> dict[str, pl.DataType]:
+    import polars as pl
+
+    return {name: getattr(pl, kind) for name, kind in _COLUMNS.items() if name not in exclude}

@@ -32,7 +32,9 @@ def main() -> None:
         return
     access.require(desk.workspace.settings.dashboard)
     pages = [_page(tab, desk, is_first=number == 0) for number, tab in enumerate(_tabs())]
-    st.navigation(pages, position="top").run()
+    page = st.navigation(pages, position="top")
+    look.title(page.title)
+    page.run()
 
 
 def _tabs() -> list[ModuleType]:

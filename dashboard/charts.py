@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DIVERGING = [[0.0, RED], [0.5, "rgba(138,143,152,0.12)"], [1.0, BLUE]]  # orange-red to blue: safe for all eyes
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MOSTLY = 0.8  # share of bars
 _UTC_HOVER = "%{customdata}"
 
 
@@ -46,46 +47,61 @@ def utc_text(times: Sequence[datetime]) -> list[str]:
     return [f"{at:%Y-%m-%d %H:%M} UTC" for at in times]
 
 
-def candles(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution: float | None) -> go.Figure:
-    """Price with volume below; `signals` (ts, price, probability, edge) as markers, a resolution as a line."""
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.03)
+def prices(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution: float | None) -> go.Figure:
+    """Price, with volume below where there is any; `signals` (ts, price, probability, edge) as markers, a resolution as
+    a line. Bars of one tick each are drawn as a line: their candles would be dots."""
+    has_volume = bool((bars.get_column("volume") > 0).any())
+    figure = make_subplots(
+        rows=2 if has_volume else 1,
+        cols=1,
+        shared_xaxes=True,
+        row_heights=[0.78, 0.22] if has_volume else None,
+        vertical_spacing=0.03,
+    )
     instants = bars.get_column("ts").to_list()
     times, hover = local(instants), utc_text(instants)
-    figure.add_candlestick(
-        x=times,
-        open=bars.get_column("open").to_list(),
-        high=bars.get_column("high").to_list(),
-        low=bars.get_column("low").to_list(),
-        close=bars.get_column("close").to_list(),
-        increasing={"line": {"color": BLUE, "width": 1}, "fillcolor": BLUE},
-        decreasing={"line": {"color": ORANGE, "width": 1}, "fillcolor": ORANGE},
-        text=hover,
-        name="Price",
-        row=1,
-        col=1,
-    )
-    figure.add_bar(
-        x=times,
-        y=bars.get_column("volume").to_list(),
-        marker={"color": GREY, "line": {"width": 0}},
-        customdata=hover,
-        hovertemplate=f"%{{y:,.4g}}<br>{_UTC_HOVER}<extra>Volume</extra>",
-        name="Volume",
-        row=2,
-        col=1,
-    )
+    flat = (bars.get_column("high") == bars.get_column("low")).mean()
+    if isinstance(flat, float) and flat > _MOSTLY:
+        figure.add_scatter(
+            x=times,
+            y=bars.get_column("close").to_list(),
+            mode="lines",
+            line={"color": BLUE, "shape": "hv"},
+            customdata=hover,
+            hovertemplate=f"%{{y:,.6g}}<br>{_UTC_HOVER}<extra>Price</extra>",
+            name="Price",
+        )
+    else:
+        figure.add_candlestick(
+            x=times,
+            **{field: bars.get_column(field).to_list() for field in ("open", "high", "low", "close")},
+            increasing={"line": {"color": BLUE, "width": 1}, "fillcolor": BLUE},
+            decreasing={"line": {"color": ORANGE, "width": 1}, "fillcolor": ORANGE},
+            text=hover,
+            name="Price",
+        )
+    if has_volume:
+        figure.add_bar(
+            x=times,
+            y=bars.get_column("volume").to_list(),
+            marker={"color": GREY, "line": {"width": 0}},
+            customdata=hover,
+            hovertemplate=f"%{{y:,.4g}}<br>{_UTC_HOVER}<extra>Volume</extra>",
+            name="Volume",
+            row=2,
+            col=1,
+        )
+        figure.update_yaxes(title_text="Volume", row=2, col=1)
     for name, colour, symbol, is_up in (
         ("Prediction: buying pays", GREEN, "triangle-up", True),
         ("Prediction: it does not", RED, "triangle-down", False),
     ):
         _signals(figure, [one for one in signals if (one["edge"] > 0) == is_up], name, colour, symbol)
     if resolution is not None:
-        figure.add_hline(
-            y=resolution, line={"color": GREEN, "dash": "dash"}, annotation_text=f"resolved at {resolution:g}"
-        )
+        text = f"resolved at {resolution:g}"
+        figure.add_hline(y=resolution, line={"color": GREEN, "dash": "dash"}, annotation_text=text, row=1, col=1)
     figure.update_xaxes(rangeslider={"visible": False})
     figure.update_yaxes(title_text="Price", row=1, col=1)
-    figure.update_yaxes(title_text="Volume", row=2, col=1)
     return figure
 
 
@@ -147,6 +163,7 @@ def months(returns: pl.DataFrame) -> go.Figure:
             showscale=False,
             text=[["" if v is None else f"{v:+.1%}" if v else "0" for v in row] for row in values],
             texttemplate="%{text}",
+            textfont={"color": look.ink()},
             hovertemplate="%{x} %{y}: %{z:+.2%}<extra></extra>",
             xgap=2,
             ygap=2,
@@ -220,7 +237,9 @@ def ranked(names: Sequence[str], values: Sequence[float], form: str, limits: Map
         )
     )
     for text, value in limits.items():
-        figure.add_vline(x=value, line={"color": ORANGE, "dash": "dash"}, annotation_text=text)
+        figure.add_vline(
+            x=value, line={"color": ORANGE, "dash": "dash"}, annotation_text=text, annotation_position="bottom right"
+        )
     figure.update_yaxes(autorange="reversed", tickfont={"size": 11})
     figure.update_xaxes(tickformat=form)
     return figure

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from agent.core.explain import plan_lines
 from agent.core.graph import order
 from agent.execution.runlog import Request
-from dashboard import actions, data, look
+from dashboard import actions, data, look, parts
 from dashboard.data import Desk
 from dashboard.guard import guarded
 
@@ -33,7 +32,7 @@ def _selected(desk: Desk, names: list[str]) -> None:
     force = st.multiselect("Recompute in any case", names, key="force", help="Whatever their state is.")
     if targets or force:
         wanted = Request(targets=tuple(targets), force=tuple(force))
-        st.code("\n".join(plan_lines(data.plan(desk, wanted).plan)), language=None, wrap_lines=True)
+        parts.plan_table(data.plan(desk, wanted).plan)
     if st.button("Run selected", icon=":material/play_arrow:", key="run_selected", disabled=not (targets or force)):
         started = actions.run(desk, targets, force)
         st.toast(f"Run {started.id} is {started.status.lower()}.")

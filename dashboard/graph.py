@@ -43,7 +43,8 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
         mode="markers+text",
         marker={"size": 26, "color": [looks[name].colour for name in names], "symbol": "circle"},
         text=[f"<b>{name}</b><br>{looks[name].word}" for name in names],
-        textposition="bottom center",
+        # Names stand outside the line of nodes, where no arrow crosses them.
+        textposition=["top center" if places[name][1] > 0 else "bottom center" for name in names],
         textfont={"size": 13, "color": look.ink()},
         customdata=[_hover(specs[name], states[name], looks[name]) for name in names],
         hovertemplate="%{customdata}<extra></extra>",
@@ -52,7 +53,7 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
     )
     lows, highs = [place[1] for place in places.values()], [place[0] for place in places.values()]
     figure.update_xaxes(visible=False, range=[-0.5, max(highs) + 0.5], fixedrange=True)
-    figure.update_yaxes(visible=False, range=[min(lows) - 0.75, max(lows) + 0.45] if lows else None, fixedrange=True)
+    figure.update_yaxes(visible=False, range=[min(lows) - 0.6, max(lows) + 0.6] if lows else None, fixedrange=True)
     return figure
 
 
@@ -111,7 +112,7 @@ def _places(specs: Mapping[str, Spec]) -> dict[str, tuple[float, float]]:
         column = [name for name in depths if depths[name] == depth]
         for number, name in enumerate(column):
             # Neighbours stand a little higher and lower by turns, so that their names have room on a phone.
-            sway = 0.18 * (-1) ** depth if len(column) == 1 else 0.0
+            sway = 0.22 * (-1) ** depth if len(column) == 1 else 0.0
             places[name] = (float(depth), (len(column) - 1) / 2 - number + sway)
     return places
 

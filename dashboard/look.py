@@ -20,6 +20,8 @@ _STYLE = f"""
 <style>
 [data-testid="stMainBlockContainer"]{{padding-top:4.2rem;padding-bottom:3rem;max-width:1500px}}
 @media (max-width:640px){{[data-testid="stMainBlockContainer"]{{padding-left:.8rem;padding-right:.8rem}}}}
+.tm-title{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
+@media (max-width:767px){{.tm-title{{position:static;width:auto;height:auto;clip-path:none;font-size:1.4rem}}}}
 .tm-wide{{overflow-x:auto}}
 .tm-table{{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}}
 .tm-table th,.tm-table td{{padding:.32rem .7rem .32rem 0;text-align:left;vertical-align:top;
@@ -56,6 +58,11 @@ class Column:
 def style() -> None:
     """Put the page's style sheet in place."""
     st.html(_STYLE)
+
+
+def title(text: str) -> None:
+    """The page's heading: seen where the tabs are folded away (phones), and always heard by screen readers."""
+    st.html(f'<h1 class="tm-title">{html.escape(text)}</h1>')
 
 
 def zone() -> ZoneInfo:

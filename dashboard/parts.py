@@ -7,7 +7,8 @@ from datetime import datetime
 
 import streamlit as st
 
-from agent.core.model import State, Step
+from agent.core.explain import plan_lines
+from agent.core.model import Plan, State, Step
 from agent.store import leases
 from agent.store.runs import Run
 from dashboard import data, health, look
@@ -17,6 +18,7 @@ from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
 NO_RUN_YET = "No run yet: open the Agent tab and press **Run Agent Once**, or type `make run`."
 
+_VERBS = {"compute": ORANGE, "skip": GREEN, "defer": PURPLE, "block": PURPLE}
 _STATUS = {
     "QUEUED": GREY,
     "AWAITING_APPROVAL": PURPLE,
@@ -70,6 +72,15 @@ def runs_table(runs: Sequence[Run], at: datetime) -> None:
         ],
         label="runs",
     )
+
+
+def plan_table(plan: Plan) -> None:
+    """What a run would do with each component, and why."""
+    rows = []
+    for step, line in zip(plan.steps, plan_lines(plan), strict=True):
+        verb, _, why = line.removeprefix(step.component).strip().partition(" ")
+        rows.append((step.component, look.dot(_VERBS[verb.rstrip("?")], verb), why.strip()))
+    look.table([Column("Component", "short"), Column("Step", "short"), Column("Why", "long")], rows, label="plan")
 
 
 def error(title: str, text: str, traceback: str | None) -> None:

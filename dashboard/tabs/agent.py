@@ -7,7 +7,6 @@ from datetime import datetime
 
 import streamlit as st
 
-from agent.core.explain import plan_lines
 from agent.core.model import Compute, Plan, State, Step
 from agent.execution.runlog import Request
 from agent.store.runs import Run
@@ -43,7 +42,7 @@ def _live(desk: Desk, was_open: bool) -> None:
         _last(desk, at)
     if plan is not None:
         st.subheader("What the next run does")
-        st.code("\n".join(plan_lines(plan)), language=None, wrap_lines=True)
+        parts.plan_table(plan)
     st.subheader("State")
     _state_table(states, {} if plan is None else {step.component: step for step in plan.steps}, at)
 

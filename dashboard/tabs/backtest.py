@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from agent.store.releases import Release
-from dashboard import charts, data, look, model_data, parts
+from dashboard import charts, data, look, market_data, model_data, parts
 from dashboard.data import Desk
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -116,7 +117,7 @@ def _trades(desk: Desk) -> None:
             for name, title in (("entry_at", "Entry"), ("exit_at", "Exit"))
         }
         st.dataframe(
-            trades,
+            trades.with_columns(pl.col("market_id").replace(market_data.names(desk))),
             height=300,
             hide_index=True,
             key="trades",

@@ -105,7 +105,7 @@ def _market(desk: Desk, market: dict[str, Any]) -> None:
     first = bars.item(0, "ts")
     signals = [row for row in data.newest_predictions(desk) if row["market_id"] == market_id and row["ts"] >= first]
     charts.put(
-        charts.candles(bars, signals, market["resolution"]),
+        charts.prices(bars, signals, market["resolution"]),
         f"market_{market_id}_{chosen}",
         height=440,
         alt=f"Price and volume of {market['name']}",

@@ -11,7 +11,7 @@ from dashboard.data import Desk, Record
 from dashboard.look import Column
 
 TITLE, ICON, ORDER = "Signals", ":material/insights:", 40
-_SHOWN = 100
+_PAGE = 20
 _BARS_BEFORE = 120  # bars drawn under a prediction
 _LEAST_FOR_CALIBRATION = 30
 
@@ -50,13 +50,14 @@ def _newest(desk: Desk, rows: Sequence[Record], names: Mapping[str, str]) -> Non
     first = chosen[0] if chosen else None
     st.caption(
         f"{len(chosen)} of {len(latest)} markets"
-        + (f", the first {_SHOWN} shown" if len(chosen) > _SHOWN else "")
-        + ". Probability: that the price rises by more than the cost of a round trip over the horizon. "
+        ". Probability: that the price rises by more than the cost of a round trip over the horizon. "
         "Edge: expected return of buying, after that cost."
     )
     if first is None:
         st.info("No prediction is like that. Take a filter away.")
         return
+    pages = -(-len(chosen) // _PAGE)
+    page = st.pagination(pages, key="signal_page") if pages > 1 else 1
     look.table(
         [
             Column("Market", "long"),
@@ -67,7 +68,7 @@ def _newest(desk: Desk, rows: Sequence[Record], names: Mapping[str, str]) -> Non
             Column("Confidence", "num"),
             Column("Horizon", "short"),
         ],
-        [_row(row, names) for row in chosen[:_SHOWN]],
+        [_row(row, names) for row in chosen[(page - 1) * _PAGE : page * _PAGE]],
         label="signals",
     )
     market = st.selectbox(
@@ -81,7 +82,7 @@ def _newest(desk: Desk, rows: Sequence[Record], names: Mapping[str, str]) -> Non
     bars = market_data.candles(desk, market, row["ts"] - _BARS_BEFORE * interval)
     if not bars.is_empty():
         mine = [row for row in rows if row["market_id"] == market and row["ts"] >= bars.item(0, "ts")]
-        charts.put(charts.candles(bars, mine, None), f"signal_{market}", height=380, alt=f"Newest bars of {market}")
+        charts.put(charts.prices(bars, mine, None), f"signal_{market}", height=380, alt=f"Newest bars of {market}")
 
 
 def _row(row: Record, names: Mapping[str, str]) -> tuple[object, ...]:
@@ -141,7 +142,7 @@ def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
                 f"{row['realized_return']:+.2%}",
                 "up beyond cost" if row["outcome"] else "not",
             )
-            for row in settled[:_SHOWN]
+            for row in settled[:_PAGE]
         ],
         label="outcomes",
     )

@@ -1,0 +1,172 @@
+"""The worker: runs of several projects, in order, on both databases; what dies or expires is closed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from agent import settings as agent_settings
+from agent.service import projects, queue
+from agent.service.goals import Intent
+from agent.service.worker import Worker
+from agent.settings import Settings
+from agent.store import approvals, events, notify, runs
+from agent.store.engine import Database, open_engine
+from agent.store.runs import Run
+from tests.served import INLINE, environment, wait_until
+
+MARKETS = Intent(("markets",), (), "bring markets up to date")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    (tmp_path / "agent.toml").write_text(INLINE + f'[api]\nproject_roots = ["{tmp_path}"]\n', encoding="utf-8")
+    return agent_settings.load(tmp_path, {"AGENT_DATABASE_URL": database_url})
+
+
+@pytest.fixture
+def database(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setenv("AGENT_DATABASE_URL", settings.database_url)  # as the process of a server has it
+    own = open_engine(settings.database_url)
+    return Database(control=own, project=own)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def put(database: Database, goal: str = "refresh markets", project_id: int = 0, **more: bool) -> int:
+    run, _ = queue.enqueue(database, project_id=project_id, goal=goal, intent=MARKETS, now=now(), **more)
+    return run.id
+
+
+def load(database: Database, run_id: int) -> Run:
+    with database.reading() as connections:
+        return runs.load_run(connections.control, run_id)
+
+
+def types(database: Database, run_id: int) -> list[str]:
+    with database.reading() as connections:
+        return [event.type for event in events.load_events(connections.control, run_id)]
+
+
+def test_runs_go_in_order_of_creation_a_batch_at_a_time(settings: Settings, database: Database) -> None:
+    ids = [put(database) for _ in range(12)]
+    worker = Worker(settings, database)
+    assert worker.process() == 10
+    assert worker.process() == 2
+    assert worker.process() == 0
+    done = [load(database, run_id) for run_id in ids]
+    assert {run.status for run in done} == {"COMPLETED"}
+    started = [run.started_at for run in done]
+    assert started == sorted(started, key=str)
+    expected = ["RUN_CREATED", "RUN_STARTED", "AGENT_THINKING", "PLAN_GENERATED", "EXECUTING"]
+    assert types(database, ids[0])[:5] == expected
+    assert types(database, ids[0])[-1] == "RUN_COMPLETED"
+    database.close()
+
+
+def test_a_project_has_its_own_state_beside_the_server_s(settings: Settings, database: Database) -> None:
+    folder = settings.base / "other"
+    project = projects.create(database, settings, name="other", local_path=str(folder), now=now())
+    (folder / "agent.toml").write_text(INLINE, encoding="utf-8")
+    run_id = put(database, project_id=project.id)
+    Worker(settings, database).process()
+    assert load(database, run_id).status == "COMPLETED", load(database, run_id).error
+    count = sa.text("SELECT run_count FROM orchestrator_state WHERE component = 'markets'")
+    with projects.open_project(settings, database, project.id) as workspace:
+        with workspace.database.reading() as connections:
+            assert connections.project.scalar(count) == 1
+            assert connections.control is not connections.project
+        if settings.database_url.startswith("postgres"):
+            assert "schema=project_1" in workspace.settings.database_url
+        else:
+            assert (folder / ".tidemill" / "state.sqlite").is_file()
+    with database.reading() as connections:
+        assert not connections.project.scalar(count)  # no row yet, or one that never ran
+    assert (folder / ".tidemill" / "lake").is_dir()
+    database.close()
+
+
+def test_a_project_that_cannot_be_opened_fails_its_runs_with_the_reason(settings: Settings, database: Database) -> None:
+    folder = settings.base / "broken"
+    project = projects.create(database, settings, name="broken", local_path=str(folder), now=now())
+    (folder / "agent.toml").write_text("[modle]\n", encoding="utf-8")
+    plain, asked = put(database, project_id=project.id), put(database, project_id=project.id, require_approval=True)
+    Worker(settings, database).process()
+    for run_id in (plain, asked):
+        assert load(database, run_id).status == "FAILED"
+        assert "did you mean [model]" in (load(database, run_id).error or "")
+        assert types(database, run_id)[-1] == "RUN_FAILED"
+    database.close()
+
+
+def test_nobody_approved_in_time(settings: Settings, database: Database) -> None:
+    run_id = put(database, require_approval=True)
+    worker = Worker(settings, database)
+    worker.process()
+    assert load(database, run_id).status == "AWAITING_APPROVAL"
+    late = now() + timedelta(minutes=settings.api.approval_minutes + 1)
+    assert queue.expire_overdue(database, late) == [run_id]
+    assert load(database, run_id).status == "CANCELLED"
+    assert types(database, run_id)[-2:] == ["APPROVAL_EXPIRED", "RUN_CANCELLED"]
+    with database.reading() as connections:
+        asked = approvals.load_approval(connections.control, run_id)
+    assert asked is not None
+    assert asked.status == "expired"
+    assert worker.process() == 0
+    database.close()
+
+
+def test_a_run_left_by_a_dead_worker_is_closed_and_told(settings: Settings, database: Database) -> None:
+    run_id = put(database)
+    code = (
+        "import os, sys\n"
+        "from agent.store import engine, leases, runs\n"
+        "from datetime import UTC, datetime\n"
+        "with engine.writing(engine.open_engine(sys.argv[1])) as conn:\n"
+        "    assert runs.claim_next(conn, leases.own_identity(), 60, datetime.now(UTC))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, settings.database_url], env=environment(), check=False, capture_output=True
+    )
+    assert load(database, run_id).status == "RUNNING"
+    told: list[Run] = []
+    Worker(settings, database, (lambda run, workspace: told.append(run),)).process()
+    assert load(database, run_id).status == "FAILED"
+    assert "died" in (load(database, run_id).error or "")
+    assert [run.id for run in told] == [run_id]
+    database.close()
+
+
+def test_a_hook_that_fails_changes_nothing(settings: Settings, database: Database) -> None:
+    def broken(run: Run, workspace: object) -> None:
+        raise RuntimeError("on purpose")
+
+    run_id = put(database)
+    assert Worker(settings, database, (broken,)).process() == 1
+    assert load(database, run_id).status == "COMPLETED"
+    database.close()
+
+
+@pytest.mark.postgres
+def test_postgres_wakes_a_worker_at_once(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_DATABASE_URL", postgres_url)
+    (tmp_path / "agent.toml").write_text(INLINE + "[worker]\ncheck_interval = 3600\n", encoding="utf-8")
+    own = open_engine(postgres_url)
+    database = Database(control=own, project=own)
+    worker = Worker(agent_settings.load(tmp_path), database)
+    with notify.listening(own) as heard:
+        worker.start()
+        put(database)
+        assert heard(10)
+    second = put(database)
+    wait_until(lambda: load(database, second).status == "COMPLETED", seconds=30)
+    worker.stop()
+    database.close()

@@ -1,0 +1,74 @@
+"""A long-lived process takes up the code on disk: changed project modules are unloaded, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import discovery
+from pipelines.modules import load_module
+
+OWN = """
+from helper_of_forget import CONSTANT
+VALUE = CONSTANT
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "helper_of_forget", raising=False)  # of the test before, in another folder
+    write(tmp_path / "helper_of_forget.py", "CONSTANT = 1\n", age=10)
+    write(tmp_path / "own_of_forget.py", OWN, age=10)
+    return tmp_path
+
+
+def write(path: Path, text: str, *, age: int) -> None:
+    """A file last changed `age` seconds ago: an edit within a clock tick of another would not show."""
+    path.write_text(text, encoding="utf-8")
+    at = path.stat().st_mtime_ns - age * 1_000_000_000
+    os.utime(path, ns=(at, at))
+
+
+def value(project: Path) -> int:
+    found: int = load_module("own_of_forget.py", project).VALUE
+    return found
+
+
+def test_a_change_in_what_a_module_imports_is_taken_up(project: Path) -> None:
+    discovery.forget_changed()
+    assert value(project) == 1
+    assert discovery.forget_changed() == ()
+    before = sys.modules["helper_of_forget"]
+    assert value(project) == 1
+    write(project / "helper_of_forget.py", "CONSTANT = 22\n", age=5)
+    assert discovery.forget_changed() == ("helper_of_forget",)
+    assert value(project) == 22
+    assert sys.modules["helper_of_forget"] is not before
+    assert discovery.forget_changed() == ()
+
+
+def test_a_change_between_loading_and_the_first_look_is_seen(project: Path) -> None:
+    discovery.forget_changed()
+    assert value(project) == 1
+    write(project / "own_of_forget.py", "VALUE = 333\n", age=0)
+    assert [name for name in discovery.forget_changed() if name.endswith("own_of_forget")]
+    assert value(project) == 333
+
+
+def test_the_framework_and_libraries_stay(project: Path) -> None:
+    discovery.load_components()
+    discovery.forget_changed()
+    component, errors = sys.modules["pipelines.component"], sys.modules["pipelines.errors"]
+    old = sys.modules["pipelines.components.markets"]
+    assert value(project) == 1
+    discovery.forget_changed()
+    write(project / "own_of_forget.py", "VALUE = 4444\n", age=3)
+    discovery.forget_changed()
+    discovery.load_components()
+    assert sys.modules["pipelines.component"] is component
+    assert sys.modules["pipelines.errors"] is errors
+    assert sys.modules["pipelines.components.markets"] is not old

@@ -95,8 +95,9 @@ def replace_all(conn: sa.Connection, tables: Mapping[str, Iterable[Row]]) -> Non
         _continue_numbers(conn, name)
     for name in names:
         table = _table(conn, name)
-        if {"lease_owner", "lease_expires_at"} <= set(table.c.keys()):
-            conn.execute(sa.update(table).values(lease_owner=None, lease_expires_at=None))
+        held = {column: None for column in ("lease_owner", "lease_expires_at") if column in table.c}
+        if held:
+            conn.execute(sa.update(table).values(held))
     for component, token in tokens.items():
         behind = sa.and_(state.c.component == component, state.c.lease_token < token)
         conn.execute(sa.update(state).where(behind).values(lease_token=token))

@@ -44,13 +44,13 @@ def find_doomed(
         snapshots_before = min(snapshots_before, taken_at - slack) if taken_at is not None else snapshots_before
     # Locked, so that no one puts a release in force that is about to go (PostgreSQL; SQLite has one writer at a time).
     rows = conn.execute(sa.select(releases).order_by(releases.c.id.desc()).with_for_update()).mappings().all()
-    following = [None, *(row["created_at"] for row in rows[:-1])]
-    gone = [
-        row
-        for number, (row, next_at) in enumerate(zip(rows, following, strict=True))
-        if number >= keep_releases and not row["is_current"] and next_at is not None and next_at < releases_before
-    ]
-    names = {row["name"] for row in gone}
+    names = {
+        row["name"]
+        for number, row in enumerate(rows)
+        if number >= max(1, keep_releases)
+        and not row["is_current"]
+        and rows[number - 1]["created_at"] < releases_before
+    }
     roots = {one["snapshot_id"] for row in rows if row["name"] not in names for one in row["versions"].values()}
     roots |= {row["snapshot_id"] for row in rows if row["name"] not in names}
     for state in load_states(conn).values():

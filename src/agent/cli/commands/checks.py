@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.output import emit
+from agent.cli.output import emit, user_name
 from agent.execution.integrity import examine
 from agent.execution.workspace import open_workspace
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what was found. Exit code 1 where something is wrong."""
     with open_workspace(options.project_dir) as workspace:
-        found = examine(workspace, deep=options.deep)
+        found = examine(workspace, deep=options.deep, by=user_name())
     lines = []
     for one in found.findings:
         name = f"{one.component}, partition {one.key}" if one.key else one.component

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Set the mark, with the name of the person who asked."""
     component, _, key = options.what.partition(":")
     who = user_name()
-    reason = f"{who}: {options.reason}" if options.reason else f"by {who}"
+    reason = f"{who}: {options.reason}" if options.reason else f"{who} gave no reason"
     with open_workspace(options.project_dir) as workspace:
         if key:
             _require_partition(workspace, component, key)

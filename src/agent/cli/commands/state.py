@@ -6,7 +6,9 @@ import argparse
 
 from agent.cli.output import emit, moment
 from agent.console import table
+from agent.core.explain import STALE_MARK
 from agent.core.graph import order
+from agent.core.model import State
 from agent.execution.workspace import open_workspace
 from agent.store import releases, state
 
@@ -15,6 +17,10 @@ HELP = "Show the recorded state of every component and the current release."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
+
+
+def _why(one: State) -> str:
+    return (one.dirty_reason or "").replace(STALE_MARK, "")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
             str(one.failure_count),
             "" if one.output_rows is None else f"{one.output_rows:,}",
             (one.output_version or "")[:8],
-            one.last_error.partition("\n")[0] if one.status == "failed" and one.last_error else one.dirty_reason or "",
+            one.last_error.partition("\n")[0] if one.status == "failed" and one.last_error else _why(one),
         )
         for one in (states[name] for name in [*order(workspace.specs), *sorted(states.keys() - workspace.specs.keys())])
     ]

@@ -1,0 +1,236 @@
+"""gc on real runs: what it takes, what it must never take, beside attempts and after crashes."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.clock import SystemClock
+from agent.execution.commit import point_to_current
+from agent.execution.gc import READER_TIME, Collected, collect
+from agent.execution.integrity import examine
+from agent.execution.release import current_name
+from agent.execution.reproduce import reproduce
+from agent.execution.runlog import Request
+from agent.execution.session import perform
+from agent.execution.workspace import Workspace, open_workspace
+from agent.store import catalog, garbage, leases, releases, state
+from pipelines.lake import files_below
+from tests.small import SETTINGS, write_bars
+from tests.tiny import bring_up_to_date, opened, run, steps, tiny_project
+
+LATER = timedelta(days=1)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return tiny_project(tmp_path / "project")
+
+
+def gc(workspace: Workspace, *, keep_releases: int = 1, keep_days: float = 0, later: timedelta = LATER) -> Collected:
+    """Collect as if `later` had passed."""
+    now = SystemClock().now() + later
+    return collect(workspace, keep_releases=keep_releases, keep_days=keep_days, now=now)
+
+
+def unreferenced(workspace: Workspace) -> set[str]:
+    with workspace.database.reading() as connections:
+        known = catalog.referenced_paths(connections.project)
+    lake = workspace.settings.lake_path
+    return {path.relative_to(lake).as_posix() for path in files_below(lake)} - known
+
+
+def folders(workspace: Workspace) -> set[str]:
+    return {path.name for path in workspace.settings.releases_path.iterdir()} - {"current"}
+
+
+def names(workspace: Workspace) -> list[str]:
+    with workspace.database.reading() as connections:
+        return [one.name for one in releases.list_releases(connections.project, 100)]
+
+
+def assert_whole(workspace: Workspace) -> None:
+    assert examine(workspace, deep=True, by="test").findings == ()
+    assert set(steps(bring_up_to_date(workspace)).values()) == {"skip"}
+
+
+def test_old_outputs_and_releases_go_and_the_present_stays(project: Path) -> None:
+    for values in ((1, 2, 3), (1, 2, 4), (1, 2, 5)):
+        run(project, values)
+    with opened(project) as workspace:
+        newest, *older = names(workspace)
+        found = gc(workspace)
+        assert found.releases == tuple(sorted(older))
+        assert folders(workspace) == {newest} == set(names(workspace))
+        # board shares its metrics.json between all three;
+        # numbers wrote all three partitions in each run, since a changed setting redoes them all
+        assert (found.snapshots, found.files) == (6, 10)
+        assert_whole(workspace)
+        assert gc(workspace) == Collected((), 0, 0, 0, (), ())
+
+
+def test_what_was_replaced_a_moment_ago_stays_for_those_who_read_it(project: Path) -> None:
+    run(project, (1,))
+    run(project, (2,))
+    with opened(project) as workspace:
+        just_in_time = READER_TIME - timedelta(minutes=1)
+        assert gc(workspace, later=just_in_time) == Collected((), 0, 0, 0, (), ())
+        assert gc(workspace, keep_days=2).snapshots == 0  # the release is old enough, its outputs are not
+        assert gc(workspace).snapshots == 3
+
+
+def test_a_dry_run_says_the_same_and_takes_nothing(project: Path) -> None:
+    run(project, (1,))
+    run(project, (2,))
+    with opened(project) as workspace:
+        before = sorted(files_below(workspace.settings.home))
+        now = SystemClock().now() + LATER
+        said = collect(workspace, keep_releases=1, keep_days=0, now=now, dry_run=True)
+        after = sorted(files_below(workspace.settings.home))
+        assert [path for path in before if path.suffix != ".sqlite-shm"] == [
+            path for path in after if path.suffix != ".sqlite-shm"
+        ]
+        assert said.files == 3
+        assert collect(workspace, keep_releases=1, keep_days=0, now=now) == said
+
+
+def test_a_release_in_force_keeps_all_it_was_made_from(project: Path) -> None:
+    for values in ((1, 2), (3, 4), (5, 6)):
+        run(project, values)
+    with opened(project) as workspace:
+        _, middle, oldest = names(workspace)
+        with workspace.database.writing() as connections:
+            releases.make_current(connections.project, oldest)
+        point_to_current(workspace)
+        assert gc(workspace).releases == (middle,)
+        assert current_name(workspace.settings.releases_path) == oldest
+        _, verdicts = reproduce(workspace, oldest)
+        assert [(one.component, one.outcome) for one in verdicts] == [
+            ("numbers", "same"),
+            ("total", "same"),
+            ("board", "same"),
+        ]
+
+
+def test_a_partition_stays_while_any_kept_snapshot_shares_it(project: Path) -> None:
+    tiny_project(project, (1, 2))
+    with opened(project) as workspace:
+        perform(workspace, Request(targets=("numbers",)))
+        with workspace.database.writing() as connections:
+            state.mark_dirty(connections.project, "numbers", "test", ["n1"])
+        perform(workspace, Request(targets=("numbers",)))
+        found = gc(workspace)
+        assert (found.snapshots, found.files) == (1, 1)  # the earlier snapshot of numbers shared n0 with this one
+        perform(workspace, Request(targets=("board",)))
+        assert_whole(workspace)
+
+
+def test_gc_beside_an_attempt_takes_nothing_it_writes_or_reads(project: Path) -> None:
+    run(project, (1, 2, 3))
+    collected = []
+
+    def watch(kind: str, payload: dict[str, Any]) -> None:
+        if kind == "PROGRESS":  # numbers has just written a file that no row refers to yet
+            with opened(project) as other:
+                collected.append(gc(other).files)
+                assert len(unreferenced(other)) == len(collected)
+
+    path = project / "agent.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("[1, 2, 3]", "[7, 8, 9]"), encoding="utf-8")
+    with opened(project) as workspace:
+        assert bring_up_to_date(workspace, watchers=(watch,)).status == "COMPLETED"
+        assert collected == [0, 0, 0]
+        assert unreferenced(workspace) == set()
+        assert_whole(workspace)
+
+
+def test_outputs_replaced_while_a_lease_is_held_stay(project: Path) -> None:
+    run(project, (1,))
+    with opened(project) as workspace, workspace.database.writing() as connections:
+        token = leases.take(connections.project, "total", leases.own_identity(), 86_400).token
+    path = project / "agent.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("[1]", "[2]"), encoding="utf-8")
+    with opened(project) as workspace:
+        perform(workspace, Request(targets=("numbers",)))
+        # Whoever holds the lease on total may be reading the numbers of before.
+        assert gc(workspace).snapshots == 0
+        with workspace.database.writing() as connections:
+            leases.release(connections.project, "total", token)
+        bring_up_to_date(workspace)
+        assert gc(workspace).snapshots == 3
+
+
+def test_files_of_a_dead_attempt_go_and_those_of_a_held_lease_stay(project: Path) -> None:
+    run(project, (1,))
+    with opened(project) as workspace:
+        lake = workspace.lake
+        with workspace.database.writing() as connections:
+            token = leases.take(connections.project, "total", leases.own_identity(), 60).token
+        abandoned = lake.path_of(lake.write_bytes("total", "total", b"dead", attempt=f"t{token - 1}"))
+        at_work = lake.path_of(lake.write_bytes("total", "total", b"alive", attempt=f"t{token}"))
+        assert gc(workspace, later=timedelta(0)).files == 1
+        assert (abandoned.exists(), at_work.exists()) == (False, True)
+        with workspace.database.writing() as connections:
+            leases.release(connections.project, "total", token)
+        assert gc(workspace, later=timedelta(0)).files == 1
+        assert unreferenced(workspace) == set()
+
+
+def test_a_crash_between_rows_and_files_is_made_good_by_the_next_gc(project: Path) -> None:
+    run(project, (1,))
+    run(project, (2,))
+    with opened(project) as workspace:
+        now = SystemClock().now() + LATER
+        with workspace.database.writing() as connections:
+            doomed = garbage.find_doomed(
+                connections.project, keep_releases=1, releases_before=now, snapshots_before=now, slack=READER_TIME
+            )
+            garbage.remove(connections.project, doomed)
+        assert len(unreferenced(workspace)) == 3
+        assert_whole(workspace)
+        found = gc(workspace)
+        assert (found.snapshots, found.files, len(found.folders)) == (0, 3, 1)
+        assert unreferenced(workspace) == set()
+
+
+def test_drafts_go_when_old_and_other_peoples_files_never(project: Path) -> None:
+    run(project, (1,))
+    with opened(project) as workspace:
+        root = workspace.settings.releases_path
+        young, old = root / ".2020-01-01-abc.1.draft", root / ".2020-01-01-abc.2.draft"
+        for folder in (young, old):
+            folder.mkdir()
+        (workspace.settings.lake_path / "notes.txt").write_text("mine", encoding="utf-8")
+        two_days_ago = datetime.now(UTC).timestamp() - 2 * 86_400
+        os.utime(old, (two_days_ago, two_days_ago))
+        found = gc(workspace, later=timedelta(0))
+        assert (found.folders, found.unknown) == ((old.name,), ("notes.txt",))
+        assert young.exists()
+        assert (workspace.settings.lake_path / "notes.txt").exists()
+
+
+def test_a_hundred_appends_leave_one_file_a_partition_and_the_version_of_one_load(tmp_path: Path) -> None:
+    """docs/decisions/0008-no-compaction.md"""
+    once, often = tmp_path / "once", tmp_path / "often"
+    for folder in (once, often):
+        folder.mkdir()
+        (folder / "agent.toml").write_text(SETTINGS.replace('modules = ["own.py"]', ""), encoding="utf-8")
+    write_bars(once, "ABC", 40)
+    whole = (once / "data" / "ABC.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    with open_workspace(once) as workspace:
+        expected = perform(workspace, Request(targets=("ticks",))).components[-1].version
+    (often / "data").mkdir()
+    with open_workspace(often) as workspace:
+        for lines in range(len(whole) - 99, len(whole) + 1):
+            (often / "data" / "ABC.csv").write_text("".join(whole[:lines]), encoding="utf-8")
+            report = perform(workspace, Request(targets=("ticks",)))
+        assert report.components[-1].version == expected
+        found = gc(workspace)
+        assert found.snapshots >= 99
+        files = [path.name.partition(".")[0] for path in files_below(workspace.settings.lake_path / "ticks")]
+        assert sorted(name for name in files if name) == ["2024-01", "2024-02"]
+        assert unreferenced(workspace) == set()

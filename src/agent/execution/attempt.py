@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from agent.clock import Clock
 from agent.core.backoff import attempt_delay_seconds, next_retry_at
@@ -29,6 +30,7 @@ from agent.store.engine import Connections
 from pipelines.component import Pending
 from pipelines.snapshot import Snapshot
 
+_T = TypeVar("_T")
 logger = logging.getLogger("tidemill.attempt")
 _BUSY_POLL_SECONDS = 0.5
 _PENDING_LIMIT = 100_000
@@ -184,7 +186,11 @@ class Attempts:
                     workspace.is_historical,
                     as_of=self._as_of() if component.is_release else None,
                 )
-                self._patiently(lambda: commit_success(workspace, self.log, success, old), f"{name} is computed")
+                snapshot_id = self._patiently(
+                    lambda: commit_success(workspace, self.log, success, old), f"{name} is computed"
+                )
+                if snapshot_id is not None:
+                    self.survey.remember(snapshot_id, done.snapshot)
         except AttemptFailed as error:
             return self._fail(begun, error, time.monotonic() - started)
         except Cancelled as error:
@@ -335,8 +341,8 @@ class Attempts:
             logger.warning("cannot give %s back (%s): whoever runs next takes it over", begun.name, gone.what)
         sys.audit("tidemill.point", "attempt.abandoned")
 
-    def _patiently(self, record: Callable[[], None], what: str) -> None:
-        patiently(record, what, seconds=self.workspace.settings.executor.lease_seconds, stop=self.stop)
+    def _patiently(self, record: Callable[[], _T], what: str) -> _T:
+        return patiently(record, what, seconds=self.workspace.settings.executor.lease_seconds, stop=self.stop)
 
     def _mark_again(self, connections: Connections, begun: Begun) -> None:
         """An attempt clears the mark when it starts; one that brought nothing gives it back."""

@@ -75,9 +75,9 @@ def patiently(record: Callable[[], _T], what: str, *, seconds: float, stop: Call
             pause = min(2 * pause, 5.0)
 
 
-def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> None:
-    """Record a success; once, however often it is called. Raises LeaseLost, with nothing recorded, when the token is
-    not the newest any more."""
+def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> int | None:
+    """Record a success, once, however often it is called; the id of its snapshot, None where an earlier call recorded
+    it. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
     component = workspace.project.components[success.component]
     snapshot = success.done.snapshot
     recomputed, carried = success.counts(old)
@@ -90,7 +90,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
         now = log.clock.now()
         if not leases.is_held(connections.project, success.component, success.token):
             _require_recorded(connections, success, now)
-            return
+            return None
         snapshot_id = success.before.output_snapshot_id
         if snapshot_id is None or old is None or old.partitions != snapshot.partitions:
             snapshot_id = catalog.save_snapshot(
@@ -159,6 +159,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     sys.audit("tidemill.point", "commit.done")
     if component.is_release:
         point_to_current(workspace)
+    return snapshot_id
 
 
 def _require_recorded(connections: Connections, success: Success, now: datetime) -> None:

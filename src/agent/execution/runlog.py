@@ -85,6 +85,5 @@ class RunLog:
                 now=self.clock.now(),
             )
         if self._waiting:
-            events.append_all(connections.control, self.run.id, self._waiting)
-            runs.set_iteration(connections.control, self.run.id, self.iteration)
+            events.append_all(connections.control, self.run.id, self._waiting, iteration=self.iteration)
         self._waiting = []

@@ -10,6 +10,7 @@ from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, State
 from agent.execution.workspace import Workspace
 from agent.store import catalog
+from agent.store.catalog import FileFacts
 from pipelines.code import Code, code_of, library_versions
 from pipelines.component import Component
 from pipelines.errors import PipelineError
@@ -30,6 +31,7 @@ class Survey:
     workspace: Workspace
     _code: dict[str, Code] = field(default_factory=dict)
     _snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    _files: dict[int, list[FileFacts]] = field(default_factory=dict)
 
     def current(self, name: str, states: Mapping[str, State], *, check_files: bool = True) -> Current:
         """What is true now of component `name`. Raises PipelineError where its code cannot be read."""
@@ -77,6 +79,16 @@ class Survey:
             with self.workspace.database.reading() as connections:
                 self._snapshots[snapshot_id] = catalog.load_snapshot(connections.project, snapshot_id)
         return self._snapshots[snapshot_id]
+
+    def remember(self, snapshot_id: int, snapshot: Snapshot) -> None:
+        """Keep a snapshot that was just committed: whatever lies downstream reads it next."""
+        self._snapshots[snapshot_id] = snapshot
+
+    def _facts(self, snapshot_id: int) -> list[FileFacts]:
+        if snapshot_id not in self._files:
+            with self.workspace.database.reading() as connections:
+                self._files[snapshot_id] = catalog.file_facts(connections.project, snapshot_id)
+        return self._files[snapshot_id]
 
     def _extra_modules(self, component: Component) -> list[str]:
         project = self.workspace.project
@@ -132,8 +144,7 @@ class Survey:
         if state.output_snapshot_id is None:
             return (), ()
         database, root = self.workspace.database, self.workspace.settings.lake_path
-        with database.reading() as connections:
-            facts = catalog.file_facts(connections.project, state.output_snapshot_id)
+        facts = self._facts(state.output_snapshot_id)
         missing, altered, touched = [], [], []
         for fact in facts:
             path = root / fact.path
@@ -149,6 +160,7 @@ class Survey:
             else:
                 touched.append((fact.key, found.st_mtime_ns))
         if touched:
+            del self._files[state.output_snapshot_id]
             with database.writing() as connections:
                 for key, mtime_ns in touched:
                     catalog.set_mtime(connections.project, state.output_snapshot_id, key, mtime_ns)

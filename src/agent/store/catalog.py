@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -92,14 +92,20 @@ def save_snapshot(
     return snapshot_id
 
 
+# In the order of Partition's fields; an outer join, so that a snapshot without partitions is told from none.
+_WITH_PARTITIONS = (
+    sa.select(snapshots.c.component, *(partitions.c[item.name] for item in fields(Partition)))
+    .outerjoin(partitions, partitions.c.snapshot_id == snapshots.c.id)
+    .where(snapshots.c.id == sa.bindparam("id"))
+)
+
+
 def load_snapshot(conn: sa.Connection, snapshot_id: int) -> Snapshot:
     """A snapshot with its partitions. Raises NotFound."""
-    component = conn.scalar(sa.select(snapshots.c.component).where(snapshots.c.id == snapshot_id))
-    if component is None:
+    found = conn.execute(_WITH_PARTITIONS, {"id": snapshot_id}).all()
+    if not found:
         raise _not_found(snapshot_id)
-    columns = [column for column in partitions.c if column.name != "snapshot_id"]
-    found = conn.execute(sa.select(*columns).where(partitions.c.snapshot_id == snapshot_id)).mappings()
-    return Snapshot(component, tuple(Partition(**row) for row in found))
+    return Snapshot(found[0][0], tuple(Partition(*row[1:]) for row in found if row[1] is not None))
 
 
 def snapshot_row(conn: sa.Connection, snapshot_id: int) -> SnapshotRow:

@@ -36,14 +36,28 @@ def append(
     return append_all(conn, run_id, [(type, payload, now)])
 
 
-def append_all(conn: sa.Connection, run_id: int, new: Sequence[tuple[str, Mapping[str, Any], datetime]]) -> int:
-    """Append events (type, payload, time) in order and return the last one's number; 0 for none. Raises NotFound."""
+def append_all(
+    conn: sa.Connection,
+    run_id: int,
+    new: Sequence[tuple[str, Mapping[str, Any], datetime]],
+    *,
+    iteration: int | None = None,
+) -> int:
+    """Append events (type, payload, time) in order and return the last one's number; 0 for none.
+
+    `iteration` is noted in the run's row by the way. Raises NotFound where there is no such run.
+    """
     if not new:
         return 0
     # The run's row is locked first: two writers of one run would otherwise both take the same number (PostgreSQL;
     # SQLite has one writer at a time). key_share lets rows that refer to the run be inserted meanwhile.
-    locked = sa.select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
-    if conn.execute(locked).one_or_none() is None:
+    if iteration is None:
+        locked = sa.select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
+        found = conn.execute(locked).one_or_none() is not None
+    else:
+        noted = sa.update(runs).where(runs.c.id == run_id).values(iteration=iteration)
+        found = conn.execute(noted).rowcount == 1
+    if not found:
         raise NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")
     last: int = conn.scalar(sa.select(sa.func.max(events.c.seq)).where(events.c.run_id == run_id)) or 0
     rows = [

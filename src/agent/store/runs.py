@@ -183,11 +183,6 @@ def move_run(
     return conn.execute(sa.update(runs).where(here).values(**values)).rowcount == 1
 
 
-def set_iteration(conn: sa.Connection, run_id: int, iteration: int) -> None:
-    """Note how many components a run has evaluated."""
-    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(iteration=iteration))
-
-
 def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float, now: datetime) -> bool:
     """Begin executing a QUEUED run under a lease of `seconds`. False where another process was first."""
     update = (

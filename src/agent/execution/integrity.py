@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pipelines.lake import TABLE_SUFFIX, hash_file
 _NEXT_RUN = "`agent run` computes it anew"
 _MARKED = "marked: `agent run` computes it anew"
 _OLD = "only an earlier output has it: restore a backup, or let `agent gc` take it in time"
-_REASON = "agent checks --deep found its file altered"
+_ALTERED = "agent checks --deep found its file altered"
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,11 @@ class Examined:
     findings: tuple[Finding, ...]
 
 
-def examine(
-    workspace: Workspace, *, deep: bool, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Examined:
+def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
     """Check the current outputs: files by size and time of change (hashed where that differs), tables by contract.
 
     `deep` hashes every file that any snapshot refers to. A current file that only its hash betrays is marked dirty,
-    since a run would not notice it.
+    in the name of `by`, since a run would not notice it.
     """
     with workspace.database.reading() as connections:
         states = state.load_states(connections.project)
@@ -61,8 +59,7 @@ def examine(
     current = set(files)
     files |= {(name, fact.path): fact for name, fact in older if (name, fact.path) not in current}
     findings, hidden, hashed, broken = [], [], 0, set()
-    for number, ((name, path), fact) in enumerate(sorted(files.items())):
-        progress(number, len(files))
+    for (name, path), fact in sorted(files.items()):
         what, was_hashed, is_hidden = _compare(workspace.settings.lake_path / path, fact, deep=deep)
         hashed += was_hashed
         if what is None:
@@ -76,7 +73,7 @@ def examine(
     if hidden:
         with workspace.database.writing() as connections:
             for name, key in hidden:
-                state.mark_dirty(connections.project, name, _REASON, [key])
+                state.mark_dirty(connections.project, name, f"{by}: {_ALTERED}", [key])
     tables, violations = _contracts(
         workspace, states, {(name, files[name, path].key) for name, path in current}, broken
     )

@@ -46,5 +46,5 @@ def _require_partition(workspace: Workspace, component: str, key: str) -> None:
         raise NotFound(
             f"{component} has no partition {key!r}",
             where=f"its output of {len(keys)} partitions",
-            mend=f"such as: {', '.join(near)}",
+            mend=f"it has, among others: {', '.join(near)}",
         )

@@ -92,7 +92,6 @@ class Lake:
         hashes = {name: column_hash(frame.get_column(name)) for name in sorted(frame.columns)}
         content = digest(text for pair in hashes.items() for text in pair)
         path = self._new_path(component, key, content, attempt, TABLE_SUFFIX)
-        sys.audit("tidemill.point", "lake.table.writing")
         with _Saying(path):
             frame.write_parquet(path, compression="zstd", statistics=True)
         low, high = _span(frame, time)
@@ -104,7 +103,6 @@ class Lake:
         """Write `data` as it is. `content` is the logical content's hash where the bytes are not it."""
         content = content or hashlib.blake2b(data, digest_size=16).hexdigest()
         path = self._new_path(component, key, content, attempt, suffix)
-        sys.audit("tidemill.point", "lake.bytes.writing")
         with _Saying(path):
             path.write_bytes(data)
         return self._seal(path, key, content, rows=0, low=None, high=None, columns={})
@@ -175,6 +173,7 @@ class Lake:
                     folder.mkdir(parents=True, exist_ok=True)
                     self._unsynced.add(folder.parent)
                     sys.audit("tidemill.point", "lake.folder.made")
+        sys.audit("tidemill.point", "lake.file.writing")
         return path
 
     def _seal(

@@ -136,6 +136,7 @@ class Attempts:
                     "phase": "started",
                     "number": number,
                     "token": lease.token,
+                    "codes": [reason.code for reason in step.reasons],
                     "reasons": [sentence(name, reason) for reason in step.reasons],
                 },
             )

@@ -1,0 +1,72 @@
+"""Acts at a named point of a process: `sys.audit("tidemill.point", NAME)` in src/ calls every audit hook there is.
+
+TIDE_FAULT is JSON: {"point": name, "nth": 1, "do": "kill" | "stop" | "raise" | "note", "log": path}. With a log, every
+point that is reached is written to it, a line each.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+from tests.paths import PROJECT
+
+EVENT = "tidemill.point"
+
+
+@cache
+def points_in_source() -> dict[str, str]:
+    """Every point that the source names -> its place. A name that is no plain text fails."""
+    found: dict[str, str] = {}
+    for path in sorted((PROJECT / "src").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if EVENT not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "sys.audit":
+                event, name = (ast.literal_eval(argument) for argument in node.args)
+                if event == EVENT:
+                    assert name not in found, f"{name} is named twice: {found[name]}, {path.name}:{node.lineno}"
+                    found[name] = f"{path.relative_to(PROJECT)}:{node.lineno}"
+    return found
+
+
+def install() -> None:
+    """Hook in, as TIDE_FAULT says. There is no way to take an audit hook out again: the process ends with it."""
+    import sys
+
+    fault = json.loads(os.environ["TIDE_FAULT"])
+    reached: Counter[str] = Counter()
+    log = os.open(fault["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if fault.get("log") else None
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event != EVENT:
+            return
+        name = str(arguments[0])
+        reached[name] += 1
+        if log is not None:
+            os.write(log, f"{name}\n".encode())
+        if name == fault["point"] and reached[name] == fault["nth"]:
+            act(fault["do"], name)
+
+    sys.addaudithook(hook)
+
+
+def act(what: str, name: str) -> None:
+    """End the whole group at once, as a power cut would; end this process alone; freeze it; or fail."""
+    if what == "kill":
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    elif what == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif what == "raise":
+        raise OSError(28, f"no space left at {name}")
+
+
+def read_log(path: Path) -> list[str]:
+    """Points reached, in order."""
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -16,8 +16,9 @@ $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-$(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock
+$(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock $(shell find src dashboard -name '*.py' 2>/dev/null)
 	$(SYNC)
+	@$(BIN)/python -m compileall -q src dashboard
 	@touch $@
 
 run: $(VENV)/.synced  ## bring the pipeline up to date once, on real sample data, with nothing to set

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -70,7 +72,25 @@ def _note_folder(file: str | None) -> None:
 
 
 def entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:
-    """What installed packages offer in `group`."""
+    """What installed packages offer in `group`.
+
+    importlib.metadata takes 25 ms to load and to read all packages, in every run; looking for the group's name in their
+    entry_points.txt takes 2, and mostly there is none.
+    """
+    if not any(f"[{group}]" in _offered(Path(folder)) for folder in sys.path if folder):
+        return ()
     import importlib.metadata
 
     return importlib.metadata.entry_points(group=group)
+
+
+@functools.cache
+def _offered(folder: Path) -> frozenset[str]:
+    """Headings of all entry_points.txt of packages installed in `folder`."""
+    found = set()
+    for pattern in ("*.dist-info/entry_points.txt", "*.egg-info/entry_points.txt"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                text = path.read_text(encoding="utf-8", errors="replace")
+                found |= {line.strip() for line in text.splitlines() if line.startswith("[")}
+    return frozenset(found)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, assert_never
 
 from agent.clock import Clock
 from agent.core.explain import reasons_text
@@ -17,7 +18,6 @@ from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
 from agent.core.plan import decide_step, plan_to_json, why_unavailable
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
-from agent.execution.attempt import Attempts, Begun
 from agent.execution.commit import patiently, point_to_current
 from agent.execution.executors import Cancelled, Executor
 from agent.execution.planning import names_of, think
@@ -27,6 +27,9 @@ from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.store import runs, state
 from pipelines.component import Deferral, Due
+
+if TYPE_CHECKING:
+    from agent.execution.attempt import Attempts
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,12 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._survey = Survey(self.workspace)
-        self._attempts = Attempts(
+
+    @cached_property
+    def _attempts(self) -> Attempts:
+        from agent.execution.attempt import Attempts  # a run with nothing to do makes no attempt
+
+        return Attempts(
             self.workspace, self.clock, self.log, self._survey, self.executor, self.inline, self.wait, self.stop
         )
 
@@ -152,12 +160,12 @@ class Engine:
         """Bring one component up to date if it is stale; try again after a transient failure."""
         for number in range(1, self.workspace.settings.executor.attempts + 1):
             begun = self._attempts.begin(name, number, lambda: self._look(name))
-            if not isinstance(begun, Begun):
+            if isinstance(begun, tuple):
                 return self._left(*begun)
             result = self._attempts.carry_out(begun)
             if result.error is None or not result.may_retry:
                 break
-        assert isinstance(begun, Begun)
+        assert not isinstance(begun, tuple)
         return Finished(
             name,
             begun.step,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from agent.core.model import Code, Reason, State
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
-from agent.store import projections
+from agent.store import catalog, projections
 from pipelines.component import Deferral, Due, Observation, view_inputs
 
 
@@ -16,21 +16,27 @@ def ask_policy(
 ) -> Deferral | Due | None:
     """What the policy of `name` says: wait, and for what; go ahead, and why; None where it has nothing to say.
 
-    A policy is asked only where new inputs are the sole cause: changed code, a person's mark or a failure go ahead.
+    A policy is asked only where more of the same data is the sole cause. Changed code, a person's mark or a failure
+    goes ahead; so does an input that other code or settings made: its columns may mean something else now.
     """
     component, state = workspace.project.components[name], states[name]
     if component.policy is None or not reasons or {reason.code for reason in reasons} != {Code.INPUT_CHANGED}:
         return None
     if state.output_snapshot_id is None:
         return None
-    now, before = {}, {}
+    ids = []
     for upstream in component.upstream:
         newest, known = states[upstream].output_snapshot_id, state.inputs.get(upstream)
         if newest is None or known is None:
             return None
-        now[upstream], before[upstream] = survey.snapshot(newest), survey.snapshot(known.snapshot_id)
+        ids.append((newest, known.snapshot_id))
     with workspace.database.reading() as connections:
-        brier, count = projections.live_brier(connections.project)
+        conn = connections.project
+        if any(catalog.makers_of(conn, newest) != catalog.makers_of(conn, known) for newest, known in ids):
+            return None
+        brier, count = projections.live_brier(conn)
+    now = {upstream: survey.snapshot(newest) for upstream, (newest, _) in zip(component.upstream, ids, strict=True)}
+    before = {upstream: survey.snapshot(known) for upstream, (_, known) in zip(component.upstream, ids, strict=True)}
     return component.policy(
         Observation(
             inputs=view_inputs(component, now, before, workspace.lake),

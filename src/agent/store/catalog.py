@@ -122,6 +122,19 @@ def snapshot_history(conn: sa.Connection, component: str, limit: int) -> list[Sn
     return [_row(row) for row in conn.execute(query).mappings()]
 
 
+def makers_of(conn: sa.Connection, snapshot_id: int) -> dict[str, tuple[str, str]]:
+    """Component -> (code version, settings hash) of everything that a snapshot was made by, from the sources on."""
+    columns = (snapshots.c.component, snapshots.c.code_version, snapshots.c.settings_hash, snapshots.c.input_versions)
+    found: dict[str, tuple[str, str]] = {}
+    waiting = [snapshot_id]
+    while waiting:
+        row = conn.execute(sa.select(*columns).where(snapshots.c.id == waiting.pop())).one_or_none()
+        if row is not None and row.component not in found:
+            found[row.component] = (row.code_version, row.settings_hash)
+            waiting += [record.snapshot_id for record in inputs_from_json(row.input_versions).values()]
+    return found
+
+
 def latest_snapshot_id(conn: sa.Connection, component: str) -> int | None:
     """The newest snapshot of a component; None before its first success."""
     newest: int | None = conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(snapshots.c.component == component))

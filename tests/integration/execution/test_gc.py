@@ -214,7 +214,7 @@ def test_drafts_go_when_old_and_other_peoples_files_never(project: Path) -> None
 
 
 def test_a_hundred_appends_leave_one_file_a_partition_and_the_version_of_one_load(tmp_path: Path) -> None:
-    """docs/decisions/0008-no-compaction.md"""
+    """docs/decisions/0004-no-compaction.md"""
     once, often = tmp_path / "once", tmp_path / "often"
     for folder in (once, often):
         folder.mkdir()

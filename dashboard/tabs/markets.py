@@ -33,7 +33,7 @@ def show(desk: Desk) -> None:
 
 def _universe(desk: Desk, universe: pl.DataFrame) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Search", key="market_text", placeholder="name or id", width=260)
+        text = st.text_input("Find a market", key="market_text", placeholder="name or id", width=260)
         kinds = st.pills("Kind", universe.get_column("kind").unique().sort().to_list(), selection_mode="multi")
         statuses = st.pills("Status", universe.get_column("status").unique().sort().to_list(), selection_mode="multi")
     chosen = _filtered(universe, text, kinds, statuses)

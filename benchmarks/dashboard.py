@@ -1,0 +1,229 @@
+"""How long the dashboard takes: 500 markets, 10 M ticks, a real browser. Prints a table and fails beyond the limits.
+
+    python benchmarks/dashboard.py            makes the project below the temporary folder, which takes minutes
+    python benchmarks/dashboard.py FOLDER     uses the project in FOLDER
+
+First paint is from the click on a tab to its first content; "whole" until every chart is drawn. Each tab is opened
+twice: by the first viewer after the server's start, who waits for libraries and files to be read, and again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+PAINT_SECONDS, INTERACTION_SECONDS, MEMORY_MB = 2.0, 1.0, 700
+MARKETS, DAYS, TICKS_A_DAY = 500, 20, 1000
+PORT = 8599
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+_SETTINGS = """
+[[sources.files.datasets]]
+path = "ticks/*.parquet"
+kind = "spot"
+content = "trades"
+ts_unit = "ms"
+
+[model]
+kind = "logistic"
+max_iter = 20
+max_train_bars = 300
+"""
+
+# Tab -> what is on it when its first content is there, and whether it has charts.
+_TABS = {
+    "Overview": ("text=Current release", True),
+    "Agent": ("table[aria-label=orchestrator_state]", False),
+    "Runs": ("table[aria-label=runs]", True),
+    "Signals": ("table[aria-label=signals]", True),
+    "Markets and ticks": ("[data-testid=stDataFrame]", True),
+    "Diagnostics": ("text=Brier score", True),
+    "Backtest": ("text=Simulated on past data", True),
+    "Data": ("text=Run query", False),
+}
+
+
+def make_project(folder: Path) -> None:
+    """Ten million made-up trades, and a run over them."""
+    import numpy as np
+    import polars as pl
+
+    draw = np.random.default_rng(7)
+    (folder / "ticks").mkdir(parents=True, exist_ok=True)
+    (folder / "agent.toml").write_text(_SETTINGS, encoding="utf-8")
+    level = draw.uniform(5, 500, MARKETS)
+    names = np.array([f"MKT{number:03d}" for number in range(MARKETS)])
+    for day in range(DAYS):
+        start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day)
+        at = np.sort(draw.integers(0, 86_400_000, (MARKETS, TICKS_A_DAY)), axis=1)
+        price = level[:, None] * np.exp(np.cumsum(draw.normal(0, 4e-4, (MARKETS, TICKS_A_DAY)), axis=1))
+        level = price[:, -1]
+        pl.DataFrame(
+            {
+                "market": np.repeat(names, TICKS_A_DAY),
+                "ts": (int(start.timestamp() * 1000) + at).ravel(),
+                "price": price.ravel().round(4),
+                "size": draw.exponential(1, MARKETS * TICKS_A_DAY).round(4),
+                "id": np.tile(np.arange(TICKS_A_DAY), MARKETS) + day * TICKS_A_DAY,
+            }
+        ).write_parquet(folder / "ticks" / f"{start:%Y-%m-%d}.parquet")
+    subprocess.run([sys.executable, "-m", "agent.orchestrator", "--mode", "once"], cwd=folder, check=True, env=_env())
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[psutil.Process]:
+    """The dashboard's server on the project in `folder`."""
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), "--server.port", str(PORT)]
+    with subprocess.Popen(command, cwd=folder, env=_env(), stdout=subprocess.DEVNULL) as server:
+        try:
+            _await_server()
+            yield psutil.Process(server.pid)
+        finally:
+            server.terminate()
+
+
+def open_tabs(page: Page, label: str) -> list[tuple[str, float, float]]:
+    """Open each tab by a click: what, seconds to the first content, seconds until it is whole."""
+    found = []
+    for tab, (marker, has_charts) in _TABS.items():
+        begun = time.monotonic()
+        page.get_by_role("link", name=tab, exact=True).click()
+        page.locator(marker).first.wait_for()
+        first = time.monotonic() - begun
+        _settle(page)
+        if has_charts:
+            page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        found.append((f"{tab}, {label}", first, time.monotonic() - begun))
+    return found
+
+
+def interact(page: Page) -> list[tuple[str, float]]:
+    """What people do on the heavy tabs: what, seconds until the page has answered."""
+
+    def go(tab: str) -> None:
+        page.get_by_role("link", name=tab, exact=True).click()
+        page.locator(_TABS[tab][0]).first.wait_for()
+        _settle(page)
+
+    def timed(what: str, do: Callable[[], None]) -> None:
+        begun = time.monotonic()
+        do()
+        _settle(page)
+        found.append((what, time.monotonic() - begun))
+
+    def search() -> None:
+        page.get_by_label("Find a market").fill("MKT123")
+        page.get_by_label("Find a market").press("Enter")
+        page.get_by_role("heading", name="MKT123").wait_for()
+
+    def choose(label: str, option: str) -> None:
+        page.get_by_label(label, exact=True).click()
+        page.keyboard.type(option)  # long lists are drawn in part only
+        page.get_by_role("option", name=option, exact=True).click()
+
+    def query() -> None:
+        page.get_by_role("button", name="Run query").click()
+        page.get_by_text("rows in").wait_for()
+
+    found: list[tuple[str, float]] = []
+    go("Markets and ticks")
+    timed("search a market", search)
+    timed("its last week", lambda: page.get_by_role("radio", name="week").click())
+    timed("its last day", lambda: page.get_by_role("radio", name="day", exact=True).click())
+    go("Signals")
+    timed("signals above zero", lambda: page.get_by_role("radio", name="above zero").click())
+    go("Diagnostics")
+    timed("another feature", lambda: choose("Distribution of", "rsi"))
+    go("Data")
+    choose("Example", "Bars of each market")
+    _settle(page)
+    timed("SQL over all bars", query)
+    return found
+
+
+def main() -> int:
+    """Print the figures; 1 where one is beyond its limit."""
+    given = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+    folder = given or Path(tempfile.mkdtemp(prefix="tidemill-bench-"))
+    try:
+        if given is None:
+            make_project(folder)
+        with serving(folder) as server, sync_playwright() as playwright:
+            chromium = os.environ.get("CHROME_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            page.set_default_timeout(60_000)
+            begun = time.monotonic()
+            page.goto(f"http://127.0.0.1:{PORT}/data")
+            page.locator(_TABS["Data"][0]).first.wait_for()
+            print(f"page loaded in {time.monotonic() - begun:.2f} s")
+            tabs = open_tabs(page, "first viewer") + open_tabs(page, "again")
+            done = interact(page)
+            memory = server.memory_info().rss / 1e6
+            browser.close()
+    finally:
+        if given is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return _report(tabs, done, memory)
+
+
+def _report(tabs: list[tuple[str, float, float]], done: list[tuple[str, float]], memory: float) -> int:
+    print(f"{'tab':<32}{'first paint':>12}{'whole':>8}")
+    for what, first, whole in tabs:
+        print(f"{what:<32}{first:>10.2f} s{whole:>6.2f} s")
+    print(f"{'interaction':<32}{'answered':>12}")
+    for what, seconds in done:
+        print(f"{what:<32}{seconds:>10.2f} s")
+    print(f"server memory {memory:.0f} MB (limit {MEMORY_MB})")
+    slow = [what for what, first, _ in tabs if first > PAINT_SECONDS]
+    slow += [what for what, seconds in done if seconds > INTERACTION_SECONDS]
+    if memory > MEMORY_MB:
+        slow.append("memory")
+    print(f"beyond the limits: {', '.join(slow)}" if slow else "all within the limits")
+    return 1 if slow else 0
+
+
+def _settle(page: Page) -> None:
+    """Wait until the server has sent all there is: a click reaches it a moment after it was made."""
+    page.wait_for_timeout(50)
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+
+
+def _await_server() -> None:
+    import socket
+
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", PORT)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit("the dashboard's server did not start")
+
+
+def _env() -> dict[str, str]:
+    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -31,6 +31,12 @@ def project(tmp_path: Path) -> Path:
     return tiny_project(tmp_path / "project")
 
 
+@pytest.fixture
+def project_anywhere(tmp_path: Path, database_url: str) -> Path:
+    """The same on SQLite and on PostgreSQL."""
+    return tiny_project(tmp_path / "project", url=database_url)
+
+
 def gc(workspace: Workspace, *, keep_releases: int = 1, keep_days: float = 0, later: timedelta = LATER) -> Collected:
     """Collect as if `later` had passed."""
     now = SystemClock().now() + later
@@ -58,7 +64,8 @@ def assert_whole(workspace: Workspace) -> None:
     assert set(steps(bring_up_to_date(workspace)).values()) == {"skip"}
 
 
-def test_old_outputs_and_releases_go_and_the_present_stays(project: Path) -> None:
+def test_old_outputs_and_releases_go_and_the_present_stays(project_anywhere: Path) -> None:
+    project = project_anywhere
     for values in ((1, 2, 3), (1, 2, 4), (1, 2, 5)):
         run(project, values)
     with opened(project) as workspace:
@@ -129,7 +136,8 @@ def test_a_partition_stays_while_any_kept_snapshot_shares_it(project: Path) -> N
         assert_whole(workspace)
 
 
-def test_gc_beside_an_attempt_takes_nothing_it_writes_or_reads(project: Path) -> None:
+def test_gc_beside_an_attempt_takes_nothing_it_writes_or_reads(project_anywhere: Path) -> None:
+    project = project_anywhere
     run(project, (1, 2, 3))
     collected = []
 
@@ -164,7 +172,8 @@ def test_outputs_replaced_while_a_lease_is_held_stay(project: Path) -> None:
         assert gc(workspace).snapshots == 3
 
 
-def test_files_of_a_dead_attempt_go_and_those_of_a_held_lease_stay(project: Path) -> None:
+def test_files_of_a_dead_attempt_go_and_those_of_a_held_lease_stay(project_anywhere: Path) -> None:
+    project = project_anywhere
     run(project, (1,))
     with opened(project) as workspace:
         lake = workspace.lake

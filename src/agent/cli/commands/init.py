@@ -40,13 +40,17 @@ def run(options: argparse.Namespace) -> int:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(template())
+        written = [str(path), *_ignore(folder)]
     except FileExistsError:
         raise UsageError(
             "there is an agent.toml here already",
             where=str(path),
             mend="edit it (`agent settings` shows what is in force), or move it away first",
         ) from None
-    written = [str(path), *_ignore(folder)]
+    except OSError as error:
+        raise UsageError(
+            f"cannot write: {error.strerror or error}", where=str(error.filename), mend="check the folder's permissions"
+        ) from error
     emit(options, {"written": written}, "\n".join(f"written: {one}" for one in written) + "\nnext: agent run")
     return 0
 

@@ -117,6 +117,7 @@ def _settings(state: State, current: Current) -> Iterator[Reason]:
     if state.settings_hash == current.settings_hash:
         return
     old, new = _flat(state.settings), _flat(current.settings)
+    _fold_tables(old, new)
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     for name in changed:
         yield Reason(Code.SETTINGS_CHANGED, subject=name, old=old.get(name), new=new.get(name))
@@ -124,12 +125,35 @@ def _settings(state: State, current: Current) -> Iterator[Reason]:
         yield Reason(Code.SETTINGS_CHANGED, detail="a setting whose value is not shown")
 
 
+def _fold_tables(old: dict[str, str], new: dict[str, str]) -> None:
+    """Make one entry of a numbered table that is on one side alone: a dataset added is one change, not one a field."""
+    for side, other in ((old, new), (new, old)):
+        tables = {
+            table for name in side if (table := _table_of(name)) and not any(_table_of(n) == table for n in other)
+        }
+        for table in tables:
+            fields = {name: side.pop(name) for name in [*side] if _table_of(name) == table}
+            side[table] = ", ".join(f"{name.removeprefix(table + '.')} = {value}" for name, value in fields.items())
+
+
+def _table_of(name: str) -> str:
+    """`a.b[1]` of `a.b[1].c`; empty for a setting that is in no list."""
+    return name[: name.rindex("]") + 1] if "]" in name else ""
+
+
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Settings as dotted name -> JSON, so that values compare alike before and after a trip through the database."""
+    """Settings as dotted name -> JSON, so that values compare alike before and after a trip through the database.
+
+    Tables in a list are numbered from 0: `sources.files.datasets[1].path`. What is not set in them is left out.
+    """
     flat: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
             flat.update(_flat(value, f"{prefix}{name}."))
+        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            for number, item in enumerate(value):
+                known = {key: one for key, one in dict(item).items() if one is not None}
+                flat.update(_flat(known, f"{prefix}{name}[{number}]."))
         else:
             flat[f"{prefix}{name}"] = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
     return flat

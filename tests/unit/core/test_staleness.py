@@ -239,4 +239,18 @@ def test_the_part_of_a_source_that_changed_is_named_where_it_is_on_record() -> N
     assert found({"a.csv": "1", "b.csv": "1"}, {"a.csv": "2", "b.csv": "1"}) == "a.csv changed"
     assert found({"a.csv": "1"}, {"b.csv": "1"}) == "a.csv is gone, b.csv is new"
     assert found({}, {"b.csv": "1"}) == ""
-    assert found({"z": "1"}, {name: "2" for name in "abcdz"}) == "a is new, b is new, c is new, and 2 more"
+    assert found({"z": "1"}, dict.fromkeys("abcdz", "2")) == "a is new, b is new, c is new, and 2 more"
+
+
+def test_a_dataset_added_is_one_readable_change() -> None:
+    """A list of tables is compared table by table, and what is not set in it is not told."""
+    first = {"path": "a/*.csv", "kind": "spot", "where": None}
+    second = {"path": "b/*.csv", "kind": "fx", "where": None}
+    state = replace(CLEAN, settings={"datasets": [first]}, settings_hash="1")
+    added = replace(SAME, settings={"datasets": [first, second]}, settings_hash="2")
+    (reason,) = reasons(state, added)
+    assert (reason.subject, reason.old) == ("datasets[1]", None)
+    assert reason.new == 'path = "b/*.csv", kind = "fx"'
+    moved = replace(SAME, settings={"datasets": [{**first, "path": "c/*.csv"}]}, settings_hash="3")
+    (reason,) = reasons(state, moved)
+    assert (reason.subject, reason.old, reason.new) == ("datasets[0].path", '"a/*.csv"', '"c/*.csv"')

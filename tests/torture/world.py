@@ -53,6 +53,10 @@ class Process:
         assert self._status is not None
         return self._status
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Until it has ended, or for this long."""
+        self._ended.wait(seconds)
+
     def said(self) -> str:
         return self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
 

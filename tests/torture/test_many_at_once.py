@@ -1,0 +1,147 @@
+"""Torture 3 and 6: orchestrators, people, killers and gc at once; what must hold is read off the events."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.torture.world import COMPONENTS, World
+
+pytestmark = pytest.mark.torture
+
+
+class Crowd:
+    """Threads that each do one thing again and again until the time is over; the first error ends them all."""
+
+    def __init__(self, seconds: float) -> None:
+        self._over = threading.Event()
+        self._seconds = seconds
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+
+    def add(self, act: Callable[[], None], *, pause: float = 0.0) -> None:
+        def again() -> None:
+            try:
+                while not self._over.is_set():
+                    act()
+                    self._over.wait(pause)
+            except BaseException as error:
+                self._errors.append(error)
+                self._over.set()
+
+        self._threads.append(threading.Thread(target=again))
+
+    def run(self) -> None:
+        """Everything at once, for the time given; raises the first error."""
+        for thread in self._threads:
+            thread.start()
+        self._over.wait(self._seconds)
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+
+def test_four_orchestrators_and_four_people(world: World, is_long: bool, seed: int, figures: Counter[str]) -> None:
+    draw = random.Random(seed)
+    kind = "SQLite" if world.url.startswith("sqlite") else "PostgreSQL"
+    world.lease_seconds = 5
+    world.settings()
+    world.run()
+    crowd = Crowd(120 if is_long else 3)
+    marks: list[str] = []
+
+    def orchestrate() -> None:
+        process = world.start_run(*draw.choice([(), ("--wait",)]))
+        status = process.wait()
+        assert status in (0, 1, 3), f"exit {status}\n{process.said()}"
+        assert "Traceback" not in process.said(), process.said()
+        figures[f"3 {kind}: runs"] += 1
+        figures[f"3 {kind}: runs told that another one is busy"] += status == 3
+
+    def mark() -> None:
+        text = f"person's mark {len(marks)};"
+        marks.append(text)
+        process = world.start("agent", "mark-dirty", draw.choice(COMPONENTS), "--reason", text)
+        assert process.wait() == 0, process.said()
+
+    def cancel() -> None:
+        for row in world.rows("SELECT id FROM runs WHERE status = 'RUNNING'")[:1]:
+            process = world.start("agent", "cancel", str(row["id"]))
+            assert process.wait() in (0, 3), process.said()
+            figures[f"3 {kind}: cancelled"] += 1
+
+    def append() -> None:
+        world.write(draw.randint(1, 9), draw.choices(range(100), k=5))
+
+    def kill() -> None:
+        process = world.start_run()
+        process.wait_at_most(draw.uniform(0, 0.4))
+        process.kill()
+        process.wait()
+        figures[f"3 {kind}: killed"] += 1
+
+    for _ in range(4):
+        crowd.add(orchestrate)
+    for act, pause in ((mark, 0.2), (mark, 0.3), (cancel, 0.5), (append, 0.15), (kill, 0.7)):
+        crowd.add(act, pause=pause)
+    try:
+        crowd.run()
+        world.run("--wait")
+        world.run("--wait")
+        world.require_sound()
+    except AssertionError as error:
+        error.add_note(f"seed {seed}")
+        raise
+    told = " ".join(
+        reason for e in world.history() if e["payload"].get("phase") == "started" for reason in e["payload"]["reasons"]
+    )
+    assert [mark for mark in marks if mark not in told] == []
+    figures[f"3 {kind}: marks by people, all honoured"] += len(marks)
+    figures[f"3 {kind}: successes, none twice"] += world.attempts("succeeded")
+    figures[f"3 {kind}: attempts left by the dead and closed"] += world.attempts("crashed")
+
+
+def test_gc_beside_attempts(world: World, is_long: bool, seed: int, figures: Counter[str]) -> None:
+    draw = random.Random(seed)
+    kind = "SQLite" if world.url.startswith("sqlite") else "PostgreSQL"
+    world.run()
+    crowd = Crowd(120 if is_long else 2)
+    lock = threading.Lock()
+
+    def orchestrate() -> None:
+        with lock:
+            world.write(draw.randint(1, 4), draw.choices(range(100), k=5))
+        process = world.start_run(*draw.choice([(), ("--force", "sums")]))
+        status = process.wait()
+        assert status in (0, 3), f"exit {status}\n{process.said()}"
+        figures[f"6 {kind}: runs beside gc"] += status == 0
+
+    def kill() -> None:
+        process = world.start_run()
+        process.wait_at_most(draw.uniform(0, 0.4))
+        process.kill()
+        process.wait()
+        figures[f"6 {kind}: attempts killed beside gc"] += 1
+
+    def collect() -> None:
+        world.collect()
+        figures[f"6 {kind}: collections"] += 1
+
+    crowd.add(orchestrate)
+    crowd.add(orchestrate)
+    crowd.add(kill, pause=0.3)
+    crowd.add(collect)
+    try:
+        crowd.run()
+        world.require_files()
+        world.run("--wait")
+        world.require_sound()
+    except AssertionError as error:
+        error.add_note(f"seed {seed}")
+        raise

@@ -116,7 +116,7 @@ def _add_partition(tar: tarfile.TarFile, lake: Path, path: str, expected: str) -
         raise AgentError(
             "a file that the catalog refers to is missing",
             where=str(where),
-            mend="run `agent run`, which makes it again, or `agent gc` for one that only an old output needs",
+            mend="back up again: gc may have taken it meanwhile; if it stays, `agent checks --deep` says whose it is",
         ) from error
     if found != expected:
         raise AgentError(

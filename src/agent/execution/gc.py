@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from agent.errors import Conflict
 from agent.execution.release import POINTER
 from agent.execution.workspace import Workspace
 from agent.store import garbage
+from agent.store.engine import Connections
 from pipelines.lake import files_below
 
 # Who reads looks up the newest snapshot and then opens its files: what was replaced this recently is left alone. Also
@@ -46,11 +48,15 @@ def collect(
 
     keep_releases: newest releases to keep beside the current one. keep_days: outputs that no kept release and no
     component's state needs stay this long after they were replaced.
+
+    Raises Conflict where the lake is another database's.
     """
     settings, database = workspace.settings, workspace.database
     # Listed before the database is asked: a file that is written later belongs to an attempt that is not asked about.
     files = list(files_below(settings.lake_path)) if settings.lake_path.is_dir() else []
     folders = list(settings.releases_path.iterdir()) if settings.releases_path.is_dir() else []
+    with database.reading() as connections:
+        _refuse_foreign(connections, settings.lake_path, files)
     with database.reading() if dry_run else database.writing() as connections:
         doomed = garbage.find_doomed(
             connections.project,
@@ -88,6 +94,29 @@ def collect(
         size,
         tuple(folder.name for folder in old),
         tuple(sorted(unknown)),
+    )
+
+
+def _refuse_foreign(connections: Connections, lake: Path, files: Sequence[Path]) -> None:
+    """Raise Conflict where the lake is not this database's: nothing in it would look needed."""
+    names = {path.relative_to(lake).as_posix() for path in files}
+    tokens = garbage.newest_tokens(connections.project)
+    for name in sorted(names):
+        written_by = _ATTEMPT_FILE.search(name)
+        if written_by is not None and int(written_by[1]) > tokens.get(name.partition("/")[0], 0):
+            raise _foreign(lake, f"no attempt on record wrote {name}")
+    missing = sorted(garbage.current_paths(connections.project) - names)
+    gone = [name for name in missing if not (lake / name).exists()]  # some may have been written since the listing
+    if gone:
+        raise _foreign(lake, f"{len(gone)} files of the current outputs are not in it, such as {gone[0]}")
+
+
+def _foreign(lake: Path, what: str) -> Conflict:
+    return Conflict(
+        f"the lake and the database do not belong together: {what}",
+        where=str(lake),
+        mend="check AGENT_DATABASE_URL, AGENT_HOME and --project-dir; nothing was removed. If they are right, run "
+        "`agent run`, which makes lost files anew; where the database was lost, restore a backup or delete the lake",
     )
 
 

@@ -76,6 +76,18 @@ def held_tokens(conn: sa.Connection) -> dict[str, int]:
     return {row.component: row.lease_token for row in conn.execute(held)}
 
 
+def newest_tokens(conn: sa.Connection) -> dict[str, int]:
+    """Component -> the newest token given to an attempt at it."""
+    columns = (orchestrator_state.c.component, orchestrator_state.c.lease_token)
+    return {row.component: row.lease_token for row in conn.execute(sa.select(*columns))}
+
+
+def current_paths(conn: sa.Connection) -> set[str]:
+    """Paths, relative to the lake, of the files of every component's present output."""
+    outputs = sa.select(orchestrator_state.c.output_snapshot_id)
+    return set(conn.scalars(sa.select(partitions.c.path).where(partitions.c.snapshot_id.in_(outputs))))
+
+
 def paths_without(conn: sa.Connection, doomed: Doomed) -> set[str]:
     """Paths, relative to the lake, that snapshots other than the doomed refer to."""
     gone = set(doomed.snapshots)

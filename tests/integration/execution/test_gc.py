@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.clock import SystemClock
+from agent.errors import Conflict
 from agent.execution.commit import point_to_current
 from agent.execution.gc import READER_TIME, Collected, collect
 from agent.execution.integrity import examine
@@ -243,3 +244,20 @@ def test_a_hundred_appends_leave_one_file_a_partition_and_the_version_of_one_loa
         files = [path.name.partition(".")[0] for path in files_below(workspace.settings.lake_path / "ticks")]
         assert sorted(name for name in files if name) == ["2024-01", "2024-02"]
         assert unreferenced(workspace) == set()
+
+
+def test_a_lake_of_another_database_is_left_alone(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, (1,))
+    run(project, (2,))
+    other, empty = tiny_project(tmp_path / "other"), tiny_project(tmp_path / "empty")
+    for values in ((1,), (2,), (3,)):
+        run(other, values)
+    with opened(empty):
+        pass
+    for home, database in ((project, other), (other, project), (project, empty)):
+        monkeypatch.setenv("AGENT_HOME", str(home / ".tidemill"))
+        monkeypatch.setenv("AGENT_DATABASE_URL", f"sqlite:///{database / '.tidemill' / 'state.sqlite'}")
+        with opened(project) as workspace, pytest.raises(Conflict, match="do not belong together"):
+            gc(workspace)

@@ -3,6 +3,8 @@
 Every database holds all of them. The control tables (projects, runs, attempts, events, runner) count in the default
 database alone; a project other than the default keeps its own state, catalog and projections in a database (SQLite) or
 schema (PostgreSQL) of its own. Times are UTC. A released migration is never edited: see alembic/versions.
+
+`doc` of a column and `purpose` of a table are what docs/reference/tables.md says of them (`make docs`).
 """
 
 from __future__ import annotations
@@ -68,8 +70,8 @@ _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _Json = sa.JSON(none_as_null=True)
 
 
-def _count(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.Integer, nullable=False, server_default="0")
+def _count(name: str, *, doc: str = "") -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False, server_default="0", doc=doc)
 
 
 # --- a project's state -----------------------------------------------------------------------------------------
@@ -77,33 +79,33 @@ def _count(name: str) -> sa.Column[int]:
 orchestrator_state = sa.Table(
     "orchestrator_state",
     metadata,
-    sa.Column("component", sa.String(100), primary_key=True),
-    sa.Column("last_run_at", UtcDateTime),  # last success
-    sa.Column("is_dirty", sa.Boolean, nullable=False, server_default=sa.true()),
-    _count("run_count"),  # successful attempts
-    _count("failure_count"),  # failed attempts
-    sa.Column("status", sa.String(20), nullable=False, server_default="idle"),  # idle | running | failed
-    sa.Column("dirty_reason", PlainText),  # every reason, in words; null while clean
-    sa.Column("dirty_partitions", _Json),  # keys a person marked; null means the whole component
-    _count("consecutive_failures"),
-    sa.Column("last_error", PlainText),
+    sa.Column("component", sa.String(100), primary_key=True, doc="its name"),
+    sa.Column("last_run_at", UtcDateTime, doc="last success"),
+    sa.Column("is_dirty", sa.Boolean, nullable=False, server_default=sa.true(), doc="the next run computes it"),
+    _count("run_count", doc="successful attempts"),
+    _count("failure_count", doc="failed attempts"),
+    sa.Column("status", sa.String(20), nullable=False, server_default="idle", doc="idle | running | failed"),
+    sa.Column("dirty_reason", PlainText, doc="a person's text, then [auto] and what was found; null while clean"),
+    sa.Column("dirty_partitions", _Json, doc="keys a person marked; null: the whole component; []: none"),
+    _count("consecutive_failures", doc="failures since the last success"),
+    sa.Column("last_error", PlainText, doc="of the newest failure"),
     sa.Column("last_failed_at", UtcDateTime),
-    sa.Column("next_retry_at", UtcDateTime),
-    sa.Column("code_version", sa.String(64)),
-    sa.Column("code_files", _Json),  # module -> {definition: hash}, the evidence behind code_version
-    sa.Column("settings_hash", sa.String(64)),
-    sa.Column("settings", _Json),  # the values behind settings_hash, secrets left out
-    sa.Column("libraries", _Json),  # package -> major.minor
-    # upstream (or "source:NAME") -> {"snapshot_id", "version" (whole), "read_version" (declared columns)}
-    sa.Column("input_versions", _Json),
-    sa.Column("output_version", sa.String(64)),
-    sa.Column("output_snapshot_id", _Id),
+    sa.Column("next_retry_at", UtcDateTime, doc="scheduled runs leave a failing component alone until then"),
+    sa.Column("code_version", sa.String(64), doc="hash of the code of the last success"),
+    sa.Column("code_files", _Json, doc="module -> {definition: hash}, the evidence behind code_version"),
+    sa.Column("settings_hash", sa.String(64), doc="of its own section"),
+    sa.Column("settings", _Json, doc="the values behind settings_hash, secrets left out"),
+    sa.Column("libraries", _Json, doc="package -> major.minor"),
+    sa.Column("input_versions", _Json, doc="input -> {snapshot_id, version, read_version: over declared columns}"),
+    sa.Column("output_version", sa.String(64), doc="version of its newest output"),
+    sa.Column("output_snapshot_id", _Id, doc="that output in `snapshots`"),
     sa.Column("output_rows", sa.BigInteger),
-    sa.Column("last_duration_s", sa.Float),
-    sa.Column("lease_owner", sa.String(300)),  # host/boot/pidns/pid/start, see agent.store.leases
-    sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),  # only ever grows
+    sa.Column("last_duration_s", sa.Float, doc="of the last success"),
+    sa.Column("lease_owner", sa.String(300), doc="host/boot/pidns/pid/start, see agent.store.leases"),
+    sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
     sa.Column("lease_taken_at", UtcDateTime),
-    sa.Column("lease_expires_at", UtcDateTime),
+    sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
+    info={"purpose": "A row a component: what it last did, and whether it must run again. May be edited by hand."},
 )
 
 # --- a project's catalog ---------------------------------------------------------------------------------------
@@ -112,13 +114,13 @@ snapshots = sa.Table(
     "snapshots",
     metadata,
     sa.Column("id", _Id, primary_key=True),
-    sa.Column("component", sa.String(100), nullable=False),
-    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("component", sa.String(100), nullable=False, doc="who made it"),
+    sa.Column("version", sa.String(64), nullable=False, doc="hash over its content; equal data, equal version"),
     sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("watermark", UtcDateTime),
-    sa.Column("attempt_id", sa.BigInteger),
-    sa.Column("token", sa.BigInteger, nullable=False),  # the lease's, so that history shows who committed
-    sa.Column("input_versions", _Json, nullable=False),
+    sa.Column("watermark", UtcDateTime, doc="newest event time in it"),
+    sa.Column("attempt_id", sa.BigInteger, doc="the attempt that made it"),
+    sa.Column("token", sa.BigInteger, nullable=False, doc="the lease's, so that history shows who committed"),
+    sa.Column("input_versions", _Json, nullable=False, doc="as in orchestrator_state"),
     sa.Column("code_version", sa.String(64), nullable=False),
     sa.Column("settings_hash", sa.String(64), nullable=False),
     sa.Column("settings", _Json, nullable=False),
@@ -126,41 +128,44 @@ snapshots = sa.Table(
     sa.Index(None, "component", "id"),
     sa.Index(None, "component", "version"),
     sqlite_autoincrement=True,
+    info={"purpose": "The catalog: a row an output. Immutable."},
 )
 
 partitions = sa.Table(
     "partitions",
     metadata,
     sa.Column("snapshot_id", _Id, sa.ForeignKey("snapshots.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("key", sa.String(200), primary_key=True),
-    sa.Column("path", PlainText, nullable=False),
-    sa.Column("rows", sa.BigInteger, nullable=False),
-    sa.Column("min_ts", UtcDateTime),
-    sa.Column("max_ts", UtcDateTime),
-    sa.Column("content_hash", sa.String(64), nullable=False),
-    sa.Column("column_hashes", _Json, nullable=False),
-    sa.Column("file_hash", sa.String(64), nullable=False),
-    sa.Column("file_size", sa.BigInteger, nullable=False),
-    sa.Column("file_mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("key", sa.String(200), primary_key=True, doc="logical name, such as features/2013"),
+    sa.Column("path", PlainText, nullable=False, doc="below lake/"),
+    sa.Column("rows", sa.BigInteger, nullable=False, doc="0 for what is no table"),
+    sa.Column("min_ts", UtcDateTime, doc="oldest event time"),
+    sa.Column("max_ts", UtcDateTime, doc="newest event time"),
+    sa.Column("content_hash", sa.String(64), nullable=False, doc="over values, not bytes"),
+    sa.Column("column_hashes", _Json, nullable=False, doc="column -> hash, behind declared columns"),
+    sa.Column("file_hash", sa.String(64), nullable=False, doc="over bytes, for integrity"),
+    sa.Column("file_size", sa.BigInteger, nullable=False, doc="bytes, as written"),
+    sa.Column("file_mtime_ns", sa.BigInteger, nullable=False, doc="as written"),
     sa.Index(None, "path"),
+    info={"purpose": "The files of each snapshot. A file may belong to many."},
 )
 
 releases = sa.Table(
     "releases",
     metadata,
     sa.Column("id", _Id, primary_key=True),
-    sa.Column("name", sa.String(200), nullable=False, unique=True),  # its folder below releases/
+    sa.Column("name", sa.String(200), nullable=False, unique=True, doc="its folder below releases/"),
     sa.Column("version", sa.String(64), nullable=False),
-    sa.Column("snapshot_id", _Id, sa.ForeignKey("snapshots.id"), nullable=False),
+    sa.Column("snapshot_id", _Id, sa.ForeignKey("snapshots.id"), nullable=False, doc="its files in the catalog"),
     sa.Column("is_current", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("is_historical", sa.Boolean, nullable=False),
-    sa.Column("as_of", UtcDateTime),  # newest tick behind it
-    sa.Column("versions", _Json, nullable=False),  # component -> {version, snapshot_id, code_version, settings_hash}
-    sa.Column("metrics", _Json, nullable=False),
-    sa.Column("git_commit", sa.String(64)),
+    sa.Column("is_historical", sa.Boolean, nullable=False, doc="true: its data ended long ago, its now is `as_of`"),
+    sa.Column("as_of", UtcDateTime, doc="newest tick behind it"),
+    sa.Column("versions", _Json, nullable=False, doc="component -> its version, snapshot, code and settings"),
+    sa.Column("metrics", _Json, nullable=False, doc="metrics.json"),
+    sa.Column("git_commit", sa.String(64), doc="of the project's folder"),
     sa.Column("run_id", sa.BigInteger),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
+    info={"purpose": "What publish brought out. One is current."},
 )
 
 # --- projections: what people query ------------------------------------------------------------------------------
@@ -168,22 +173,23 @@ releases = sa.Table(
 markets = sa.Table(
     "markets",
     metadata,
-    sa.Column("market_id", sa.String(300), primary_key=True),
+    sa.Column("market_id", sa.String(300), primary_key=True, doc="SOURCE:EXTERNAL_ID"),
     sa.Column("source", sa.String(100), nullable=False),
-    sa.Column("external_id", sa.String(200), nullable=False),
+    sa.Column("external_id", sa.String(200), nullable=False, doc="its name there"),
     sa.Column("symbol", PlainText),
-    sa.Column("question", PlainText),
-    sa.Column("kind", sa.String(20), nullable=False),
-    sa.Column("status", sa.String(20), nullable=False),
-    sa.Column("end_at", UtcDateTime),
-    sa.Column("resolution", sa.Float),
-    sa.Column("resolved_at", UtcDateTime),
+    sa.Column("question", PlainText, doc="of a binary market"),
+    sa.Column("kind", sa.String(20), nullable=False, doc="spot | fx | equity | binary"),
+    sa.Column("status", sa.String(20), nullable=False, doc="open | closed | resolved"),
+    sa.Column("end_at", UtcDateTime, doc="null where it has no end"),
+    sa.Column("resolution", sa.Float, doc="1 yes, 0 no; null while unknown"),
+    sa.Column("resolved_at", UtcDateTime, doc="when the resolution became known"),
     sa.Column("tick_size", sa.Float),
-    sa.Column("interval_seconds", sa.BigInteger),
+    sa.Column("interval_seconds", sa.BigInteger, doc="of the source's bars; null for trades or quotes"),
     sa.Column("volume", sa.Float),
     sa.Column("liquidity", sa.Float),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("source", "external_id"),
+    info={"purpose": "Projection of the newest markets: a row a market."},
 )
 
 predictions = sa.Table(
@@ -191,31 +197,33 @@ predictions = sa.Table(
     metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("market_id", sa.String(300), nullable=False),
-    sa.Column("ts", UtcDateTime, nullable=False),  # when it could be made
-    sa.Column("model_version", sa.String(64), nullable=False),
-    sa.Column("price", sa.Float, nullable=False),
-    sa.Column("probability", sa.Float, nullable=False),  # P(up beyond cost over the horizon), 0..1
-    sa.Column("confidence", sa.Float, nullable=False),  # 0..1
-    sa.Column("edge", sa.Float, nullable=False),  # expected return after cost, a fraction
-    sa.Column("horizon_bars", sa.Integer, nullable=False),
-    sa.Column("horizon_end_at", UtcDateTime, nullable=False),
-    sa.Column("realized_return", sa.Float),
-    sa.Column("outcome", sa.Integer),  # 1 up beyond cost, 0 not; null while unknown
+    sa.Column("ts", UtcDateTime, nullable=False, doc="when it could be made"),
+    sa.Column("model_version", sa.String(64), nullable=False, doc="content hash of the model"),
+    sa.Column("price", sa.Float, nullable=False, doc="at ts"),
+    sa.Column("probability", sa.Float, nullable=False, doc="P(up beyond cost over the horizon), 0..1"),
+    sa.Column("confidence", sa.Float, nullable=False, doc="0..1"),
+    sa.Column("edge", sa.Float, nullable=False, doc="expected return after cost, a fraction"),
+    sa.Column("horizon_bars", sa.Integer, nullable=False, doc="how far ahead"),
+    sa.Column("horizon_end_at", UtcDateTime, nullable=False, doc="when the last bar of the horizon closes"),
+    sa.Column("realized_return", sa.Float, doc="over the horizon; null while unknown"),
+    sa.Column("outcome", sa.Integer, doc="1 up beyond cost, 0 not; null while unknown"),
     sa.Column("settled_at", UtcDateTime),
     sa.Column("snapshot_id", _Id, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("market_id", "ts", "model_version"),
     sa.Index(None, "ts"),
     sqlite_autoincrement=True,
+    info={"purpose": "Every prediction ever committed, with what became of it. gc never takes one."},
 )
 
 backtest_metrics = sa.Table(
     "backtest_metrics",
     metadata,
-    sa.Column("snapshot_id", _Id, primary_key=True),
-    sa.Column("strategy", sa.String(50), primary_key=True),  # model | buy_and_hold | random_entry
-    sa.Column("metric", sa.String(50), primary_key=True),
-    sa.Column("value", sa.Float),
+    sa.Column("snapshot_id", _Id, primary_key=True, doc="the backtest's output"),
+    sa.Column("strategy", sa.String(50), primary_key=True, doc="model | buy_and_hold | random_entry"),
+    sa.Column("metric", sa.String(50), primary_key=True, doc="see pipelines/metrics.py"),
+    sa.Column("value", sa.Float, doc="null where it is not defined"),
+    info={"purpose": "Projection of the backtest's metrics, a row a figure."},
 )
 
 # --- control -----------------------------------------------------------------------------------------------------
@@ -223,12 +231,13 @@ backtest_metrics = sa.Table(
 projects = sa.Table(
     "projects",
     metadata,
-    sa.Column("id", _Id, primary_key=True),  # 0 is the default project
+    sa.Column("id", _Id, primary_key=True, doc="0 is the default project"),
     sa.Column("name", sa.String(200), nullable=False, unique=True),
     sa.Column("local_path", PlainText, nullable=False),
     sa.Column("settings_file", PlainText),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
+    info={"purpose": "Folders that the server runs."},
 )
 
 runs = sa.Table(
@@ -236,18 +245,18 @@ runs = sa.Table(
     metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("project_id", _Id, sa.ForeignKey("projects.id"), nullable=False),
-    sa.Column("goal", PlainText, nullable=False),
-    sa.Column("targets", _Json, nullable=False),  # component names; what lies upstream is included
-    sa.Column("force", _Json, nullable=False),  # component names
-    sa.Column("trigger", sa.String(20), nullable=False),  # schedule | person | api | queue
-    sa.Column("status", sa.String(20), nullable=False),  # see agent.core.lifecycle
+    sa.Column("goal", PlainText, nullable=False, doc="what was asked, in words"),
+    sa.Column("targets", _Json, nullable=False, doc="component names; what lies upstream is included"),
+    sa.Column("force", _Json, nullable=False, doc="component names"),
+    sa.Column("trigger", sa.String(20), nullable=False, doc="schedule | person | api | queue"),
+    sa.Column("status", sa.String(20), nullable=False, doc="see agent.core.lifecycle"),
     sa.Column("require_approval", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
-    _count("iteration"),  # components evaluated so far
-    sa.Column("plan", _Json),
-    sa.Column("git_commit", sa.String(64)),
-    sa.Column("idempotency_key", sa.String(200), unique=True),
-    sa.Column("owner", sa.String(300)),  # process that executes it
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false(), doc="by a person"),
+    _count("iteration", doc="components evaluated so far"),
+    sa.Column("plan", _Json, doc="as decided at its start; `agent runs` and `agent explain` show it"),
+    sa.Column("git_commit", sa.String(64), doc="of the project's folder"),
+    sa.Column("idempotency_key", sa.String(200), unique=True, doc="of POST /runs: the same key gives the same run"),
+    sa.Column("owner", sa.String(300), doc="process that executes it"),
     sa.Column("lease_expires_at", UtcDateTime),
     sa.Column("error", PlainText),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -255,6 +264,7 @@ runs = sa.Table(
     sa.Column("finished_at", UtcDateTime),
     sa.Index(None, "status", "id"),
     sqlite_autoincrement=True,
+    info={"purpose": "A row a run: queued, running or ended."},
 )
 
 attempts = sa.Table(
@@ -263,19 +273,19 @@ attempts = sa.Table(
     sa.Column("id", _Id, primary_key=True),
     sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("component", sa.String(100), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),  # 1 for the first try in this run
-    sa.Column("status", sa.String(20), nullable=False),  # running | succeeded | failed | crashed | cancelled
-    sa.Column("token", sa.BigInteger, nullable=False),
-    sa.Column("owner", sa.String(300), nullable=False),
-    sa.Column("reasons", _Json, nullable=False),
-    sa.Column("input_versions", _Json),
+    sa.Column("number", sa.Integer, nullable=False, doc="1 for the first try in this run"),
+    sa.Column("status", sa.String(20), nullable=False, doc="running | succeeded | failed | crashed | cancelled"),
+    sa.Column("token", sa.BigInteger, nullable=False, doc="of the lease it ran under"),
+    sa.Column("owner", sa.String(300), nullable=False, doc="process that made it"),
+    sa.Column("reasons", _Json, nullable=False, doc="why it ran, with evidence"),
+    sa.Column("input_versions", _Json, doc="input -> version that it read"),
     sa.Column("output_version", sa.String(64)),
-    sa.Column("is_cut_off", sa.Boolean),  # succeeded with the version it had before
-    sa.Column("rows", sa.BigInteger),
+    sa.Column("is_cut_off", sa.Boolean, doc="succeeded with the version it had before"),
+    sa.Column("rows", sa.BigInteger, doc="of the output"),
     sa.Column("recomputed_partitions", sa.Integer),
-    sa.Column("carried_partitions", sa.Integer),
+    sa.Column("carried_partitions", sa.Integer, doc="taken over from the output before"),
     sa.Column("seconds", sa.Float),
-    sa.Column("peak_memory_bytes", sa.BigInteger),
+    sa.Column("peak_memory_bytes", sa.BigInteger, doc="of its process"),
     sa.Column("error", PlainText),
     sa.Column("traceback", PlainText),
     sa.Column("started_at", UtcDateTime, nullable=False),
@@ -283,6 +293,7 @@ attempts = sa.Table(
     sa.Index(None, "run_id"),
     sa.Index(None, "component", "id"),
     sqlite_autoincrement=True,
+    info={"purpose": "A row a try of one component in a run."},
 )
 
 events = sa.Table(
@@ -290,11 +301,12 @@ events = sa.Table(
     metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("seq", sa.Integer, nullable=False),  # 1, 2, 3 … within a run
-    sa.Column("type", sa.String(30), nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False, doc="1, 2, 3 … within a run"),
+    sa.Column("type", sa.String(30), nullable=False, doc="RUN_CREATED, PLAN_GENERATED, EXECUTING, …"),
     sa.Column("payload", _Json, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("run_id", "seq"),
+    info={"purpose": "The log of each run; rows are only ever added."},
 )
 
 approvals = sa.Table(
@@ -302,47 +314,51 @@ approvals = sa.Table(
     metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, unique=True),
-    sa.Column("status", sa.String(20), nullable=False),  # waiting | approved | rejected | expired
+    sa.Column("status", sa.String(20), nullable=False, doc="waiting | approved | rejected | expired"),
     sa.Column("answered_by", sa.String(200)),
-    sa.Column("reason", PlainText),
+    sa.Column("reason", PlainText, doc="of a rejection"),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("answered_at", UtcDateTime),
+    info={"purpose": "Runs that wait for a person's word, and the answers."},
 )
 
 runner = sa.Table(
     "runner",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),  # always 1: one runner a database
-    sa.Column("wanted_state", sa.String(20), nullable=False, server_default="stopped"),  # stopped | running | paused
-    sa.Column("state", sa.String(20), nullable=False, server_default="stopped"),  # and error
-    sa.Column("interval_minutes", sa.Integer, nullable=False, server_default="60"),
+    sa.Column("id", sa.Integer, primary_key=True, doc="always 1: one runner a database"),
+    sa.Column("wanted_state", sa.String(20), nullable=False, server_default="stopped", doc="stopped, running, paused"),
+    sa.Column("state", sa.String(20), nullable=False, server_default="stopped", doc="what it is; also error"),
+    sa.Column("interval_minutes", sa.Integer, nullable=False, server_default="60", doc="between cycles"),
     sa.Column("last_run", UtcDateTime),
     sa.Column("next_run", UtcDateTime),
-    sa.Column("cycle_run_id", _Id),  # the newest cycle; while that run is RUNNING no other one may begin
-    _count("run_count"),
-    _count("error_count"),
-    sa.Column("last_error", PlainText),
-    _count("total_forecasts"),
-    _count("total_trades"),
-    sa.Column("lease_owner", sa.String(300)),
+    sa.Column("cycle_run_id", _Id, doc="the newest cycle; while that run is RUNNING no other one may begin"),
+    _count("run_count", doc="finished cycles, failed or not"),
+    _count("error_count", doc="failed cycles"),
+    sa.Column("last_error", PlainText, doc="the newest"),
+    _count("total_forecasts", doc="predictions made by its cycles"),
+    _count("total_trades", doc="0 as long as nothing trades"),
+    sa.Column("lease_owner", sa.String(300), doc="the server that runs it"),
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("lease_expires_at", UtcDateTime),
+    info={"purpose": "The background runner: one row."},
 )
 
 schedules = sa.Table(
     "schedules",
     metadata,
-    sa.Column("name", sa.String(100), primary_key=True),  # one row a schedule; the orchestrator's is "orchestrator"
-    sa.Column("rule", sa.String(200), nullable=False),  # "interval 3600" or "cron 0 * * * *"
+    sa.Column("name", sa.String(100), primary_key=True, doc="the orchestrator's is called orchestrator"),
+    sa.Column("rule", sa.String(200), nullable=False, doc='"interval 3600" or "cron 0 * * * *"'),
     sa.Column("next_due_at", UtcDateTime, nullable=False),
     sa.Column("last_started_at", UtcDateTime),
+    info={"purpose": "When scheduled runs are due, so that a time missed while nothing ran is caught up once."},
 )
 
 alerts = sa.Table(
     "alerts",
     metadata,
-    sa.Column("cause", sa.String(200), primary_key=True),  # at most one message a cause a period
+    sa.Column("cause", sa.String(200), primary_key=True, doc="at most one message a cause a period"),
     sa.Column("last_sent_at", UtcDateTime, nullable=False),
     _count("sent_count"),
+    info={"purpose": "What was last said about what."},
 )

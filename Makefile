@@ -42,8 +42,15 @@ bench: $(VENV)/.synced  ## the benchmarks; each prints ratios against a baseline
 dashboard: $(VENV)/.synced  ## the Streamlit dashboard on http://localhost:8501
 	@$(BIN)/streamlit run dashboard/app.py
 
-start: $(VENV)/.synced  ## the HTTP API and pages with a worker on http://localhost:8000
+start: $(VENV)/.synced  ## the HTTP API and pages on http://localhost:8000, with a worker process beside it
+	@$(BIN)/agent worker & worker=$$!; trap 'kill $$worker 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
+	$(BIN)/agent serve
+
+start-agent: $(VENV)/.synced  ## the HTTP API and pages alone, which work off the queue too
 	@$(BIN)/agent serve
+
+test-agent: $(VENV)/.synced  ## queue a run on the server that is running and watch it to its end
+	@$(BIN)/python scripts/test_agent_execution.py
 
 wheel: $(BIN)/uv  ## build the wheel into dist/
 	@$(BIN)/uv build --wheel --quiet

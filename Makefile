@@ -52,6 +52,9 @@ start-agent: $(VENV)/.synced  ## the HTTP API and pages alone, which work off th
 test-agent: $(VENV)/.synced  ## queue a run on the server that is running and watch it to its end
 	@$(BIN)/python scripts/test_agent_execution.py
 
+docs: $(VENV)/.synced  ## write docs/reference/ anew from settings, tables and commands
+	@PYTHONPATH=src $(BIN)/python scripts/make_reference.py
+
 wheel: $(BIN)/uv  ## build the wheel into dist/
 	@$(BIN)/uv build --wheel --quiet
 

@@ -65,7 +65,7 @@ def test_four_orchestrators_and_four_people(world: World, is_long: bool, seed: i
         figures[f"3 {kind}: runs told that another one is busy"] += status == 3
 
     def mark() -> None:
-        text = f"person's mark {len(marks)};"
+        text = f"mark-{len(marks)}-of-a-person"
         marks.append(text)
         process = world.start("agent", "mark-dirty", draw.choice(COMPONENTS), "--reason", text)
         assert process.wait() == 0, process.said()
@@ -101,7 +101,7 @@ def test_four_orchestrators_and_four_people(world: World, is_long: bool, seed: i
     told = " ".join(
         reason for e in world.history() if e["payload"].get("phase") == "started" for reason in e["payload"]["reasons"]
     )
-    assert [mark for mark in marks if mark not in told] == []
+    assert [mark for mark in marks if mark not in told] == [], told
     figures[f"3 {kind}: marks by people, all honoured"] += len(marks)
     figures[f"3 {kind}: successes, none twice"] += world.attempts("succeeded")
     figures[f"3 {kind}: attempts left by the dead and closed"] += world.attempts("crashed")

@@ -50,6 +50,7 @@ def write_release(lake: Lake, snapshot: Snapshot, releases: Path, name: str) -> 
     draft.replace(folder)
     sys.audit("tidemill.point", "release.moved")
     fsync_folder(releases)
+    fsync_folder(releases.parent)
     shutil.rmtree(aside, ignore_errors=True)
     sys.audit("tidemill.point", "release.flushed")
     return folder

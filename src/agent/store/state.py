@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from agent.core.explain import STALE_MARK
 from agent.core.model import InputRecord, State
 from agent.errors import DatabaseError, NotFound
 from agent.store.engine import insert, shown
@@ -141,19 +142,26 @@ def begin_attempt(conn: sa.Connection, component: str, token: int) -> bool:
 def show_reasons(conn: sa.Connection, texts: Mapping[str, str | None]) -> None:
     """Let the flag show what an evaluation found: component -> every reason in words, or None for a clean one.
 
-    Never clears a person's mark, which may have come after the evaluation read the row; a flag that only showed what an
-    earlier evaluation found is cleared with its cause. Rows that show it already are not written.
+    Never clears a person's mark or its words, which may have come after the evaluation read the row; a flag that only
+    showed what an earlier evaluation found is cleared with its cause. Rows that show it already are not written.
     """
+    only_shown = sa.cast(rows.c.dirty_partitions, sa.Text) == "[]"
     for component, text in texts.items():
         here = rows.c.component == component
         if text is None:
-            only_shown = sa.cast(rows.c.dirty_partitions, sa.Text) == "[]"
             gone = here & rows.c.dirty_reason.is_not(None) & (rows.c.is_dirty.is_(sa.false()) | only_shown)
             conn.execute(sa.update(rows).where(gone).values(is_dirty=False, dirty_reason=None, dirty_partitions=None))
             continue
         show_dirty(conn, component, text)
-        differs = rows.c.dirty_reason.is_distinct_from(text)
-        conn.execute(sa.update(rows).where(here & differs).values(dirty_reason=text))
+        differs = here & rows.c.dirty_reason.is_distinct_from(text)
+        shown = conn.execute(sa.select(rows.c.dirty_reason, only_shown).where(differs).with_for_update()).one_or_none()
+        if shown is None:
+            continue
+        written, nobody_asked = shown
+        if written and not nobody_asked:
+            text = "".join((written.partition(STALE_MARK)[0].removesuffix("; "), "; ", *text.partition(STALE_MARK)[1:]))
+            text = text.removesuffix("; ")
+        conn.execute(sa.update(rows).where(here).values(dirty_reason=text))
 
 
 def commit_success(

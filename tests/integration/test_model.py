@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.component import Observation, view_inputs
+from pipelines.component import Due, Observation, view_inputs
 from pipelines.components import model as model_component
 from pipelines.components.model import Settings, train_model
 from pipelines.errors import PipelineError
@@ -248,14 +248,16 @@ def test_retraining_by_rows_says_how_many_there_are(tmp_path: Path) -> None:
     settings = replace(QUICK, retrain="rows", retrain_rows=40)
     deferral = observe(lake_at(tmp_path / "a"), 690, settings)
     assert deferral.until == "40 new rows (30 so far)"
-    assert observe(lake_at(tmp_path / "b"), 690, replace(settings, retrain_rows=30)) is None
+    due = observe(lake_at(tmp_path / "b"), 690, replace(settings, retrain_rows=30))
+    assert due == Due("30 new rows, 30 are enough")
 
 
 def test_retraining_by_interval_counts_event_time(tmp_path: Path) -> None:
     settings = replace(QUICK, retrain="interval", retrain_every_days=30)
     deferral = observe(lake_at(tmp_path / "a"), 690, settings)
     assert "features reach 2019-12-22 00:00 UTC (they end at 2019-12-02 00:00)" in deferral.until
-    assert observe(lake_at(tmp_path / "b"), 690, replace(settings, retrain_every_days=10)) is None
+    due = observe(lake_at(tmp_path / "b"), 690, replace(settings, retrain_every_days=10))
+    assert due == Due("features reach 2019-12-02 00:00 UTC, it was due at 2019-12-02 00:00")
 
 
 def test_retraining_by_drift(tmp_path: Path) -> None:
@@ -266,8 +268,11 @@ def test_retraining_by_drift(tmp_path: Path) -> None:
     few = observe(lake_at(tmp_path / "b"), 690, settings, live_brier=0.9, live_count=3)
     assert "from 100 new rows on, 30 so far" in few.until
     assert "from 30 outcomes on, 3 so far" in few.until
-    assert observe(lake_at(tmp_path / "c"), 600, settings, shift=1.5) is None
-    assert observe(lake_at(tmp_path / "d"), 690, settings, live_brier=0.3, live_count=30) is None
+    moved = observe(lake_at(tmp_path / "c"), 600, settings, shift=1.5)
+    assert isinstance(moved, Due)
+    assert moved.because.startswith("the features' median PSI is ")
+    wrong = observe(lake_at(tmp_path / "d"), 690, settings, live_brier=0.3, live_count=30)
+    assert wrong == Due("the live Brier score is 0.300 over 30 outcomes")
 
 
 def test_a_fold_has_an_hour_and_a_day(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 30
 _WRITES = "tidemill_writes"  # execution option: this transaction will write
+_ALONE = "tidemill_alone"  # execution option: no transaction at all
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _EXAMPLES = "write it as sqlite:////folder/state.sqlite or postgresql+psycopg://user:password@host/database"
 
@@ -71,6 +72,14 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield conn
             sys.audit("tidemill.point", "transaction.committing")
         sys.audit("tidemill.point", "transaction.committed")
+
+
+@contextmanager
+def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose statements are no part of a transaction: VACUUM wants it so. Raises as `writing` does."""
+    options = {_ALONE: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    with _translated(engine), engine.connect() as conn:
+        yield conn.execution_options(**options)
 
 
 @dataclass(frozen=True)
@@ -195,7 +204,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(conn: sa.Connection) -> None:
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get(_WRITES) else "BEGIN")
+    options = conn.get_execution_options()
+    if not options.get(_ALONE):
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITES) else "BEGIN")
 
 
 def _open_postgres(url: sa.URL) -> sa.Engine:

@@ -1,16 +1,18 @@
-"""`agent db`: the database's tables: bring them up to date, or take them back."""
+"""`agent db`: the database's tables: bring them up to date, take them back, tidy up."""
 
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 
 from agent.cli.output import emit
+from agent.clock import SystemClock
 from agent.errors import UsageError
-from agent.execution.workspace import read_settings
-from agent.store import migrations
+from agent.execution.workspace import open_workspace, read_settings
+from agent.store import migrations, retention
 from agent.store.engine import open_engine, shown
 
-HELP = "Bring the database's tables to this program's version, or back."
+HELP = "Bring the database's tables to this program's version or back, or forget old runs and give the space back."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "downgrade", help="take the tables back to an earlier version; what they lack is lost"
     )
     downgrade.add_argument("revision", help="such as 0001, or base for no tables at all")
+    actions.add_parser("vacuum", help="forget runs past [retention] keep_days and keep_runs, and give the space back")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it. Needs no tables to be there yet, unlike every other command."""
+    """Do it."""
+    return _vacuum(options) if options.action == "vacuum" else _migrate(options)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    """Needs no tables to be there yet, unlike every other command."""
     settings, _ = read_settings(options.project_dir)
     known = (*migrations.revisions(), "head", "base")
     if options.revision not in known:
@@ -40,4 +48,16 @@ def run(options: argparse.Namespace) -> int:
     finally:
         engine.dispose()
     emit(options, {"database": where, "revision": options.revision}, f"{where}: tables at {options.revision}")
+    return 0
+
+
+def _vacuum(options: argparse.Namespace) -> int:
+    with open_workspace(options.project_dir) as workspace:
+        keep, database = workspace.settings.retention, workspace.database
+        before = SystemClock().now() - timedelta(days=keep.keep_days)
+        with database.writing() as connections:
+            count = retention.forget_runs(connections.control, keep_runs=keep.keep_runs, before=before)
+        retention.vacuum(database.control)
+        where = shown(database.control.url)
+    emit(options, {"database": where, "forgotten_runs": count}, f"{where}: forgot {count} runs, gave the space back")
     return 0

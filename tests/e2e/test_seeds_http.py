@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import statistics
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -149,3 +152,18 @@ def test_nothing_starts_by_itself_and_a_stopped_server_leaves_no_runner(tmp_path
     with served(tmp_path) as second:
         status = typed(second, STATUS, tmp_path)
         assert (status["state"], status["next_run"]) == ("stopped", None)
+
+
+def test_status_is_answered_at_once_while_a_cycle_computes(tmp_path: Path) -> None:
+    with served(tmp_path) as server, server.client() as client, ThreadPoolExecutor() as pool:
+        cycle = pool.submit(lambda: typed(server, RUN_ONCE, tmp_path))
+        seconds = []
+        while not cycle.done():
+            before = time.perf_counter()
+            assert client.get("/api/agent/status").status_code == 200
+            seconds.append(time.perf_counter() - before)
+        assert cycle.result()["success"] is True
+        # The median: the machine that runs the tests may be busy with others at single moments.
+        assert statistics.median(seconds) < 0.05, sorted(seconds)[-5:]
+        assert len(seconds) > 20
+        assert client.get("/api/agent/status").json()["total_forecasts"] == 5

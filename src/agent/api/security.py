@@ -155,7 +155,8 @@ class Gate:
             raise Refused(403, "a page of another site may not change anything here", "use the server's own pages")
 
     def _check_identity(self, scope: Scope, headers: Headers) -> None:
-        cookie = cookie_in(headers.get("cookie", ""))
+        header = headers.get("cookie")
+        cookie = cookie_in(header) if header else ""
         session = cookie if cookie and self._sessions.is_valid(cookie, SystemClock().now()) else ""
         scope.setdefault("state", {})["session"] = session
         token, path = self._api.token, scope["path"]

@@ -18,6 +18,7 @@ from pipelines.components.model import train_model
 from pipelines.errors import PipelineError
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
+from tests.examples import examples
 from tests.modelling import compute, crypto_bars, features_snapshot, lake_at, markets_snapshot, walk_bars
 from tests.paths import needs_shared_data
 
@@ -38,7 +39,7 @@ def contents(snapshot: Snapshot) -> dict[str, str]:
     return {p.key: p.content_hash for p in snapshot.partitions}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.integers(420, 1000), st.lists(st.integers(0, 2999), max_size=2), st.booleans()),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.components.features import Settings
 from pipelines.snapshot import Snapshot
+from tests.examples import examples
 from tests.paths import needs_shared_data
 from tests.ticks import Bench, crypto_5m, ticks_of_bars, trades, universe, walk
 
@@ -94,7 +95,7 @@ def edited(world: World, edit: tuple[Any, ...]) -> World:
 
 
 @needs_shared_data
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=1, max_size=4),
     reach=st.sampled_from([1.0, 5.0]),

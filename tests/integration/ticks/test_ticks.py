@@ -27,6 +27,7 @@ from pipelines.sources.files import Settings as FilesSettings
 from pipelines.sources.sample import SampleSource
 from pipelines.sources.sample import Settings as SampleSettings
 from pipelines.tick_parts.memo import MEMO_KEY
+from tests.examples import examples
 from tests.paths import SHARED_DATA, needs_shared_data
 
 DATASETS: list[dict[str, Any]] = [
@@ -186,7 +187,7 @@ def _apply(state: dict[tuple[str, str], list[list[str]]], pool: Mapping[str, Any
 
 @needs_shared_data
 @given(batches=_edits())
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_the_files_gives_what_a_run_from_scratch_gives(
     batches: list[list[tuple[Any, ...]]], tmp_path: Path
 ) -> None:

@@ -119,6 +119,25 @@ def test_an_appended_day_reaches_what_it_must_and_the_model_by_its_policy(projec
     assert agent(project, "explain", "model").splitlines()[-1] == "model is deferred until 5000 new rows (48 so far)."
 
 
+def test_the_first_release_is_recomputed_from_what_it_recorded(project: Path) -> None:
+    """After all of the above: the data moved on, and a line of the own feature is another one."""
+    first = json.loads(agent(project, "state", "--json"))["releases"][-1]["name"]
+    found = json.loads(agent(project, "reproduce", first, "--json", code=1))
+    outcomes = {one["component"]: one["outcome"] for one in found["components"]}
+    assert outcomes == {
+        "markets": "taken as recorded",
+        "ticks": "taken as recorded",
+        "features": "different",
+        "model": "same",
+        "inference": "same",
+        "backtest": "same",
+        "publish": "same",
+    }
+    changed = {one["component"]: one["code_changes"] for one in found["components"] if not one["is_code_same"]}
+    assert [name.rpartition(":")[2] for name in changed.pop("features")] == ["WINDOW"]
+    assert changed == {}
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_an_overwritten_byte_is_found_explained_repaired_and_goes_no_further(project: Path, hidden: bool) -> None:
     """`hidden`: size and time of change look right, so that only `agent checks --deep` can tell."""

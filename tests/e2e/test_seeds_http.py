@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.served import Served, copy_home, served, wait_until
+from tests.served import Served, copy_home, environment, served, wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -167,3 +169,32 @@ def test_status_is_answered_at_once_while_a_cycle_computes(tmp_path: Path) -> No
         assert statistics.median(seconds) < 0.05, sorted(seconds)[-5:]
         assert len(seconds) > 20
         assert client.get("/api/agent/status").json()["total_forecasts"] == 5
+
+
+def test_events_are_streamed_and_an_open_stream_does_not_hold_the_server(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text("[worker]\nenabled = false\n", encoding="utf-8")
+    with served(tmp_path) as server, server.client() as client:
+        run_id = client.post("/runs", json={"goal": "Test from UI"}).json()["id"]
+        with client.stream("GET", f"/runs/{run_id}/events/stream") as stream:
+            lines = stream.iter_lines()
+            assert [next(lines) for _ in range(2)] == ["id: 1", "event: RUN_CREATED"]
+            server.process.send_signal(signal.SIGTERM)
+            before = time.monotonic()
+            assert server.process.wait(timeout=30) in (0, -signal.SIGTERM)
+            assert time.monotonic() - before < 10
+
+
+def test_a_database_that_is_not_migrated_is_told_in_one_block(postgres_url: str, tmp_path: Path) -> None:
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema=nothing_in_it"
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", "serve", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(AGENT_DATABASE_URL=url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "agent db upgrade" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -27,7 +27,9 @@ def run(options: argparse.Namespace) -> int:
     import uvicorn
 
     from agent.api.app import create_app
+    from agent.service.runner import get_agent_runner
 
+    get_agent_runner(settings.base)  # a database that is not there, or not migrated, is told before anything listens
     app = create_app(options.project_dir)
 
     class Server(uvicorn.Server):

@@ -32,7 +32,16 @@ def test_all_is_flushed_before_the_commit(world: World, is_long: bool, figures: 
     if not is_long and not world.url.startswith("sqlite"):
         pytest.skip("the bounded form traces one database: files are written the same way with either")
     trace, log = world.folder / "trace", world.folder / "points"
-    command = ["strace", "-f", "--seccomp-bpf", "-y", "-o", str(trace), "-e", "trace=openat,mkdir,rename,fsync,fdatasync,write"]
+    command = [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-o",
+        str(trace),
+        "-e",
+        "trace=openat,mkdir,rename,fsync,fdatasync,write",
+    ]
     fault = {"point": "", "nth": 0, "do": "note", "log": str(log)}
     subprocess.run(
         [*command, sys.executable, "-m", "agent.orchestrator", "--target", "bulletin"],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from tests.torture.world import World
+from agent.store.engine import open_engine, reading
+from agent.store.state import load_states
+from tests.small import small_project
+from tests.torture.world import Nursery, World
 
 pytestmark = pytest.mark.torture
 
@@ -49,3 +54,43 @@ def test_killed_at_random_times(world: World, kind: str, is_long: bool, seed: in
             figures[f"{name}: recoveries"] += 1
     figures[f"{name}: attempts left by the dead and closed"] += world.attempts("crashed")
     assert kills > rounds / 4
+
+
+def test_the_real_components_killed(
+    tmp_path: Path, database_url: str, nursery: Nursery, is_long: bool, seed: int, figures: Counter[str]
+) -> None:
+    """The seven components on real files, killed at random times: the same versions as undisturbed."""
+    if not is_long:
+        pytest.skip("the bounded form kills small components alone: the real ones take seconds")
+    draw = random.Random(seed)
+    calm, project = tmp_path / "calm", tmp_path / "disturbed"
+    for folder in (calm, project):
+        folder.mkdir()
+        small_project(folder)
+    started = time.monotonic()
+    undisturbed = nursery.start(calm, "orchestrator", [], calm / "output")
+    assert undisturbed.wait() == 0, undisturbed.said()
+    longest = time.monotonic() - started
+    with (project / "agent.toml").open("a") as file:
+        file.write(f"[database]\nurl = {json.dumps(database_url)}\n")
+    kills = 0
+    while kills < 10:
+        victim = nursery.start(project, "orchestrator", [], project / "output")
+        victim.wait_at_most(draw.uniform(0, longest))
+        victim.kill()
+        kills += victim.wait() == -signal.SIGKILL
+        if draw.random() < 0.2:
+            force = draw.choice(["ticks", "features", "model", "backtest"])
+            nursery.start(project, "orchestrator", ["--force", force], project / "output").wait()
+    last = nursery.start(project, "orchestrator", [], project / "output")
+    assert last.wait() == 0, last.said()
+    assert _versions(database_url) == _versions(f"sqlite:///{calm / '.tidemill' / 'state.sqlite'}"), f"seed {seed}"
+    figures[f"2 {'SQLite' if database_url.startswith('sqlite') else 'PostgreSQL'}, real components: kills"] += kills
+
+
+def _versions(url: str) -> dict[str, tuple[str, str]]:
+    engine = open_engine(url)
+    with reading(engine) as conn:
+        states = load_states(conn)
+    engine.dispose()
+    return {name: (state.status, state.output_version or "") for name, state in states.items()}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 _BUSY_SECONDS = 30
+_STALLED_SECONDS = 120  # a writing transaction that does nothing for this long: its process is stopped or cut off
 _WRITES = "tidemill_writes"  # execution option: this transaction will write
 _ALONE = "tidemill_alone"  # execution option: no transaction at all
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -222,7 +223,19 @@ def _open_postgres(url: sa.URL) -> sa.Engine:
         url = url.difference_update_query(["schema"]).update_query_dict(
             {"options": f"{options} -csearch_path={schema}".strip()}
         )
-    return sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json)
+    engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json)
+    sa.event.listen(engine, "begin", _begin_postgres)
+    return engine
+
+
+def _begin_postgres(conn: sa.Connection) -> None:
+    """A process that is stopped inside a transaction must not hold up the others for ever: they give up waiting as
+    they do on SQLite, and the server ends its transaction."""
+    if conn.get_execution_options().get(_WRITES):
+        conn.exec_driver_sql(
+            f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; "
+            f"SET LOCAL idle_in_transaction_session_timeout = '{_STALLED_SECONDS}s'"
+        )
 
 
 @contextmanager

@@ -50,10 +50,13 @@ def think(
     names = names_of(workspace, request)
     with workspace.database.reading() as connections:
         states = state.load_states(connections.project)
-        history = runs.expectations(connections.control, workspace.database.project_id)
     currents = {name: survey.current(name, states) for name in names}
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
     advice = {name: ask_policy(workspace, survey, name, states, found[name]) for name in names}
+    history = {}
+    if request.force or any(found.values()):
+        with workspace.database.reading() as connections:
+            history = runs.expectations(connections.control, workspace.database.project_id)
     plan = make_plan(
         workspace.specs,
         states,

@@ -118,10 +118,12 @@ def create_run(
         created_at=now,
         started_at=None if owner is None else now,
     )
-    run_id = conn.scalar(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs.c.id))
-    if run_id is not None:
-        return load_run(conn, run_id)
-    return _run(conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one())
+    made = (
+        conn.execute(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs)).mappings().first()
+    )
+    if made is None:
+        made = conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one()
+    return _run(made)
 
 
 def load_run(conn: sa.Connection, run_id: int) -> Run:

@@ -18,11 +18,12 @@ from pipelines.errors import PipelineError
 from pipelines.folds import fold_start
 from pipelines.metrics import equity_metrics
 from pipelines.settings import setting
-from pipelines.simulation import CurvePoint, Piece, Quote, Rules, Trade, simulate
 from pipelines.snapshot import Reads
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from pipelines.simulation import Piece, Quote, Rules
 
 STRATEGIES = ("model", "buy_and_hold", "random_entry")
 _BARS = "bars/"
@@ -67,6 +68,8 @@ def run_backtest(ctx: Context, settings: Settings) -> None:
             where=f"features, from {begin:%Y-%m-%d %H:%M} UTC on",
             mend="run model and features again: they are of different data",
         )
+    from pipelines.simulation import simulate  # here, so that a run with nothing to do does not load it
+
     first = _first_to_compute(ctx, keys)
     state = json.loads(ctx.previous_bytes(f"checkpoint/{keys[first - 1]}") or b"{}") if first else {}
     equity, trades = [], []
@@ -119,6 +122,8 @@ def _first_to_compute(ctx: Context, keys: Sequence[str]) -> int:
 def _rules(signals: pl.DataFrame, begin: datetime, settings: Settings) -> Rules:
     import polars as pl
 
+    from pipelines.simulation import Rules
+
     return Rules(
         horizon_bars=int(signals.item(0, "horizon_bars")),
         allow_short=settings.allow_short,
@@ -133,6 +138,8 @@ def _rules(signals: pl.DataFrame, begin: datetime, settings: Settings) -> Rules:
 def _quotes(ctx: Context, key: str, signals: pl.DataFrame, begin: datetime, settings: Settings) -> list[Quote]:
     """The bars of partition `key` from `begin` on, each with the signal made when it was known."""
     import polars as pl
+
+    from pipelines.simulation import Quote
 
     excess = pl.col("probability") - pl.col("base_rate")
     side = pl.when(excess >= settings.entry_margin).then(1).when(excess <= -settings.entry_margin).then(-1).otherwise(0)
@@ -159,6 +166,8 @@ def _quotes(ctx: Context, key: str, signals: pl.DataFrame, begin: datetime, sett
 def _curves(piece: Piece) -> pl.DataFrame:
     import polars as pl
 
+    from pipelines.simulation import CurvePoint
+
     schema = {"ts": pl.Int64} | dict.fromkeys(CurvePoint._fields[1:], pl.Float64)
     frames = [
         pl.DataFrame(piece.curves[name], schema=schema, orient="row").select(pl.lit(name).alias("strategy"), pl.all())
@@ -169,6 +178,8 @@ def _curves(piece: Piece) -> pl.DataFrame:
 
 def _trades(piece: Piece) -> pl.DataFrame:
     import polars as pl
+
+    from pipelines.simulation import Trade
 
     kinds: dict[str, Any] = {"market_id": pl.String, "side": pl.Int8, "bars_held": pl.Int64, "reason": pl.String}
     schema = {name: kinds.get(name, pl.Int64 if name.endswith("_at") else pl.Float64) for name in Trade._fields}

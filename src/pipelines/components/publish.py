@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.component import Context, component
 from pipelines.errors import PipelineError, ReleaseRefused
-from pipelines.report import NAMES, content_hash, render
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
 
@@ -62,6 +61,8 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
         raise PipelineError(
             "the ticks have no time, so the release has no as-of", where="ticks", mend="run ticks again"
         )
+    from pipelines.report import content_hash, render  # here, so that a run with nothing to do does not load it
+
     card = _json(ctx, "model", "model.json")
     inputs = {name: one.snapshot.version_of(one.reads) for name, one in ctx.inputs.items()}
     report = _report_data(ctx, predictions, metrics, card, inputs, as_of)
@@ -129,6 +130,8 @@ def _report_data(
     as_of: datetime,
 ) -> dict[str, Any]:
     import polars as pl
+
+    from pipelines.report import NAMES
 
     equity = ctx.inputs["backtest"].read_all("equity/", ("strategy", "ts", "equity"))
     first, last = equity.get_column("ts").min(), equity.get_column("ts").max()

@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 from agent.core.explain import reasons_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import DatabaseUnavailable, LeaseLost
-from agent.execution.release import point_to, release_name, write_release
+from agent.execution.release import has_files, point_to, release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.work import Done
 from agent.execution.workspace import Workspace
 from agent.store import catalog, leases, projections, releases, runs, state
 from agent.store.engine import Connections
+from pipelines.errors import LakeError
 from pipelines.snapshot import Snapshot
 
 logger = logging.getLogger("tidemill.commit")
@@ -124,6 +125,8 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
         _project(connections, success, snapshot_id, now)
         if component.is_release and not success.is_cut_off:
             _record_release(workspace, connections, success, snapshot_id, name, log, now)
+        elif component.is_release:  # the files the release was made from may be those found damaged
+            releases.move_to_snapshot(connections.project, name, snapshot_id)
         sys.audit("tidemill.point", "commit.projected")
         marked = _mark_downstream(workspace, connections, success)
         runs.finish_attempt(
@@ -158,7 +161,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
         )
     sys.audit("tidemill.point", "commit.done")
     if component.is_release:
-        point_to_current(workspace)
+        mend_current(workspace)
     return snapshot_id
 
 
@@ -175,8 +178,24 @@ def _require_recorded(connections: Connections, success: Success, now: datetime)
             )
 
 
+def mend_current(workspace: Workspace) -> None:
+    """As `point_to_current`, where a run must go on even if the release's files are damaged: publish may compute them
+    anew in this very run."""
+    try:
+        point_to_current(workspace)
+    except LakeError as error:
+        logger.warning(
+            "the current release cannot be written to disk: %s; `agent rollback RELEASE` puts another in force, "
+            "`agent restore` brings back a backup, unless publish computes it anew now",
+            error.what,
+        )
+
+
 def point_to_current(workspace: Workspace) -> None:
-    """Make the pointer on disk agree with the row; write the folder anew where it is not there."""
+    """Make the pointer on disk agree with the row; write the folder anew where it or a file of it is not there.
+
+    Raises LakeError where the lake has not got the release's files either.
+    """
     name = None
     while True:  # another process may put a newer release in force meanwhile: the pointer must not fall behind it
         with workspace.database.reading() as connections:
@@ -184,7 +203,8 @@ def point_to_current(workspace: Workspace) -> None:
             if row is None or row.name == name:
                 return
             folder = workspace.settings.releases_path / row.name
-            snapshot = None if folder.is_dir() else catalog.load_snapshot(connections.project, row.snapshot_id)
+            sizes = {fact.key: fact.size for fact in catalog.file_facts(connections.project, row.snapshot_id)}
+            snapshot = None if has_files(folder, sizes) else catalog.load_snapshot(connections.project, row.snapshot_id)
         if snapshot is not None:
             workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
             write_release(workspace.lake, snapshot, workspace.settings.releases_path, row.name)

@@ -18,7 +18,7 @@ from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
 from agent.core.plan import decide_step, plan_to_json, why_unavailable
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
-from agent.execution.commit import patiently, point_to_current
+from agent.execution.commit import mend_current, patiently
 from agent.execution.executors import Cancelled, Executor
 from agent.execution.planning import names_of, think
 from agent.execution.policy import ask_policy
@@ -97,7 +97,7 @@ class Engine:
         self.log.add(
             "RUN_STARTED", {"goal": request.goal, "targets": list(request.targets), "trigger": request.trigger}
         )
-        point_to_current(self.workspace)
+        mend_current(self.workspace)
         thought = think(self.workspace, self._survey, request, now=self.clock.now(), manual=self.manual)
         clean = [name for name in names if name not in thought.stale]
         self.log.add("AGENT_THINKING", {"stale": thought.stale, "clean": clean})

@@ -88,6 +88,12 @@ def make_current(conn: sa.Connection, name: str) -> Release:
     return load_release(conn, name)
 
 
+def move_to_snapshot(conn: sa.Connection, name: str, snapshot_id: int) -> None:
+    """Let release `name` refer to a snapshot with the same content in other files; nothing where there is no such
+    release."""
+    conn.execute(sa.update(releases).where(releases.c.name == name).values(snapshot_id=snapshot_id))
+
+
 def load_release(conn: sa.Connection, name: str) -> Release:
     """A release by its name. Raises NotFound."""
     row = conn.execute(sa.select(releases).where(releases.c.name == name)).mappings().one_or_none()

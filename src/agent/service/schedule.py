@@ -8,7 +8,7 @@ what the wall clock says is compared with the monotonic one.
 from __future__ import annotations
 
 import logging
-import threading
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +25,10 @@ logger = logging.getLogger("tidemill.schedule")
 NAME = "orchestrator"
 _LOOK_SECONDS = 0.2
 _CLOCK_SET_SECONDS = 5.0  # a smaller difference of the two clocks is their drift
+_WRONG_CLOCK = timedelta(days=1)  # set back by more than this, it was wrong before, not corrected a little
+_LATE = timedelta(seconds=1)
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_NUMBERED_DAYS = re.compile(r"(?P<low>\d)(-(?P<high>\d))?(/(?P<step>[1-9]))?")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ def rule_of(interval_seconds: float | None, cron: str | None, default_seconds: f
     return rule
 
 
+def seconds_awake_or_asleep() -> float:
+    """A clock that nobody sets and that goes on while the machine is suspended, where the system has one (Linux):
+    else a suspended laptop would look like one whose clock was set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 def _trigger(rule: Rule, jitter_seconds: float) -> Any:
     jitter = jitter_seconds or None
     if rule.cron is None:
@@ -66,7 +76,13 @@ def _trigger(rule: Rule, jitter_seconds: float) -> Any:
     try:
         minute, hour, day, month, weekday = fields
         return CronTrigger(
-            minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, jitter=jitter, timezone="UTC"
+            minute=minute,
+            hour=hour,
+            day=day,
+            month=month,
+            day_of_week=_weekdays(weekday),
+            jitter=jitter,
+            timezone="UTC",
         )
     except ValueError as error:
         raise UsageError(
@@ -74,6 +90,23 @@ def _trigger(rule: Rule, jitter_seconds: float) -> Any:
             where="--cron",
             mend='write five fields, "minute hour day month weekday", such as "0 * * * *" or "30 6 * * mon-fri"',
         ) from error
+
+
+def _weekdays(text: str) -> str:
+    """The weekday field with names for numbers: to cron 0 and 7 are Sunday, to APScheduler 0 is Monday."""
+    parts = []
+    for part in text.split(","):
+        found = _NUMBERED_DAYS.fullmatch(part)
+        if found is None:
+            parts.append(part)
+            continue
+        low = int(found["low"])
+        high = int(found["high"]) if found["high"] else (6 if found["step"] else low)
+        days = range(low, high + 1, int(found["step"] or 1))
+        if not days or high > 7:
+            raise ValueError(f"{part!r} names no weekdays; they are 0 (Sunday) to 6 (Saturday), or sun to sat")
+        parts += [_DAYS[day % 7] for day in days]
+    return ",".join(parts)
 
 
 @dataclass
@@ -86,11 +119,11 @@ class Schedule:
     stop: Callable[[], str | None]
     jitter_seconds: float = 0.0
     clock: Clock = field(default_factory=SystemClock)
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = seconds_awake_or_asleep
+    _scheduler: Any = None
     _job: Any = None
     _last_started_at: datetime | None = None
     _last_started_monotonic: float = 0.0
-    _busy: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
         """Run the cycle now and then by the rule, until told to stop; a cycle in progress ends cleanly by `stop`."""
@@ -98,7 +131,7 @@ class Schedule:
         from apscheduler.schedulers.background import BackgroundScheduler
 
         self._tell_missed()
-        scheduler = BackgroundScheduler(timezone="UTC")
+        scheduler = self._scheduler = BackgroundScheduler(timezone="UTC")
         # Without a limit on lateness: a late run is better than none, and coalescing makes one of several.
         self._job = scheduler.add_job(
             self._start,
@@ -118,9 +151,6 @@ class Schedule:
 
     def _start(self) -> None:
         now = self.clock.now()
-        if self._last_started_at is not None and self.rule.cron is not None and now <= self._last_started_at:
-            logger.warning("the clock was set back to before the last run: this time has had its run")
-            return
         self._last_started_at, self._last_started_monotonic = now, self.monotonic()
         self._note(now)
         try:
@@ -133,9 +163,10 @@ class Schedule:
             logger.exception("this run ended by a fault of the program; the schedule goes on")
 
     def _note(self, now: datetime) -> None:
-        due = self._job.next_run_time
-        if due is None:
+        job = self._scheduler.get_job(self._job.id)  # under the scheduler's lock: once it has set the next time
+        if job is None or job.next_run_time is None:
             return
+        due = job.next_run_time
         try:
             with self.database.writing() as connections:
                 schedules.save_due(connections.project, NAME, str(self.rule), due, now)
@@ -160,19 +191,36 @@ class Schedule:
         )
 
     def _watch_clocks(self) -> None:
-        """Wait to be stopped; when the wall clock is set, move the next run to where it would have been."""
+        """Wait to be stopped; when the wall clock is set, move the next run to where it belongs."""
         offset = self._offset()
         while self.stop() is None:
             time.sleep(_LOOK_SECONDS)
             moved = (self._offset() - offset).total_seconds()
-            if abs(moved) < _CLOCK_SET_SECONDS:
-                continue
-            offset = self._offset()
-            if self.rule.interval_seconds is not None:
-                waited = self.monotonic() - self._last_started_monotonic
-                remaining = max(0.0, self.rule.interval_seconds - waited)
-                self._job.modify(next_run_time=self.clock.now() + timedelta(seconds=remaining))
-            logger.warning("the clock was set by %+.0f s; the next run is at %s", moved, self._job.next_run_time)
+            due = self._job.next_run_time
+            if abs(moved) >= _CLOCK_SET_SECONDS:
+                offset = self._offset()
+                self._job.modify(next_run_time=self._due_after_setting(moved))
+                logger.warning("the clock was set by %+.0f s; the next run is at %s", moved, self._job.next_run_time)
+            elif due is not None and due < self.clock.now() - _LATE:
+                self._scheduler.wakeup()  # it sleeps by a clock that stood still while the machine was suspended
+
+    def _due_after_setting(self, moved: float) -> datetime:
+        """When the next run is due now that the clock was set by `moved` seconds.
+
+        An interval goes on as if nothing had happened. A cron time that was passed over is run once, now; one that
+        comes again has had its run, unless the clock had been plainly wrong.
+        """
+        now = self.clock.now()
+        if self.rule.interval_seconds is not None:
+            waited = self.monotonic() - self._last_started_monotonic
+            return now + timedelta(seconds=max(0.0, self.rule.interval_seconds - waited))
+        if moved > 0:
+            due: datetime = self._job.next_run_time
+            return due
+        last = self._last_started_at
+        had = now if last is None or last > now + _WRONG_CLOCK else max(now, last)
+        after: datetime = _trigger(self.rule, 0).get_next_fire_time(None, had + timedelta(milliseconds=1))
+        return after
 
     def _offset(self) -> timedelta:
         return self.clock.now() - datetime.fromtimestamp(self.monotonic(), tz=self.clock.now().tzinfo)

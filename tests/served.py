@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import fasteners
 import httpx
+import pytest
 
 from tests.paths import PROJECT
 
@@ -103,9 +103,12 @@ def wait_until(true: object, *, seconds: float = 30, what: object = "it") -> Non
         time.sleep(0.05)
 
 
-def published_home(testrun_uid: str) -> Path:
+def published_home(factory: pytest.TempPathFactory) -> Path:
     """A project folder in which the sample was published once: made by the first test of the session that asks."""
-    made = Path(tempfile.gettempdir()) / f"tidemill-published-{testrun_uid[:12]}"
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # one for all workers of the session
+    made = shared / "published"
     with fasteners.InterProcessLock(f"{made}.lock"):
         if not (made / "done").exists():
             made.mkdir(exist_ok=True)
@@ -121,9 +124,9 @@ def published_home(testrun_uid: str) -> Path:
     return made
 
 
-def copy_home(testrun_uid: str, to: Path) -> Path:
+def copy_home(factory: pytest.TempPathFactory, to: Path) -> Path:
     """A copy of `published_home` in folder `to`."""
-    shutil.copytree(published_home(testrun_uid) / ".tidemill", to / ".tidemill", symlinks=True)
+    shutil.copytree(published_home(factory) / ".tidemill", to / ".tidemill", symlinks=True)
     return to
 
 

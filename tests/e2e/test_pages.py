@@ -34,8 +34,8 @@ SLOW = 60_000  # ms: a page that waits for work on a busy machine
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[Served]:
-    with served(copy_home(testrun_uid, tmp_path_factory.mktemp("pages")), WORKER_CHECK_INTERVAL="0.5") as one:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(copy_home(tmp_path_factory, tmp_path_factory.mktemp("pages")), WORKER_CHECK_INTERVAL="0.5") as one:
         yield one
 
 

@@ -56,8 +56,8 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 
 
 @pytest.fixture
-def server(tmp_path: Path, testrun_uid: str) -> Iterator[Served]:
-    with served(copy_home(testrun_uid, tmp_path), AGENT_API_TOKEN="", TMPDIR=str(tmp_path)) as one:
+def server(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(copy_home(tmp_path_factory, tmp_path), AGENT_API_TOKEN="", TMPDIR=str(tmp_path)) as one:
         yield one
 
 
@@ -147,8 +147,10 @@ def copy_home_of(server_folder: Path, project_folder: Path) -> None:
     shutil.copytree(server_folder / ".tidemill", project_folder / ".tidemill", symlinks=True, dirs_exist_ok=True)
 
 
-def test_nothing_starts_by_itself_and_a_stopped_server_leaves_no_runner(tmp_path: Path, testrun_uid: str) -> None:
-    copy_home(testrun_uid, tmp_path)
+def test_nothing_starts_by_itself_and_a_stopped_server_leaves_no_runner(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    copy_home(tmp_path_factory, tmp_path)
     with served(tmp_path) as first:
         assert typed(first, START, tmp_path)["status"] == "started"
     with served(tmp_path) as second:

@@ -43,6 +43,6 @@ def make_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mak
 
 
 @pytest.fixture
-def published(tmp_path: Path, testrun_uid: str) -> Path:
+def published(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tmp_path` with a published sample in it."""
-    return copy_home(testrun_uid, tmp_path)
+    return copy_home(tmp_path_factory, tmp_path)

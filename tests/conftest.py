@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import fasteners
+import hypothesis
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -24,6 +25,10 @@ from agent.store import migrations
 from agent.store.engine import open_engine
 
 _TEMPLATE = "tidemill_template"
+
+# A busy machine is no failure: no example has a deadline.
+hypothesis.settings.register_profile("tidemill", deadline=None)
+hypothesis.settings.load_profile("tidemill")
 _LOCK = Path(tempfile.gettempdir()) / "tidemill-postgres.lock"
 
 

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +20,7 @@ from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace, open_workspace
+from agent.service.signals import stop_on_signals
 from agent.store import releases, state
 from pipelines.discovery import forget_changed
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from agent.service.schedule import Rule
 
 DEFAULT_INTERVAL_SECONDS = 3600.0
-STOPPED = "the process was told to stop"
 
 
 def load_state(base: Path | None = None) -> dict[str, State]:
@@ -107,32 +104,6 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], str | None]]:
-    """SIGTERM and SIGINT ask to stop cleanly; a second one leaves at once, which is safe at any point.
-
-    One that follows within a second is the same request: timeout(1) and terminals signal both process and group.
-    """
-    asked: list[float] = []
-
-    def handle(number: int, _frame: object) -> None:
-        now = time.monotonic()
-        if asked and now - asked[0] < 1.0:
-            return
-        if asked:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        asked.append(now)
-        print("stopping; once more to leave at once", file=sys.stderr)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: STOPPED if asked else None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def once(options: argparse.Namespace, base: Path | None = None) -> int:
     """What `--mode once` and `agent run` do: one run, its end printed; returns the exit code."""
     with open_workspace(base) as workspace:
@@ -173,15 +144,17 @@ def run_scheduled(
     Settings and component code are read anew for each run. Raises SettingsError, DatabaseError where not even the
     first run could begin.
     """
-    asked = replace(request or _request((), ()), trigger="schedule")
+    from agent.execution.tidy import Tidy
+    from agent.service.schedule import Schedule
+
+    asked, tidy = replace(request or _request((), ()), trigger="schedule"), Tidy()
 
     def cycle() -> None:
         forget_changed()
         with open_workspace(base) as workspace, console.Watch() as watch:
             report = session.perform(workspace, asked, manual=False, stop=stop, watchers=(watch,))
             show_run(workspace, report, as_json=False)
-
-    from agent.service.schedule import Schedule
+            tidy(workspace, SystemClock().now())
 
     with open_workspace(base) as workspace:
         jitter = workspace.settings.schedule.jitter_seconds

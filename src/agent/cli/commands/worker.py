@@ -6,8 +6,8 @@ import argparse
 import logging
 
 from agent import settings as agent_settings
-from agent.orchestrator import stop_on_signals
 from agent.service.alerts import Alerts
+from agent.service.signals import stop_on_signals
 from agent.service.worker import Worker
 from agent.store import engine, migrations
 from agent.store.engine import Database

@@ -59,7 +59,11 @@ class Input:
     def _need(self, key: str) -> Partition:
         partition = self.partition(key)
         if partition is None:
-            raise PipelineError(f"{self.snapshot.component} has no partition {key!r}", where=self.snapshot.component)
+            raise PipelineError(
+                f"{self.snapshot.component} has no partition {key!r}",
+                where=f"its output, partitions {self.reads.prefix or 'of any name'}",
+                mend="ask `keys` for what there is, or `partition(key)`, which gives None",
+            )
         return partition
 
 
@@ -126,7 +130,11 @@ class Context:
 
     def _keep(self, new: Partition) -> None:
         if new.key in self._written:
-            raise PipelineError(f"{self.component} wrote partition {new.key!r} twice", where=self.component)
+            raise PipelineError(
+                f"{self.component} wrote partition {new.key!r} twice",
+                where=f"the code of component {self.component}",
+                mend="write each partition once in a run: gather its rows first",
+            )
         old = None if self.previous is None or new.key in self.redo else self.previous.by_key.get(new.key)
         if old is not None and old.content_hash == new.content_hash:
             self.lake.discard(new)

@@ -122,7 +122,11 @@ class Lake:
             try:
                 frames.append(pl.read_parquet(path, columns=wanted, glob=False))
             except (OSError, pl.exceptions.PolarsError) as error:
-                raise LakeError(f"cannot read partition {partition.key!r}: {error}", where=str(path)) from error
+                raise LakeError(
+                    f"cannot read partition {partition.key!r}: {error}",
+                    where=str(path),
+                    mend="`agent checks --deep` marks damaged files, `agent run` makes them anew",
+                ) from error
         return pl.concat(frames, rechunk=True) if frames else pl.DataFrame()
 
     def scan_tables(self, partitions: Sequence[Partition]) -> pl.LazyFrame:
@@ -142,7 +146,7 @@ class Lake:
             raise LakeError(
                 f"partition {partition.key!r} was altered since it was written",
                 where=str(self.path_of(partition)),
-                mend="run again: the orchestrator recomputes what was altered",
+                mend="`agent run` makes anew what was altered",
             )
         return data
 
@@ -164,7 +168,9 @@ class Lake:
     def _new_path(self, component: str, key: str, content: str, attempt: str, suffix: str) -> Path:
         if not _SAFE_KEY.fullmatch(key) or ".." in key:
             raise LakeError(
-                f"partition key {key!r} is not a relative name of letters, digits, dots and dashes", where=component
+                f"partition key {key!r} is not a relative name of letters, digits, dots and dashes",
+                where=f"the code of component {component}",
+                mend="give a key such as 2013 or features/2013-01",
             )
         path = self.root / component / f"{key}.{content[:12]}.{attempt}{suffix}"
         with _Saying(path):
@@ -212,13 +218,13 @@ class Lake:
             size = path.stat().st_size
         except OSError as error:
             raise LakeError(
-                f"partition {partition.key!r} is missing", where=str(path), mend="run again: it is recomputed"
+                f"partition {partition.key!r} is missing", where=str(path), mend="`agent run` makes it anew"
             ) from error
         if size != partition.file_size:
             raise LakeError(
                 f"partition {partition.key!r} has {size} bytes, written were {partition.file_size}",
                 where=str(path),
-                mend="run again: the orchestrator recomputes what was altered",
+                mend="`agent run` makes anew what was altered",
             )
         return path
 

@@ -97,14 +97,15 @@ def load_frame(
     if unknown:
         raise PipelineError(
             f"{snapshot.component} has no column {', '.join(unknown)}",
+            where="columns",
             mend=f"its columns are: {', '.join(sorted(known))}",
         )
     if as_of is None:
         return lake.read_tables(tables, columns)
     if as_of.tzinfo is None:
-        raise PipelineError(f"as_of = {as_of} has no time zone", mend="say which: datetime(…, tzinfo=UTC)")
+        raise PipelineError(f"{as_of} has no time zone", where="as_of", mend="say which: datetime(…, tzinfo=UTC)")
     if "ts" not in known:
-        raise PipelineError(f"{snapshot.component} has no event time (ts)", mend="load it without as_of")
+        raise PipelineError(f"{snapshot.component} has no event time (ts)", where="as_of", mend="load it without as_of")
     begun = [table for table in tables if table.min_ts is None or table.min_ts <= as_of]
     wanted = None if columns is None else list(dict.fromkeys([*columns, "ts"]))
     # The first table's columns stand for all where none has begun.
@@ -119,6 +120,7 @@ def tables_of(snapshot: Snapshot, prefix: str) -> list[Partition]:
     if not alike:
         raise PipelineError(
             f"{snapshot.component} has no table{f' {prefix!r}' if prefix else ''}",
+            where=f"its newest output, {len(snapshot.partitions)} partitions",
             mend="run the pipeline first: python -m agent.orchestrator --mode once",
         )
     return alike

@@ -72,6 +72,7 @@ def in_order(components: Mapping[str, Component]) -> list[Component]:
     except CycleError as error:
         raise SettingsError(
             f"components read each other in a circle: {' → '.join(error.args[1])}",
+            where="upstream of these components",
             mend="take one of these upstreams out of its @component(upstream=…)",
         ) from error
     found: list[Component] = []

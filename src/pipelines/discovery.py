@@ -155,7 +155,8 @@ def _add(found: dict[str, Component], new: Iterable[Component]) -> None:
         name = component.name
         if name in found:
             raise SettingsError(
-                f"two components are called {name!r}: in {found[name].module} and {component.module}",
-                mend="give one of them another name",
+                f"two components are called {name!r}",
+                where=f"{found[name].module} and {component.module}",
+                mend='give one of them another name: its file\'s, or @component(name="…")',
             )
         found[name] = component

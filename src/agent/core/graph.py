@@ -49,7 +49,11 @@ def _closure(names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> froz
     while waiting:
         name = waiting.pop()
         if name not in edges:
-            raise UsageError(f"there is no component {name!r}", mend=f"the components are: {', '.join(sorted(edges))}")
+            raise UsageError(
+                f"there is no component {name!r}",
+                where="targets",
+                mend=f"the components are: {', '.join(sorted(edges))}",
+            )
         if name not in found:
             found.add(name)
             waiting.extend(edges[name])
@@ -71,6 +75,7 @@ def _depths(specs: Mapping[str, Spec]) -> dict[str, int]:
             circle = " → ".join(_circle(specs, depths))
             raise UsageError(
                 f"components read each other in a circle: {circle}",
+                where="upstream of these components",
                 mend="take one of these upstreams out of its @component(upstream=…)",
             )
         for name in ready:

@@ -88,6 +88,7 @@ def next_state(table: Table, state: str, event: str) -> str:
         possible = [one for before, one in table if before == state]
         raise Conflict(
             f"cannot {event}: it is {state}",
+            where="runs and attempts",
             mend=f"possible now: {', '.join(possible)}" if possible else f"nothing: {state} is final",
         ) from None
 

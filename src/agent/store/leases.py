@@ -65,7 +65,11 @@ def take(conn: sa.Connection, component: str, owner: str, seconds: float) -> Lea
         )
     )
     if conn.execute(update).rowcount != 1:
-        raise Busy(f"component {component} was taken by another process this moment", mend="try again")
+        raise Busy(
+            f"component {component} was taken by another process this moment",
+            where="its lease in orchestrator_state",
+            mend="try again, or wait for it (--wait)",
+        )
     return Lease(component, token, row.lease_owner)
 
 

@@ -116,7 +116,11 @@ def carry_out(
         queue.fail(database, run.id, error, from_status="RUNNING", now=_now())
     except Exception as error:
         logger.exception("run %s ended by a fault in the program", run.id)
-        fault = AgentError(f"{type(error).__name__}: {error}", mend="see the server's log for the traceback")
+        fault = AgentError(
+            f"a fault in the program: {type(error).__name__}: {error}",
+            where=f"run {run.id}",
+            mend="the log of the server or worker has the traceback; report it, and queue the run again",
+        )
         queue.fail(database, run.id, fault, from_status="RUNNING", now=_now())
     return _followed(database, run.id, None, after_run)
 

@@ -203,7 +203,9 @@ async def _acted(server: Server, action: str, form: dict[str, str]) -> str:
         case "interval":
             text = form.get("interval_minutes", "")
             if not text.isdecimal():
-                raise UsageError(f"{text[:20]!r} is no number of minutes", mend="give a whole number, 1 to 10080")
+                raise UsageError(
+                    f"{text[:20]!r} is no number of minutes", where="interval", mend="give a whole number, 1 to 10080"
+                )
             await server.runner.update_interval(int(text))
             return f"Interval set to {int(text)} minutes."
         case _:

@@ -192,6 +192,7 @@ class ProcessExecutor:
                 self._kill()
                 late = PipelineError(
                     f"took longer than {timeout:g} s and was ended",
+                    where=f"child process {child.pid}",
                     mend="raise [executor] timeout_seconds (or its [executor.timeouts] entry), or give it less to do",
                 )
                 raise AttemptFailed(late, peak=peak)
@@ -204,7 +205,7 @@ class ProcessExecutor:
 
     def _death(self, child: SpawnProcess, peak: int | None, stop: Callable[[], str | None]) -> AgentError:
         child.join()
-        code = child.exitcode
+        code, number = child.exitcode, child.pid
         self.close()
         told = stop() if code in (-signal.SIGTERM, -signal.SIGINT) else None
         if told is not None:
@@ -217,7 +218,12 @@ class ProcessExecutor:
             what = f"the process that computed it exited with code {code} before it was done"
         used = f"; it had used {peak / 2**20:.0f} MB" if peak else ""
         return AttemptFailed(
-            PipelineError(what + used, mend="check the machine's memory and the system log, then run again"), peak=peak
+            PipelineError(
+                what + used,
+                where=f"child process {number}",
+                mend="check the machine's memory and the system log, then run again",
+            ),
+            peak=peak,
         )
 
 

@@ -59,7 +59,9 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     as_of = ctx.inputs["ticks"].snapshot.watermark
     if as_of is None:
         raise PipelineError(
-            "the ticks have no time, so the release has no as-of", where="ticks", mend="run ticks again"
+            "the ticks have no time, so the release has no as-of",
+            where="ticks",
+            mend="`agent mark-dirty ticks`, then `agent run`",
         )
     from pipelines.report import content_hash, render  # here, so that a run with nothing to do does not load it
 
@@ -104,7 +106,7 @@ def check_gates(settings: Settings, predictions: pl.DataFrame, metrics: Mapping[
         faults.append(f"max_drawdown: the backtest's is {drawdown}, the limit is {settings.max_drawdown:g}")
     if faults:
         raise ReleaseRefused(
-            "the release is refused; gates not passed:\n    " + "\n    ".join(faults),
+            "the release is refused: " + "\n    ".join(faults),
             where="[publish] in agent.toml",
             mend="the release before stays current; look at the model's and the backtest's metrics, or move the limit",
         )

@@ -58,7 +58,11 @@ def run_backtest(ctx: Context, settings: Settings) -> None:
     prediction on, and "metrics.json" over all of them. Raises PipelineError where no bar follows the predictions."""
     signals = ctx.inputs["model"].read_all()
     if signals.is_empty():
-        raise PipelineError("the model has no out-of-sample predictions to trade", where="model", mend="run model")
+        raise PipelineError(
+            "the model has no out-of-sample predictions to trade",
+            where="model",
+            mend="`agent mark-dirty model`, then `agent run`",
+        )
     begin = signals.get_column("ts").min()
     assert isinstance(begin, datetime)
     keys = _keys_from(ctx, begin)
@@ -66,7 +70,7 @@ def run_backtest(ctx: Context, settings: Settings) -> None:
         raise PipelineError(
             "no bar lies in the time of the out-of-sample predictions",
             where=f"features, from {begin:%Y-%m-%d %H:%M} UTC on",
-            mend="run model and features again: they are of different data",
+            mend="they are of different data: `agent mark-dirty features`, `agent mark-dirty model`, then `agent run`",
         )
     from pipelines.simulation import simulate  # here, so that a run with nothing to do does not load it
 

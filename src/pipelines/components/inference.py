@@ -159,7 +159,7 @@ def _predict(rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], v
         raise PipelineError(
             f"the model wants features that are not there: {', '.join(missing)}",
             where="features",
-            mend="train again: agent mark-dirty model, then run",
+            mend="train again: `agent mark-dirty model`, then `agent run`",
         )
     matrix = np.ascontiguousarray(rows.select(fitted.features).to_numpy(), dtype=np.float32)
     moves = card["moves"]

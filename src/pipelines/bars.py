@@ -56,7 +56,7 @@ def make_bars(ticks: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
         raise PipelineError(
             f"{strangers.height} ticks are of a market that is not in the universe: {strangers.item(0, 'market_id')}",
             where="ticks",
-            mend="mark markets dirty and run again",
+            mend="`agent mark-dirty markets`, then `agent run`",
         )
     price, bid, ask = pl.col("price"), pl.col("bid"), pl.col("ask")
     return (

@@ -116,7 +116,11 @@ def _stamp(file: Path) -> str:
     try:
         stat = file.stat()
     except OSError as error:
-        raise BadInput(f"the file cannot be read: {error.strerror}", where=str(file), mend="run again") from error
+        raise BadInput(
+            f"the file cannot be read: {error.strerror}",
+            where=str(file),
+            mend="put it back, or check its permissions, then run again",
+        ) from error
     return f"{stat.st_size}.{stat.st_mtime_ns}"
 
 

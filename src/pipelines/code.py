@@ -100,7 +100,7 @@ class CodeCache:
             stat = file.stat()
         except OSError as error:
             raise PipelineError(
-                f"cannot read code: {error.strerror}", where=str(file), mend="put the file back"
+                f"cannot read code: {error.strerror}", where=str(file), mend="put the file back, or let it be read"
             ) from error
         key, mark = str(file), f"{stat.st_size}:{stat.st_mtime_ns}"
         known = self._entries.get(key)

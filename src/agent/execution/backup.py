@@ -54,7 +54,7 @@ def write_backup(workspace: Workspace, target: Path, now: datetime) -> Backup:
     Raises UsageError where it is there already, AgentError for a file of the lake that is missing or altered.
     """
     if target.exists():
-        raise UsageError("there is such a file already", where=str(target), mend="give another name")
+        raise UsageError("there is a file of that name already", where=str(target), mend="give another name")
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
         with draft.open("wb") as file:

@@ -166,7 +166,7 @@ def test_a_lake_that_is_not_whole_is_not_saved(project: Path, tmp_path: Path) ->
             write_backup(workspace, tmp_path / "bad.tar", NOW)
         path.write_bytes(data)
         write_backup(workspace, tmp_path / "good.tar", NOW)
-        with pytest.raises(UsageError, match="such a file already"):
+        with pytest.raises(UsageError, match="file of that name already"):
             write_backup(workspace, tmp_path / "good.tar", NOW)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["good.tar", "project"]
 

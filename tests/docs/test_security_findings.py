@@ -1,4 +1,4 @@
-"""Every finding of bandit is explained in docs/decisions/0004-security-findings.md, and every explanation is needed."""
+"""Every finding of bandit is explained in docs/decisions/0005-security-findings.md, and every explanation is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 from tests.paths import PROJECT
 
-PAGE = PROJECT / "docs" / "decisions" / "0004-security-findings.md"
+PAGE = PROJECT / "docs" / "decisions" / "0005-security-findings.md"
 
 
 def test_bandit_finds_only_what_is_explained() -> None:

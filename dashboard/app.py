@@ -30,10 +30,11 @@ def main() -> None:
         st.title("Tidemill")
         look.fault(error)
         return
-    access.require(desk.workspace.settings.dashboard)
     pages = [_page(tab, desk, is_first=number == 0) for number, tab in enumerate(_tabs())]
     page = st.navigation(pages, position="top")
     look.title(page.title)
+    # After the navigation, which would otherwise forget the address that was asked for.
+    access.require(desk.workspace.settings.dashboard)
     page.run()
 
 

@@ -36,7 +36,6 @@ def _selected(desk: Desk, names: list[str]) -> None:
     if st.button("Run selected", icon=":material/play_arrow:", key="run_selected", disabled=not (targets or force)):
         started = actions.run(desk, targets, force)
         st.toast(f"Run {started.id} is {started.status.lower()}.")
-        st.rerun()
 
 
 def _mark(desk: Desk, names: list[str]) -> None:
@@ -49,7 +48,6 @@ def _mark(desk: Desk, names: list[str]) -> None:
             else:
                 actions.mark_dirty(desk, component, reason)
                 st.toast(f"{component} is marked; the next run recomputes it.")
-                st.rerun()
 
 
 @st.fragment
@@ -62,9 +60,9 @@ def _runner(desk: Desk) -> None:
         st.caption(look.literal(f"Last error: {found.last_error}"))
     if found.state == "running" and st.button("Pause", icon=":material/pause:", key="pause"):
         actions.set_runner(desk, "paused")
-        st.rerun()
+        st.rerun(scope="fragment")
     elif found.state == "paused" and st.button("Resume", icon=":material/play_arrow:", key="resume"):
         actions.set_runner(desk, "running")
-        st.rerun()
+        st.rerun(scope="fragment")
     elif found.state not in ("running", "paused"):
         st.caption("No server runs it. Start one with `agent serve`, then start the runner there.")

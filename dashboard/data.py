@@ -6,6 +6,7 @@ writes; see dashboard/actions.py for what the buttons do.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import streamlit as st
 
 from agent.clock import SystemClock
 from agent.core.graph import order
-from agent.core.model import State
+from agent.core.model import Plan, State
 from agent.execution.planning import Thought, think
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
@@ -29,12 +30,14 @@ from agent.store.catalog import SnapshotRow
 from agent.store.events import Event
 from agent.store.releases import Release
 from agent.store.runner import Runner
-from agent.store.runs import FINAL, Attempt, Run
+from agent.store.runs import Attempt, Run
 from pipelines.discovery import forget_changed
 from pipelines.snapshot import Snapshot
 
 RUNS_SHOWN = 200
 PREDICTIONS_READ = 20_000
+
+_PLAN, _PLAN_SECONDS = "recent_plan", 5.0
 
 Record = dict[str, Any]
 
@@ -95,6 +98,17 @@ def plan(desk: Desk, request: Request) -> Thought:
     return think(desk.workspace, Survey(desk.workspace), request, now=now())
 
 
+def recent_plan(desk: Desk, found: dict[str, State]) -> Plan:
+    """What a run of everything would do. Asked anew when the states differ from what they were, and every few seconds
+    for what happens elsewhere: files, code, sources."""
+    kept: tuple[float, str, dict[str, State], Plan] | None = st.session_state.get(_PLAN)
+    at = time.monotonic()
+    if kept is None or at - kept[0] > _PLAN_SECONDS or kept[1:3] != (desk.key, found):
+        kept = (at, desk.key, found, plan(desk, Request()).plan)
+        st.session_state[_PLAN] = kept
+    return kept[3]
+
+
 def recent_runs(desk: Desk, limit: int = RUNS_SHOWN) -> list[Run]:
     """The project's newest runs, newest first."""
     database = desk.workspace.database
@@ -116,9 +130,13 @@ def events_of(desk: Desk, run_id: int) -> list[Event]:
 
 def open_run(desk: Desk) -> Run | None:
     """The run that is being executed or, where none is, the oldest one that waits; None where none is open."""
-    waiting = [run for run in recent_runs(desk) if run.status not in FINAL]
-    waiting.sort(key=lambda run: (run.status != "RUNNING", run.id))
-    return waiting[0] if waiting else None
+    database = desk.workspace.database
+    with database.reading() as connections:
+        for status in ("RUNNING", "QUEUED", "AWAITING_APPROVAL"):
+            found = runs.list_runs(connections.control, status=status, project_id=database.project_id, limit=RUNS_SHOWN)
+            if found:
+                return found[-1]
+    return None
 
 
 def is_dead(run: Run, at: datetime) -> bool:

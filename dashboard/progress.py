@@ -93,11 +93,9 @@ def _lines(steps: Mapping[str, Step], events: Sequence[Event], attempts: Sequenc
         phase = phases.get(name)
         if name in running:
             seconds = (at - running[name].started_at).total_seconds()
-            text = f"{look.span(seconds)}" + (f" of about {look.span(expected)}" if expected else "")
             # An estimate from the last success: it never claims to be done.
-            rows.append(
-                (name, look.dot(BLUE, "running"), look.bar(min(0.95, seconds / expected) if expected else 0.5), text)
-            )
+            done = min(0.95, seconds / expected) if expected else 0.5
+            rows.append((name, look.dot(BLUE, "running"), look.bar(done), _so_far(seconds, expected)))
             continue
         if phase is None:
             rows.append((name, look.dot(GREY, "waiting"), look.bar(0.0), ""))
@@ -109,6 +107,14 @@ def _lines(steps: Mapping[str, Step], events: Sequence[Event], attempts: Sequenc
     look.table(
         [Column("Component", "short"), Column("State", "short"), Column(""), Column("", "long")], rows, label="progress"
     )
+
+
+def _so_far(seconds: float, expected: float | None) -> str:
+    if expected is None:
+        return look.span(seconds)
+    if seconds <= expected:
+        return f"{look.span(seconds)} of about {look.span(expected)}"
+    return f"{look.span(seconds)}, last time {look.span(expected)}"
 
 
 def _detail(payload: Mapping[str, object]) -> str:
@@ -129,7 +135,7 @@ def _approval(desk: Desk, run: Run, head: Html) -> None:
     with st.container(horizontal=True):
         if st.button("Approve", type="primary", icon=":material/check:", key=f"approve_{run.id}"):
             actions.answer(desk, run.id, approved=True)
-            st.rerun()
+            st.rerun(scope="fragment")
         if st.button("Reject", icon=":material/close:", key=f"reject_{run.id}"):
             actions.answer(desk, run.id, approved=False)
-            st.rerun()
+            st.rerun(scope="fragment")

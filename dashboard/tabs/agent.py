@@ -7,35 +7,35 @@ from datetime import datetime
 
 import streamlit as st
 
-from agent.core.model import Compute, Plan, State, Step
-from agent.execution.runlog import Request
-from agent.store.runs import Run
+from agent.core.model import Compute, State, Step
 from dashboard import actions, controls, data, look, parts, progress
 from dashboard.data import Desk
 from dashboard.guard import guarded
 from dashboard.look import Column
 
 TITLE, ICON, ORDER = "Agent", ":material/play_circle:", 20
-_WORKING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
+_TICK_SECONDS = 1.0
 
 
 def show(desk: Desk) -> None:
-    """The page. While a run is open it is looked at every second, else every few."""
-    is_open = data.open_run(desk) is not None
-    st.fragment(guarded(_live), run_every=_WORKING_SECONDS if is_open else _IDLE_SECONDS)(desk, is_open)
+    """The page. It looks every second; nothing in it starts the whole page anew, which could swallow a click."""
+    st.fragment(guarded(_live), run_every=_TICK_SECONDS)(desk)
     if not desk.is_read_only:
         controls.show(desk)
 
 
-def _live(desk: Desk, was_open: bool) -> None:
-    at, states = data.now(), data.states(desk)
-    run = data.open_run(desk)
-    if (run is not None) != was_open:
-        st.rerun()  # what lies outside this fragment, and its pace, depend on it
-    # What a run would do is asked while none goes on: the answer changes under a run, and costs a look at every file.
-    plan = data.plan(desk, Request()).plan if run is None else None
-    if not desk.is_read_only:
-        _buttons(desk, run, plan, at)
+def _live(desk: Desk) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if not desk.is_read_only:
+            _buttons(desk)
+        run, at, states = data.open_run(desk), data.now(), data.states(desk)
+        # What a run would do is asked while none goes on: the answer changes under a run.
+        plan = data.recent_plan(desk, states) if run is None else None
+        if plan is not None:
+            due = [step.component for step in plan.steps if isinstance(step, Compute)]
+            st.caption(
+                f"would compute {', '.join(due)}" if due else "nothing is due: a run would find that out and end"
+            )
     if run is not None:
         progress.show(desk, run, at)
     else:
@@ -47,21 +47,18 @@ def _live(desk: Desk, was_open: bool) -> None:
     _state_table(states, {} if plan is None else {step.component: step for step in plan.steps}, at)
 
 
-def _buttons(desk: Desk, run: Run | None, plan: Plan | None, at: datetime) -> None:
-    is_waiting = run is not None and run.status in ("RUNNING", "QUEUED") and not data.is_dead(run, at)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Run Agent Once", type="primary", icon=":material/play_arrow:", key="run_once"):
-            started = actions.run(desk)
-            st.toast(f"Run {started.id} is {started.status.lower()}.")
-            st.rerun()
-        if run is not None and is_waiting and st.button("Cancel this run", icon=":material/stop:", key="cancel"):
-            actions.cancel_run(desk, run.id)
-            st.rerun()
-        if plan is not None:
-            due = [step.component for step in plan.steps if isinstance(step, Compute)]
-            st.caption(
-                f"would compute {', '.join(due)}" if due else "nothing is due: a run would find that out and end"
-            )
+def _buttons(desk: Desk) -> None:
+    if st.button("Run Agent Once", type="primary", icon=":material/play_arrow:", key="run_once"):
+        started = actions.run(desk)
+        st.toast(f"Run {started.id} is {started.status.lower()}.")
+    run = data.open_run(desk)
+    if (
+        run is not None
+        and run.status in ("RUNNING", "QUEUED")
+        and not data.is_dead(run, data.now())
+        and st.button("Cancel this run", icon=":material/stop:", key="cancel")
+    ):
+        actions.cancel_run(desk, run.id)
 
 
 def _last(desk: Desk, at: datetime) -> None:

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import streamlit as st
 
-from agent.execution.runlog import Request
 from agent.store.releases import Release
 from dashboard import charts, data, graph, health, look, parts
 from dashboard.data import Desk
@@ -30,7 +29,7 @@ def _live(desk: Desk) -> None:
     states, release = data.states(desk), data.current_release(desk)
     open_run = data.open_run(desk)
     is_running = open_run is not None and open_run.status == "RUNNING" and not data.is_dead(open_run, at)
-    steps = () if is_running else data.plan(desk, Request()).plan.steps
+    steps = () if is_running else data.recent_plan(desk, states).steps
     looks = parts.looks(states, {step.component: step for step in steps}, at)
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
     look.line(look.dot(worst.colour, sentence))

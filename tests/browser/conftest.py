@@ -1,0 +1,166 @@
+"""A dashboard on a project with real data and a component that fails or waits when told to, and a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fasteners
+import httpx
+import pytest
+
+from agent import orchestrator
+from tests.paths import PROJECT
+from tests.served import environment, free_port, wait_until
+
+CHROME = os.environ.get("CHROME_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SLOW = 60_000  # ms: a page that waits for work on a busy machine
+
+SETTINGS = """
+[project]
+modules = ["checkpoint.py"]
+[executor]
+kind = "inline"
+[model]
+kind = "logistic"
+max_iter = 30
+"""
+# It reads from a pipe to wait, so that a test decides how long "in the middle of a run" lasts.
+COMPONENT = """
+from pathlib import Path
+
+from pipelines.component import component
+from pipelines.errors import PipelineError
+
+
+@component(upstream=("markets",), name="inspection")
+def inspect(ctx, settings):
+    wish = (ctx.base / "wish").read_text()
+    if wish == "fail":
+        raise PipelineError("the inspection found a fault", where="the file wish", mend="write ok into it")
+    if wish == "wait":
+        (ctx.base / "gate").read_text()
+    ctx.write_bytes("result.json", b"[]")
+"""
+
+
+@dataclass
+class Dashboard:
+    """A running dashboard and the folder of its project."""
+
+    url: str
+    folder: Path
+
+    def wish(self, what: str) -> None:
+        """What the component `inspection` does next: ok, fail or wait."""
+        (self.folder / "wish").write_text(what, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def _prepared(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
+    """A project after its first run, made once for all xdist workers."""
+    shared = tmp_path_factory.getbasetemp().parent / f"dashboard-{testrun_uid[:12]}"
+    with fasteners.InterProcessLock(f"{shared}.lock"):
+        if not shared.exists():
+            draft = shared.with_suffix(".draft")
+            _new_project(draft)
+            assert orchestrator.run_once(draft).status == "COMPLETED"
+            draft.rename(shared)
+    return shared
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROME is None:
+        pytest.skip("no chromium on PATH and no CHROME_PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=CHROME, headless=True, args=FLAGS)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Dashboard]]:
+    """Starts a dashboard on a folder, with environment variables if wanted."""
+    with ExitStack() as stack:
+
+        def start(folder: Path, **variables: str) -> Dashboard:
+            port = free_port()
+            command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "dashboard" / "app.py")]
+            paths = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
+            env = {**environment(**variables), "PYTHONPATH": paths, "STREAMLIT_SERVER_PORT": str(port)}
+            log = stack.enter_context((folder / "dashboard.log").open("wb"))
+            server = stack.enter_context(subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log))
+            stack.callback(server.terminate)
+            wait_until(lambda: _answers(port, server), seconds=60, what="the dashboard's server")
+            return Dashboard(f"http://127.0.0.1:{port}", folder)
+
+        yield start
+
+
+@pytest.fixture
+def dashboard(serve: Callable[..., Dashboard], _prepared: Path, tmp_path: Path) -> Iterator[Dashboard]:
+    """A dashboard on a project after its first run, a copy of its own."""
+    folder = tmp_path / "project"
+    shutil.copytree(_prepared, folder, ignore=shutil.ignore_patterns("gate"), symlinks=True)
+    os.mkfifo(folder / "gate")
+    yield serve(folder)
+    with contextlib.suppress(OSError):  # nobody waits
+        os.close(os.open(folder / "gate", os.O_WRONLY | os.O_NONBLOCK))
+
+
+@pytest.fixture
+def empty(serve: Callable[..., Dashboard], tmp_path: Path) -> Dashboard:
+    """A dashboard on a project that never ran."""
+    _new_project(tmp_path / "empty")
+    return serve(tmp_path / "empty")
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages, each as a viewer of its own in Berlin."""
+    with ExitStack() as stack:
+
+        def start(url: str) -> Any:
+            context = browser.new_context(viewport={"width": 1440, "height": 1000}, timezone_id="Europe/Berlin")
+            stack.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(SLOW)
+            page.goto(url)
+            return page
+
+        yield start
+
+
+def _new_project(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "agent.toml").write_text(SETTINGS, encoding="utf-8")
+    (folder / "checkpoint.py").write_text(COMPONENT, encoding="utf-8")
+    (folder / "wish").write_text("ok", encoding="utf-8")
+
+
+def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
+    assert server.poll() is None, "the dashboard's server ended"
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False

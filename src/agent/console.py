@@ -111,10 +111,11 @@ class Watch:
             )
 
     def _finish(self, component: str, phase: str, payload: dict[str, Any]) -> None:
+        seconds = f" after {payload['seconds']:.1f} s" if "seconds" in payload else ""
         text = {
-            "finished": f"{payload.get('rows', 0):,} rows, version {str(payload.get('version'))[:8]}",
-            "cut off": "came out the same: nothing downstream needs to run",
-            "failed": f"failed: {str(payload.get('error')).partition(chr(10))[0]}",
+            "finished": f"{payload.get('rows', 0):,} rows, version {str(payload.get('version'))[:8]}{seconds}",
+            "cut off": f"came out the same{seconds}: nothing downstream needs to run",
+            "failed": f"failed{seconds}: {str(payload.get('error')).partition(chr(10))[0]}",
             "cancelled": f"ended: {payload.get('error')}",
             "taken over": f"taken over from {payload.get('from')}, which died while it ran",
         }[phase]
@@ -122,12 +123,18 @@ class Watch:
         if self._bar is not None and task is not None and phase != "taken over":
             self._bar.update(task, total=1, completed=1, description=text)
         else:
-            seconds = f" in {payload['seconds']:.1f} s" if "seconds" in payload else ""
-            self._log(f"{component}: {text}{seconds}", payload)
+            self._log(f"{component}: {text}", payload)
 
 
-def report_text(report: Report, release: Release | None, releases_path: str, checked_at: datetime) -> str:
-    """The end of a run: a table of what each component did and why, the errors, and where the release is."""
+def report_text(
+    report: Report,
+    release: Release | None,
+    releases_path: str,
+    checked_at: datetime,
+    quarantined: Sequence[tuple[str, int, str]] = (),
+) -> str:
+    """The end of a run: a table of what each component did and why, the errors, what was left out (component, rows,
+    file) and where the release is."""
     parts = []
     if report.components and all(isinstance(one.step, Skip) for one in report.components):
         count = len(report.components)
@@ -138,11 +145,18 @@ def report_text(report: Report, release: Release | None, releases_path: str, che
     else:
         parts.append(table([_row(one) for one in report.components], _HEADINGS, right={2, 3}))
     parts += [error_text(one) for one in report.components if one.error is not None]
+    parts += [
+        f"{component} left out {count:,} row{'s' if count > 1 else ''} that break a rule; file, line and rule are in\n"
+        f"  {path}"
+        for component, count, path in quarantined
+    ]
     if report.status == "CANCELLED":
         parts.append(f"Run {report.run_id} was ended: {report.error}")
     if release is not None:
         when = f"as of {release.as_of:%Y-%m-%d %H:%M} UTC" if release.as_of else "without times"
         kind = ", historical data" if release.is_historical else ""
+        if report.status != "COMPLETED" and release.run_id != report.run_id:
+            kind += ", of an earlier run"
         parts.append(f"Release {release.name} ({when}{kind})\n  {releases_path}/current/report.html")
     return "\n\n".join(parts)
 

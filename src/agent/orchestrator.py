@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent import console
 from agent.clock import SystemClock
-from agent.core.model import State
+from agent.core.model import Compute, State
 from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace, open_workspace
 from agent.service.signals import stop_on_signals
-from agent.store import releases, state
+from agent.store import catalog, releases, state
 from pipelines.discovery import forget_changed
 
 if TYPE_CHECKING:
@@ -74,12 +74,19 @@ def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
     """Print the end of a run."""
     with workspace.database.reading() as connections:
         release = releases.current_release(connections.project)
+        has_computed = any(isinstance(one.step, Compute) for one in report.components)
+        left_out = catalog.quarantined(connections.project) if has_computed else []
     if as_json:
         print(json.dumps(report_json(report), default=str))
         return
-    where = workspace.settings.releases_path
-    shown = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
-    print(console.report_text(report, release, str(shown), SystemClock().now()))
+    where = _from_here(workspace.settings.releases_path)
+    quarantined = [(name, rows, _from_here(workspace.settings.lake_path / path)) for name, rows, path in left_out]
+    print(console.report_text(report, release, where, SystemClock().now(), quarantined))
+
+
+def _from_here(path: Path) -> str:
+    """A path as a person types it: relative where it lies below the present folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def report_json(report: Report) -> dict[str, Any]:

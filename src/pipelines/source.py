@@ -53,6 +53,7 @@ BAR_COLUMNS: Mapping[str, str] = {
     **{f"{side}_{field}": "Float64" for side in ("bid", "ask") for field in ("open", "high", "low", "close")},
 }
 
+QUARANTINE_KEY = "quarantine"  # the partition of ticks that lists rows left out, in QUARANTINE_COLUMNS
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "where": "String",  # file and line or row
     "rule": "String",  # the rule it breaks

@@ -14,6 +14,7 @@ from agent.errors import NotFound
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state, partitions, snapshots
 from pipelines.snapshot import Partition, Snapshot
+from pipelines.source import QUARANTINE_KEY
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,15 @@ def file_facts(conn: sa.Connection, snapshot_id: int) -> list[FileFacts]:
     )
     found = conn.execute(query.where(partitions.c.snapshot_id == snapshot_id).order_by(partitions.c.key))
     return [FileFacts(*row) for row in found]
+
+
+def quarantined(conn: sa.Connection) -> list[tuple[str, int, str]]:
+    """(component, rows, path below the lake) of the rows that present outputs left out because they broke a rule."""
+    state = orchestrator_state.c
+    present = sa.and_(partitions.c.snapshot_id == state.output_snapshot_id, partitions.c.key == QUARANTINE_KEY)
+    shown = sa.select(state.component, partitions.c.rows, partitions.c.path)
+    query = shown.join_from(orchestrator_state, partitions, present)
+    return [(name, rows, path) for name, rows, path in conn.execute(query.order_by(state.component)) if rows]
 
 
 def every_file(conn: sa.Connection) -> list[tuple[str, FileFacts]]:

@@ -17,7 +17,15 @@ from pipelines.component import Context, component
 from pipelines.errors import BadInput, LakeError, PipelineError
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
-from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, broken_rule, frame_schema
+from pipelines.source import (
+    BAR_COLUMNS,
+    QUARANTINE_COLUMNS,
+    QUARANTINE_KEY,
+    TICK_COLUMNS,
+    Batch,
+    broken_rule,
+    frame_schema,
+)
 from pipelines.tick_parts.frames import Contribution, contribution, finish, merge, ranked, unfinish
 from pipelines.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
 from pipelines.tick_parts.spill import Spill
@@ -25,7 +33,6 @@ from pipelines.tick_parts.spill import Spill
 if TYPE_CHECKING:
     import polars as pl
 
-QUARANTINE_KEY = "quarantine"  # a table beside the partitions of ticks: part, row, rule, text
 _SHOWN = 5  # bad rows shown in an error
 
 
@@ -252,11 +259,13 @@ def _split(batch: Batch, part: str) -> tuple[Batch, pl.DataFrame]:
 
 
 def _bad_rows(bad: pl.DataFrame) -> BadInput:
-    count = "a row breaks a rule" if bad.height == 1 else f"{bad.height} rows break a rule"
+    count = "a row breaks a rule" if bad.height == 1 else f"{bad.height} rows break a rule, the first"
     shown = [f"{row}: {rule}: {text}" for row, rule, text in bad.select("row", "rule", "text").head(_SHOWN).iter_rows()]
+    # The first line stands alone wherever there is room for one only: it names the row and the rule.
+    first = f"{count}: {bad.item(0, 'row')}: {bad.item(0, 'rule')}"
     more = [f"and {bad.height - _SHOWN} more"] if bad.height > _SHOWN else []
     return BadInput(
-        "\n    ".join([f"{count}:", *shown, *more]),
+        "\n    ".join([first, *shown, *more]),
         where=bad.item(0, "part"),
         mend='correct the data, or set on_bad_rows = "quarantine" under [ticks] to leave such rows out and list them',
     )

@@ -140,7 +140,7 @@ def _localised(naive: pl.Series, rules: TimeRules, where: str) -> pl.Series:
 
     if rules.timezone is None:
         raise BadInput(
-            f"timestamp without zone: {naive.drop_nulls().head(1).to_list()}",
+            f"timestamp without zone, such as {naive.drop_nulls().item(0)}",
             where=where,
             mend='set timezone = "UTC", or the zone they are meant in, such as "America/New_York"',
         )

@@ -129,7 +129,9 @@ def train_model(ctx: Context, settings: Settings) -> None:
     sample, scores = _walk_forward(ctx, settings, rows, folds)
     if not any(score["rows"] for score in scores):
         raise _too_little(
-            rows, f"no fold of {span} has {MIN_TRAIN_ROWS} rows of both outcomes to train on and an outcome to test on"
+            rows,
+            f"no fold of {span / timedelta(hours=1):g} hours has {MIN_TRAIN_ROWS} rows of both outcomes to train on "
+            "and an outcome to test on",
         )
     ctx.progress(len(folds), len(folds) + 1, "final model")
     _write_final(ctx, settings, rows, sample, span)
@@ -188,9 +190,10 @@ def _test_span(rows: Rows, settings: Settings) -> timedelta:
 
 def _too_little(rows: Rows, why: str) -> PipelineError:
     return PipelineError(
-        f"too little data to train a model: there are {len(rows)} bars with features; {why}",
+        f"too little data to train a model: there are {len(rows):,} bars with features; {why}",
         where="features",
-        mend="add history to a source, or shorten [model] test_span, horizon_bars or the bar interval of [features]",
+        mend="add history to a source, shorten [model] test_span or horizon_bars, or set the interval of [features] "
+        "to how far apart prices lie, in seconds (a price a day: 86400)",
     )
 
 

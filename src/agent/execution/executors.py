@@ -189,10 +189,11 @@ class ProcessExecutor:
                 self._kill()
                 raise Cancelled(reason)
             if time.monotonic() - started >= timeout:
+                number = child.pid
                 self._kill()
                 late = PipelineError(
                     f"took longer than {timeout:g} s and was ended",
-                    where=f"child process {child.pid}",
+                    where=f"child process {number}",
                     mend="raise [executor] timeout_seconds (or its [executor.timeouts] entry), or give it less to do",
                 )
                 raise AttemptFailed(late, peak=peak)

@@ -74,6 +74,8 @@ def _trigger(rule: Rule, jitter_seconds: float) -> Any:
 
     fields = rule.cron.split()
     try:
+        if len(fields) != 5:
+            raise ValueError(f"it has {len(fields)} field{'s' * (len(fields) != 1)}, not five")
         minute, hour, day, month, weekday = fields
         return CronTrigger(
             minute=minute,

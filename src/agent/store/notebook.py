@@ -7,30 +7,39 @@ from pathlib import Path
 
 from agent import settings
 from agent.errors import NotFound
-from agent.store import catalog
+from agent.store import catalog, state
 from agent.store.engine import open_engine, reading
 from pipelines.lake import Lake
+from pipelines.loading import TABLES
 from pipelines.snapshot import Snapshot
+
+_MEND = 'run `agent run` first, or say where the project keeps its data: home=Path("…/.tidemill")'
 
 
 def open_snapshot(component: str, home: Path | None = None) -> tuple[Lake, Snapshot]:
     """The lake and the newest snapshot of `component`, of the project in the current folder or with this `home`.
 
-    Raises NotFound before the component's first success, DatabaseError where the database does not answer.
+    Raises NotFound where nothing was ever run, for an unknown component and before its first success, DatabaseError
+    where the database does not answer.
     """
     here = settings.load()
     if home is not None:
         here = replace(here, home=home.absolute())
+    if here.is_embedded and not (here.home / settings.DATABASE_FILE).is_file():
+        raise NotFound("no pipeline has run here", where=str(here.home), mend=_MEND)
     engine = open_engine(here.database_url)
     try:
         with reading(engine) as conn:
             snapshot_id = catalog.latest_snapshot_id(conn, component)
             if snapshot_id is None:
-                raise NotFound(
-                    f"{component} has no output yet",
-                    where=str(here.home),
-                    mend="run `agent run`, or name the home folder",
-                )
+                known = sorted(state.load_states(conn))
+                if component not in known:
+                    raise NotFound(
+                        f"there is no table or component {component!r}",
+                        where=str(here.home),
+                        mend=f"load one of: {', '.join(dict.fromkeys([*TABLES, *known]))}",
+                    )
+                raise NotFound(f"{component} has no output yet", where=str(here.home), mend=_MEND)
             return Lake(here.lake_path), catalog.load_snapshot(conn, snapshot_id)
     finally:
         engine.dispose()

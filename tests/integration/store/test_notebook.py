@@ -27,3 +27,12 @@ def test_load_reads_the_newest_snapshot_as_of_an_instant(tmp_path: Path, monkeyp
     assert pipelines.load("markets", home=tmp_path / ".tidemill", frame="pandas").shape[0] == 5
     with pytest.raises(NotFound, match="features has no output yet"):
         pipelines.load("features")
+    with pytest.raises(NotFound, match=r"no table or component 'featurs'(?s:.*)load one of: markets, ticks, bars"):
+        pipelines.load("featurs")
+
+
+def test_where_nothing_was_run_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotFound, match=r"no pipeline has run here(?s:.*)home=Path"):
+        pipelines.load("features")
+    assert list(tmp_path.iterdir()) == []

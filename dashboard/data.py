@@ -24,13 +24,14 @@ from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace, open_workspace
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
-from agent.store import approvals, catalog, events, leases, projections, releases, runner, runs, state
+from agent.store import approvals, attempts, catalog, events, leases, projections, releases, runner, runs, state
 from agent.store.approvals import Approval
+from agent.store.attempts import Attempt
 from agent.store.catalog import SnapshotRow
 from agent.store.events import Event
 from agent.store.releases import Release
 from agent.store.runner import Runner
-from agent.store.runs import Attempt, Run
+from agent.store.runs import Run
 from pipelines.discovery import forget_changed
 from pipelines.snapshot import Snapshot
 
@@ -119,7 +120,7 @@ def recent_runs(desk: Desk, limit: int = RUNS_SHOWN) -> list[Run]:
 def run_with_attempts(desk: Desk, run_id: int) -> tuple[Run, list[Attempt]]:
     """A run and its attempts. Raises NotFound."""
     with desk.workspace.database.reading() as connections:
-        return runs.load_run(connections.control, run_id), runs.list_attempts(connections.control, run_id)
+        return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
 
 
 def events_of(desk: Desk, run_id: int) -> list[Event]:

@@ -9,8 +9,9 @@ import streamlit as st
 
 from agent.core.model import Step
 from agent.core.plan import plan_from_json
+from agent.store.attempts import Attempt
 from agent.store.events import Event
-from agent.store.runs import Attempt, Run
+from agent.store.runs import Run
 from dashboard import actions, data, look, parts
 from dashboard.data import Desk
 from dashboard.look import Column, Html

@@ -25,7 +25,7 @@ from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
 from agent.execution.work import Task
 from agent.execution.workspace import Workspace
-from agent.store import catalog, leases, projections, runs, state
+from agent.store import attempts, catalog, leases, projections, runs, state
 from agent.store.engine import Connections
 from pipelines.component import Pending
 from pipelines.snapshot import Snapshot
@@ -141,7 +141,7 @@ class Attempts:
                 },
             )
             self.log.flush(connections)
-            attempt_id = runs.start_attempt(
+            attempt_id = attempts.start_attempt(
                 connections.control,
                 run_id=self.log.run_id,
                 component=name,
@@ -218,7 +218,7 @@ class Attempts:
 
     def _close_abandoned(self, connections: Connections, name: str, token: int, owner: str) -> None:
         """Close what a dead holder left running, and set the mark again that its attempt had started from."""
-        closed = runs.abandon_attempts(connections, name, token, self.clock.now())
+        closed = attempts.abandon_attempts(connections, name, token, self.clock.now())
         for attempt in closed:
             mark = mark_in(attempt.reasons) if attempt.status == "crashed" else None
             if mark is not None:
@@ -290,11 +290,11 @@ class Attempts:
                     error=str(error),
                     next_retry_at=retry_at if last else None,  # the next try of this run does not wait for it
                 ):
-                    if runs.attempt_status(connections.control, begun.attempt_id) != "failed":
+                    if attempts.attempt_status(connections.control, begun.attempt_id) != "failed":
                         raise _lost(begun)
                     return  # recorded by an earlier try, whose answer was lost with the connection
                 self._mark_again(connections, begun)
-                runs.finish_attempt(
+                attempts.finish_attempt(
                     connections.control,
                     begun.attempt_id,
                     status="failed",
@@ -336,7 +336,7 @@ class Attempts:
                 now = self.clock.now()
                 if leases.release(connections.project, begun.name, begun.token):
                     self._mark_again(connections, begun)
-                runs.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
+                attempts.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
                 self.log.add("EXECUTING", payload)
         except DatabaseError as gone:
             logger.warning("cannot give %s back (%s): whoever runs next takes it over", begun.name, gone.what)

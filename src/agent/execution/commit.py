@@ -22,7 +22,7 @@ from agent.execution.release import has_files, point_to, release_name, write_rel
 from agent.execution.runlog import RunLog
 from agent.execution.work import Done
 from agent.execution.workspace import Workspace
-from agent.store import catalog, leases, projections, releases, runs, state
+from agent.store import attempts, catalog, leases, projections, releases, state
 from agent.store.engine import Connections
 from pipelines.errors import LakeError
 from pipelines.snapshot import Snapshot
@@ -129,7 +129,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             releases.move_to_snapshot(connections.project, name, snapshot_id)
         sys.audit("tidemill.point", "commit.projected")
         marked = _mark_downstream(workspace, connections, success)
-        runs.finish_attempt(
+        attempts.finish_attempt(
             connections.control,
             success.attempt_id,
             status="succeeded",
@@ -168,8 +168,8 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
 def _require_recorded(connections: Connections, success: Success, now: datetime) -> None:
     """Raise LeaseLost, unless an earlier try recorded this success and only its answer was lost with the connection,
     or (two databases) only the second of its transactions: that one's part is then closed here."""
-    if runs.attempt_status(connections.control, success.attempt_id) != "succeeded":
-        closed = runs.close_recorded_attempt(connections, success.attempt_id, success.component, success.token, now)
+    if attempts.attempt_status(connections.control, success.attempt_id) != "succeeded":
+        closed = attempts.close_recorded_attempt(connections, success.attempt_id, success.component, success.token, now)
         if not closed:
             raise LeaseLost(
                 f"the result of {success.component} is refused: its lease was taken over while this process slept",

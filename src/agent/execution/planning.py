@@ -15,7 +15,7 @@ from agent.execution.policy import ask_policy
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
-from agent.store import runs, state
+from agent.store import attempts, state
 from pipelines.component import Deferral, Due
 
 
@@ -56,7 +56,7 @@ def think(
     history = {}
     if request.force or any(found.values()):
         with workspace.database.reading() as connections:
-            history = runs.expectations(connections.control, workspace.database.project_id)
+            history = attempts.expectations(connections.control, workspace.database.project_id)
     plan = make_plan(
         workspace.specs,
         states,

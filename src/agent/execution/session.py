@@ -13,7 +13,7 @@ from agent.execution.engine import Engine, Report
 from agent.execution.executors import Executor, InlineExecutor, ProcessExecutor
 from agent.execution.runlog import Request, RunLog, Watcher
 from agent.execution.workspace import Workspace
-from agent.store import leases, runs
+from agent.store import attempts, leases, runs
 from agent.store.runs import Run
 
 logger = logging.getLogger("tidemill.session")
@@ -78,7 +78,7 @@ def recover(workspace: Workspace, clock: Clock) -> None:
     with workspace.database.writing() as connections:
         for run in runs.abandon_runs(connections.control, clock.now()):
             logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
-        runs.abandon_attempts_of_ended_runs(connections, clock.now())
+        attempts.abandon_attempts_of_ended_runs(connections, clock.now())
 
 
 def git_commit(base: Path) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.core.model import Block, Compute, Defer, Skip, Step
 from agent.core.plan import plan_from_json
-from agent.store import events, runs
+from agent.store import attempts, events, runs
 from agent.store.engine import Database
 
 
@@ -26,7 +26,7 @@ def story_of(database: Database, run_id: int) -> Story:
     """
     with database.reading() as connections:
         run = runs.load_run(connections.control, run_id)
-        attempts = runs.list_attempts(connections.control, run_id)
+        tried = attempts.list_attempts(connections.control, run_id)
         told = events.load_events(connections.control, run_id)
     planned = next((one.payload["steps"] for one in told if one.type == "PLAN_GENERATED"), run.plan or [])
     steps: dict[str, Step] = {step.component: step for step in plan_from_json(planned).steps}
@@ -40,13 +40,13 @@ def story_of(database: Database, run_id: int) -> Story:
         elif phase == "blocked":
             steps[name] = Block(name, event.payload["by"], reasons)
     endings = {}
-    for attempt in attempts:
+    for attempt in tried:
         steps[attempt.component] = Compute(attempt.component, attempt.reasons)
         endings[attempt.component] = _ending(attempt)
     return Story(steps, endings)
 
 
-def _ending(attempt: runs.Attempt) -> str:
+def _ending(attempt: attempts.Attempt) -> str:
     name, number = attempt.component, f" at try {attempt.number}" if attempt.number > 1 else ""
     match attempt.status:
         case "succeeded" if attempt.is_cut_off:

@@ -97,7 +97,7 @@ class Database:
     """Where a project's state, catalog and projections lie, and where runs, attempts and events do.
 
     For the default project both are the same engine, and one transaction covers both. For another one the project's
-    transaction is committed first; `runs.abandon_attempts` mends what a crash between the two leaves behind.
+    transaction is committed first; `attempts.abandon_attempts` mends what a crash between the two leaves behind.
     """
 
     control: sa.Engine

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from agent.core.model import Code, Reason
 from agent.errors import Conflict, NotFound
-from agent.store import catalog, events, leases, projects, runs, state
+from agent.store import attempts, catalog, events, leases, projects, runs, state
 from agent.store.engine import Connections, Database, database_now, open_engine, reading, writing
 from agent.store.runs import Run
 from pipelines.snapshot import Snapshot
@@ -39,7 +39,7 @@ def queue(conn: sa.Connection, **other: Any) -> Run:
 
 
 def attempt(conn: sa.Connection, run: Run, component: str = "ticks", token: int = 1) -> int:
-    return runs.start_attempt(
+    return attempts.start_attempt(
         conn,
         run_id=run.id,
         component=component,
@@ -201,9 +201,9 @@ def test_an_attempt_is_closed_once_and_read_back(conn: sa.Connection) -> None:
         "error": "what",
         "traceback": "Traceback \ud800",
     }
-    assert runs.finish_attempt(conn, attempt_id, **facts)
-    assert not runs.finish_attempt(conn, attempt_id, **{**facts, "status": "succeeded"})
-    (found,) = runs.list_attempts(conn, run.id)
+    assert attempts.finish_attempt(conn, attempt_id, **facts)
+    assert not attempts.finish_attempt(conn, attempt_id, **{**facts, "status": "succeeded"})
+    (found,) = attempts.list_attempts(conn, run.id)
     assert (found.status, found.reasons, found.input_versions) == ("failed", REASONS, {"ticks": "v2"})
     assert (found.seconds, found.rows, found.error, found.finished_at) == (1.5, 10, "what", NOW)
 
@@ -212,11 +212,11 @@ def test_expectations_come_from_the_newest_success_of_the_same_project(conn: sa.
     other = projects.create_project(conn, name="other", local_path="/tmp/other", now=NOW)
     for project_id, seconds, status in [(0, 1.0, "succeeded"), (0, 2.0, "succeeded"), (0, 3.0, "failed")]:
         attempt_id = attempt(conn, queue(conn, project_id=project_id))
-        runs.finish_attempt(conn, attempt_id, status=status, now=NOW, seconds=seconds, rows=5)
+        attempts.finish_attempt(conn, attempt_id, status=status, now=NOW, seconds=seconds, rows=5)
     attempt_id = attempt(conn, queue(conn, project_id=other.id))
-    runs.finish_attempt(conn, attempt_id, status="succeeded", now=NOW, seconds=9.0, rows=1)
-    assert runs.expectations(conn, 0) == {"ticks": (2.0, 5)}
-    assert runs.expectations(conn, other.id) == {"ticks": (9.0, 1)}
+    attempts.finish_attempt(conn, attempt_id, status="succeeded", now=NOW, seconds=9.0, rows=1)
+    assert attempts.expectations(conn, 0) == {"ticks": (2.0, 5)}
+    assert attempts.expectations(conn, other.id) == {"ticks": (9.0, 1)}
 
 
 def test_attempts_of_a_dead_holder_are_closed_as_crashed(conn: sa.Connection) -> None:
@@ -224,12 +224,12 @@ def test_attempts_of_a_dead_holder_are_closed_as_crashed(conn: sa.Connection) ->
     run = queue(conn)
     old, new = attempt(conn, run, token=1), attempt(conn, run, token=2)
     elsewhere = attempt(conn, queue(conn, project_id=other.id), token=1)
-    closed = runs.abandon_attempts(Connections(conn, conn), "ticks", 2, NOW)
+    closed = attempts.abandon_attempts(Connections(conn, conn), "ticks", 2, NOW)
     assert [(one.id, one.status, one.reasons) for one in closed] == [(old, "crashed", REASONS)]
-    assert [one.status for one in runs.list_attempts(conn, run.id)] == ["crashed", "running"]
-    assert not runs.finish_attempt(conn, old, status="succeeded", now=NOW)
-    assert runs.finish_attempt(conn, new, status="succeeded", now=NOW)
-    assert runs.finish_attempt(conn, elsewhere, status="succeeded", now=NOW)
+    assert [one.status for one in attempts.list_attempts(conn, run.id)] == ["crashed", "running"]
+    assert not attempts.finish_attempt(conn, old, status="succeeded", now=NOW)
+    assert attempts.finish_attempt(conn, new, status="succeeded", now=NOW)
+    assert attempts.finish_attempt(conn, elsewhere, status="succeeded", now=NOW)
 
 
 def test_an_attempt_whose_snapshot_was_committed_succeeded(engine: sa.Engine, sqlite_url: str, tmp_path: Path) -> None:
@@ -245,13 +245,13 @@ def test_an_attempt_whose_snapshot_was_committed_succeeded(engine: sa.Engine, sq
         save(both.project, committed)
         leases.take(both.project, "features", "far/b/n/1/2", 60)
     with database.writing() as both:
-        assert runs.abandon_attempts_of_ended_runs(both, NOW) == []  # the run is not over
+        assert attempts.abandon_attempts_of_ended_runs(both, NOW) == []  # the run is not over
         assert [one.id for one in runs.abandon_runs(both.control, NOW)] == [run.id]
-        closed = runs.abandon_attempts_of_ended_runs(both, NOW)
+        closed = attempts.abandon_attempts_of_ended_runs(both, NOW)
         assert [(one.id, one.status) for one in closed] == [(committed, "succeeded")]
         assert closed[0].output_version == Snapshot("ticks", ()).version
         # The other one's lease is still held: whoever takes that over closes it.
-        assert [one.id for one in runs.abandon_attempts(both, "features", 2, NOW)] == [held]
+        assert [one.id for one in attempts.abandon_attempts(both, "features", 2, NOW)] == [held]
     database.close()
 
 
@@ -259,7 +259,7 @@ def test_ids_of_removed_rows_do_not_come_back(conn: sa.Connection) -> None:
     run = queue(conn)
     first = attempt(conn, run)
     conn.execute(sa.text("DELETE FROM runs"))
-    assert runs.list_attempts(conn, run.id) == []  # removed with their run
+    assert attempts.list_attempts(conn, run.id) == []  # removed with their run
     again = queue(conn)
     assert again.id > run.id
     assert attempt(conn, again) > first

@@ -1,0 +1,217 @@
+"""Attempts: one try of one component in one run, opened at its start, closed once by a conditional statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.core.model import Reason
+from agent.store.engine import Connections
+from agent.store.records import reasons_from_json, reasons_to_json
+from agent.store.runs import FINAL
+from agent.store.tables import attempts, runs, snapshots
+from agent.store.tables import orchestrator_state as states
+
+_OVERTAKEN = "the process that ran it died, or slept past its lease"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A row of attempts. status: running, succeeded, failed, crashed or cancelled. `number` is 1 for the first try.
+
+    input_versions: input -> version of what it read. `rows` of the output; `seconds` from start to commit.
+    """
+
+    id: int
+    run_id: int
+    component: str
+    number: int
+    status: str
+    token: int
+    owner: str
+    reasons: tuple[Reason, ...]
+    input_versions: Mapping[str, str] | None
+    output_version: str | None
+    is_cut_off: bool | None
+    rows: int | None
+    recomputed_partitions: int | None
+    carried_partitions: int | None
+    seconds: float | None
+    peak_memory_bytes: int | None
+    error: str | None
+    traceback: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+def start_attempt(
+    conn: sa.Connection,
+    *,
+    run_id: int,
+    component: str,
+    number: int,
+    token: int,
+    owner: str,
+    reasons: Sequence[Reason],
+    now: datetime,
+) -> int:
+    """Open an attempt and return its id, which names the files it will write."""
+    new = sa.insert(attempts).values(
+        run_id=run_id,
+        component=component,
+        number=number,
+        status="running",
+        token=token,
+        owner=owner,
+        reasons=reasons_to_json(reasons),
+        started_at=now,
+    )
+    return int(conn.execute(new.returning(attempts.c.id)).scalar_one())
+
+
+def finish_attempt(
+    conn: sa.Connection,
+    attempt_id: int,
+    *,
+    status: str,
+    now: datetime,
+    input_versions: Mapping[str, str] | None = None,
+    output_version: str | None = None,
+    is_cut_off: bool | None = None,
+    rows: int | None = None,
+    recomputed_partitions: int | None = None,
+    carried_partitions: int | None = None,
+    seconds: float | None = None,
+    peak_memory_bytes: int | None = None,
+    error: str | None = None,
+    traceback: str | None = None,
+) -> bool:
+    """Close a running attempt. False where it was closed before, by a successor that took it for dead."""
+    update = (
+        sa.update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.status == "running")
+        .values(
+            status=status,
+            finished_at=now,
+            input_versions=None if input_versions is None else dict(input_versions),
+            output_version=output_version,
+            is_cut_off=is_cut_off,
+            rows=rows,
+            recomputed_partitions=recomputed_partitions,
+            carried_partitions=carried_partitions,
+            seconds=seconds,
+            peak_memory_bytes=peak_memory_bytes,
+            error=error,
+            traceback=traceback,
+        )
+    )
+    return conn.execute(update).rowcount == 1
+
+
+def abandon_attempts(connections: Connections, component: str, below_token: int, now: datetime) -> list[Attempt]:
+    """Close what earlier holders of the lease on `component` left running; `below_token` is the new holder's token.
+
+    Closed as crashed; as succeeded where its snapshot was committed and only this row was not (two databases). Returns
+    them as they are now.
+    """
+    mine = sa.select(runs.c.id).where(runs.c.project_id == connections.project_id)
+    return _close(
+        connections,
+        sa.and_(attempts.c.component == component, attempts.c.token < below_token, attempts.c.run_id.in_(mine)),
+        now,
+    )
+
+
+def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> list[Attempt]:
+    """Close what the project's ended runs left running and no lease protects any more.
+
+    That is an attempt whose success was committed in the project's database and not here. One whose lease is still
+    held may wake up: it is closed by whoever takes the lease over.
+    """
+    query = (
+        sa.select(attempts.c.id, attempts.c.component, attempts.c.token)
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.status == "running", runs.c.status.in_(FINAL), runs.c.project_id == connections.project_id)
+    )
+    left = connections.control.execute(query).all()
+    held_query = sa.select(states.c.component, states.c.lease_token).where(states.c.lease_owner.is_not(None))
+    held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)} if left else set()
+    loose = [row.id for row in left if (row.component, row.token) not in held]
+    return _close(connections, attempts.c.id.in_(loose), now) if loose else []
+
+
+def attempt_status(conn: sa.Connection, attempt_id: int) -> str | None:
+    """Status of an attempt; None where there is no such row."""
+    status: str | None = conn.scalar(sa.select(attempts.c.status).where(attempts.c.id == attempt_id))
+    return status
+
+
+def close_recorded_attempt(
+    connections: Connections, attempt_id: int, component: str, token: int, now: datetime
+) -> bool:
+    """Close an attempt as succeeded whose success the project's database has and this one has not (two databases).
+
+    False where that one has it not either. It shows in the snapshot or, where the output stayed as it was, in the
+    lease: given back by this holder, without a failure.
+    """
+    is_settled = sa.select(states.c.component).where(
+        states.c.component == component,
+        states.c.lease_token == token,
+        states.c.lease_owner.is_(None),
+        states.c.status == "idle",
+    )
+    if connections.project.execute(is_settled).first() is None and (
+        connections.project.scalar(sa.select(snapshots.c.id).where(snapshots.c.attempt_id == attempt_id)) is None
+    ):
+        return False
+    here = sa.and_(attempts.c.id == attempt_id, attempts.c.status == "running")
+    connections.control.execute(sa.update(attempts).where(here).values(status="succeeded", finished_at=now))
+    return True
+
+
+def list_attempts(conn: sa.Connection, run_id: int) -> list[Attempt]:
+    """Attempts of a run in the order they were started."""
+    query = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id)
+    return [_attempt(row) for row in conn.execute(query).mappings()]
+
+
+def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float | None, int | None]]:
+    """Component -> (seconds, rows) of its newest success in a project: what the next attempt is expected to take."""
+    newest = (
+        sa.select(sa.func.max(attempts.c.id))
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.status == "succeeded", runs.c.project_id == project_id)
+        .group_by(attempts.c.component)
+    )
+    query = sa.select(attempts.c.component, attempts.c.seconds, attempts.c.rows).where(attempts.c.id.in_(newest))
+    return {row.component: (row.seconds, row.rows) for row in conn.execute(query)}
+
+
+def _close(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
+    left = list(connections.control.scalars(sa.select(attempts.c.id).where(condition, attempts.c.status == "running")))
+    if not left:
+        return []
+    query = sa.select(snapshots.c.attempt_id, snapshots.c.version, snapshots.c.rows)
+    committed = {
+        row.attempt_id: row for row in connections.project.execute(query.where(snapshots.c.attempt_id.in_(left)))
+    }
+    for attempt_id in left:
+        done = committed.get(attempt_id)
+        values: dict[str, Any] = (
+            {"status": "crashed", "error": _OVERTAKEN}
+            if done is None
+            else {"status": "succeeded", "output_version": done.version, "rows": done.rows}
+        )
+        here = sa.and_(attempts.c.id == attempt_id, attempts.c.status == "running")
+        connections.control.execute(sa.update(attempts).where(here).values(finished_at=now, **values))
+    closed = connections.control.execute(sa.select(attempts).where(attempts.c.id.in_(left)).order_by(attempts.c.id))
+    return [_attempt(row) for row in closed.mappings()]
+
+
+def _attempt(row: sa.RowMapping) -> Attempt:
+    values: dict[str, Any] = {**row}
+    return Attempt(**{**values, "reasons": reasons_from_json(values["reasons"])})

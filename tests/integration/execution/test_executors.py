@@ -58,6 +58,7 @@ def endless(ctx, settings):
 @component(name="shot")
 def shot(ctx, settings):
     filled = b"x" * 30_000_000
+    time.sleep(0.4)  # what is used is looked at ten times a second
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -219,7 +220,7 @@ def test_no_child_no_zombie_and_no_file_is_left_behind(executor: ProcessExecutor
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    counts = []
+    before, counts = set(psutil.Process().children()), []
     for _ in range(3):
         with pytest.raises(AttemptFailed, match="killed by SIGKILL"):
             ask(executor, "shot")
@@ -230,8 +231,8 @@ def test_no_child_no_zombie_and_no_file_is_left_behind(executor: ProcessExecutor
         counts.append(open_files())
     assert counts[0] == counts[-1]
     executor.close()
-    mine = [one.name() for one in psutil.Process().children() if "tracker" not in " ".join(one.cmdline())]
-    assert mine == []
+    left = [" ".join(one.cmdline()) for one in set(psutil.Process().children()) - before]
+    assert [command for command in left if "resource_tracker" not in command] == []
 
 
 def test_a_module_that_does_not_load_in_the_child_is_named(executor: ProcessExecutor) -> None:

@@ -40,6 +40,7 @@ def run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = ()) -> R
             project_id=workspace.database.project_id,
             goal=_goal(wanted, forced),
             intent=Intent(wanted, forced, "asked for at the dashboard"),
+            trigger="person",
             idempotency_key=digest(["dashboard", newest, *wanted, "force", *forced]),
             now=data.now(),
         )

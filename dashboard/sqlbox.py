@@ -7,6 +7,7 @@ words. Tables of the state are copied into memory, only those that the query nam
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _VIEWS = {
     "equity": ("backtest", "equity/"),
     "trades": ("backtest", "trades/"),
 }
+_WORD = re.compile(r"\w+")
 _MEND = "write one SELECT over the tables below; nothing can be changed here"
 
 
@@ -89,7 +91,8 @@ def _closed_in(desk: Desk, query: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"threads": "2", "memory_limit": "256MB", "max_temp_directory_size": "0MB"})
     try:
         _require_select(connection, query)
-        named = {name.lower().rpartition(".")[2] for name in connection.get_table_names(query)}
+        # Words, not DuckDB's own list, which it can only make once the tables are there. One too many does no harm.
+        named = set(_WORD.findall(query.lower()))
         lake = desk.workspace.lake
         for name, partitions in views(desk).items():
             if name in named:

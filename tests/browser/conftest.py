@@ -74,9 +74,10 @@ class Dashboard:
 
 
 @pytest.fixture(scope="session")
-def _prepared(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project after its first run, made once for all xdist workers."""
-    shared = tmp_path_factory.getbasetemp().parent / f"dashboard-{testrun_uid[:12]}"
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dashboard"
     with fasteners.InterProcessLock(f"{shared}.lock"):
         if not shared.exists():
             draft = shared.with_suffix(".draft")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 from agent.errors import AgentError
 from agent.settings import Settings
 
 _LOG_FILE = "worker.log"
-_started: list[subprocess.Popen[bytes]] = []
 
 
 def start_worker(settings: Settings) -> None:
@@ -18,7 +18,6 @@ def start_worker(settings: Settings) -> None:
     Where another worker is quicker to claim the run, this one finds nothing and ends. Its log is logs/worker.log in the
     home folder. Raises AgentError where it cannot be started.
     """
-    _started[:] = [one for one in _started if one.poll() is None]  # a child that ended stays a zombie until asked for
     log = settings.home / "logs" / _LOG_FILE
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -37,4 +36,5 @@ def start_worker(settings: Settings) -> None:
             where=str(log),
             mend="the run is queued: start `agent worker` yourself, and it is carried out",
         ) from error
-    _started.append(child)
+    # Someone has to ask how it ended: until then it stays a zombie.
+    threading.Thread(target=child.wait, name=f"worker-{child.pid}", daemon=True).start()

@@ -42,9 +42,10 @@ def enqueue(
     intent: Intent,
     require_approval: bool = False,
     idempotency_key: str | None = None,
+    trigger: str = "queue",
     now: datetime,
 ) -> tuple[Run, bool]:
-    """Put a run into the queue; returns it and whether it is new.
+    """Put a run into the queue; returns it and whether it is new. `trigger` is "person" where one pressed a button.
 
     A key that was used before gives the earlier run; Conflict where that one was asked for in other words.
     """
@@ -55,7 +56,7 @@ def enqueue(
             goal=goal,
             targets=intent.targets,
             force=intent.force,
-            trigger="queue",
+            trigger=trigger,
             require_approval=require_approval,
             idempotency_key=idempotency_key,
             now=now,

@@ -1,0 +1,19 @@
+"""The dashboard's view of a project in which the sample was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.execution.workspace import open_workspace
+from dashboard.data import Desk
+from tests.served import copy_home
+
+
+@pytest.fixture
+def desk(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Desk]:
+    (tmp_path / "secret.txt").write_text("the password", encoding="utf-8")
+    with open_workspace(copy_home(tmp_path_factory, tmp_path)) as workspace:
+        yield Desk(workspace, str(tmp_path))

@@ -1,0 +1,96 @@
+"""What the pages read of a real project agrees with what the project recorded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+import psutil
+
+from dashboard import actions, data, market_data, model_data
+from dashboard.data import Desk
+from tests.served import wait_until
+
+
+def test_candles_lose_no_extreme_and_no_volume(desk: Desk) -> None:
+    features = data.output(desk, "features")
+    assert features is not None
+    bars = (
+        desk.workspace.lake.scan_tables(features.select("bars/")).filter(pl.col("market_id") == "sample:IBM").collect()
+    )
+    candles = market_data.candles(desk, "sample:IBM")
+    assert candles.height <= market_data.CANDLES < bars.height
+    assert candles.get_column("bars").sum() == bars.height
+    assert candles.get_column("high").max() == bars.get_column("high").max()
+    assert candles.get_column("low").min() == bars.get_column("low").min()
+    assert candles.item(0, "open") == bars.item(0, "open")
+    assert candles.item(-1, "close") == bars.item(-1, "close")
+    last = bars.item(-1, "ts")
+    week = market_data.candles(desk, "sample:IBM", last - timedelta(days=7), None)
+    assert 3 <= week.height <= 6
+    assert week.get_column("bars").to_list() == [1] * week.height
+
+
+def test_the_universe_counts_bars(desk: Desk) -> None:
+    universe = market_data.universe(desk)
+    assert universe is not None
+    assert universe.height == 5
+    features = data.output(desk, "features")
+    assert features is not None
+    assert universe.get_column("bars").sum() == sum(one.rows for one in features.select("bars/"))
+    gaps = market_data.gaps(desk, "sample:IBM")
+    assert gaps is not None
+    assert gaps.count > 500  # weekends
+    assert gaps.longest[0][1] - gaps.longest[0][0] >= timedelta(days=4)
+    ticks = market_data.newest_ticks(desk, "sample:IBM").get_column("ts")
+    assert 100 < len(ticks) <= market_data.TICKS_SHOWN
+    assert ticks.is_sorted(descending=True)
+    assert market_data.quarantine(desk).is_empty()
+    assert market_data.rewrites(desk) == []
+
+
+def test_the_backtest_shown_is_the_backtest_recorded(desk: Desk) -> None:
+    curves, metrics = model_data.curves(desk), model_data.backtest_metrics(desk)
+    assert curves is not None
+    assert metrics is not None
+    for strategy, figures in metrics.items():
+        mine = curves.filter(pl.col("strategy") == strategy)
+        assert mine.height <= model_data.CURVE_POINTS
+        assert mine.get_column("drawdown").max() == figures["max_drawdown"]
+        assert abs(mine.get_column("costs").to_list()[-1] - figures["costs_paid"]) < 1e-9
+    months = model_data.monthly_returns(desk)
+    assert months is not None
+    grown = (1 + months.get_column("value")).product()
+    assert abs(grown - 1 - metrics["model"]["total_return"]) < 1e-9
+    trades = model_data.trades(desk)
+    assert trades is not None
+    assert trades.height == metrics["model"]["trades"]
+
+
+def test_diagnostics_agree_with_the_model(desk: Desk) -> None:
+    metrics, card = model_data.metrics(desk), model_data.card(desk)
+    assert metrics is not None
+    assert card is not None
+    folds = model_data.folds(desk)
+    assert len(folds) == len(metrics["folds"])
+    for fold in folds:
+        assert abs(fold.gain - (fold.base_rate_brier - fold.brier)) < 1e-9
+        assert fold.margin is not None
+    assert {one.feature for one in model_data.drift(desk)} == set(card["features"])
+    ranked = model_data.importance(desk)
+    assert {name for name, _ in ranked} == set(card["features"])
+    assert ranked == sorted(ranked, key=lambda one: one[1], reverse=True)
+    known = [row.id for row in data.history(desk, "model", 5)]
+    assert model_data.past_metrics(desk, known[0]) == metrics["overall"]
+
+
+def test_a_second_click_gets_the_first_ones_run(desk: Desk) -> None:
+    first = actions.run(desk)
+    assert actions.run(desk).id == first.id
+    other = actions.run(desk, targets=["features"])
+    assert other.id != first.id
+    assert data.open_run(desk) is not None
+    for run in (first, other):
+        if data.run_with_attempts(desk, run.id)[0].status == "QUEUED":
+            actions.cancel_run(desk, run.id)
+    wait_until(lambda: not psutil.Process().children(), seconds=60, what="the workers to end")

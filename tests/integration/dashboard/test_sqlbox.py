@@ -1,0 +1,97 @@
+"""The SQL box answers questions, reads no file outside the lake and writes none at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import UsageError
+from agent.store import browse
+from dashboard import sqlbox
+from dashboard.data import Desk
+
+
+def test_it_answers_over_state_and_lake(desk: Desk) -> None:
+    state = sqlbox.ask(desk, "SELECT component, is_dirty, run_count FROM orchestrator_state ORDER BY component").frame
+    assert state.height == 7
+    assert state.get_column("run_count").to_list() == [1] * 7
+    joined = sqlbox.ask(
+        desk,
+        "WITH counted AS (SELECT market_id, count(*) AS bars FROM bars GROUP BY market_id)"
+        " SELECT m.symbol, bars FROM counted JOIN markets m USING (market_id) ORDER BY bars DESC",
+    ).frame
+    assert joined.height == 5
+    assert joined.item(0, "bars") > 3000
+    for name in (*browse.table_names(), *sqlbox.views(desk)):
+        sqlbox.ask(desk, f"SELECT * FROM {name}", rows=3)
+
+
+def test_times_are_utc_and_long_answers_are_cut(desk: Desk) -> None:
+    answer = sqlbox.ask(desk, "SELECT ts FROM bars ORDER BY ts", rows=10)
+    assert answer.is_cut
+    assert answer.frame.height == 10
+    assert "UTC" in str(answer.frame.schema["ts"])
+    assert not sqlbox.ask(desk, "SELECT ts FROM bars LIMIT 10", rows=10).is_cut
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('{base}/secret.txt')",
+        "SELECT * FROM read_csv('{base}/secret.txt')",
+        "SELECT * FROM '{base}/secret.txt'",
+        "SELECT * FROM read_text('{lake}/../../secret.txt')",
+        "SELECT * FROM read_text('{lake}/link.txt')",
+        "SELECT * FROM read_blob('{base}/.tidemill/state.sqlite')",
+        "SELECT * FROM glob('{base}/*')",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT * FROM read_text('/proc/self/environ')",
+        "SELECT * FROM read_csv('https://example.org/x.csv')",
+        "SELECT * FROM sqlite_scan('{base}/.tidemill/state.sqlite', 'runs')",
+        "SELECT getenv('HOME')",
+        "SELECT * FROM query('COPY (SELECT 1) TO ''{lake}/new.csv''')",
+        "COPY (SELECT 1) TO '{lake}/new.csv'",
+        "COPY (SELECT 1) TO '{base}/new.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{lake}/new.csv'",
+        "EXPORT DATABASE '{lake}/new'",
+        "ATTACH '{lake}/new.db'",
+        "CREATE TABLE new AS SELECT 1",
+        "DELETE FROM orchestrator_state",
+        "UPDATE orchestrator_state SET is_dirty = true",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SELECT 1; COPY (SELECT 1) TO '{lake}/new.csv'",
+        "PREPARE p AS SELECT 1",
+        "CALL pragma_version()",
+        "CHECKPOINT",
+        "",
+        "SELECT",
+        "SELECT * FROM no_such_table",
+    ],
+)
+def test_what_it_must_not_do_is_refused(desk: Desk, tmp_path: Path, query: str) -> None:
+    lake = desk.workspace.lake.root
+    (lake / "link.txt").symlink_to(tmp_path / "secret.txt")
+    before = _files(tmp_path)
+    with pytest.raises(UsageError) as refused:
+        sqlbox.ask(desk, query.format(base=tmp_path, lake=lake))
+    assert refused.value.mend
+    assert "the password" not in str(refused.value)
+    assert _files(tmp_path) == before
+
+
+def test_a_query_without_end_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlbox, "SECONDS", 0.3)
+    with pytest.raises(UsageError, match="took longer"):
+        sqlbox.ask(desk, "SELECT count(*) FROM bars a, bars b, bars c WHERE a.close + b.close > c.close")
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file's size and time of change, without the database's own files, which readers touch too."""
+    return {
+        str(path): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if not path.is_dir() and not path.name.startswith("state.sqlite")
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import sys
 import traceback
@@ -63,6 +64,8 @@ def _become(order: dict[str, Any]) -> None:
         os.dup2(output, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.update(order["env"])
+        if "TIDE_FILE_BYTES" in os.environ:  # a disk with room for no larger file
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["TIDE_FILE_BYTES"]),) * 2)
         if os.environ.get("TIDE_FAULT"):
             from tests.torture.faults import install
 

@@ -1,4 +1,4 @@
-"""A project under torture: its folder and database, orchestrators started and killed in it, and what must hold after."""
+"""A project under torture: its folder and database, processes started and killed in it, and what must hold after."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,8 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL for it and what it started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -182,10 +180,14 @@ class World:
 
     # --- processes -----------------------------------------------------------------------------------------------
 
-    def start(self, program: str, *arguments: str, fault: dict[str, Any] | None = None) -> Process:
-        """Start a program; `fault` as in tests.torture.faults."""
+    def start(
+        self, program: str, *arguments: str, fault: dict[str, Any] | None = None, env: dict[str, str] | None = None
+    ) -> Process:
+        """Start a program; `fault` as in tests.torture.faults, `env` as in tests.torture.nursery."""
         self.count += 1
-        env = {} if fault is None else {"TIDE_FAULT": json.dumps({"nth": 1, "do": "note", "point": "", **fault})}
+        env = dict(env or {})
+        if fault is not None:
+            env["TIDE_FAULT"] = json.dumps({"nth": 1, "do": "note", "point": "", **fault})
         output = self.folder / "output" / f"{self.count:06}.txt"
         output.parent.mkdir(exist_ok=True)
         process = self.nursery.start(self.folder, program, arguments, output, env)

@@ -53,9 +53,16 @@ def load_module(name: str, base: Path | None) -> ModuleType:
     except Exception as error:
         del sys.modules[module_name]
         raise SettingsError(
-            f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend="correct the file"
+            f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend=_mend_of(error, path)
         ) from error
     return module
+
+
+def _mend_of(error: Exception, path: Path) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None and (path.parent / f"{missing}.py").is_file():
+        return f"{missing}.py lies beside it: write `from .{missing} import …`, which works wherever it is started from"
+    return "correct the file"
 
 
 def local_folders() -> frozenset[Path]:

@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = load(options.command)
     options = parser_of(options.command, command).parse_args(options.arguments, options)
     console.set_up_logging(options.log_format, debug=options.debug)
+    _see_own_modules(options.project_dir or Path.cwd())
     return console.exit_code_of(lambda: command.run(options), debug=options.debug)
 
 
@@ -112,6 +113,13 @@ def add_common(parser: argparse.ArgumentParser, *, default: str | None = None) -
         metavar="DIR",
         help="folder with agent.toml (the current one)",
     )
+
+
+def _see_own_modules(folder: Path) -> None:
+    """Let the project's modules import each other by name. `python -m` does so; the `agent` command must not find
+    fewer of them than a run started that way did. Last on the path: installed packages go first."""
+    if not sys.flags.safe_path and str(folder.resolve()) not in sys.path:
+        sys.path.append(str(folder.resolve()))
 
 
 def _folder(text: str) -> Path:

@@ -164,7 +164,7 @@ class Attempts:
         settings, name = workspace.settings, begun.name
         component = workspace.project.components[name]
         executor = self.executor if component.heavy else self.inline
-        heart = Heartbeat(workspace.database, name, begun.token, self.log.run_id, settings.executor.lease_seconds)
+        heart = Heartbeat(workspace.database, self.log.run_id, settings.executor.lease_seconds, name, begun.token)
         try:
             with heart:
                 old = self._previous(begun)

@@ -18,7 +18,7 @@ from typing import Any
 
 
 def collect_late(arguments: list[str]) -> int:
-    """gc with a clock that runs a day ahead, so that it waits for no reader: takes all that it may ever take."""
+    """gc with a clock that runs so many minutes ahead: it waits less for readers, or, a day ahead, for nobody."""
     from datetime import timedelta
 
     from agent.clock import SystemClock
@@ -26,7 +26,8 @@ def collect_late(arguments: list[str]) -> int:
     from agent.execution.workspace import open_workspace
 
     with open_workspace() as workspace:
-        found = collect(workspace, keep_releases=1, keep_days=0, now=SystemClock().now() + timedelta(days=1))
+        now = SystemClock().now() + timedelta(minutes=int(arguments[0]))
+        found = collect(workspace, keep_releases=1, keep_days=0, now=now)
     print(found)
     return 0
 

@@ -103,7 +103,7 @@ SCENARIOS = (
     Scenario("run after a killed one, with new data", _again),
     Scenario("failing", _broken, after=_mended),
     Scenario("release altered by hand", _altered, ("--force", "bulletin")),
-    Scenario("gc", _litter, program="gc"),
+    Scenario("gc", _litter, (str(24 * 60),), program="gc"),
     Scenario("long attempt", _slow, during=lambda world, process: _let_beat(world, process), after=_quick),
     Scenario("stopped", _slow, during=_stop_it, after=_quick),
     Scenario("in a child", kind="processes"),

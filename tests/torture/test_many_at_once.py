@@ -97,7 +97,7 @@ def test_gc_beside_attempts(world: World, is_long: bool, seed: int, figures: Cou
         figures[f"6 {kind}: attempts killed beside gc"] += 1
 
     def collect() -> None:
-        world.collect()
+        world.collect(minutes=30)  # replaced outputs wait for readers a quarter, drafts for their writers an hour
         figures[f"6 {kind}: collections"] += 1
 
     crowd.add(orchestrate)

@@ -23,8 +23,21 @@ from agent.execution.planning import Thought, think
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace, open_workspace
+from agent.service import schedule
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
-from agent.store import approvals, attempts, catalog, events, leases, projections, releases, runner, runs, state
+from agent.store import (
+    approvals,
+    attempts,
+    catalog,
+    events,
+    leases,
+    projections,
+    releases,
+    runner,
+    runs,
+    schedules,
+    state,
+)
 from agent.store.approvals import Approval
 from agent.store.attempts import Attempt
 from agent.store.catalog import SnapshotRow
@@ -161,9 +174,15 @@ def background_runner(desk: Desk) -> Runner:
 
 
 def next_scheduled(desk: Desk) -> datetime | None:
-    """When the next run begins by itself; None where nothing will."""
-    found = background_runner(desk)
-    return found.next_run if found.state == "running" else None
+    """When the next run begins by itself, by the scheduler or the background runner; None where nothing will. A time
+    that is past says that the scheduler does not run."""
+    with desk.workspace.database.reading() as connections:
+        due = schedules.load_due(connections.project, schedule.NAME)
+        found = runner.load(connections.control)
+    times = [] if due is None else [due.next_due_at]
+    if found.state == "running" and found.next_run is not None:
+        times.append(found.next_run)
+    return min(times, default=None)
 
 
 def current_release(desk: Desk) -> Release | None:

@@ -81,10 +81,16 @@ def _figures(desk: Desk, release: Release | None, at: datetime) -> None:
     count = 0 if release is None else data.predictions_in(desk)
     columns[2].metric("Markets predicted", f"{count:,}", border=True, height="stretch")
     due = data.next_scheduled(desk)
+    if due is None:
+        value, note = "none", "start one in the Agent tab"
+    elif due < at:
+        value, note = "overdue", f"since {look.span((at - due).total_seconds())}: does the scheduler run?"
+    else:
+        value, note = f"{due.astimezone(look.zone()):%H:%M}", f"in {look.span((due - at).total_seconds())}"
     columns[3].metric(
         "Next run by itself",
-        "none" if due is None else f"{due.astimezone(look.zone()):%H:%M}",
-        delta="start one in the Agent tab" if due is None else f"in {look.span((due - at).total_seconds())}",
+        value,
+        delta=note,
         delta_color="off",
         delta_arrow="off",
         help="A scheduler (`--mode scheduled`) or the server's background runner sets it.",

@@ -93,6 +93,17 @@ def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
         assert parser is None or options <= options_of(parser), " ".join(words)
 
 
+def test_commands_that_messages_advise_exist_with_their_options() -> None:
+    files = [path for room in ("src", "dashboard") for path in (PROJECT / room).rglob("*.py")]
+    advised = {found for path in files for found in re.findall(r"`(agent [a-z][^`{}]*)`", path.read_text("utf-8"))}
+    assert len(advised) > 10
+    for command in advised:
+        words = command.split()
+        parser = parser_for(words)
+        assert parser is not None
+        assert {word for word in words if word.startswith("--")} <= options_of(parser), command
+
+
 def test_wrong_commands_would_be_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("`agent gc --keep-runs 3`\n```sh\nagent plan --tarket x  # see\n```\n")

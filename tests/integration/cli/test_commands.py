@@ -251,6 +251,13 @@ def test_settings_say_where_they_come_from_and_hide_secrets(
     assert "postgresql://me:***@host/db" in agent("settings", "database")
 
 
+def test_a_long_setting_hides_no_other(project: Path, agent: Typed) -> None:
+    with (project / "agent.toml").open("a", encoding="utf-8") as file:
+        file.write('[[sources.files.datasets]]\nkind = "spot"\npath = "none/*.csv"\ninterval_seconds = 60\n')
+    long = [line for line in agent("settings").splitlines() if len(line) > 250]
+    assert ["datasets" in line for line in long] == [True]
+
+
 def test_sources_say_whether_they_answer(project: Path, agent: Typed) -> None:
     found = {one["name"]: one for one in agent.json("sources")}
     assert found["sample"]["parts"] == 5

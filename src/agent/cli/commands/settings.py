@@ -60,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
                 where=str(settings.file),
                 mend=f"known are: {', '.join(parts)}",
             )
-    rows = [(line.section, line.name, _text(line.value), line.origin) for line in found]
-    emit(options, [line._asdict() for line in found], table(rows, ("section", "setting", "value", "from")))
+    # The value last: a list of datasets is hundreds of characters long, and would push what follows out of sight.
+    rows = [(line.section, line.name, line.origin, _text(line.value)) for line in found]
+    emit(options, [line._asdict() for line in found], table(rows, ("section", "setting", "from", "value")))
     return 0
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from pipelines.code import FRAMEWORK
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
-from pipelines.modules import entry_points, load_module, local_folders
+from pipelines.modules import entry_points, load_module, local_folders, shown_name
 from pipelines.source import Source
 
 _ROOT = Path(__file__).parent
@@ -156,7 +156,7 @@ def _add(found: dict[str, Component], new: Iterable[Component]) -> None:
         if name in found:
             raise SettingsError(
                 f"two components are called {name!r}",
-                where=f"{found[name].module} and {component.module}",
+                where=f"{shown_name(found[name].module)} and {shown_name(component.module)}",
                 mend='give one of them another name: its file\'s, or @component(name="…")',
             )
         found[name] = component

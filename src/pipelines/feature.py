@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SettingsError
-from pipelines.modules import entry_points, load_module
+from pipelines.modules import entry_points, load_module, shown_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -106,8 +106,8 @@ def unique_names(features: Iterable[Feature]) -> tuple[Feature, ...]:
     for one in features:
         if one.name in seen:
             raise SettingsError(
-                f"two features are called {one.name!r}: in {seen[one.name].module} and {one.module}",
-                where="[features] modules",
+                f"two features are called {one.name!r}",
+                where=f"{shown_name(seen[one.name].module)} and {shown_name(one.module)}",
                 mend="rename one of the functions",
             )
         seen[one.name] = one

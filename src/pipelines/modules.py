@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import importlib.metadata
 
 
+_LOCAL_PACKAGE = "tidemill_local_"
+
+
 def load_module(name: str, base: Path | None) -> ModuleType:
     """A module by dotted name, or by path of a .py file (relative to `base`). Raises SettingsError."""
     if not name.endswith(".py"):
@@ -36,7 +39,7 @@ def load_module(name: str, base: Path | None) -> ModuleType:
     path = (base or Path.cwd()) / name
     _note_folder(str(path))
     mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    package = f"tidemill_local_{mark}"
+    package = f"{_LOCAL_PACKAGE}{mark}"
     module_name = f"{package}.{path.stem}"
     if module_name in sys.modules:
         return sys.modules[module_name]
@@ -63,6 +66,12 @@ def _mend_of(error: Exception, path: Path) -> str:
     if missing is not None and (path.parent / f"{missing}.py").is_file():
         return f"{missing}.py lies beside it: write `from .{missing} import …`, which works wherever it is started from"
     return "correct the file"
+
+
+def shown_name(module: str) -> str:
+    """A module as its user calls it: the name of the file, where it was loaded by path."""
+    package, _, name = module.partition(".")
+    return f"{name}.py" if package.startswith(_LOCAL_PACKAGE) else module
 
 
 def local_folders() -> frozenset[Path]:

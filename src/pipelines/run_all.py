@@ -17,6 +17,7 @@ from typing import Literal
 from pipelines.component import Component, perform
 from pipelines.errors import PipelineError, SettingsError
 from pipelines.lake import Lake
+from pipelines.modules import shown_name
 from pipelines.project import Project, load_project
 from pipelines.snapshot import Snapshot
 
@@ -63,7 +64,7 @@ def in_order(components: Mapping[str, Component]) -> list[Component]:
         if unknown:
             raise SettingsError(
                 f"component {component.name!r} reads {unknown[0]!r}, which does not exist",
-                where=component.module,
+                where=shown_name(component.module),
                 mend=f"correct its upstream; the components are: {', '.join(sorted(components))}",
             )
     sorter = TopologicalSorter({name: list(one.upstream) for name, one in components.items()})

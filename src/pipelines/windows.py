@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import ContractViolation
 from pipelines.feature import Bars, Feature
+from pipelines.modules import shown_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,7 +76,7 @@ def check_backward(
             market, ts = differs.row(0)[:2]
             raise ContractViolation(
                 f"feature {one.name!r} sees the future: {differs.height} values change with later bars",
-                where=f"{one.module}, first at {market}, {ts}",
+                where=f"{shown_name(one.module)}, first at {market}, {ts:%Y-%m-%d %H:%M} UTC",
                 mend="shift by positive numbers, use windows that end at the bar; no shift(-n), no whole-column mean",
             )
 

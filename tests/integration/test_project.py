@@ -96,6 +96,7 @@ def test_an_own_component_is_one_file_with_its_own_section(tmp_path: Path) -> No
         ("[project]\nmodules = ['nowhere.py']", "there is no file 'nowhere.py'"),
         ("[project]\nmodules = 'x.py'", "modules = 'x.py' is not a list of text"),
         ("[project]\nmodules = ['broken.py']", "cannot load 'broken.py': ZeroDivisionError"),
+        ("[project]\nmodules = ['ticks.py']", "'ticks' (pipelines.components.ticks and ticks.py)"),
         ("[project]\nmodules = ['api.py']", "a component cannot be called 'api'"),
         ("features = 3", "features = 3 is not a section; write [features]"),
         ("[sources]\nsample = 3", "sample = 3 is not a section; write [sources.sample]"),
@@ -104,7 +105,8 @@ def test_an_own_component_is_one_file_with_its_own_section(tmp_path: Path) -> No
 )
 def test_each_fault_is_said(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "broken.py").write_text("1 / 0", encoding="utf-8")
-    (tmp_path / "api.py").write_text(OWN_COMPONENT, encoding="utf-8")
+    for name in ("api.py", "ticks.py"):
+        (tmp_path / name).write_text(OWN_COMPONENT, encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         load_project(write(tmp_path, text))
     assert said in str(caught.value)

@@ -157,7 +157,7 @@ def test_an_own_feature_that_sees_the_future_is_refused(
 ) -> None:
     bench, inputs = small
     (tmp_path / "mine.py").write_text(OWN.format(name="oracle", formula=formula), encoding="utf-8")
-    with pytest.raises(ContractViolation, match="feature 'oracle' sees the future"):
+    with pytest.raises(ContractViolation, match=r"feature 'oracle' sees the future(?s:.*)where: mine\.py, first at"):
         bench.features(inputs, Settings(modules=("mine.py",)), base=tmp_path)
 
 
@@ -165,7 +165,10 @@ def test_an_own_feature_that_sees_the_future_is_refused(
     ("text", "said"),
     [
         ("x = 1", "module 'mine.py' has no feature"),
-        (OWN.format(name="rsi", formula="bars.close"), "two features are called 'rsi'"),
+        (
+            OWN.format(name="rsi", formula="bars.close"),
+            "two features are called 'rsi'\n  where: pipelines.components.features and mine.py",
+        ),
         ("1 / 0", "cannot load 'mine.py': ZeroDivisionError"),
     ],
 )

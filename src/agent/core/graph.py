@@ -49,9 +49,10 @@ def _closure(names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> froz
     while waiting:
         name = waiting.pop()
         if name not in edges:
+            readers = [reader for reader, read in edges.items() if name in read]
             raise UsageError(
                 f"there is no component {name!r}",
-                where="targets",
+                where=f"upstream of component {readers[0]}" if readers else "targets",
                 mend=f"the components are: {', '.join(sorted(edges))}",
             )
         if name not in found:

@@ -47,6 +47,9 @@ def test_unknown_names_are_named() -> None:
     with pytest.raises(UsageError, match="there is no component 'tikcs'") as caught:
         order(graph(features="tikcs"))
     assert "features" in caught.value.where
+    with pytest.raises(UsageError, match="there is no component 'tikcs'") as caught:
+        upstream_of(graph(features="tikcs"), ["features"])
+    assert caught.value.where == "upstream of component features"
     with pytest.raises(UsageError, match="'modle'") as caught:
         upstream_of(BUILT_IN, ["modle"])
     assert "model" in caught.value.mend

@@ -3,7 +3,7 @@
 # %% What there is: features of every bar, and the newest predictions
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -16,6 +16,7 @@ print(predictions.select("market_id", "ts", "probability", "edge", "confidence")
 
 # %% Only what was known a year before: rows with ts at or before it
 newest = predictions.get_column("ts").max()
+assert isinstance(newest, datetime)
 features = pipelines.load(
     "features", as_of=newest - timedelta(days=365), columns=["market_id", "ts", "rsi", "price_zscore_long"]
 )

@@ -170,7 +170,7 @@ def months(returns: pl.DataFrame) -> go.Figure:
         )
     )
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    figure.update_xaxes(showgrid=False)
+    figure.update_xaxes(showgrid=False, range=[-0.5, 11.5])
     return figure
 
 

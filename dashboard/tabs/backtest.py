@@ -74,7 +74,7 @@ def show(desk: Desk) -> None:
     months = model_data.monthly_returns(desk)
     if months is not None and not months.is_empty():
         years = months.get_column("year").n_unique()
-        charts.put(charts.months(months), "months", height=60 + 28 * years, alt="Returns by month")
+        charts.put(charts.months(months), "months", height=90 + 28 * years, alt="Returns by month")
     _trades(desk)
     st.subheader("Costs")
     st.caption("Fees and slippage paid so far, in multiples of the start.")

@@ -141,6 +141,25 @@ def test_predictions_are_settled_by_the_bars_that_follow(tmp_path: Path) -> None
     assert run_inference.settle(views, []) == []
 
 
+def test_a_market_that_resolves_within_the_horizon_settles_at_what_it_paid(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path)
+    end = BARS["ts"].max()
+    assert isinstance(end, datetime)
+    resolved: dict[str, Any] = {"kind": "binary", "status": "resolved", "resolution": 1.0, "resolved_at": end + timedelta(hours=1)}
+    views = view_inputs(run_inference, trained(lake, **resolved), {}, lake)
+    mine = BARS.filter(pl.col("market_id") == "walk:M1")
+    pending = [
+        Pending(number, "walk:M1", mine.item(row, "ts"), mine.item(row, "ts") + timedelta(days=horizon), horizon)
+        for number, (row, horizon) in enumerate([(598, 5), (599, 5), (590, 3)])
+    ]
+    assert run_inference.settle is not None
+    settled = {one.id: one for one in run_inference.settle(views, pending)}
+    assert sorted(settled) == [0, 2]  # number 1 never found a bar to buy at
+    assert settled[0].realized_return == pytest.approx(1 / mine.item(599, "open") - 1)
+    assert settled[0].outcome == int(settled[0].realized_return > COST)
+    assert settled[2].realized_return == pytest.approx(mine.item(593, "close") / mine.item(591, "open") - 1)
+
+
 def test_a_change_of_the_folds_alone_is_no_change_for_inference(tmp_path: Path) -> None:
     lake = lake_at(tmp_path)
     model = trained(lake)["model"]

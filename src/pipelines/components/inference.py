@@ -39,8 +39,9 @@ class Settings:
 
 
 def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) -> list[Outcome]:
-    """Outcomes of those `pending` predictions whose horizon the bars now cover; up beyond cost as [model] cost_bps
-    says. Reads only bars newer than the oldest of them."""
+    """Outcomes of those `pending` predictions whose horizon the bars now cover, or whose market resolved within it: its
+    price is then what it paid. Up beyond cost as [model] cost_bps says. Reads only bars newer than the oldest of them.
+    """
     import polars as pl
 
     if not pending:
@@ -58,8 +59,33 @@ def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) 
         labelled = with_labels(bars, horizon, cost).filter(pl.col("label").is_not_null())
         for market, ts, change, label in labelled.select("market_id", "ts", "forward_return", "label").iter_rows():
             known[market, ts, horizon] = (change, label)
-    found = ((one.id, known.get((one.market_id, one.ts, one.horizon_bars))) for one in pending)
+    paid = _paid_within(inputs["markets"], bars, pending, cost)
+    found = ((one.id, known.get((one.market_id, one.ts, one.horizon_bars)) or paid.get(one.id)) for one in pending)
     return [Outcome(number, *value) for number, value in found if value is not None]
+
+
+def _paid_within(
+    markets: Input, bars: pl.DataFrame, pending: Sequence[Pending], cost: float
+) -> dict[int, tuple[float, int]]:
+    """Prediction -> return and label where its market resolved before the horizon's end: no bar of the horizon's end
+    will ever come. Bought as any signal is, at the open of the next bar; where there is none, nothing was bought."""
+    import polars as pl
+
+    resolved = markets.read_all().filter(pl.col("resolution").is_not_null() & pl.col("resolved_at").is_not_null())
+    payouts = {
+        market: (at, paid) for market, at, paid in resolved.select("market_id", "resolved_at", "resolution").rows()
+    }
+    opens: dict[str, list[tuple[datetime, float]]] = {}
+    for market, ts, price in bars.sort("ts").select("market_id", "ts", "open").iter_rows():
+        if market in payouts:
+            opens.setdefault(market, []).append((ts, price))
+    found = {}
+    for one in pending:
+        at, paid = payouts.get(one.market_id, (None, 0.0))
+        entry = next((price for ts, price in opens.get(one.market_id, []) if ts > one.ts), None)
+        if at is not None and entry is not None and at <= one.horizon_end_at:
+            found[one.id] = (paid / entry - 1, int(paid / entry - 1 > cost))
+    return found
 
 
 def _contract(_key: str, frame: pl.DataFrame) -> None:
@@ -70,7 +96,7 @@ def _contract(_key: str, frame: pl.DataFrame) -> None:
     upstream={
         "features": EVERYTHING,
         "model": Reads(prefix="model"),
-        "markets": Reads(("market_id", "kind", "status", "end_at")),
+        "markets": Reads(("market_id", "kind", "status", "end_at", "resolved_at", "resolution")),
     },
     settings=Settings,
     libraries=("scikit-learn",),

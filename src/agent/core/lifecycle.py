@@ -80,17 +80,15 @@ ATTEMPTS: Table = {
 }
 
 
-def next_state(table: Table, state: str, event: str) -> str:
-    """The state after `event`. Raises Conflict where the table has no such move."""
-    try:
-        return table[state, event]
-    except KeyError:
-        possible = [one for before, one in table if before == state]
+def require_move(table: Table, before: str, after: str) -> None:
+    """Raise Conflict, with the moves there are, where the table leads from `before` to `after` by no event."""
+    possible = list(dict.fromkeys(state for (known, _), state in table.items() if known == before))
+    if after not in possible:
         raise Conflict(
-            f"cannot {event}: it is {state}",
+            f"what is {before} cannot become {after}",
             where="runs and attempts",
-            mend=f"possible now: {', '.join(possible)}" if possible else f"nothing: {state} is final",
-        ) from None
+            mend=f"possible now: {', '.join(possible)}" if possible else f"nothing: {before} is final",
+        )
 
 
 def final_states(table: Table) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent.core.lifecycle import ATTEMPTS, require_move
 from agent.core.model import Reason
 from agent.store.engine import Connections
 from agent.store.records import reasons_from_json, reasons_to_json
@@ -91,6 +92,7 @@ def finish_attempt(
     traceback: str | None = None,
 ) -> bool:
     """Close a running attempt. False where it was closed before, by a successor that took it for dead."""
+    require_move(ATTEMPTS, "running", status)
     update = (
         sa.update(attempts)
         .where(attempts.c.id == attempt_id, attempts.c.status == "running")

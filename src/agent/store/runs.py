@@ -13,12 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent.core.lifecycle import RUNS, final_states, require_move
 from agent.errors import Conflict, NotFound
 from agent.store import events, leases
 from agent.store.engine import database_now, insert
 from agent.store.tables import approvals, attempts, projects, runs
 
-FINAL = ("COMPLETED", "FAILED", "CANCELLED")
+FINAL = final_states(RUNS)
 _DIED = "the process that ran it died"
 
 
@@ -138,7 +139,12 @@ def move_run(
     error: str | None = None,
     plan: Any = None,
 ) -> bool:
-    """Move a run to `to_status`, and set its times. False where it is in none of `from_statuses`."""
+    """Move a run to `to_status`, and set its times. False where it is in none of `from_statuses`.
+
+    Raises Conflict for a move that the table of agent.core.lifecycle does not have.
+    """
+    for status in from_statuses:
+        require_move(RUNS, status, to_status)
     values: dict[str, Any] = {"status": to_status}
     if to_status == "RUNNING":
         values["started_at"] = sa.func.coalesce(runs.c.started_at, sa.literal(now, runs.c.started_at.type))

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SYNC := UV_COMPILE_BYTECODE=1 $(BIN)/uv sync --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint torture browser bench dashboard serve start start-agent test-agent wheel docs clean
+.PHONY: help run test lint torture bench dashboard serve start start-agent test-agent wheel docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

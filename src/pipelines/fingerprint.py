@@ -56,7 +56,10 @@ def code_version(sources: Mapping[str, str]) -> str:
 
 
 def settings_hash(settings: Any) -> str:
-    """Hash of a settings dataclass by kind and value, so that 1, 1.0, "1" and True differ."""
+    """Hash of a settings dataclass by kind and value, so that 1, 1.0, "1" and True differ.
+
+    Settings that do not count (`pipelines.settings.setting(counts=False)`) are left out.
+    """
     return digest(_tagged(settings))
 
 
@@ -209,8 +212,9 @@ def _normal_text(kind: int, text: str) -> str:
 def _tagged(value: Any) -> Iterator[str]:
     """A value as a flat sequence of texts, each with its kind, containers with their length."""
     if is_dataclass(value) and not isinstance(value, type):
-        yield f"dataclass:{len(fields(value))}"
-        for item in sorted(fields(value), key=lambda one: one.name):
+        counting = [item for item in fields(value) if item.metadata.get("counts", True)]
+        yield f"dataclass:{len(counting)}"
+        for item in sorted(counting, key=lambda one: one.name):
             yield item.name
             yield from _tagged(getattr(value, item.name))
     elif isinstance(value, Mapping):

@@ -26,9 +26,13 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     secret: bool = False,
+    counts: bool = True,
 ) -> Any:
-    """A field of a settings class. `low` and `high` are hard bounds, both allowed; `secret` keeps it out of dumps."""
-    facts = {"doc": doc, "unit": unit, "low": low, "high": high, "secret": secret}
+    """A field of a settings class. `low` and `high` are hard bounds, both allowed; `secret` keeps it out of dumps.
+
+    `counts` off: it says when to compute, not what, so that changing it makes nothing stale.
+    """
+    facts = {"doc": doc, "unit": unit, "low": low, "high": high, "secret": secret, "counts": counts}
     if default is MISSING:
         return dataclasses.field(metadata=facts)
     return dataclasses.field(default=default, metadata=facts)

@@ -242,3 +242,10 @@ def test_settings_see_into_nested_ones_and_every_kind_of_value() -> None:
     assert settings_hash(Settings(frozenset("ab"))) == settings_hash(Settings({"b", "a"}))
     with pytest.raises(TypeError, match="object cannot be hashed"):
         settings_hash(Settings(object()))
+
+
+def test_a_setting_that_only_says_when_makes_nothing_stale() -> None:
+    from pipelines.components.model import Settings
+
+    assert settings_hash(Settings(retrain="rows", retrain_rows=7)) == settings_hash(Settings())
+    assert settings_hash(Settings(horizon_bars=7)) != settings_hash(Settings())

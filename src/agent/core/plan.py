@@ -122,7 +122,8 @@ def make_plan(
             now=now,
             unavailable=unavailable,
             forced=name in force,
-            deferral=(deferrals or {}).get(name),
+            # A policy was asked with the inputs of now: what it says of those to come is not known yet.
+            deferral=None if planned.keys() & specs[name].upstream.keys() else (deferrals or {}).get(name),
             due=(dues or {}).get(name),
             manual=manual,
         )

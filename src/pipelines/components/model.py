@@ -72,12 +72,18 @@ class Settings:
     max_train_bars: int | None = setting(None, "train on the newest bars only; unset: on all", unit="bar times", low=1)
     embargo_bars: int = setting(0, "bars between a training row's label and the test span", unit="bars", low=0)
     retrain: Literal["on_change", "rows", "interval", "drift"] = setting(
-        "on_change", "when new data leads to a new model"
+        "on_change", "when new data leads to a new model", counts=False
     )
-    retrain_rows: int = setting(500, "for retrain = rows: new feature rows that call for it", unit="rows", low=1)
-    retrain_every_days: float = setting(30.0, "for retrain = interval: event time between models", unit="days", low=0)
-    psi_threshold: float = setting(0.25, "for retrain = drift: median PSI of the features", low=0)
-    brier_threshold: float = setting(0.27, "for retrain = drift: Brier score of live predictions", low=0, high=1)
+    retrain_rows: int = setting(
+        500, "for retrain = rows: new feature rows that call for it", unit="rows", low=1, counts=False
+    )
+    retrain_every_days: float = setting(
+        30.0, "for retrain = interval: event time between models", unit="days", low=0, counts=False
+    )
+    psi_threshold: float = setting(0.25, "for retrain = drift: median PSI of the features", low=0, counts=False)
+    brier_threshold: float = setting(
+        0.27, "for retrain = drift: Brier score of live predictions", low=0, high=1, counts=False
+    )
 
     def recipe(self) -> Recipe:
         """What the learner needs of these settings."""

@@ -258,6 +258,15 @@ def test_a_policys_deferral_leaves_downstream_alone(states: dict[str, State], cu
     assert plan.is_empty
 
 
+def test_a_deferral_is_not_foretold_while_its_inputs_are_due(
+    states: dict[str, State], currents: dict[str, Current]
+) -> None:
+    """What a policy says of the inputs of now does not hold for those that the run is about to make."""
+    currents["model"] = replace(currents["model"], inputs={"features": record("features", "v2")})
+    plan = make_plan(SPECS, states, currents, force=["features"], now=NOW, deferrals={"model": "500 new rows"})
+    assert kinds(plan)["model"] == "Compute"
+
+
 def test_a_plan_survives_json(states: dict[str, State], currents: dict[str, Current]) -> None:
     reason = Reason(Code.INPUT_CHANGED, "features", old="a", new=None, detail=IF_DIFFERENT)
     plan = Plan(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.paths import PROJECT
@@ -142,3 +143,19 @@ def test_a_mark_recomputes_and_early_cutoff_stops_there(tmp_path: Path, project:
     assert versions(tmp_path) == before
     counts = {row[0]: row[3] for row in rows(tmp_path)}
     assert counts == dict.fromkeys(SEVEN, 1) | {"features": 2}
+
+
+def test_the_same_on_postgresql(project: Path, tmp_path: Path, postgres_url: str) -> None:
+    """The same versions, the seed's statements to the letter, and nothing to do the second time."""
+    env = {"AGENT_DATABASE_URL": postgres_url}
+    assert orchestrator(tmp_path, env=env).returncode == 0
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
+        found = connection.execute(SEED_QUERY).fetchall()
+        assert [row[0] for row in found] == SEVEN
+        assert [row[2:] for row in found] == [(False, 1, 0)] * 7
+        recorded = connection.execute("SELECT component, output_version FROM orchestrator_state").fetchall()
+        assert dict(recorded) == versions(project)
+        connection.execute("UPDATE orchestrator_state SET is_dirty = true WHERE component = 'features'")
+    report = json.loads(orchestrator(tmp_path, "--json", env=env).stdout)
+    assert [one["component"] for one in report["components"] if one["step"] == "compute"] == ["features"]
+    assert "Nothing to do" in orchestrator(tmp_path, env=env).stdout

@@ -1,6 +1,6 @@
 """Acts at a named point of a process: `sys.audit("tidemill.point", NAME)` in src/ calls every audit hook there is.
 
-TIDE_FAULT is JSON: {"point": name, "nth": 1, "do": "kill" | "stop" | "raise" | "note", "log": path}. With a log, every
+TIDE_FAULT is JSON: {"point": name, "nth": 1, "do": "kill" | "stop" | "lose" | "note", "log": path}. With a log, every
 point that is reached is written to it, a line each.
 """
 
@@ -58,13 +58,15 @@ def install() -> None:
 
 
 def act(what: str, name: str) -> None:
-    """End the whole group at once, as a power cut would; end this process alone; freeze it; or fail."""
+    """End the whole group at once, as a power cut would; freeze the process; or lose the database's answer."""
     if what == "kill":
         os.killpg(os.getpgrp(), signal.SIGKILL)
     elif what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
-    elif what == "raise":
-        raise OSError(28, f"no space left at {name}")
+    elif what == "lose":
+        from agent.errors import DatabaseUnavailable
+
+        raise DatabaseUnavailable(f"the connection was lost at {name}")
 
 
 def read_log(path: Path) -> list[str]:

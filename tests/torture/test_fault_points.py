@@ -189,3 +189,22 @@ def _kill_and_recover(world: World, scenario: Scenario, point: str, nth: int, fi
     except AssertionError as error:
         error.add_note(f"killed at {point} ({nth}) in {scenario.name!r}\n{victim.said()}\n{recovery.said()}")
         raise
+
+
+@pytest.mark.parametrize("point", ["transaction.committing", "transaction.committed"])
+def test_a_connection_lost_around_any_commit(world: World, point: str, is_long: bool, figures: Counter[str]) -> None:
+    """Before COMMIT nothing is recorded; after it everything is, and nobody was told. Nothing is done twice."""
+    if not is_long and not world.url.startswith("sqlite"):
+        pytest.skip("the bounded form loses answers of one database")
+    _victim(world, Scenario("first run"), {"do": "note"})
+    survived = 0
+    times = Counter(_passed(world))[point]
+    for nth in range(1, times + 1):
+        victim = _victim(world, Scenario("first run"), {"point": point, "nth": nth, "do": "lose"})
+        assert victim.wait() in (0, 2), victim.said()
+        assert "Traceback" not in victim.said(), victim.said()
+        survived += victim.wait() == 0
+        world.run()
+        world.require_sound()
+        figures["1 connections lost around a commit"] += 1
+    assert survived >= 5  # four successes and the end of the run are recorded patiently

@@ -145,7 +145,12 @@ def test_a_market_that_resolves_within_the_horizon_settles_at_what_it_paid(tmp_p
     lake = lake_at(tmp_path)
     end = BARS["ts"].max()
     assert isinstance(end, datetime)
-    resolved: dict[str, Any] = {"kind": "binary", "status": "resolved", "resolution": 1.0, "resolved_at": end + timedelta(hours=1)}
+    resolved: dict[str, Any] = {
+        "kind": "binary",
+        "status": "resolved",
+        "resolution": 1.0,
+        "resolved_at": end + timedelta(hours=1),
+    }
     views = view_inputs(run_inference, trained(lake, **resolved), {}, lake)
     mine = BARS.filter(pl.col("market_id") == "walk:M1")
     pending = [

@@ -11,8 +11,10 @@ import json
 import os
 import resource
 import select
+import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,15 @@ def serve() -> None:
     """Fork until standard input ends; then end everything that was forked."""
     _preload()
     living: dict[int, Any] = {}
+    try:
+        _serve(living)
+    finally:  # also when whoever asked has died: nothing is left running
+        for pid in living:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _serve(living: dict[int, Any]) -> None:
     heard = b""
     print(json.dumps({"ready": True}), flush=True)
     while True:
@@ -108,8 +119,6 @@ def serve() -> None:
             if pid in living:
                 said = {"id": living.pop(pid), "status": os.waitstatus_to_exitcode(status)}
                 print(json.dumps(said), flush=True)
-    for pid in living:
-        os.killpg(pid, 9)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,8 @@ class Schedule:
             scheduler.shutdown(wait=True)
 
     def _start(self) -> None:
+        if self.stop() is not None:
+            return
         now = self.clock.now()
         self._last_started_at, self._last_started_monotonic = now, self.monotonic()
         self._note(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -154,11 +155,20 @@ def _press(page: Any) -> None:
 
 def _mark(page: Any, component: str, reason: str) -> None:
     """Mark a component through the page's form."""
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
     if not page.get_by_role("button", name="Mark dirty").is_visible():
         page.get_by_text("Mark dirty").first.click()
-    page.get_by_placeholder("Choose one").or_(page.get_by_label("Component", exact=True)).first.click()
-    page.keyboard.type(component)
-    page.get_by_role("option", name=component, exact=True).click()
+    box = page.get_by_placeholder("Choose one").or_(page.get_by_label("Component", exact=True)).first
+    option = page.get_by_role("option", name=component, exact=True)
+    for _ in range(10):  # the page above may be drawn anew just then, which closes the list
+        box.click()
+        box.fill(component)
+        with contextlib.suppress(PlaywrightTimeout):
+            option.wait_for(timeout=4000)
+            page.keyboard.press("Enter")
+            break
+        page.keyboard.press("Escape")
     page.get_by_label("Reason").fill(reason)
     page.get_by_role("button", name="Mark dirty").click()
 

@@ -37,7 +37,10 @@ def {name}(ctx, settings):
 
 def project(folder: Path) -> None:
     """A project of components that do nothing."""
-    (folder / "nothing.py").write_text(MODULE, encoding="utf-8")
+    module = folder / "nothing.py"
+    module.write_text(MODULE, encoding="utf-8")
+    an_hour_ago = time.time() - 3600  # a file of this moment may still change, so its hash would not be kept
+    os.utime(module, (an_hour_ago, an_hour_ago))
     settings = '[project]\nmodules = ["nothing.py"]\n[executor]\nkind = "inline"\n'
     (folder / "agent.toml").write_text(settings, encoding="utf-8")
 

@@ -123,8 +123,8 @@ class Attempts:
             )
             if lease.took_over_from is not None:
                 self._close_abandoned(connections, name, lease.token, lease.took_over_from)
-            states = state.load_states(connections.project)
             upstream = self.workspace.specs[name].upstream
+            states = state.load_states(connections.project, (name, *upstream))
             if any(_essence(states, one, name) != _essence(seen, one, name) for one in (name, *upstream)):
                 leases.put_back(connections.project, name, lease.token)
                 return None

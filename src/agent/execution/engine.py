@@ -128,9 +128,10 @@ class Engine:
         self._end(status, error, plan)
         return Report(self.log.run_id, status, tuple(self._finished.values()), error)
 
-    def _states(self) -> dict[str, State]:
+    def _states(self, name: str) -> dict[str, State]:
+        """The rows that a decision about `name` is read from: its own and those of its upstreams."""
         with self.workspace.database.reading() as connections:
-            return state.load_states(connections.project)
+            return state.load_states(connections.project, (name, *self.workspace.specs[name].upstream))
 
     def _decide(self, name: str, states: Mapping[str, State], current: Current) -> Step:
         unavailable = {up: why for up, one in self._finished.items() if (why := one.why_unavailable()) is not None}
@@ -152,7 +153,7 @@ class Engine:
 
     def _look(self, name: str) -> tuple[Mapping[str, State], Current, Step]:
         """What is recorded, what is true now, and what follows for one component."""
-        states = self._states()
+        states = self._states(name)
         current = self._survey.current(name, states)
         return states, current, self._decide(name, states, current)
 

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from agent.core.lifecycle import ATTEMPTS, require_move
 from agent.core.model import Reason
+from agent.core.plan import reasons_from_json, reasons_to_json
 from agent.store.engine import Connections
-from agent.store.records import reasons_from_json, reasons_to_json
 from agent.store.runs import FINAL
 from agent.store.tables import attempts, runs, snapshots
 from agent.store.tables import orchestrator_state as states

@@ -1,12 +1,12 @@
-"""Values of the core as JSON columns hold them, and back."""
+"""Inputs as JSON columns hold them, and back. Reasons and plans have theirs in agent.core.plan."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from agent.core.model import Code, InputRecord, Reason
+from agent.core.model import InputRecord
 
 
 def inputs_to_json(inputs: Mapping[str, InputRecord]) -> dict[str, Any]:
@@ -23,13 +23,3 @@ def inputs_from_json(value: Mapping[str, Any]) -> dict[str, InputRecord]:
         )
         for name, item in value.items()
     }
-
-
-def reasons_to_json(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
-    """Reasons as a list of objects, in order."""
-    return [asdict(reason) for reason in reasons]
-
-
-def reasons_from_json(value: Iterable[Mapping[str, Any]]) -> tuple[Reason, ...]:
-    """The inverse of `reasons_to_json`."""
-    return tuple(Reason(**{**item, "code": Code(item["code"])}) for item in value)

@@ -203,7 +203,8 @@ def point_to_current(workspace: Workspace) -> None:
             if row is None or row.name == name:
                 return
             folder = workspace.settings.releases_path / row.name
-            sizes = {fact.key: fact.size for fact in catalog.file_facts(connections.project, row.snapshot_id)}
+            facts = catalog.file_facts(connections.project, [row.snapshot_id])[row.snapshot_id]
+            sizes = {fact.key: fact.size for fact in facts}
             snapshot = None if has_files(folder, sizes) else catalog.load_snapshot(connections.project, row.snapshot_id)
         if snapshot is not None:
             workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)

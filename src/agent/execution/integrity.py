@@ -49,11 +49,11 @@ def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
     """
     with workspace.database.reading() as connections:
         states = state.load_states(connections.project)
+        outputs = {one.output_snapshot_id: name for name, one in states.items() if one.output_snapshot_id is not None}
         files = {
-            (name, fact.path): fact
-            for name, one in states.items()
-            if one.output_snapshot_id is not None
-            for fact in catalog.file_facts(connections.project, one.output_snapshot_id)
+            (outputs[snapshot_id], fact.path): fact
+            for snapshot_id, facts in catalog.file_facts(connections.project, outputs).items()
+            for fact in facts
         }
         older = catalog.every_file(connections.project) if deep else []
     current = set(files)

@@ -50,7 +50,7 @@ def think(
     names = names_of(workspace, request)
     with workspace.database.reading() as connections:
         states = state.load_states(connections.project)
-    currents = {name: survey.current(name, states) for name in names}
+    currents = survey.currents(names, states)
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
     advice = {name: ask_policy(workspace, survey, name, states, found[name]) for name in names}
     history = {}

@@ -51,6 +51,12 @@ class Survey:
             altered=altered,
         )
 
+    def currents(self, names: Sequence[str], states: Mapping[str, State]) -> dict[str, Current]:
+        """What is true now of several components, the files of their outputs read from the catalog at once."""
+        outputs = [states[name].output_snapshot_id for name in names]
+        self._read_facts([snapshot_id for snapshot_id in outputs if snapshot_id is not None])
+        return {name: self.current(name, states) for name in names}
+
     def code(self, name: str) -> Code:
         """Code of a component: its own file, what it imports inside the project, and, for one that reads sources or
         loads further modules (own features), those too."""
@@ -86,9 +92,12 @@ class Survey:
 
     def _facts(self, snapshot_id: int) -> list[FileFacts]:
         if snapshot_id not in self._files:
-            with self.workspace.database.reading() as connections:
-                self._files[snapshot_id] = catalog.file_facts(connections.project, snapshot_id)
+            self._read_facts([snapshot_id])
         return self._files[snapshot_id]
+
+    def _read_facts(self, snapshot_ids: Sequence[int]) -> None:
+        with self.workspace.database.reading() as connections:
+            self._files |= catalog.file_facts(connections.project, snapshot_ids)
 
     def _extra_modules(self, component: Component) -> list[str]:
         project = self.workspace.project

@@ -18,6 +18,9 @@ from agent.store.tables import attempts, runs, snapshots
 from agent.store.tables import orchestrator_state as states
 
 _OVERTAKEN = "the process that ran it died, or slept past its lease"
+# Made once, since building a statement costs more than executing it.
+_START = sa.insert(attempts).returning(attempts.c.id)
+_FINISH = sa.update(attempts).where(attempts.c.id == sa.bindparam("attempt"), attempts.c.status == "running")
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,17 @@ def start_attempt(
     now: datetime,
 ) -> int:
     """Open an attempt and return its id, which names the files it will write."""
-    new = sa.insert(attempts).values(
-        run_id=run_id,
-        component=component,
-        number=number,
-        status="running",
-        token=token,
-        owner=owner,
-        reasons=reasons_to_json(reasons),
-        started_at=now,
-    )
-    return int(conn.execute(new.returning(attempts.c.id)).scalar_one())
+    new = {
+        "run_id": run_id,
+        "component": component,
+        "number": number,
+        "status": "running",
+        "token": token,
+        "owner": owner,
+        "reasons": reasons_to_json(reasons),
+        "started_at": now,
+    }
+    return int(conn.execute(_START, new).scalar_one())
 
 
 def finish_attempt(
@@ -93,25 +96,21 @@ def finish_attempt(
 ) -> bool:
     """Close a running attempt. False where it was closed before, by a successor that took it for dead."""
     require_move(ATTEMPTS, "running", status)
-    update = (
-        sa.update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.status == "running")
-        .values(
-            status=status,
-            finished_at=now,
-            input_versions=None if input_versions is None else dict(input_versions),
-            output_version=output_version,
-            is_cut_off=is_cut_off,
-            rows=rows,
-            recomputed_partitions=recomputed_partitions,
-            carried_partitions=carried_partitions,
-            seconds=seconds,
-            peak_memory_bytes=peak_memory_bytes,
-            error=error,
-            traceback=traceback,
-        )
-    )
-    return conn.execute(update).rowcount == 1
+    values = {
+        "status": status,
+        "finished_at": now,
+        "input_versions": None if input_versions is None else dict(input_versions),
+        "output_version": output_version,
+        "is_cut_off": is_cut_off,
+        "rows": rows,
+        "recomputed_partitions": recomputed_partitions,
+        "carried_partitions": carried_partitions,
+        "seconds": seconds,
+        "peak_memory_bytes": peak_memory_bytes,
+        "error": error,
+        "traceback": traceback,
+    }
+    return conn.execute(_FINISH, {"attempt": attempt_id, **values}).rowcount == 1
 
 
 def abandon_attempts(connections: Connections, component: str, below_token: int, now: datetime) -> list[Attempt]:

@@ -45,6 +45,9 @@ class FileFacts(NamedTuple):
     file_hash: str
 
 
+_SAVE = sa.insert(snapshots).returning(snapshots.c.id)  # made once: building one costs more than executing it
+
+
 def save_snapshot(
     conn: sa.Connection,
     snapshot: Snapshot,
@@ -71,7 +74,7 @@ def save_snapshot(
         "settings": dict(settings),
         "created_at": now,
     }
-    snapshot_id: int = conn.execute(sa.insert(snapshots).returning(snapshots.c.id), facts).scalar_one()
+    snapshot_id: int = conn.execute(_SAVE, facts).scalar_one()
     rows = [
         {
             "snapshot_id": snapshot_id,
@@ -98,6 +101,20 @@ _WITH_PARTITIONS = (
     sa.select(snapshots.c.component, *(partitions.c[item.name] for item in fields(Partition)))
     .outerjoin(partitions, partitions.c.snapshot_id == snapshots.c.id)
     .where(snapshots.c.id == sa.bindparam("id"))
+)
+
+
+_FILES = (
+    sa.select(
+        partitions.c.snapshot_id,
+        partitions.c.key,
+        partitions.c.path,
+        partitions.c.file_size,
+        partitions.c.file_mtime_ns,
+        partitions.c.file_hash,
+    )
+    .where(partitions.c.snapshot_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(partitions.c.snapshot_id, partitions.c.key)
 )
 
 
@@ -158,17 +175,12 @@ def newest_watermark(conn: sa.Connection, components: Collection[str]) -> dateti
     return newest
 
 
-def file_facts(conn: sa.Connection, snapshot_id: int) -> list[FileFacts]:
-    """Files of a snapshot in key order, without the hashes of their columns: cheap enough for every run."""
-    query = sa.select(
-        partitions.c.key,
-        partitions.c.path,
-        partitions.c.file_size,
-        partitions.c.file_mtime_ns,
-        partitions.c.file_hash,
-    )
-    found = conn.execute(query.where(partitions.c.snapshot_id == snapshot_id).order_by(partitions.c.key))
-    return [FileFacts(*row) for row in found]
+def file_facts(conn: sa.Connection, snapshot_ids: Collection[int]) -> dict[int, list[FileFacts]]:
+    """Snapshot -> its files in key order, without the hashes of their columns: cheap enough for every run."""
+    found: dict[int, list[FileFacts]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
+    for snapshot_id, *facts in conn.execute(_FILES, {"ids": list(snapshot_ids)}):
+        found[snapshot_id].append(FileFacts(*facts))
+    return found
 
 
 def quarantined(conn: sa.Connection) -> list[tuple[str, int, str]]:

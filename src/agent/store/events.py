@@ -25,15 +25,24 @@ class Event:
     created_at: datetime
 
 
+# Made once, since building a statement costs more than executing it. Several rows are inserted one after the other, so
+# each sees the number before its own.
+_run: sa.BindParameter[int] = sa.bindparam("run")
+_LOCK = sa.select(runs.c.id).where(runs.c.id == _run).with_for_update(key_share=True)
+_NOTE = sa.update(runs).where(runs.c.id == _run)
+_last = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.run_id == _run)
+_APPEND = sa.insert(events).values(run_id=_run, seq=_last.scalar_subquery() + 1)
+
+
 def append(
     conn: sa.Connection,
     run_id: int,
     type: str,  # noqa: A002 (the column's name)
     payload: Mapping[str, Any],
     now: datetime,
-) -> int:
-    """Append an event and return its number. Raises NotFound where there is no such run."""
-    return append_all(conn, run_id, [(type, payload, now)])
+) -> None:
+    """Append an event. Raises NotFound where there is no such run."""
+    append_all(conn, run_id, [(type, payload, now)])
 
 
 def append_all(
@@ -42,30 +51,23 @@ def append_all(
     new: Sequence[tuple[str, Mapping[str, Any], datetime]],
     *,
     iteration: int | None = None,
-) -> int:
-    """Append events (type, payload, time) in order and return the last one's number; 0 for none.
+) -> None:
+    """Append events (type, payload, time) in order.
 
     `iteration` is noted in the run's row by the way. Raises NotFound where there is no such run.
     """
     if not new:
-        return 0
+        return
     # The run's row is locked first: two writers of one run would otherwise both take the same number (PostgreSQL;
     # SQLite has one writer at a time). key_share lets rows that refer to the run be inserted meanwhile.
     if iteration is None:
-        locked = sa.select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
-        found = conn.execute(locked).one_or_none() is not None
+        found = conn.execute(_LOCK, {"run": run_id}).one_or_none() is not None
     else:
-        noted = sa.update(runs).where(runs.c.id == run_id).values(iteration=iteration)
-        found = conn.execute(noted).rowcount == 1
+        found = conn.execute(_NOTE, {"run": run_id, "iteration": iteration}).rowcount == 1
     if not found:
         raise NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")
-    last: int = conn.scalar(sa.select(sa.func.max(events.c.seq)).where(events.c.run_id == run_id)) or 0
-    rows = [
-        {"run_id": run_id, "seq": last + number, "type": kind, "payload": dict(payload), "created_at": at}
-        for number, (kind, payload, at) in enumerate(new, start=1)
-    ]
-    conn.execute(sa.insert(events), rows)
-    return last + len(rows)
+    rows = [{"run": run_id, "type": kind, "payload": dict(payload), "created_at": at} for kind, payload, at in new]
+    conn.execute(_APPEND, rows)
 
 
 def load_events(conn: sa.Connection, run_id: int, after_seq: int = 0, limit: int | None = None) -> list[Event]:

@@ -18,11 +18,22 @@ import sqlalchemy as sa
 
 from agent.errors import Busy, NotFound
 from agent.store.engine import database_now
-from agent.store.state import RELEASED, holds, show_dirty
+from agent.store.state import IS_HELD, OF_HOLDER, RELEASED, holding, show_dirty
 from agent.store.tables import orchestrator_state as rows
 
 _PROC = Path("/proc")
 _GONE = ("Z", "X", "x")  # a zombie has let go of everything and waits for its parent
+
+# Made once, since building a statement costs more than executing it.
+_HERE = rows.c.component == sa.bindparam("taken")
+_LEASE = (
+    sa.select(rows.c.lease_owner, rows.c.lease_token, rows.c.lease_expires_at, rows.c.lease_taken_at)
+    .where(_HERE)
+    .with_for_update()
+)
+_TAKE = sa.update(rows).where(_HERE, rows.c.lease_token == sa.bindparam("seen"))
+_HELD = sa.select(rows.c.component).where(IS_HELD).with_for_update()
+_OF_RUNNING = OF_HOLDER.where(rows.c.status == "running")
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,7 @@ def take(conn: sa.Connection, component: str, owner: str, seconds: float) -> Lea
     Raises Busy where another process holds it (this very process too), NotFound where there is no such row.
     """
     now = database_now(conn)
-    query = sa.select(rows.c.lease_owner, rows.c.lease_token, rows.c.lease_expires_at, rows.c.lease_taken_at)
-    row = conn.execute(query.where(rows.c.component == component).with_for_update()).one_or_none()
+    row = conn.execute(_LEASE, {"taken": component}).one_or_none()
     if row is None:
         raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend="see `agent state`")
     expires_at = row.lease_expires_at
@@ -54,17 +64,13 @@ def take(conn: sa.Connection, component: str, owner: str, seconds: float) -> Lea
             mend="wait for it (--wait), or stop that process",
         )
     token: int = row.lease_token + 1
-    update = (
-        sa.update(rows)
-        .where(rows.c.component == component, rows.c.lease_token == row.lease_token)
-        .values(
-            lease_owner=owner,
-            lease_token=token,
-            lease_taken_at=now,
-            lease_expires_at=now + timedelta(seconds=seconds),
-        )
-    )
-    if conn.execute(update).rowcount != 1:
+    values = {
+        "lease_owner": owner,
+        "lease_token": token,
+        "lease_taken_at": now,
+        "lease_expires_at": now + timedelta(seconds=seconds),
+    }
+    if conn.execute(_TAKE, {"taken": component, "seen": row.lease_token, **values}).rowcount != 1:
         raise Busy(
             f"component {component} was taken by another process this moment",
             where="its lease in orchestrator_state",
@@ -76,15 +82,12 @@ def take(conn: sa.Connection, component: str, owner: str, seconds: float) -> Lea
 def extend(conn: sa.Connection, component: str, token: int, seconds: float) -> bool:
     """Let the lease end `seconds` from now. False where it is no longer held with `token`."""
     expires_at = database_now(conn) + timedelta(seconds=seconds)
-    return (
-        conn.execute(sa.update(rows).where(holds(component, token)).values(lease_expires_at=expires_at)).rowcount == 1
-    )
+    return conn.execute(OF_HOLDER, {**holding(component, token), "lease_expires_at": expires_at}).rowcount == 1
 
 
 def is_held(conn: sa.Connection, component: str, token: int) -> bool:
     """Whether the lease is held with `token`. The row stays locked until the transaction ends."""
-    held = sa.select(rows.c.component).where(holds(component, token))
-    return conn.execute(held.with_for_update()).one_or_none() is not None
+    return conn.execute(_HELD, holding(component, token)).one_or_none() is not None
 
 
 def release(conn: sa.Connection, component: str, token: int) -> bool:
@@ -92,9 +95,9 @@ def release(conn: sa.Connection, component: str, token: int) -> bool:
 
     An attempt that was begun has cleared the flag, so giving it up sets it again.
     """
-    here = holds(component, token)
-    begun = conn.execute(sa.update(rows).where(here, rows.c.status == "running").values(status="idle")).rowcount == 1
-    held = conn.execute(sa.update(rows).where(here).values(**RELEASED)).rowcount == 1
+    here = holding(component, token)
+    begun = conn.execute(_OF_RUNNING, {**here, "status": "idle"}).rowcount == 1
+    held = conn.execute(OF_HOLDER, {**here, **RELEASED}).rowcount == 1
     if begun:
         show_dirty(conn, component, "the last attempt was given up")
     return held
@@ -102,7 +105,7 @@ def release(conn: sa.Connection, component: str, token: int) -> bool:
 
 def put_back(conn: sa.Connection, component: str, token: int) -> None:
     """Give the lease back and leave the row as it was found, that of a dead holder included."""
-    conn.execute(sa.update(rows).where(holds(component, token)).values(**RELEASED))
+    conn.execute(OF_HOLDER, {**holding(component, token), **RELEASED})
 
 
 # --- who holds it ------------------------------------------------------------------------------------------------

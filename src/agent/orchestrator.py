@@ -161,7 +161,7 @@ def run_scheduled(
         with open_workspace(base) as workspace, console.Watch() as watch:
             report = session.perform(workspace, asked, manual=False, stop=stop, watchers=(watch,))
             show_run(workspace, report, as_json=False)
-            tidy(workspace, SystemClock().now())
+            tidy.tidy(workspace)
 
     with open_workspace(base) as workspace:
         jitter = workspace.settings.schedule.jitter_seconds

@@ -202,6 +202,7 @@ def load(
 def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
     """Settings of a project other than the default one: its own home and state, the server's everything else.
 
+    Runs of all projects lie in the server's database: how long they are kept is no project's to say.
     Where the server's database is not the embedded one, and the project names none of its own, the project's tables lie
     in the same database, in schema `project_ID`.
     """
@@ -211,8 +212,14 @@ def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
         kept = [part for part in query.split("&") if part and not part.startswith("schema=")]
         url = f"{base}?{'&'.join([*kept, f'schema=project_{project_id}'])}"
         own = replace(own, database=replace(own.database, url=url))
+    kept = control.retention
     return replace(
-        own, api=control.api, worker=control.worker, alerts=control.alerts, trading_mode=control.trading_mode
+        own,
+        api=control.api,
+        worker=control.worker,
+        alerts=control.alerts,
+        retention=replace(own.retention, keep_days=kept.keep_days, keep_runs=kept.keep_runs),
+        trading_mode=control.trading_mode,
     )
 
 

@@ -95,6 +95,9 @@ class Source(Protocol):
 
     Constructed as `Source(settings, base)`: its own frozen Settings, and the folder that relative paths start from
     (where agent.toml lies). Raises BadInput for data it cannot read, TransientError for what may pass.
+
+    A source whose tokens cannot show every change may have an attribute `max_age_seconds`: all its parts are read again
+    when the last success of what reads it lies further back (reason `too_old`).
     """
 
     name: ClassVar[str]

@@ -18,7 +18,6 @@ from agent.api.metrics import Metrics
 from agent.api.security import Gate
 from agent.api.server import Server
 from agent.api.session import Sessions
-from agent.service.alerts import Alerts
 from agent.service.runner import get_agent_runner
 from agent.service.worker import Worker
 
@@ -41,7 +40,8 @@ def create_app(base: Path | None = None) -> FastAPI:
         sys.setswitchinterval(_SWITCH_SECONDS)
         runner = await asyncio.to_thread(get_agent_runner, settings.base)
         await runner.attach()
-        worker = Worker(settings, runner.database, (Alerts(settings, runner.database),))
+        # The same as after a cycle, and the very same `Tidy`: a project's hour is one for both.
+        worker = Worker(settings, runner.database, runner.after_run)
         app.state.server = Server(settings, runner.database, runner, worker, metrics)
         if settings.worker.enabled:
             worker.start()

@@ -267,6 +267,6 @@ _CAUSES: Mapping[Code, Callable[[str, Reason], str]] = {
     Code.SOURCE_NEW_DATA: _source_cause,
     Code.OUTPUT_MISSING: lambda _, reason: f"{_own_files(reason)} missing",
     Code.OUTPUT_ALTERED: lambda _, reason: f"{_own_files(reason)} no longer what was written",
-    Code.TOO_OLD: lambda _, reason: f"its data was last checked {reason.old} s ago, more than {reason.new} s",
+    Code.TOO_OLD: lambda _, reason: f"its sources were last read {reason.old} s ago, more than {reason.new} s",
     Code.RETRAIN_DUE: lambda _, reason: f"retraining is due{_in_brackets(reason.detail)}",
 }

@@ -73,8 +73,7 @@ class Current:
 
     inputs: upstream (or `source:NAME`) -> its present version; an upstream without output is absent.
     missing, altered: keys of the own output whose files are gone or differ from what was written.
-    last_checked_at: when the sources were last read, None for the last success; max_age_seconds: freshness limit
-    (sources only), None for no limit.
+    max_age_seconds: how far back the last success may lie (readers of sources only), None for no limit.
     definitions: "module:definition" -> "path:line", so that a code change can be shown.
     """
 
@@ -87,7 +86,6 @@ class Current:
     inputs: Mapping[str, InputRecord] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     altered: tuple[str, ...] = ()
-    last_checked_at: datetime | None = None
     max_age_seconds: float | None = None
 
 

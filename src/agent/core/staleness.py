@@ -27,7 +27,6 @@ _PARTIAL = {
     Code.OUTPUT_MISSING,
     Code.OUTPUT_ALTERED,
     Code.FAILED,
-    Code.TOO_OLD,
     Code.RETRAIN_DUE,
 }
 
@@ -211,9 +210,8 @@ def _damage(current: Current) -> Iterator[Reason]:
 
 
 def _age(state: State, current: Current, now: datetime) -> Iterator[Reason]:
-    checked_at = current.last_checked_at or state.last_run_at
-    if current.max_age_seconds is None or checked_at is None:
+    if current.max_age_seconds is None or state.last_run_at is None:
         return
-    age = (now - checked_at).total_seconds()
+    age = (now - state.last_run_at).total_seconds()
     if age > current.max_age_seconds:
         yield Reason(Code.TOO_OLD, old=f"{age:.0f}", new=f"{current.max_age_seconds:.0f}", detail="seconds")

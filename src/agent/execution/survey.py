@@ -47,6 +47,7 @@ class Survey:
             settings=self._shown_settings(component),
             libraries=library_versions(component.libraries),
             inputs={**self._upstream(component, state, states), **self._sources(component)},
+            max_age_seconds=self._max_age_seconds(component),
             missing=missing,
             altered=altered,
         )
@@ -146,6 +147,12 @@ class Survey:
             shown = dict(parts) if len(parts) <= _MOST_PARTS else {}
             found[SOURCE_PREFIX + name] = InputRecord(0, version, version, shown)
         return found
+
+    def _max_age_seconds(self, component: Component) -> float | None:
+        """The strictest limit of the sources that it reads; a source need not have one."""
+        sources = self.workspace.project.sources.values() if component.reads_sources else ()
+        limits = (getattr(source, "max_age_seconds", None) for source in sources)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def _damage(self, state: State) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys whose files are gone, and keys whose bytes differ from those written (hashed where size agrees and the

@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 from agent import settings as agent_settings
 from agent.clock import SystemClock
 from agent.errors import Conflict, DatabaseError, UsageError
+from agent.execution.tidy import Tidy
 from agent.service import cycle
 from agent.service.alerts import Alerts
 from agent.service.carry_out import AfterRun
@@ -71,7 +72,7 @@ class AgentRunner:
         own = engine.open_engine(self.settings.database_url)
         migrations.ensure_current(own, automatic=self.settings.is_embedded)
         self.database = Database(control=own, project=own)
-        self._after_run: tuple[AfterRun, ...] = (Alerts(self.settings, self.database), *after_run)
+        self.after_run: tuple[AfterRun, ...] = (Alerts(self.settings, self.database), Tidy(), *after_run)
         self._row = self._load()
         self._token: int | None = None  # the lease's, while this process holds it
         self._scheduler: Any = None
@@ -365,7 +366,7 @@ class AgentRunner:
             self.database,
             run,
             stop=lambda: _LEAVING if self._leaving else None,
-            after_run=self._after_run,
+            after_run=self.after_run,
         )
         with contextlib.suppress(DatabaseError):
             self._row = self._load()

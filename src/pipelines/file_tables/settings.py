@@ -92,6 +92,14 @@ class Settings:
     """Settings of `[sources.files]`."""
 
     datasets: tuple[Dataset, ...] = setting(doc="one [[sources.files.datasets]] for each kind of file")
+    max_age_hours: float | None = setting(
+        None,
+        "read all files again when the last success lies further back, for a disk whose times of change cannot be "
+        "trusted; unset: only files whose size or time of change differs",
+        unit="hours",
+        low=0,
+        counts=False,
+    )
 
 
 def _pattern_faults(pattern: str) -> list[str]:

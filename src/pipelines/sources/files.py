@@ -46,6 +46,7 @@ class FilesSource:
     historical: ClassVar[bool] = True
 
     def __init__(self, settings: Settings, base: Path) -> None:
+        self.max_age_seconds = None if settings.max_age_hours is None else settings.max_age_hours * 3600
         self._datasets = settings.datasets
         self._base = base
         self._parts: dict[str, _Part] = {}

@@ -124,6 +124,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     def _run(self, during: Mapping[str, tuple[str, str, int]], forced: str | None) -> None:
         self._restore_lost_marks()
+        self.settled = False  # whatever an attempt that crashes leaves behind
         unavailable: dict[str, str] = {}
         for name in order(self.specs):
             current = self._current(name)

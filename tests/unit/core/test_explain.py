@@ -63,7 +63,7 @@ FEE = Reason(Code.SETTINGS_CHANGED, "fee_bps", "2.0", "3.0")
         ),
         (
             Reason(Code.TOO_OLD, "", "7200", "3600", "seconds"),
-            "because its data was last checked 7200 s ago, more than 3600 s",
+            "because its sources were last read 7200 s ago, more than 3600 s",
         ),
         (Reason(Code.RETRAIN_DUE, detail="drift 0.3 > 0.2"), "because retraining is due (drift 0.3 > 0.2)"),
     ],

@@ -194,13 +194,12 @@ def test_damage_is_told_by_key_and_many_are_summed_up() -> None:
     assert redo_keys([missing, altered], CLEAN, now) == {*now.missing, *now.altered}
 
 
-def test_too_old_looks_at_when_the_sources_were_read_or_else_at_the_last_success() -> None:
+def test_too_old_looks_at_the_last_success_and_trusts_nothing_that_was_read_before() -> None:
     limit = replace(SAME, max_age_seconds=1800.0)
-    assert only(reasons(current=limit)).code == Code.TOO_OLD
-    assert reasons(current=replace(limit, last_checked_at=NOW - timedelta(minutes=30))) == ()
-    found = only(reasons(current=replace(limit, last_checked_at=NOW - timedelta(minutes=31))))
-    assert (found.old, found.new) == ("1860", "1800")
-    assert can_carry_over([found])
+    assert reasons(replace(CLEAN, last_run_at=NOW - timedelta(minutes=30)), limit) == ()
+    found = only(reasons(replace(CLEAN, last_run_at=NOW - timedelta(minutes=31)), limit))
+    assert found == Reason(Code.TOO_OLD, old="1860", new="1800", detail="seconds")
+    assert not can_carry_over([found])
 
 
 def test_all_at_once_come_in_one_order() -> None:

@@ -6,6 +6,7 @@ import argparse
 import logging
 
 from agent import settings as agent_settings
+from agent.execution.tidy import Tidy
 from agent.service.alerts import Alerts
 from agent.service.signals import stop_on_signals
 from agent.service.worker import Worker
@@ -27,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     own = engine.open_engine(settings.database_url)
     migrations.ensure_current(own, automatic=settings.is_embedded)
     database = Database(control=own, project=own)
-    worker = Worker(settings, database, (Alerts(settings, database),))
+    worker = Worker(settings, database, (Alerts(settings, database), Tidy()))
     try:
         with stop_on_signals() as stop:
             if options.once:

@@ -21,21 +21,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.chrome import SLOW, launched
+from tests.paths import PROJECT
+
 PAINT_SECONDS, INTERACTION_SECONDS, MEMORY_MB = 2.0, 1.0, 700
 MARKETS, DAYS, TICKS_A_DAY = 500, 20, 1000
 PORT = 8599
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 _SETTINGS = """
 [[sources.files.datasets]]
@@ -93,7 +88,15 @@ def make_project(folder: Path) -> None:
 @contextmanager
 def serving(folder: Path) -> Iterator[psutil.Process]:
     """The dashboard's server on the project in `folder`."""
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), "--server.port", str(PORT)]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(PROJECT / "dashboard" / "app.py"),
+        "--server.port",
+        str(PORT),
+    ]
     with subprocess.Popen(command, cwd=folder, env=_env(), stdout=subprocess.DEVNULL) as server:
         try:
             _await_server()
@@ -168,11 +171,9 @@ def main() -> int:
     try:
         if given is None:
             make_project(folder)
-        with serving(folder) as server, sync_playwright() as playwright:
-            chromium = os.environ.get("CHROME_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        with serving(folder) as server, launched() as browser:
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(SLOW)
             begun = time.monotonic()
             page.goto(f"http://127.0.0.1:{PORT}/data")
             page.locator(_TABS["Data"][0]).first.wait_for()
@@ -180,7 +181,6 @@ def main() -> int:
             tabs = open_tabs(page, "first viewer") + open_tabs(page, "again")
             done = interact(page)
             memory = server.memory_info().rss / 1e6
-            browser.close()
     finally:
         if given is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -221,7 +221,7 @@ def _await_server() -> None:
 
 
 def _env() -> dict[str, str]:
-    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    paths = [str(PROJECT / "src"), str(PROJECT), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 

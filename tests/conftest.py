@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from agent.store import migrations
 from agent.store.engine import open_engine
+from tests import chrome
 
 _TEMPLATE = "tidemill_template"
 
@@ -105,6 +106,13 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """URL of an empty, migrated database: a test that asks for it runs on SQLite and on PostgreSQL."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser. Not one a session: while it is there, no other test can start an event loop of its own."""
+    with chrome.launched() as one:
+        yield one
 
 
 def _migrate(url: str) -> None:

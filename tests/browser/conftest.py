@@ -18,20 +18,9 @@ import httpx
 import pytest
 
 from agent import orchestrator
+from tests.chrome import SLOW
 from tests.paths import PROJECT
 from tests.served import environment, free_port, wait_until
-
-CHROME = os.environ.get("CHROME_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SLOW = 60_000  # ms: a page that waits for work on a busy machine
 
 SETTINGS = """
 [project]
@@ -85,18 +74,6 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert orchestrator.run_once(draft).status == "COMPLETED"
             draft.rename(shared)
     return shared
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROME is None:
-        pytest.skip("no chromium on PATH and no CHROME_PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=CHROME, headless=True, args=FLAGS)
-        yield one
-        one.close()
 
 
 @pytest.fixture

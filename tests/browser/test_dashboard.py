@@ -15,9 +15,11 @@ import pytest
 
 from agent.orchestrator import load_state
 from agent.store import engine, runs
-from tests.browser.conftest import SLOW, Dashboard
+from tests.browser.conftest import Dashboard
+from tests.chrome import SLOW, needs_chrome
+from tests.served import served
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, needs_chrome]
 
 OpenPage = Callable[..., Any]
 
@@ -121,6 +123,30 @@ def test_two_viewers_see_one_run_and_a_killed_one_recovers(dashboard: Dashboard,
     _press(first)
     expect(first.get_by_text("inspection came out the same")).to_be_visible(timeout=SLOW)
     assert [run.status for run in _runs(dashboard)] == ["COMPLETED", "FAILED", "COMPLETED"]
+    assert load_state(dashboard.folder)["inspection"].run_count == 2
+
+
+def test_the_background_runner_is_steered_and_a_run_is_answered(dashboard: Dashboard, open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    ask = {"goal": "recompute inspection", "require_approval": True}
+    with served(dashboard.folder, WORKER_CHECK_INTERVAL="0.5") as server, server.client() as client:
+        client.post("/api/agent/start").raise_for_status()
+        page = open_page(f"{dashboard.url}/agent")
+        page.get_by_text("Background runner").click()
+        for button, state in (("Pause", "paused"), ("Resume", "running")):
+            page.get_by_role("button", name=button).click()
+            expect(page.get_by_text(f"{state}, every 60 min")).to_be_visible(timeout=SLOW)
+            assert client.get("/api/agent/status").json()["state"] == state
+
+        approved = client.post("/runs", json=ask).json()["id"]
+        page.get_by_role("button", name="Approve").click()
+        expect(page.get_by_text("inspection came out the same")).to_be_visible(timeout=SLOW)
+        rejected = client.post("/runs", json=ask).json()["id"]
+        page.get_by_role("button", name="Reject").click()
+        expect(page.get_by_text("rejected by a person at the dashboard")).to_be_visible(timeout=SLOW)
+    states = {run.id: run.status for run in _runs(dashboard)}
+    assert (states[approved], states[rejected]) == ("COMPLETED", "CANCELLED")
     assert load_state(dashboard.folder)["inspection"].run_count == 2
 
 

@@ -7,46 +7,22 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.chrome import SLOW, needs_chrome
 from tests.served import Served, copy_home, served
 
-CHROME = os.environ.get("CHROME_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROME is None, reason="no chromium on PATH and no CHROME_PATH"),
-]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SLOW = 60_000  # ms: a page that waits for work on a busy machine
+pytestmark = [pytest.mark.browser, needs_chrome]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(copy_home(tmp_path_factory, tmp_path_factory.mktemp("pages")), WORKER_CHECK_INTERVAL="0.5") as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=CHROME, headless=True, args=FLAGS)
-        yield one
-        one.close()
 
 
 @pytest.fixture

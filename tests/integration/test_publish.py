@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pipelines.errors import ReleaseRefused
 from pipelines.lake import Lake
 from pipelines.report import content_hash, render
 from pipelines.snapshot import Snapshot
+from tests import chrome
 from tests.modelling import compute, features_snapshot, lake_at, markets_snapshot, ticks_snapshot, walk_bars
 
 BARS = walk_bars(3, 700)
@@ -218,15 +218,14 @@ def test_many_predictions_are_cut_and_the_page_says_so() -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on PATH")
+@chrome.needs_chrome
 def test_the_report_draws_its_charts_in_a_browser(tmp_path: Path, lake: Lake, release: Snapshot) -> None:
     page = tmp_path / "report.html"
     page.write_text(read(lake, release, "report.html"), encoding="utf-8")
     done = subprocess.run(
         [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()),
+            *(str(chrome.PATH), "--headless", *chrome.FLAGS, f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--virtual-time-budget=5000", "--dump-dom", page.as_uri()),
         ],
         capture_output=True,
         text=True,

@@ -10,6 +10,8 @@ from dashboard import actions, data, look, parts
 from dashboard.data import Desk
 from dashboard.guard import guarded
 
+_LOOK_SECONDS = 1.0  # the server follows what is asked of its runner within about a second
+
 
 def show(desk: Desk) -> None:
     """The controls, folded."""
@@ -50,7 +52,7 @@ def _mark(desk: Desk, names: list[str]) -> None:
                 st.toast(f"{component} is marked; the next run recomputes it.")
 
 
-@st.fragment
+@st.fragment(run_every=_LOOK_SECONDS)
 @guarded
 def _runner(desk: Desk) -> None:
     found = data.background_runner(desk)
@@ -60,9 +62,7 @@ def _runner(desk: Desk) -> None:
         st.caption(look.literal(f"Last error: {found.last_error}"))
     if found.state == "running" and st.button("Pause", icon=":material/pause:", key="pause"):
         actions.set_runner(desk, "paused")
-        st.rerun(scope="fragment")
     elif found.state == "paused" and st.button("Resume", icon=":material/play_arrow:", key="resume"):
         actions.set_runner(desk, "running")
-        st.rerun(scope="fragment")
     elif found.state not in ("running", "paused"):
         st.caption("No server runs it. Start one with `agent serve`, then start the runner there.")

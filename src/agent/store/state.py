@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from agent.core.explain import STALE_MARK
-from agent.core.model import InputRecord, State
+from agent.core.explain import STALE_MARK, reasons_text
+from agent.core.model import Code, InputRecord, Reason, State
 from agent.errors import DatabaseError, NotFound
 from agent.store.engine import insert, shown
 from agent.store.records import inputs_from_json, inputs_to_json
@@ -60,7 +60,11 @@ _SOME_ROWS = _EVERY_ROW.where(rows.c.component.in_(sa.bindparam("components", ex
 
 def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
     """Make a row, dirty and never run, for each component that has none."""
-    values = [{"component": name, "is_dirty": True, "dirty_partitions": []} for name in components]
+    never = [Reason(Code.NEVER_RUN)]
+    values = [
+        {"component": name, "is_dirty": True, "dirty_reason": reasons_text(name, never), "dirty_partitions": []}
+        for name in components
+    ]
     if values:
         conn.execute(insert(conn, rows).on_conflict_do_nothing(), values)
 

@@ -53,7 +53,8 @@ def test_new_rows_are_dirty_and_known_ones_stay(conn: sa.Connection) -> None:
     state.ensure_rows(conn, [*COMPONENTS, "own"])
     states = state.load_states(conn)
     assert set(states) == {*COMPONENTS, "own"}
-    assert states["own"].is_dirty
+    own = states["own"]
+    assert (own.is_dirty, own.dirty_reason, own.dirty_partitions) == (True, "[auto] it has never run", ())
     assert not states["features"].is_dirty
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from pipelines.code import FRAMEWORK
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
-from pipelines.modules import entry_points, load_module, local_folders, shown_name
+from pipelines.modules import LOADING, entry_points, load_module, local_folders, shown_name
 from pipelines.source import Source
 
 _ROOT = Path(__file__).parent
@@ -85,6 +85,11 @@ def forget_changed() -> tuple[str, ...]:
     All of them go, since whoever imported a changed module holds its old objects. Installed packages and the framework
     stay: a change there needs a new process.
     """
+    with LOADING:
+        return _forget_changed()
+
+
+def _forget_changed() -> tuple[str, ...]:
     loaded = {name: path for name, module in list(sys.modules.items()) if (path := _project_file(name, module))}
     changed = tuple(sorted(name for name, path in loaded.items() if _LOADED.has_changed(name, path)))
     if changed:

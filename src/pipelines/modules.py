@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 
 _LOCAL_PACKAGE = "tidemill_local_"
+# Held while modules of a project are loaded or forgotten: the threads of a server (worker, runner, requests) must not
+# meet one that another thread is still executing, or half of them from before a change and half from after it.
+LOADING = threading.RLock()
 
 
 def load_module(name: str, base: Path | None) -> ModuleType:
@@ -35,6 +39,11 @@ def load_module(name: str, base: Path | None) -> ModuleType:
             ) from error
         _note_folder(sys.modules[name.partition(".")[0]].__file__)
         return module
+    with LOADING:
+        return _load_file(name, base)
+
+
+def _load_file(name: str, base: Path | None) -> ModuleType:
     # A name of its own, so that two files called alike in two projects do not shadow each other or a package.
     path = (base or Path.cwd()) / name
     _note_folder(str(path))

@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.component import Component
 from pipelines.discovery import load_components, load_source, settings_of_source
 from pipelines.errors import SettingsError
+from pipelines.modules import LOADING
 from pipelines.settings import Faults, build, read_toml
 from pipelines.source import Source
 
@@ -59,12 +60,13 @@ def load_project(agent_toml: Path | None = None, *, required: bool = True, fault
     base = path.resolve().parent
     faults = faults if faults is not None else Faults(str(path))
     modules = _modules(values, faults)
-    components = _components(values, modules, base, faults)
-    settings = {
-        name: build(component.settings, _section(values, name, faults), name, faults)
-        for name, component in components.items()
-    }
-    classes, source_settings = _sources(_section(values, "sources", faults), faults)
+    with LOADING:
+        components = _components(values, modules, base, faults)
+        settings = {
+            name: build(component.settings, _section(values, name, faults), name, faults)
+            for name, component in components.items()
+        }
+        classes, source_settings = _sources(_section(values, "sources", faults), faults)
     faults.raise_if_any()
     return Project(
         base=base,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from pipelines import discovery
 from pipelines.modules import load_module
+from tests.served import wait_until
 
 OWN = """
 from helper_of_forget import CONSTANT
@@ -72,3 +74,28 @@ def test_the_framework_and_libraries_stay(project: Path) -> None:
     assert sys.modules["pipelines.component"] is component
     assert sys.modules["pipelines.errors"] is errors
     assert sys.modules["pipelines.components.markets"] is not old
+
+
+def test_a_thread_does_not_meet_a_module_that_another_is_loading(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import time\n"
+        "from pathlib import Path\n"
+        "from pipelines.component import component\n"
+        "folder = Path(__file__).parent\n"
+        "(folder / 'begun').touch()\n"
+        "while not (folder / 'go on').exists():\n"
+        "    time.sleep(0.01)\n"
+        "@component(name='late')\n"
+        "def late(ctx, settings):\n"
+        "    pass\n",
+        encoding="utf-8",
+    )
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(discovery.load_components, ("slow.py",), tmp_path)
+        wait_until((tmp_path / "begun").exists)
+        second = threads.submit(discovery.load_components, ("slow.py",), tmp_path)
+        waits = not wait([second], timeout=0.3).done
+        (tmp_path / "go on").touch()
+        assert "late" in first.result(60)
+        assert "late" in second.result(60)
+    assert waits

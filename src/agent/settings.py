@@ -212,13 +212,13 @@ def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
         kept = [part for part in query.split("&") if part and not part.startswith("schema=")]
         url = f"{base}?{'&'.join([*kept, f'schema=project_{project_id}'])}"
         own = replace(own, database=replace(own.database, url=url))
-    kept = control.retention
+    runs = control.retention
     return replace(
         own,
         api=control.api,
         worker=control.worker,
         alerts=control.alerts,
-        retention=replace(own.retention, keep_days=kept.keep_days, keep_runs=kept.keep_runs),
+        retention=replace(own.retention, keep_days=runs.keep_days, keep_runs=runs.keep_runs),
         trading_mode=control.trading_mode,
     )
 

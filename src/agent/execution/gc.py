@@ -6,6 +6,7 @@ next gc takes. A file is taken only where no snapshot refers to it and no held l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -159,15 +160,19 @@ def _old_folders(folders: Sequence[Path], names: Collection[str], now: datetime,
 
 
 def _remove_folder(folder: Path) -> None:
-    """Out of sight in one step, then piece by piece: no one sees half a release."""
+    """Out of sight in one step, then piece by piece: no one sees half a release.
+
+    Another process may be removing it as well: what it has taken is no fault.
+    """
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
     gone = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.{os.getpid()}.draft")
-    if gone is not folder:
-        folder.replace(gone)
-        sys.audit("tidemill.point", "gc.release.moved")
-    shutil.rmtree(gone)
+    with contextlib.suppress(FileNotFoundError):
+        if gone is not folder:
+            folder.replace(gone)
+            sys.audit("tidemill.point", "gc.release.moved")
+        shutil.rmtree(gone)
     sys.audit("tidemill.point", "gc.release.removed")
 
 

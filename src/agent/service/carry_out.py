@@ -23,7 +23,7 @@ from pipelines.errors import PipelineError
 logger = logging.getLogger("tidemill.service")
 
 # Called when a run has ended, with its row and, where it could be opened, its project. The one place for what follows a
-# run (alerts today, the trading agent later). What it raises is logged and does not change the run.
+# run (alerts and tidying up today, the trading agent later). What it raises is logged and does not change the run.
 AfterRun = Callable[[Run, Workspace | None], None]
 
 

@@ -54,8 +54,8 @@ class Status(TypedDict):
 class AgentRunner:
     """See the module. `interval_minutes` None keeps what was set last (60 at first).
 
-    `after_run` is called after each cycle, see `agent.service.carry_out.AfterRun`. Use within one event loop, and
-    `close` at the end.
+    `after_run` is called after each cycle, once alerts are sent and old things forgotten, see
+    `agent.service.carry_out.AfterRun`. Use within one event loop, and `close` at the end.
     """
 
     def __init__(

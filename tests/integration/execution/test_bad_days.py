@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from agent.clock import AsOfClock
 from agent.execution.tidy import Tidy
 from agent.execution.workspace import open_workspace
 from tests.torture.world import Nursery, World
@@ -158,15 +159,14 @@ def test_old_runs_and_outputs_are_forgotten(world: World, monkeypatch: pytest.Mo
         world.run()
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "torture" / "plugins"))
     with open_workspace(world.folder) as workspace:
-        tidy = Tidy()
-        tidy(workspace, datetime.now(UTC))
+        now = datetime.now(UTC)
+        Tidy(AsOfClock(now)).tidy(workspace)
         assert len(world.rows("SELECT id FROM runs")) == 4
-        tidy(workspace, datetime.now(UTC) + timedelta(days=2))
+        Tidy(AsOfClock(now + timedelta(days=2))).tidy(workspace)
         assert [row["id"] for row in world.rows("SELECT id FROM runs ORDER BY id")] == [3, 4]
         assert {row["run_id"] for row in world.rows("SELECT run_id FROM events UNION SELECT run_id FROM attempts")} == {
             3,
             4,
         }
-        tidy(workspace, datetime.now(UTC) + timedelta(days=2, minutes=1))  # at most once an hour
     assert len(world.rows("SELECT name FROM releases")) == 1
     assert json.loads((world.folder / ".tidemill/releases/current/metrics.json").read_text()) == {"total": 12}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,24 @@ def test_drafts_go_when_old_and_other_peoples_files_never(project: Path) -> None
         assert (found.folders, found.unknown) == ((old.name,), ("notes.txt",))
         assert young.exists()
         assert (workspace.settings.lake_path / "notes.txt").exists()
+
+
+def test_two_at_once_do_not_get_in_each_others_way(project: Path) -> None:
+    run(project, (1,))
+    with opened(project) as workspace:
+        old = [f"2020-01-01-{number:012x}" for number in range(300)]  # of releases whose rows are gone
+        for name in old:
+            (workspace.settings.releases_path / name).mkdir()
+        together = threading.Barrier(2)
+
+        def collect_too(_number: int) -> set[str]:
+            together.wait(60)
+            return set(gc(workspace).folders)
+
+        with ThreadPoolExecutor(2) as threads:
+            assert set.union(*threads.map(collect_too, range(2))) == set(old)
+        assert len(folders(workspace)) == 1
+        assert_whole(workspace)
 
 
 def test_a_hundred_appends_leave_one_file_a_partition_and_the_version_of_one_load(tmp_path: Path) -> None:

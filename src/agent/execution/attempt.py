@@ -19,10 +19,11 @@ from agent.core.model import Compute, Current, State, Step
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import Busy, DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
 from agent.execution.commit import Success, commit_success, patiently
-from agent.execution.executors import AttemptFailed, Cancelled, Executor, is_transient
+from agent.execution.executors import AttemptFailed, Cancelled, Executor
 from agent.execution.heartbeat import Heartbeat
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
+from agent.execution.transient import is_transient
 from agent.execution.work import Task
 from agent.execution.workspace import Workspace
 from agent.store import attempts, catalog, leases, projections, runs, state

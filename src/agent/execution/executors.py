@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.errors import AgentError
+from agent.execution.transient import is_transient
 from agent.execution.work import Done, Progress, Task, work
 from pipelines.component import Component
 from pipelines.discovery import load_components, load_source
@@ -61,13 +62,6 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End what is still running."""
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same attempt may succeed later: network faults, lock timeouts, what says so of itself."""
-    if isinstance(error, PipelineError):
-        return error.transient
-    return isinstance(error, ConnectionError | TimeoutError | InterruptedError)
 
 
 @dataclass

@@ -142,8 +142,9 @@ class Survey:
             try:
                 parts = source.probe().parts
                 version = digest(text for pair in sorted(parts.items()) for text in pair)
-            except PipelineError as error:
-                parts, version = {}, f"{UNREACHABLE}{error.what}"  # the attempt will fail with the whole story
+            except Exception as error:  # whatever a person's own source raises; the attempt fails with the whole story
+                said = error.what if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+                parts, version = {}, f"{UNREACHABLE}{said}"
             shown = dict(parts) if len(parts) <= _MOST_PARTS else {}
             found[SOURCE_PREFIX + name] = InputRecord(0, version, version, shown)
         return found

@@ -71,12 +71,9 @@ class Process:
     def wait_until_stopped(self) -> None:
         """Until SIGSTOP has taken hold, or it has ended."""
         while not self.is_over:
-            try:
-                text = Path(f"/proc/{self.pid}/stat").read_text()
-            except OSError:
-                return
-            if text.rpartition(")")[2].split()[0] in "Tt":
-                return
+            with suppress(OSError):  # it is gone, and the nursery will say so in a moment
+                if Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt":
+                    return
             self._ended.wait(0.002)
 
 

@@ -96,14 +96,20 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Dashboard]]:
 
 
 @pytest.fixture
-def dashboard(serve: Callable[..., Dashboard], _prepared: Path, tmp_path: Path) -> Iterator[Dashboard]:
-    """A dashboard on a project after its first run, a copy of its own."""
+def project(_prepared: Path, tmp_path: Path) -> Path:
+    """A project after its first run, a copy of its own."""
     folder = tmp_path / "project"
-    shutil.copytree(_prepared, folder, ignore=shutil.ignore_patterns("gate"), symlinks=True)
-    os.mkfifo(folder / "gate")
-    yield serve(folder)
+    shutil.copytree(_prepared, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def dashboard(serve: Callable[..., Dashboard], project: Path) -> Iterator[Dashboard]:
+    """A dashboard on `project`."""
+    os.mkfifo(project / "gate")
+    yield serve(project)
     with contextlib.suppress(OSError):  # nobody waits
-        os.close(os.open(folder / "gate", os.O_WRONLY | os.O_NONBLOCK))
+        os.close(os.open(project / "gate", os.O_WRONLY | os.O_NONBLOCK))
 
 
 @pytest.fixture

@@ -151,12 +151,12 @@ def test_the_background_runner_is_steered_and_a_run_is_answered(dashboard: Dashb
 
 
 def test_who_may_look_and_who_may_act(
-    dashboard: Dashboard, serve: Callable[..., Dashboard], open_page: OpenPage, tmp_path: Path
+    project: Path, serve: Callable[..., Dashboard], open_page: OpenPage, tmp_path: Path
 ) -> None:
     from playwright.sync_api import expect
 
     guarded = tmp_path / "guarded"
-    shutil.copytree(dashboard.folder, guarded, ignore=shutil.ignore_patterns("gate"), symlinks=True)
+    shutil.copytree(project, guarded, symlinks=True)
     settings = guarded / "agent.toml"
     settings.write_text(settings.read_text() + "[dashboard]\nread_only = true\n", encoding="utf-8")
     page = open_page(f"{serve(guarded, AGENT_DASHBOARD_PASSWORD='tide').url}/agent")
@@ -170,7 +170,7 @@ def test_who_may_look_and_who_may_act(
     expect(page.get_by_role("button", name=re.compile("Run|Mark|Cancel"))).to_have_count(0)
 
     # Without a password it shows nothing on an address that others reach.
-    opened = open_page(serve(dashboard.folder, STREAMLIT_SERVER_ADDRESS="0.0.0.0").url)
+    opened = open_page(serve(project, STREAMLIT_SERVER_ADDRESS="0.0.0.0").url)
     expect(opened.get_by_text("has no password")).to_be_visible(timeout=SLOW)
     expect(opened.get_by_text("Current release")).to_have_count(0)
 

@@ -39,7 +39,7 @@ def contents(snapshot: Snapshot) -> dict[str, str]:
     return {p.key: p.content_hash for p in snapshot.partitions}
 
 
-@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(5), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.integers(420, 1000), st.lists(st.integers(0, 2999), max_size=2), st.booleans()),

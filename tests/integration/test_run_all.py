@@ -25,6 +25,7 @@ STEPS = [
     "run_backtest",
     "publish_artifacts",
 ]
+QUICK = '[sources.sample]\nsymbols = ["IBM"]\n[model]\nkind = "logistic"\n[publish]\nmax_brier_excess = 1.0\n'
 FAILING = """
 from pipelines.component import Context, component
 from pipelines.errors import BadInput
@@ -36,6 +37,7 @@ def show_zeal(ctx: Context, settings: object) -> None:
 
 
 def test_the_command_prints_a_status_a_step_and_makes_a_release(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(QUICK, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.run_all", "--out", "made"],
         cwd=tmp_path,

@@ -17,7 +17,7 @@ import pytest
 from tests.served import INLINE, environment, served, wait_until
 
 pytestmark = [pytest.mark.torture, pytest.mark.postgres]
-RUNS = 500 if os.environ.get("TORTURE") == "long" else 40
+RUNS = 500 if os.environ.get("TORTURE") == "long" else 25
 WORKERS = 3
 CLAIMERS = WORKERS + 2  # the servers work too
 FORCED_EACH = 10  # each tenth run computes something in any case, the others find it done

@@ -95,7 +95,7 @@ def edited(world: World, edit: tuple[Any, ...]) -> World:
 
 
 @needs_shared_data
-@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=1, max_size=4),
     reach=st.sampled_from([1.0, 5.0]),

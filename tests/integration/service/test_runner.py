@@ -17,7 +17,7 @@ from agent.settings import Settings
 from agent.store import runner as row
 from agent.store import runs
 from agent.store.engine import open_engine, writing
-from tests.served import FAILING, environment
+from tests.served import FAILING, environment, wait_until
 
 
 @pytest.fixture
@@ -121,7 +121,8 @@ def test_one_runner_a_database_and_the_other_server_may_steer_it(settings: Setti
             await other.start()
         async with asyncio.timeout(30):
             await other.pause()
-            assert holder.get_status()["state"] == "paused"
+            # The holder knows it a moment after it has written so.
+            await asyncio.to_thread(wait_until, lambda: holder.get_status()["state"] == "paused")
             await other.update_interval(9)
             await other.resume()
             await other.stop()

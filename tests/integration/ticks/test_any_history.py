@@ -92,7 +92,7 @@ def _apply(state: dict[tuple[str, str], list[list[str]]], pool: Mapping[str, Any
 
 @needs_shared_data
 @given(batches=_edits())
-@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_of_the_files_gives_what_a_run_from_scratch_gives(
     batches: list[list[tuple[Any, ...]]], tmp_path: Path
 ) -> None:

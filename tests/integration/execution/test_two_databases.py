@@ -1,0 +1,257 @@
+"""A project with a database of its own: its commit and the server's are two, and the second may fail or go unanswered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from agent import settings as agent_settings
+from agent.errors import LeaseLost
+from agent.execution import attempt, commit
+from agent.execution.engine import Report
+from agent.execution.runlog import Request
+from agent.execution.session import perform
+from agent.execution.workspace import Workspace
+from agent.service import projects
+from agent.store import attempts, catalog, leases, runs, state
+from agent.store.attempts import Attempt
+from agent.store.engine import Connections, Database, open_engine
+from agent.store.tables import snapshots
+from tests.tiny import steps, tiny_project
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+NUMBERS = "numbers"
+ELSEWHERE = "far-away/boot/pid:[1]/7/9"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, database_url: str) -> Iterator[Workspace]:
+    """A project beside the server's own, in which numbers were computed once. On PostgreSQL it has a schema."""
+    (tmp_path / "agent.toml").write_text(f'[api]\nproject_roots = ["{tmp_path}"]\n', encoding="utf-8")
+    settings = agent_settings.load(tmp_path, {"AGENT_DATABASE_URL": database_url})
+    own = open_engine(database_url)
+    with ExitStack() as stack:
+        server = Database(control=own, project=own)
+        stack.callback(server.close)
+        folder = tiny_project(tmp_path / "other")
+        project = projects.create(server, settings, name="other", local_path=str(folder), now=NOW)
+        opened = stack.enter_context(projects.open_project(settings, server, project.id))
+        assert opened.database.control is not opened.database.project
+        assert run(opened).status == "COMPLETED"
+        yield opened
+
+
+def run(workspace: Workspace, **options: Any) -> Report:
+    return perform(workspace, Request(targets=(NUMBERS,)), **options)
+
+
+def mark(workspace: Workspace) -> None:
+    """Ask for a partition that there is not: everything is carried over, and no snapshot is written."""
+    with workspace.database.writing() as connections:
+        state.mark_dirty(connections.project, NUMBERS, "test", ["absent"])
+
+
+def attempts_of(workspace: Workspace) -> list[Attempt]:
+    """Attempts at numbers, the oldest first."""
+    with workspace.database.reading() as connections:
+        ids = sorted(one.id for one in runs.list_runs(connections.control))
+        return [one for run_id in ids for one in attempts.list_attempts(connections.control, run_id)]
+
+
+def recorded(workspace: Workspace) -> tuple[int, int]:
+    """Successes in the state of numbers, and snapshots of them."""
+    with workspace.database.reading() as connections:
+        count = sa.select(sa.func.count()).select_from(snapshots).where(snapshots.c.component == NUMBERS)
+        return state.load_states(connections.project)[NUMBERS].run_count, connections.project.scalar(count) or 0
+
+
+@dataclass(eq=False)  # by identity: SQLAlchemy keeps its listeners in a dict
+class Fault:
+    """The connection to the server's database is lost at the next COMMIT that writes, once `armed`."""
+
+    is_written: bool
+    armed: bool = False
+    times: int = 0
+
+    def __call__(self, conn: sa.Connection) -> None:
+        if not self.armed or not conn.get_execution_options().get("tidemill_writes"):
+            return
+        self.armed = False
+        self.times += 1
+        if self.is_written:
+            dbapi = conn.connection.dbapi_connection
+            assert dbapi is not None
+            dbapi.commit()
+        raise sa.exc.OperationalError("COMMIT", {}, psycopg.OperationalError("server closed the connection"))
+
+
+@contextmanager
+def lost_commit(workspace: Workspace, *, is_written: bool) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """A watcher of a run, whose success is the first that it records after numbers told their progress."""
+    fault = Fault(is_written)
+
+    def watch(kind: str, _payload: dict[str, Any]) -> None:
+        fault.armed = fault.armed or (kind == "PROGRESS" and not fault.times)
+
+    sa.event.listen(workspace.database.control, "commit", fault)
+    yield watch
+    sa.event.remove(workspace.database.control, "commit", fault)
+    assert fault.times == 1
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """What `commit_success` returned, each time it did."""
+    found: list[int | None] = []
+
+    def noting(*arguments: Any) -> int | None:
+        found.append(commit.commit_success(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(attempt, "commit_success", noting)
+    return found
+
+
+@pytest.mark.parametrize("is_written", [False, True], ids=["not committed", "answer lost"])
+@pytest.mark.parametrize("is_cut_off", [False, True], ids=["changed", "cut off"])
+def test_a_success_whose_second_commit_is_lost_is_recorded_once(
+    workspace: Workspace, answers: list[int | None], *, is_cut_off: bool, is_written: bool
+) -> None:
+    if is_cut_off:
+        mark(workspace)
+    else:
+        settings = workspace.project.settings
+        changed = {**settings, NUMBERS: replace(settings[NUMBERS], values=(4, 5, 6))}
+        workspace = replace(workspace, project=replace(workspace.project, settings=changed))
+    with lost_commit(workspace, is_written=is_written) as watch:
+        report = run(workspace, watchers=(watch,))
+    assert (report.status, [one.is_cut_off for one in report.components]) == ("COMPLETED", [is_cut_off])
+    assert answers == [None]  # of the second call; the first raised
+    assert recorded(workspace) == (2, 1 if is_cut_off else 2)
+    first, second = attempts_of(workspace)
+    assert (first.status, second.status) == ("succeeded", "succeeded")
+    assert second.finished_at is not None
+    assert steps(run(workspace)) == {NUMBERS: "skip"}
+    assert len(attempts_of(workspace)) == 2
+
+
+def test_a_success_of_which_neither_database_knows_is_refused(workspace: Workspace, answers: list[int | None]) -> None:
+    def overtake(kind: str, payload: dict[str, Any]) -> None:
+        if kind == "PROGRESS" and payload["done"] == 0:
+            with workspace.database.writing() as connections:
+                token = state.load_states(connections.project)[NUMBERS].lease_token
+                leases.extend(connections.project, NUMBERS, token, 0)  # it ends now
+                leases.take(connections.project, NUMBERS, ELSEWHERE, 600)
+
+    mark(workspace)
+    with pytest.raises(LeaseLost, match="taken over"):
+        run(workspace, watchers=(overtake,))
+    assert answers == []
+    assert recorded(workspace) == (1, 1)
+    assert [one.status for one in attempts_of(workspace)] == ["succeeded", "running"]  # its successor closes it
+
+
+# --- close_recorded_attempt by itself -----------------------------------------------------------------------------
+
+
+def begin(connections: Connections) -> tuple[int, int]:
+    """A new attempt at numbers, as one begins: its id and token."""
+    owner, control = leases.own_identity(), connections.control
+    token = leases.take(connections.project, NUMBERS, owner, 60).token
+    assert state.begin_attempt(connections.project, NUMBERS, token)
+    row = runs.create_run(
+        control,
+        project_id=connections.project_id,
+        goal="x",
+        targets=(),
+        force=(),
+        trigger="person",
+        status="RUNNING",
+        owner=owner,
+        lease_seconds=60,
+        now=NOW,
+    )
+    attempt_id = attempts.start_attempt(
+        control, run_id=row.id, component=NUMBERS, number=1, token=token, owner=owner, reasons=(), now=NOW
+    )
+    return attempt_id, token
+
+
+def succeed(connections: Connections, attempt_id: int, token: int, *, is_cut_off: bool) -> None:
+    """What the project's half of a success writes."""
+    before = state.load_states(connections.project)[NUMBERS]
+    code_version, settings_hash = before.code_version, before.settings_hash
+    snapshot_id, version = before.output_snapshot_id, before.output_version
+    assert code_version is not None
+    assert settings_hash is not None
+    assert snapshot_id is not None
+    assert version is not None
+    if not is_cut_off:
+        snapshot_id = catalog.save_snapshot(
+            connections.project,
+            catalog.load_snapshot(connections.project, snapshot_id),
+            attempt_id=attempt_id,
+            token=token,
+            inputs={},
+            code_version=code_version,
+            settings_hash=settings_hash,
+            settings={},
+            now=NOW,
+        )
+    assert state.commit_success(
+        connections.project,
+        NUMBERS,
+        token,
+        now=NOW,
+        code_version=code_version,
+        code_files={},
+        settings_hash=settings_hash,
+        settings={},
+        libraries={},
+        inputs={},
+        output_version=version,
+        output_snapshot_id=snapshot_id,
+        output_rows=3,
+        duration_s=1.0,
+    )
+
+
+def closed(connections: Connections, attempt_id: int, token: int) -> tuple[bool, str | None]:
+    answer = attempts.close_recorded_attempt(connections, attempt_id, NUMBERS, token, NOW)
+    return answer, attempts.attempt_status(connections.control, attempt_id)
+
+
+def test_a_changed_output_shows_in_its_snapshot_whoever_holds_the_lease_now(workspace: Workspace) -> None:
+    with workspace.database.writing() as connections:
+        attempt_id, token = begin(connections)
+        succeed(connections, attempt_id, token, is_cut_off=False)
+        leases.take(connections.project, NUMBERS, ELSEWHERE, 60)
+        assert closed(connections, attempt_id, token) == (True, "succeeded")
+        assert closed(connections, attempt_id, token) == (True, "succeeded")
+
+
+def test_an_output_that_stayed_shows_in_the_lease_given_back(workspace: Workspace) -> None:
+    with workspace.database.writing() as connections:
+        attempt_id, token = begin(connections)
+        succeed(connections, attempt_id, token, is_cut_off=True)
+        assert closed(connections, attempt_id, token) == (True, "succeeded")
+
+
+def test_what_was_not_recorded_is_not_closed(workspace: Workspace) -> None:
+    with workspace.database.writing() as connections:
+        attempt_id, token = begin(connections)
+        assert closed(connections, attempt_id, token) == (False, "running")  # it holds the lease still
+        state.commit_failure(connections.project, NUMBERS, token, now=NOW, error="no", next_retry_at=None)
+        assert closed(connections, attempt_id, token) == (False, "running")  # given back with a failure
+        overtaken, old = begin(connections)
+        leases.extend(connections.project, NUMBERS, old, 0)
+        leases.take(connections.project, NUMBERS, ELSEWHERE, 60)
+        assert closed(connections, overtaken, old) == (False, "running")  # another one holds the lease

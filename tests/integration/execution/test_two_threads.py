@@ -1,0 +1,111 @@
+"""Two threads of one process, as in a server, on one component: they are one owner, and yet one of them computes."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.model import State
+from agent.errors import Busy
+from agent.execution.engine import Report
+from agent.execution.runlog import Request
+from agent.execution.session import perform
+from agent.store import attempts, leases, runs, state
+from tests.served import wait_until
+from tests.tiny import opened, steps, tiny_project
+
+NUMBERS = "numbers"
+
+
+class Computing:
+    """A watcher of a run that holds its first thread inside the component until it may `go_on`, or is to `fail`."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.fail = False
+
+    def __call__(self, kind: str, _payload: dict[str, Any]) -> None:
+        if kind == "PROGRESS":
+            self.begun.set()
+            assert self.go_on.wait(60)
+            if self.fail:
+                raise RuntimeError("a fault in this thread")
+
+
+@pytest.fixture
+def project(tmp_path: Path, database_url: str) -> Path:
+    folder = tiny_project(tmp_path / "project", url=database_url)
+    path = folder / "agent.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("kind = 'inline'", "kind = 'inline'\nlease_seconds = 0.6"), encoding="utf-8")
+    with opened(folder):  # its rows are made
+        return folder
+
+
+def run(project: Path, **options: Any) -> Report:
+    with opened(project) as workspace:
+        return perform(workspace, Request(targets=(NUMBERS,)), **options)
+
+
+def row(project: Path) -> State:
+    with opened(project) as workspace, workspace.database.reading() as connections:
+        return state.load_states(connections.project)[NUMBERS]
+
+
+def history(project: Path) -> tuple[list[str], list[str]]:
+    """Statuses of runs and of attempts, the oldest first."""
+    with opened(project) as workspace, workspace.database.reading() as connections:
+        rows = sorted(runs.list_runs(connections.control), key=lambda one: one.id)
+        found = [one for each in rows for one in attempts.list_attempts(connections.control, each.id)]
+        return [one.status for one in rows], [one.status for one in sorted(found, key=lambda one: one.id)]
+
+
+def test_the_second_thread_is_refused_and_takes_nothing_over(project: Path) -> None:
+    computing = Computing()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(run, project, watchers=(computing,))
+        try:
+            assert computing.begun.wait(60)
+            held = row(project)
+            assert held.lease_owner == leases.own_identity()
+            ends = set()
+            while len(ends) < 4:  # three times extended: without the heartbeat it would have ended
+                with pytest.raises(Busy, match="is being run by"):
+                    threads.submit(run, project).result(60)
+                ends.add(row(project).lease_expires_at)
+            assert row(project).lease_token == held.lease_token
+        finally:
+            computing.go_on.set()
+        assert first.result(60).status == "COMPLETED"
+    assert row(project).lease_owner is None
+    of_runs, of_attempts = history(project)
+    assert (of_runs[0], set(of_runs[1:]), of_attempts) == ("COMPLETED", {"CANCELLED"}, ["succeeded"])
+    assert steps(run(project)) == {NUMBERS: "skip"}
+
+
+def test_a_thread_that_fails_gives_the_lease_to_the_one_that_waits(project: Path) -> None:
+    computing = Computing()
+    asked: list[int] = []
+    computing.fail = True
+    second: Future[Report]
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(run, project, watchers=(computing,))
+        try:
+            assert computing.begun.wait(60)
+            token = row(project).lease_token
+            # It asks whether to go on as it begins, and then while it waits for the lease.
+            second = threads.submit(run, project, wait=True, stop=lambda: asked.append(1))
+            wait_until(lambda: len(asked) > 1)
+        finally:
+            computing.go_on.set()
+        assert first.result(60).status == "FAILED"
+        assert steps(second.result(60)) == {NUMBERS: "compute"}
+        assert second.result().status == "COMPLETED"
+    found = row(project)
+    assert (found.lease_owner, found.run_count) == (None, 1)
+    assert found.lease_token > token
+    assert history(project) == (["FAILED", "COMPLETED"], ["failed", "succeeded"])

@@ -1,4 +1,4 @@
-"""A project with a database of its own: its commit and the server's are two, and the second may fail or go unanswered."""
+"""A project with a database of its own: its commit and the server's are two, the second may fail or go unanswered."""
 
 from __future__ import annotations
 

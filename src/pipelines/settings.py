@@ -132,6 +132,12 @@ def public_values(instance: Any) -> dict[str, Any]:
     }
 
 
+def counted_values(instance: Any) -> dict[str, Any]:
+    """`public_values` without the settings that do not count: those that say when to compute explain no recompute."""
+    counting = {item.name for item in dataclasses.fields(instance) if item.metadata.get("counts", True)}
+    return {name: value for name, value in public_values(instance).items() if name in counting}
+
+
 def _jsonable(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return public_values(value)

@@ -103,6 +103,10 @@ def test_what_runs_after_which_change_and_why(project: Path) -> None:
 def test_an_appended_day_reaches_what_it_must_and_the_model_by_its_policy(project: Path) -> None:
     replace(project / "agent.toml", "[model]\n", '[model]\nretrain = "rows"\nretrain_rows = 5000\n')
     assert "model is up to date" in agent(project, "explain", "model")  # a policy says when, not what
+    replace(project / "agent.toml", "[model]\n", "[model]\ncost_bps = 11.0\n")
+    only = "model runs because the setting cost_bps changed from 10.0 to 11.0.\n"
+    assert agent(project, "explain", "model") == only  # a rule that changed as well is no cause
+    replace(project / "agent.toml", "cost_bps = 11.0\n", "")
     run(project)
     for market in MARKETS:
         write_bars(project, market, 76)

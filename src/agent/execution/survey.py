@@ -16,7 +16,7 @@ from pipelines.component import Component
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import code_version, settings_hash
 from pipelines.lake import hash_file
-from pipelines.settings import public_values
+from pipelines.settings import counted_values
 from pipelines.snapshot import Snapshot, diff, digest
 
 SOURCE_PREFIX = "source:"
@@ -114,10 +114,10 @@ class Survey:
 
     def _shown_settings(self, component: Component) -> dict[str, Any]:
         project = self.workspace.project
-        shown = public_values(project.settings[component.name])
+        shown = counted_values(project.settings[component.name])
         if component.reads_sources:
             for name, values in project.source_settings.items():
-                shown |= {f"sources.{name}.{key}": value for key, value in public_values(values).items()}
+                shown |= {f"sources.{name}.{key}": value for key, value in counted_values(values).items()}
         return shown
 
     def _upstream(self, component: Component, state: State, states: Mapping[str, State]) -> dict[str, InputRecord]:

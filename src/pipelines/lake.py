@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIX = ".parquet"
 _CHUNK = 1 << 20
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
 
@@ -250,12 +251,21 @@ class _Saying:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
+        refused = _refusal(error)
+        if refused is not None:
             raise LakeError(
-                f"cannot write: {error.strerror or error}",
+                f"cannot write: {refused}",
                 where=str(self.path),
                 mend="free disk space or check the folder's permissions, then run again; nothing was changed",
             ) from error
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """What the system said when it refused; Polars has it in the text of some error of its own ("… (os error 28)")."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    number = _OS_ERROR.search(str(error)) if type(error).__module__.startswith("polars") else None
+    return os.strerror(int(number[1])) if number else None
 
 
 def files_below(root: Path) -> Iterable[Path]:

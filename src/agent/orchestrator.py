@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from agent import console
 from agent.clock import SystemClock
 from agent.core.model import Compute, State
+from agent.errors import UsageError
 from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     console.set_up_logging(options.log_format, debug=options.debug)
-    mode = _scheduled if options.mode == "scheduled" else once
+    mode = _scheduled if options.mode == "scheduled" else _once
     return console.exit_code_of(lambda: mode(options), debug=options.debug)
 
 
@@ -77,11 +78,11 @@ def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
         has_computed = any(isinstance(one.step, Compute) for one in report.components)
         left_out = catalog.quarantined(connections.project) if has_computed else []
     if as_json:
-        print(json.dumps(report_json(report), default=str))
+        print(json.dumps(report_json(report), default=str), flush=True)  # a scheduler's output may be a pipe
         return
     where = _from_here(workspace.settings.releases_path)
     quarantined = [(name, rows, _from_here(workspace.settings.lake_path / path)) for name, rows, path in left_out]
-    print(console.report_text(report, release, where, SystemClock().now(), quarantined))
+    print(console.report_text(report, release, where, SystemClock().now(), quarantined), flush=True)
 
 
 def _from_here(path: Path) -> str:
@@ -126,14 +127,14 @@ def once(options: argparse.Namespace, base: Path | None = None) -> int:
     return 0 if report.status == "COMPLETED" else 1
 
 
-def _dry_run(workspace: Workspace, options: argparse.Namespace) -> int:
+def _dry_run(workspace: Workspace, options: argparse.Namespace, *, manual: bool = True) -> int:
     from agent.core.explain import plan_lines
     from agent.core.plan import plan_to_json
     from agent.execution.planning import think
     from agent.execution.survey import Survey
 
     request = _request(options.target, options.force)
-    plan = think(workspace, Survey(workspace), request, now=SystemClock().now()).plan
+    plan = think(workspace, Survey(workspace), request, now=SystemClock().now(), manual=manual).plan
     print(json.dumps(plan_to_json(plan)) if options.json else "\n".join(plan_lines(plan)))
     return 0
 
@@ -144,7 +145,13 @@ def _request(targets: Sequence[str], force: Sequence[str]) -> Request:
 
 
 def run_scheduled(
-    rule: Rule, stop: Callable[[], str | None], *, base: Path | None = None, request: Request | None = None
+    rule: Rule,
+    stop: Callable[[], str | None],
+    *,
+    base: Path | None = None,
+    request: Request | None = None,
+    wait: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Run at once and then by `rule`, until `stop` says why to end. Survives failures, also of the database.
 
@@ -159,8 +166,8 @@ def run_scheduled(
     def cycle() -> None:
         forget_changed()
         with open_workspace(base) as workspace, console.Watch() as watch:
-            report = session.perform(workspace, asked, manual=False, stop=stop, watchers=(watch,))
-            show_run(workspace, report, as_json=False)
+            report = session.perform(workspace, asked, manual=False, wait=wait, stop=stop, watchers=(watch,))
+            show_run(workspace, report, as_json=as_json)
             tidy.tidy(workspace)
 
     with open_workspace(base) as workspace:
@@ -172,9 +179,23 @@ def _scheduled(options: argparse.Namespace) -> int:
     from agent.service.schedule import rule_of
 
     rule = rule_of(options.interval_sec, options.cron, DEFAULT_INTERVAL_SECONDS)
+    if options.dry_run:
+        with open_workspace() as workspace:
+            return _dry_run(workspace, options, manual=False)
+    request = _request(options.target, options.force)
     with stop_on_signals() as stop:
-        run_scheduled(rule, stop, request=_request(options.target, options.force))
+        run_scheduled(rule, stop, request=request, wait=options.wait, as_json=options.json)
     return 0
+
+
+def _once(options: argparse.Namespace) -> int:
+    if options.interval_sec is not None or options.cron is not None:
+        raise UsageError(
+            "an interval or a cron expression, and a single run",
+            where="--mode once",
+            mend="add --mode scheduled, or leave --interval-sec and --cron out",
+        )
+    return once(options)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -193,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--interval-sec", type=float, help="scheduled: seconds between runs (default 3600)")
     parser.add_argument("--cron", help='scheduled: "minute hour day month weekday" instead of an interval')
     add_run_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a run")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--debug", action="store_true", help="log more, show tracebacks")
     return parser

@@ -54,7 +54,10 @@ def rule_of(interval_seconds: float | None, cron: str | None, default_seconds: f
     if interval_seconds is not None:
         raise UsageError("an interval and a cron expression at once", where="--cron", mend="give one of the two")
     rule = Rule(cron=cron)
-    _trigger(rule, 0)
+    if _trigger(rule, 0).get_next_fire_time(None, SystemClock().now()) is None:
+        raise UsageError(
+            f"the cron expression {cron!r} never comes true", where="--cron", mend="name a day that its months have"
+        )
     return rule
 
 

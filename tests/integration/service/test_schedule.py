@@ -161,6 +161,12 @@ def test_a_cron_expression_that_cannot_be_read_is_refused(cron: str) -> None:
         rule_of(None, cron, 3600)
 
 
+@pytest.mark.parametrize("cron", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6 *"])
+def test_a_cron_expression_that_never_comes_true_is_refused(cron: str) -> None:
+    with pytest.raises(UsageError, match="never comes true"):
+        rule_of(None, cron, 3600)
+
+
 def test_an_interval_that_makes_no_sense_is_refused() -> None:
     for seconds in (0, -1, float("nan"), float("inf"), 1e9):
         with pytest.raises(UsageError, match="makes no sense"):
@@ -219,6 +225,23 @@ def test_a_failing_component_backs_off_and_the_others_keep_their_rhythm(
     world.run("--force", "readings", code=1)  # a person's run does not wait
     (row,) = world.rows("SELECT failure_count FROM orchestrator_state WHERE component = 'totals'")
     assert row["failure_count"] == 2
+
+
+def test_options_of_a_run_mean_the_same_on_a_schedule(tmp_path: Path, nursery: Nursery, sqlite_url: str) -> None:
+    """A dry run shows the plan and ends; JSON is one object a run; what a schedule alone knows needs one."""
+    world = World(tmp_path / "project", sqlite_url, nursery)
+    dry = world.start("orchestrator", "--mode", "scheduled", "--dry-run", "--target", "readings")
+    assert dry.wait() == 0, dry.said()
+    assert "compute" in dry.said()
+    assert world.rows("SELECT id FROM runs") == []
+    for option in (("--interval-sec", "5"), ("--cron", "0 * * * *")):
+        mixed = world.start("orchestrator", *option)
+        assert mixed.wait() == 2, mixed.said()
+        assert "add --mode scheduled" in mixed.said()
+    with scheduled(tmp_path / "other", nursery, sqlite_url, "--target", "readings", "--json") as world:
+        until(lambda: len(world.rows("SELECT id FROM runs WHERE status = 'COMPLETED'")) >= 3)
+        said = world.started[-1].said()
+    assert len([line for line in said.splitlines() if line.startswith('{"run_id": ')]) >= 2
 
 
 def test_stopped_in_the_middle_of_a_component(tmp_path: Path, nursery: Nursery, sqlite_url: str) -> None:

@@ -121,6 +121,11 @@ def test_an_appended_day_reaches_what_it_must_and_the_model_by_its_policy(projec
     assert report["model"]["step"] == "defer"
     assert current_file(project, "features", "features/2024-01") == before
     assert agent(project, "explain", "model").splitlines()[-1] == "model is deferred until 5000 new rows (48 so far)."
+    told = agent(project, "explain", "model", "--run", str(report["run"])).splitlines()
+    assert told[-2].startswith(
+        "model was stale because features changed (version "
+    )  # what it saw, not what was foreseen
+    assert told[-1] == "model was deferred until 5000 new rows (48 so far)."
 
 
 def test_the_first_release_is_recomputed_from_what_it_recorded(project: Path) -> None:

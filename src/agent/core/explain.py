@@ -91,20 +91,25 @@ def _rests_on(component: str, steps: Mapping[str, Step]) -> frozenset[str]:
 
 
 def _step_sentences(step: Step, verb: str) -> list[str]:
-    name = step.component
+    name, be = step.component, "is" if verb == "runs" else "was"
     match step:
         case Compute():
-            found, maybe = _apart(step.reasons)
-            told = [f"{name} {verb} {_because(name, [reason])}" for reason in found]
-            return told + [f"{name} {verb} {text}" for text in _if_different(maybe)]
+            return _causes(f"{name} {verb}", step)
         case Skip():
-            return [f"{name} is up to date{_version(step.version)}"]
+            return [f"{name} {be} up to date{_version(step.version)}"]
         case Defer():
-            return [*_waiting(name, step.reasons), f"{name} is deferred until {step.until}"]
+            return [*_causes(f"{name} {be} stale", step), f"{name} {be} deferred until {step.until}"]
         case Block():
-            return [*_waiting(name, step.reasons), f"{name} is blocked by {step.by}"]
+            return [*_causes(f"{name} {be} stale", step), f"{name} {be} blocked by {step.by}"]
         case _:
             assert_never(step)
+
+
+def _causes(beginning: str, step: Compute | Defer | Block) -> list[str]:
+    """A sentence for each cause of `step`; those that are foreseen and not there yet are one condition."""
+    found, maybe = _apart(step.reasons)
+    told = [f"{beginning} {_because(step.component, [reason])}" for reason in found]
+    return told + [f"{beginning} {text}" for text in _if_different(maybe)]
 
 
 def _apart(reasons: Iterable[Reason]) -> tuple[list[Reason], list[Reason]]:
@@ -120,11 +125,6 @@ def _if_different(maybe: Sequence[Reason]) -> list[str]:
     names = [reason.subject for reason in maybe]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
     return [f"if {listed} comes out different"]
-
-
-def _waiting(component: str, reasons: Iterable[Reason]) -> list[str]:
-    """Sentences for what is stale and does not run."""
-    return [f"{component} is stale because {cause(component, reason)}" for reason in reasons]
 
 
 def _step_text(step: Step) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from agent.clock import Clock
 from agent.core.explain import reasons_text
 from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
-from agent.core.plan import decide_step, plan_to_json, why_unavailable
+from agent.core.plan import decide_step, plan_to_json, reasons_to_json, why_unavailable
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
 from agent.execution.commit import mend_current, patiently
@@ -184,9 +184,11 @@ class Engine:
             case Skip():
                 self.log.add("EXECUTING", {"component": step.component, "phase": "skipped", "version": step.version})
             case Defer():
-                self.log.add("EXECUTING", {"component": step.component, "phase": "deferred", "until": step.until})
+                told = {"until": step.until, "causes": reasons_to_json(step.reasons)}
+                self.log.add("EXECUTING", {"component": step.component, "phase": "deferred", **told})
             case Block():
-                self.log.add("EXECUTING", {"component": step.component, "phase": "blocked", "by": step.by})
+                told = {"by": step.by, "causes": reasons_to_json(step.reasons)}
+                self.log.add("EXECUTING", {"component": step.component, "phase": "blocked", **told})
             case Compute():
                 raise AssertionError(f"{step.component} was to be computed")
             case _:

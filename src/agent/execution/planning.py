@@ -54,7 +54,7 @@ def think(
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
     advice = {name: ask_policy(workspace, survey, name, states, found[name]) for name in names}
     history = {}
-    if request.force or any(found.values()):
+    if request.force or assume_changed or any(found.values()):
         with workspace.database.reading() as connections:
             history = attempts.expectations(connections.control, workspace.database.project_id)
     plan = make_plan(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core.model import Block, Compute, Defer, Skip, Step
-from agent.core.plan import plan_from_json
+from agent.core.plan import plan_from_json, reasons_from_json
 from agent.store import attempts, events, runs
 from agent.store.engine import Database
 
@@ -32,7 +32,7 @@ def story_of(database: Database, run_id: int) -> Story:
     steps: dict[str, Step] = {step.component: step for step in plan_from_json(planned).steps}
     for event in told:
         name, phase = event.payload.get("component", ""), event.payload.get("phase")
-        reasons = getattr(steps.get(name), "reasons", ())
+        reasons = reasons_from_json(event.payload.get("causes", ()))
         if phase == "skipped":
             steps[name] = Skip(name, event.payload.get("version"))
         elif phase == "deferred":

@@ -152,6 +152,7 @@ def test_plan_answers_what_if(project: Path, agent: Typed) -> None:
     assert "Nothing would run." in agent("plan", "--target", "board")
     steps = {one["component"]: one for one in agent.json("plan", "--target", "board", "--if-changed", "numbers")}
     assert [one["step"] for one in steps.values()] == ["skip", "compute", "compute"]
+    assert steps["total"]["expected_seconds"] > 0
     assert "there is no component or source 'x'" in agent("plan", "--if-changed", "x", code=2)
     assert agent.json("run", "--target", "board", "--dry-run") == agent.json("plan", "--target", "board")
 
@@ -160,11 +161,12 @@ def test_explain_tells_of_past_runs(project: Path, agent: Typed) -> None:
     assert agent("explain", "total", "--run", "1").splitlines()[:1] == ["total ran because it has never run."]
     run(project, (4,))
     told = agent("explain", "board", "--run", "2").splitlines()
+    assert agent.json("explain", "board", "--run", "2")["steps"]["numbers"]["step"] == "compute"
     assert told[0] == "numbers ran because the setting values changed from [1, 2, 3] to [4]."
     assert told[1].startswith("total ran because numbers changed (version ")
     assert told[-1].startswith("board came out new: ")
     run(project)
-    assert agent("explain", "board", "--run", "3").startswith("board is up to date")
+    assert agent("explain", "board", "--run", "3").startswith("board was up to date")
     assert agent("explain", "markets", "--run", "3") == "run 3 was not about markets.\n"
     assert "there is no run 8" in agent("explain", "board", "--run", "8", code=2)
 

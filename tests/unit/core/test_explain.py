@@ -154,6 +154,17 @@ def test_a_chain_follows_blocks_and_deferrals() -> None:
     ]
 
 
+def test_a_past_run_is_told_in_the_past_and_a_condition_as_one() -> None:
+    maybe = Reason(Code.INPUT_CHANGED, "ticks", "a", None, IF_DIFFERENT)
+    steps: dict[str, Step] = {"features": Block("features", "ticks", (FEE, maybe)), "ticks": Skip("ticks", "b")}
+    assert chain("features", SPECS, steps, verb="ran") == [
+        "features was stale because the setting fee_bps changed from 2.0 to 3.0",
+        "features was stale if ticks comes out different",
+        "features was blocked by ticks",
+    ]
+    assert chain("ticks", SPECS, steps, verb="ran") == ["ticks was up to date (version b)"]
+
+
 def test_a_chain_ends_where_an_earlier_run_made_the_change() -> None:
     changed = Reason(Code.INPUT_CHANGED, "ticks", "a", "b")
     steps: dict[str, Step] = {"ticks": Skip("ticks", "b"), "features": Compute("features", (changed,))}

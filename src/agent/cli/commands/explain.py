@@ -8,7 +8,8 @@ from agent.cli.output import emit
 from agent.clock import SystemClock
 from agent.core.explain import chain
 from agent.core.graph import require_known
-from agent.core.model import Skip
+from agent.core.model import Plan, Skip
+from agent.core.plan import plan_to_json
 from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.story import story_of
@@ -45,6 +46,6 @@ def run(options: argparse.Namespace) -> int:
     if isinstance(step, Skip) and options.run_id is None:
         lines = [f"{lines[0]}: no new data, code or settings since it last ran"]
     value = {"component": name, "step": None if step is None else type(step).__name__.lower(), "chain": lines}
-    value["steps"] = {one.component: one for one in steps.values()}
+    value["steps"] = {one["component"]: one for one in plan_to_json(Plan(tuple(steps.values())))}
     emit(options, value, "\n".join(f"{line}." for line in lines))
     return 0

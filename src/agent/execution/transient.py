@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import socket
 import sqlite3
-import urllib.error
 
 from pipelines.errors import PipelineError
 
-_PASSING = (ConnectionError, TimeoutError, InterruptedError, socket.gaierror, http.client.IncompleteRead)
+_PASSING = (ConnectionError, TimeoutError, InterruptedError, socket.gaierror)
 # By name: whoever raises one has loaded its library, and nobody else should have to.
 _PASSING_NAMES = {
     "aiohttp.client_exceptions.ClientConnectionError",
     "aiohttp.client_exceptions.ClientPayloadError",
     "ccxt.base.errors.NetworkError",
+    "http.client.IncompleteRead",
     "httpx.TransportError",
     "requests.exceptions.ChunkedEncodingError",
     "requests.exceptions.ConnectionError",
@@ -35,8 +34,9 @@ def is_transient(error: BaseException) -> bool:
     status = _http_status(error)
     if status is not None:
         return status in _HTTP or status >= 500
-    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
-        return is_transient(error.reason)
+    reason = getattr(error, "reason", None)
+    if _library(error) == "urllib" and isinstance(reason, BaseException):
+        return is_transient(reason)
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE
     sqlstate = getattr(error, "sqlstate", None)
@@ -51,7 +51,13 @@ def is_transient(error: BaseException) -> bool:
 def _http_status(error: BaseException) -> int | None:
     """The status that an HTTP library's error carries; None for every other error."""
     response = getattr(error, "response", None)
-    found = error.code if isinstance(error, urllib.error.HTTPError) else getattr(response, "status_code", None)
-    if found is None and type(error).__module__.startswith("aiohttp."):
+    found = getattr(response, "status_code", None)
+    if found is None and _library(error) == "urllib":
+        found = getattr(error, "code", None)
+    elif found is None and _library(error) == "aiohttp":
         found = getattr(error, "status", None)
     return found if isinstance(found, int) else None
+
+
+def _library(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]

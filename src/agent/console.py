@@ -136,13 +136,17 @@ def report_text(
     """The end of a run: a table of what each component did and why, the errors, what was left out (component, rows,
     file) and where the release is."""
     parts = []
-    if report.components and all(isinstance(one.step, Skip) for one in report.components):
+    if (
+        report.status == "COMPLETED"
+        and report.components
+        and all(isinstance(one.step, Skip) for one in report.components)
+    ):
         count = len(report.components)
         parts.append(
             f"Nothing to do: all {count} components are up to date "
             f"(no new data, code or settings; checked {checked_at:%Y-%m-%d %H:%M:%S} UTC)."
         )
-    else:
+    elif report.components:
         parts.append(table([_row(one) for one in report.components], _HEADINGS, right={2, 3}))
     parts += [error_text(one) for one in report.components if one.error is not None]
     parts += [

@@ -20,7 +20,7 @@ from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import Busy, DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
 from agent.execution.commit import Success, commit_success, patiently
 from agent.execution.executors import AttemptFailed, Cancelled, Executor
-from agent.execution.heartbeat import Heartbeat
+from agent.execution.heartbeat import Beat, Heartbeat
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
 from agent.execution.transient import is_transient
@@ -269,7 +269,7 @@ class Attempts:
             return catalog.newest_watermark(connections.project, readers)
 
     def _fail(self, begun: Begun, error: AttemptFailed, seconds: float) -> Result:
-        """Record a failed attempt; pause where it may be tried again."""
+        """Record a failed attempt; pause where it may be tried again. Raises Cancelled where the run ends meanwhile."""
         settings, name = self.workspace.settings, begun.name
         last = not error.transient or begun.number >= settings.executor.attempts
         now = self.clock.now()
@@ -353,10 +353,14 @@ class Attempts:
             state.mark_dirty(connections.project, begun.name, mark[0], mark[1])
 
     def _pause(self, seconds: float) -> None:
-        """Wait before another try; a request to stop ends the wait."""
+        """Wait before another try, the run kept alive. Raises Cancelled where it is to end instead."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and self.stop() is None:
-            time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+        with Beat(self.workspace.database, self.log.run_id, self.log.lease_seconds) as beat:
+            while time.monotonic() < until:
+                why = beat.reason_to_stop() or self.stop()
+                if why is not None:
+                    raise Cancelled(why)
+                time.sleep(min(0.1, max(0.0, until - time.monotonic())))
 
 
 def _lost(begun: Begun) -> LeaseLost:

@@ -1,16 +1,17 @@
-"""Faults of a person's own source: whatever it raises is an attempt's failure, and tried again where it may pass."""
+"""Faults of a person's own source: an attempt's failure, tried again where it may pass and the run is to go on."""
 
 from __future__ import annotations
 
 import urllib.error
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent import orchestrator
+from agent import console, orchestrator
 from agent.execution.workspace import open_workspace
-from agent.store import attempts
+from agent.store import attempts, runs
 from pipelines.sources.sample import SampleSource
 
 
@@ -60,3 +61,29 @@ def test_a_probe_that_raises_anything_fails_what_reads_the_source_alone(
     assert report.status == "FAILED"
     assert "KeyError: 'etag'" in str(report.components[0].error)
     assert "unreachable: KeyError: 'etag'" in str(report.components[0].step)
+
+
+def test_told_to_stop_or_cancelled_between_two_tries_makes_no_other_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "agent.toml").write_text("[executor]\nkind = 'inline'\nretry_seconds = 600\n")
+    begun: list[int] = []
+
+    def fail(self: SampleSource) -> Any:
+        begun.append(1)
+        raise ConnectionResetError(104, "reset")
+
+    def fail_cancelled(self: SampleSource) -> Any:
+        with open_workspace(project) as workspace, workspace.database.writing() as connections:
+            runs.request_cancel(connections.control, runs.list_runs(connections.control)[0].id)
+        fail(self)
+
+    monkeypatch.setattr(SampleSource, "markets", fail)
+    stopped = orchestrator.run_once(project, targets=["markets"], stop=lambda: "enough" if begun else None)
+    assert (stopped.status, stopped.error) == ("CANCELLED", "enough")
+    monkeypatch.setattr(SampleSource, "markets", fail_cancelled)
+    cancelled = orchestrator.run_once(project, targets=["markets"])
+    assert (cancelled.status, cancelled.error) == ("CANCELLED", "the run was cancelled")
+    assert tries(project, stopped.run_id) == tries(project, cancelled.run_id) == ["failed"]
+    text = console.report_text(stopped, None, "", datetime(2026, 1, 1, tzinfo=UTC))
+    assert text == f"Run {stopped.run_id} was ended: enough"

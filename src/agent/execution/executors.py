@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 _POLL_SECONDS = 0.1
+_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
 
 
 class AttemptFailed(AgentError):
@@ -64,6 +65,14 @@ class Executor(Protocol):
         """End what is still running."""
 
 
+def _late(timeout: float, where: str) -> PipelineError:
+    return PipelineError(
+        f"took longer than {timeout:g} s and was ended",
+        where=where,
+        mend="raise [executor] timeout_seconds (or its [executor.timeouts] entry), or give it less to do",
+    )
+
+
 @dataclass
 class InlineExecutor:
     """In this process: no child to start, nothing that could end a computation before it returns."""
@@ -76,8 +85,11 @@ class InlineExecutor:
         self, task: Task, component: Component, *, timeout: float, stop: Callable[[], str | None], progress: Progress
     ) -> Done:
         """Compute here. `timeout` is kept only at the points where the component reports progress, and so is `stop`."""
+        started = time.monotonic()
 
         def checked(done: int, total: int, what: str) -> None:
+            if time.monotonic() - started >= timeout:
+                raise _late(timeout, "in the orchestrator's own process")
             reason = stop()
             if reason is not None:
                 raise Cancelled(reason)
@@ -87,7 +99,7 @@ class InlineExecutor:
             return work(task, component, self.sources, base=self.base, lake_path=self.lake_path, on_progress=checked)
         except Cancelled:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a component that leaves must not take the orchestrator along
             raise AttemptFailed(error, trace=traceback.format_exc(), transient=is_transient(error)) from error
 
     def close(self) -> None:
@@ -143,7 +155,8 @@ class ProcessExecutor:
             name="tidemill-attempt",
             daemon=True,
         )
-        child.start()
+        with _signals_held_back():
+            child.start()
         theirs.close()
         self._child, self._pipe = child, ours
         return child, ours
@@ -185,12 +198,7 @@ class ProcessExecutor:
             if time.monotonic() - started >= timeout:
                 number = child.pid
                 self._kill()
-                late = PipelineError(
-                    f"took longer than {timeout:g} s and was ended",
-                    where=f"child process {number}",
-                    mend="raise [executor] timeout_seconds (or its [executor.timeouts] entry), or give it less to do",
-                )
-                raise AttemptFailed(late, peak=peak)
+                raise AttemptFailed(_late(timeout, f"child process {number}"), peak=peak)
 
     def _kill(self) -> None:
         if self._child is not None:
@@ -226,8 +234,10 @@ def _serve(
     pipe: Connection, modules: Sequence[str], base: Path, source_settings: Mapping[str, Any], lake_path: Path
 ) -> None:
     """The child's life: take a task, compute, answer; leave when the parent closes the pipe or dies."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and service managers reach the whole group
+    for number in _OF_THE_GROUP:  # Ctrl-C and service managers reach the whole group
         signal.signal(number, signal.SIG_IGN)  # the parent decides
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_GROUP)
     _leave_with_parent()
 
     def progress(done: int, total: int, what: str) -> None:
@@ -261,6 +271,22 @@ def _serve(
             pipe.send_bytes(pickle.dumps(answer))
         except OSError:
             return
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A child begun meanwhile inherits the mask, so that Ctrl-C cannot end it before it has learnt to ignore that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # starting it ends the block, so not while we need it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _portable(error: Exception) -> Exception:

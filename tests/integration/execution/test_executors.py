@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agent.execution.executors import AttemptFailed, Cancelled, ProcessExecutor
+from agent.execution.executors import AttemptFailed, Cancelled, InlineExecutor, ProcessExecutor
 from agent.execution.work import Task
 from agent.store.engine import open_engine, reading
 from pipelines.component import Component, NoSettings
@@ -74,6 +74,11 @@ def greedy(ctx, settings):
 @component(name="leaving")
 def leaving(ctx, settings):
     sys.exit(5)
+
+
+@component(name="resigning")
+def resigning(ctx, settings):
+    sys.exit(7)
 
 
 @component(name="stubborn")
@@ -200,6 +205,20 @@ def test_a_signal_to_the_whole_group_is_no_failure(troubled: Troubled) -> None:
     assert troubled.rows("SELECT failure_count AS n FROM orchestrator_state WHERE component = 'slow'") == [{"n": 0}]
 
 
+def test_ctrl_c_while_the_child_begins_is_no_traceback(troubled: Troubled) -> None:
+    """A terminal signals the child, too, which takes a moment to learn that its parent decides."""
+    import psutil
+
+    process = troubled.start("slow")
+    while not any("spawn_main" in " ".join(one.cmdline()) for one in psutil.Process(process.pid).children()):
+        assert not process.is_over, process.said()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == 1, process.said()
+    assert "Traceback" not in process.said(), process.said()
+    assert "KeyboardInterrupt" not in process.said(), process.said()
+    assert [one["status"] for one in troubled.attempts("slow")] == ["cancelled"]
+
+
 @pytest.fixture
 def executor(tmp_path: Path) -> Iterator[ProcessExecutor]:
     (tmp_path / "trouble.py").write_text(TROUBLE)
@@ -208,7 +227,9 @@ def executor(tmp_path: Path) -> Iterator[ProcessExecutor]:
     made.close()
 
 
-def ask(executor: ProcessExecutor, name: str, *, timeout: float = 60.0, stop: str | None = None) -> None:
+def ask(
+    executor: ProcessExecutor | InlineExecutor, name: str, *, timeout: float = 60.0, stop: str | None = None
+) -> None:
     component: Component = load_components(("trouble.py",), executor.base)[name]
     task = Task(name, NoSettings(), {}, None, {}, frozenset(), "t1")
     executor.run(task, component, timeout=timeout, stop=lambda: stop, progress=lambda done, total, what: None)
@@ -233,6 +254,17 @@ def test_no_child_no_zombie_and_no_file_is_left_behind(executor: ProcessExecutor
     executor.close()
     left = [" ".join(one.cmdline()) for one in set(psutil.Process().children()) - before]
     assert [command for command in left if "resource_tracker" not in command] == []
+
+
+def test_what_is_computed_inline_cannot_take_the_orchestrator_along(tmp_path: Path) -> None:
+    (tmp_path / "trouble.py").write_text(TROUBLE)
+    inline = InlineExecutor({}, tmp_path, tmp_path / "lake")
+    with pytest.raises(AttemptFailed, match="SystemExit: 7"):
+        ask(inline, "resigning")
+    with pytest.raises(AttemptFailed, match=r"took longer than 0\.1 s"):
+        ask(inline, "endless", timeout=0.1)
+    with pytest.raises(Cancelled, match="enough"):
+        ask(inline, "endless", stop="enough")
 
 
 def test_a_module_that_does_not_load_in_the_child_is_named(executor: ProcessExecutor) -> None:

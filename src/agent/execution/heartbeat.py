@@ -57,7 +57,7 @@ class Beat:
     def _beat(self) -> None:
         pause = min(_LOOK_SECONDS, self.lease_seconds / 3)
         looks_an_extension = max(1, int(self.lease_seconds / 3 / pause))
-        look = 0
+        look, is_failing = 0, False
         while not self._over.wait(pause):
             look += 1
             try:
@@ -65,7 +65,13 @@ class Beat:
                     self.extend()
                 self._look()
             except AgentError as error:
-                log.warning("the heartbeat of %s fails: %s; it goes on", self.what, error.what)
+                if not is_failing:  # said once: a database may be away for hours
+                    log.warning("the heartbeat of %s fails: %s; it goes on", self.what, error.what)
+                is_failing = True
+            else:
+                if is_failing:
+                    log.warning("the heartbeat of %s is back", self.what)
+                is_failing = False
 
     def _look(self) -> None:
         with self.database.reading() as connections:

@@ -110,6 +110,7 @@ def test_an_appended_day_reaches_what_it_must_and_the_model_by_its_policy(projec
     run(project)
     for market in MARKETS:
         write_bars(project, market, 76)
+    assert "unless it waits until 5000 new rows (0 so far)" in agent(project, "plan")
     told = agent(project, "explain", "features").splitlines()
     assert "ticks runs because the source files has new data (data/ABC.csv changed, data/XYZ.csv changed)." in told
     agent(project, "run", "--target", "ticks")

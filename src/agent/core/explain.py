@@ -94,7 +94,8 @@ def _step_sentences(step: Step, verb: str) -> list[str]:
     name, be = step.component, "is" if verb == "runs" else "was"
     match step:
         case Compute():
-            return _causes(f"{name} {verb}", step)
+            told = _causes(f"{name} {verb}", step)
+            return [*told[:-1], f"{told[-1]}{_unless(step)}"]
         case Skip():
             return [f"{name} {be} up to date{_version(step.version)}"]
         case Defer():
@@ -131,7 +132,7 @@ def _step_text(step: Step) -> str:
     match step:
         case Compute():
             verb = "compute?" if step.may_be_cut_off else "compute "
-            return f"{verb}  {_because(step.component, step.reasons)}{_expected(step)}"
+            return f"{verb}  {_because(step.component, step.reasons)}{_unless(step)}{_expected(step)}"
         case Skip():
             return f"skip      up to date{_version(step.version)}"
         case Defer():
@@ -146,6 +147,10 @@ def _because(component: str, reasons: Sequence[Reason]) -> str:
     """ "because …", unless every cause is foreseen only and begins with "if"."""
     text = causes_text(component, reasons)
     return text if all(_is_condition(reason) for reason in reasons) else f"because {text}"
+
+
+def _unless(step: Compute) -> str:
+    return f", unless it waits until {step.unless}" if step.unless else ""
 
 
 def _expected(step: Compute) -> str:

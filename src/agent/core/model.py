@@ -125,7 +125,8 @@ class Reason:
 @dataclass(frozen=True)
 class Compute:
     """Run the component. `may_be_cut_off`: its causes are all upstream steps of this plan, which may come out as
-    before. `changed`: input -> changed partition keys, where known. Seconds and rows are expected, from history."""
+    before. `changed`: input -> changed partition keys, where known. Seconds and rows are expected, from history.
+    `unless`: what its policy waits for as things stand; it is asked again when its inputs are there."""
 
     component: str
     reasons: tuple[Reason, ...]
@@ -133,6 +134,7 @@ class Compute:
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     expected_seconds: float | None = None
     expected_rows: int | None = None
+    unless: str | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from agent.core.staleness import SOURCE, decide_reasons
 from agent.errors import UsageError
 
 _NEW_DATA = {Code.INPUT_CHANGED, Code.SOURCE_NEW_DATA}
+_NEW_MEANING = {Code.CODE_CHANGED, Code.SETTINGS_CHANGED}  # of an input: no policy is asked whether to wait
 _UNKNOWN = InputRecord(snapshot_id=0, version="?", read_version="?")
 
 
@@ -115,6 +116,7 @@ def make_plan(
             continue
         planned = {other: IF_DIFFERENT for other, step in steps.items() if isinstance(step, Compute)}
         expected = planned | dict.fromkeys(assume_changed, ASSUMED)
+        deferral, is_foreseen = (deferrals or {}).get(name), bool(expected.keys() & specs[name].upstream.keys())
         step = decide_step(
             specs[name],
             states[name],
@@ -123,12 +125,15 @@ def make_plan(
             unavailable=unavailable,
             forced=name in force,
             # A policy was asked with the inputs of now: what it says of those to come is not known yet.
-            deferral=None if planned.keys() & specs[name].upstream.keys() else (deferrals or {}).get(name),
+            deferral=None if is_foreseen else deferral,
             due=(dues or {}).get(name),
             manual=manual,
         )
         seconds, rows = (history or {}).get(name, (None, None))
-        steps[name] = _annotated(step, expected, seconds, rows, (changed or {}).get(name, {}))
+        step = _annotated(step, expected, seconds, rows, (changed or {}).get(name, {}))
+        if isinstance(step, Compute) and deferral is not None and _may_wait(step, specs, steps):
+            step = replace(step, may_be_cut_off=True, unless=deferral)
+        steps[name] = step
         why = why_unavailable(steps[name])
         if why is not None:
             unavailable[name] = why
@@ -215,6 +220,13 @@ def _annotated(
             return replace(step, reasons=reasons)
         case _:
             assert_never(step)
+
+
+def _may_wait(step: Compute, specs: Mapping[str, Spec], steps: Mapping[str, Step]) -> bool:
+    """Whether more of the same data is all that `step` will find, so that its policy is asked."""
+    above = (steps.get(name) for name in upstream_of(specs, (step.component,)))
+    codes = {reason.code for one in above if isinstance(one, Compute) for reason in one.reasons}
+    return {reason.code for reason in step.reasons} <= _NEW_DATA and not codes & _NEW_MEANING
 
 
 def _in_words(reason: Reason, expected: Mapping[str, str]) -> Reason:

@@ -138,7 +138,7 @@ class Engine:
         spec, now = self.workspace.specs[name], self.clock.now()
         forced = name in self.log.request.force and name not in self._finished
         reasons = decide_reasons(spec, states[name], current, now=now, forced=forced)
-        said = ask_policy(self.workspace, self._survey, name, states, reasons)
+        said = ask_policy(self.workspace, self._survey, name, states, reasons) if reasons else None
         return decide_step(
             spec,
             states[name],

@@ -52,9 +52,11 @@ def think(
         states = state.load_states(connections.project)
     currents = survey.currents(names, states)
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
-    advice = {name: ask_policy(workspace, survey, name, states, found[name]) for name in names}
+    # Also of what is not stale yet: an input may be on its way.
+    is_news = bool(assume_changed) or any(found.values())
+    advice = {name: ask_policy(workspace, survey, name, states, found[name]) if is_news else None for name in names}
     history = {}
-    if request.force or assume_changed or any(found.values()):
+    if request.force or is_news:
         with workspace.database.reading() as connections:
             history = attempts.expectations(connections.control, workspace.database.project_id)
     plan = make_plan(

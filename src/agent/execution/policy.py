@@ -20,7 +20,7 @@ def ask_policy(
     goes ahead; so does an input that other code or settings made: its columns may mean something else now.
     """
     component, state = workspace.project.components[name], states[name]
-    if component.policy is None or not reasons or {reason.code for reason in reasons} != {Code.INPUT_CHANGED}:
+    if component.policy is None or any(reason.code != Code.INPUT_CHANGED for reason in reasons):
         return None
     if state.output_snapshot_id is None:
         return None

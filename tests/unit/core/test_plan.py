@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.explain import ASSUMED, IF_DIFFERENT
+from agent.core.explain import ASSUMED, IF_DIFFERENT, chain, plan_lines
 from agent.core.model import (
     Block,
     Code,
@@ -264,14 +264,31 @@ def test_a_deferral_is_not_foretold_while_its_inputs_are_due(
     """What a policy says of the inputs of now does not hold for those that the run is about to make."""
     currents["model"] = replace(currents["model"], inputs={"features": record("features", "v2")})
     plan = make_plan(SPECS, states, currents, force=["features"], now=NOW, deferrals={"model": "500 new rows"})
-    assert kinds(plan)["model"] == "Compute"
+    step = steps(plan)["model"]
+    assert isinstance(step, Compute)
+    assert (step.may_be_cut_off, step.unless) == (True, "500 new rows")
+    assert plan_lines(plan)[2].endswith(", unless it waits until 500 new rows")
+    assert chain("model", SPECS, steps(plan))[-1].endswith(", unless it waits until 500 new rows")
+    assumed = make_plan(
+        SPECS, states, currents, assume_changed=["features"], now=NOW, deferrals={"model": "500 new rows"}
+    )
+    assert isinstance(steps(assumed)["model"], Compute)
+
+
+def test_a_policy_is_not_foretold_where_inputs_get_another_meaning(
+    states: dict[str, State], currents: dict[str, Current]
+) -> None:
+    currents["features"] = replace(currents["features"], settings_hash="s2")
+    step = steps(make_plan(SPECS, states, currents, now=NOW, deferrals={"model": "500 new rows"}))["model"]
+    assert isinstance(step, Compute)
+    assert step.unless is None
 
 
 def test_a_plan_survives_json(states: dict[str, State], currents: dict[str, Current]) -> None:
     reason = Reason(Code.INPUT_CHANGED, "features", old="a", new=None, detail=IF_DIFFERENT)
     plan = Plan(
         (
-            Compute("ticks", (reason,), True, {"x": ("2012", "2013")}, 1.5, 7),
+            Compute("ticks", (reason,), True, {"x": ("2012", "2013")}, 1.5, 7, "500 new rows"),
             Skip("features", "v"),
             Defer("model", (reason, Reason(Code.TOO_OLD)), "later"),
             Block("publish", "model", (reason,)),

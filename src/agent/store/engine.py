@@ -174,21 +174,57 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
             where=shown(url),
             mend="name a file: sqlite:////folder/state.sqlite",
         )
-    folder = Path(url.database).absolute().parent
+    path = Path(url.database).absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(
             f"cannot make the database's folder: {error.strerror}",
-            where=str(folder),
+            where=str(path.parent),
             mend="check the permissions of the folder above, or set AGENT_HOME to one that may be written",
         ) from error
     if "timeout" not in url.query:
         url = url.update_query_dict({"timeout": str(_BUSY_SECONDS)})
-    engine = sa.create_engine(url, json_serializer=to_json)
+    engine, file = sa.create_engine(url, json_serializer=to_json), _File(path)
+    sa.event.listen(engine, "do_connect", file.require)
     sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "connect", file.was_opened)
     sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "commit", file.before_commit)
     return engine
+
+
+class _File:
+    """SQLite's file. Deleted or replaced while it is open, the system would take each commit and lose it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None
+
+    def was_opened(self, *_: object) -> None:
+        """Note which file it is."""
+        self._opened = self._opened or self._identity()
+
+    def require(self, *_: object) -> None:
+        """Raise DatabaseError where it is another one now, or none."""
+        if self._opened is not None and self._identity() != self._opened:
+            raise DatabaseError(
+                "the database file was deleted or replaced while this process had it open; nothing was written",
+                where=str(self._path),
+                mend="put it back if it was moved, then start again; without it everything is computed anew",
+            )
+
+    def before_commit(self, conn: sa.Connection) -> None:
+        """As `require`, for what was written."""
+        if conn.get_execution_options().get(_WRITES):
+            self.require()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

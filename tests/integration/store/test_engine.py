@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -125,6 +126,36 @@ def test_readers_go_on_while_someone_writes(engine: sa.Engine) -> None:
         state.ensure_rows(conn, ["markets"])
         assert names(engine) == []
     assert names(engine) == ["markets"]
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_nothing_is_committed_into_a_file_that_is_gone(sqlite_url: str, replaced: bool) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    copy = path.with_suffix(".copy")
+    engine = open_engine(sqlite_url)
+    with writing(engine) as conn:
+        state.ensure_rows(conn, ["markets"])
+    shutil.copy(path, copy)
+
+    def write_into_the_void() -> None:
+        with writing(engine) as conn:
+            state.ensure_rows(conn, ["ticks"])
+            if replaced:
+                copy.replace(path)
+            else:
+                path.unlink()
+
+    with pytest.raises(DatabaseError, match="deleted or replaced") as caught:
+        write_into_the_void()
+    assert caught.value.mend
+    engine.dispose()
+    with pytest.raises(DatabaseError, match="deleted or replaced"):
+        names(engine)
+    assert path.exists() == replaced, "no empty file was made in its place"
+    if replaced:
+        fresh = open_engine(sqlite_url)
+        assert "ticks" not in names(fresh)
+        fresh.dispose()
 
 
 def test_a_lock_timeout_on_postgres_may_be_tried_again(postgres_url: str) -> None:

@@ -100,11 +100,13 @@ def make_plan(
     history: Mapping[str, tuple[float | None, int | None]] | None = None,
     changed: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
     assume_changed: Collection[str] = (),
+    holders: Mapping[str, str] | None = None,
 ) -> Plan:
     """The steps for `targets` (none: all) and everything upstream of them, in the order they are performed.
 
     history: component -> seconds and rows to expect. changed: component -> input -> changed partition keys.
     assume_changed: components, or `source:NAME`, to be taken as changed, for "what would happen if".
+    holders: component -> the process that computes it now; a run would have to wait for that one.
     Raises UsageError for a name that is no component, and for one forced outside the targets.
     """
     wanted = _wanted(specs, targets, force)
@@ -130,6 +132,8 @@ def make_plan(
             manual=manual,
         )
         seconds, rows = (history or {}).get(name, (None, None))
+        if name in (holders or {}):
+            step = Block(name, (holders or {})[name], () if isinstance(step, Skip) else step.reasons)
         step = _annotated(step, expected, seconds, rows, (changed or {}).get(name, {}))
         if isinstance(step, Compute) and deferral is not None and _may_wait(step, specs, steps):
             step = replace(step, may_be_cut_off=True, unless=deferral)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agent.core import graph
@@ -15,7 +15,8 @@ from agent.execution.policy import ask_policy
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
-from agent.store import attempts, state
+from agent.store import attempts, leases, state
+from agent.store.engine import database_now
 from pipelines.component import Deferral, Due
 
 
@@ -50,6 +51,14 @@ def think(
     names = names_of(workspace, request)
     with workspace.database.reading() as connections:
         states = state.load_states(connections.project)
+        there = database_now(connections.project)
+    holders = {
+        name: f"{leases.describe(one.lease_owner or '')}, which computes it now"
+        for name, one in states.items()
+        if one.status == "running" and leases.is_at_work(one.lease_owner, one.lease_expires_at, there)
+    }
+    # What is being computed has not failed: `running` says so only to who holds the lease himself.
+    states |= {name: replace(states[name], status="idle") for name in holders}
     currents = survey.currents(names, states)
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
     # Also of what is not stale yet: an input may be on its way.
@@ -72,6 +81,7 @@ def think(
         history=history,
         changed=survey.changes(names, states),
         assume_changed=assume_changed,
+        holders=holders,
     )
     stale = {name: [cause(name, one) for one in reasons] for name, reasons in found.items() if reasons}
     return Thought(states, currents, stale, plan)

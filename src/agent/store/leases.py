@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -55,8 +55,7 @@ def take(conn: sa.Connection, component: str, owner: str, seconds: float) -> Lea
     if row is None:
         raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend="see `agent state`")
     expires_at = row.lease_expires_at
-    is_held = row.lease_owner is not None and expires_at is not None and expires_at > now
-    if is_held and is_alive(row.lease_owner) is not False:
+    if is_at_work(row.lease_owner, expires_at, now):
         since = "" if row.lease_taken_at is None else f" since {row.lease_taken_at:%Y-%m-%d %H:%M:%S} UTC"
         raise Busy(
             f"component {component} is being run by {describe(row.lease_owner)}{since}",
@@ -135,6 +134,11 @@ def is_alive(owner: str) -> bool | None:
     if started is None:
         return None if _is_hidden(pid) else False
     return started == parts[4]
+
+
+def is_at_work(owner: str | None, expires_at: datetime | None, now: datetime) -> bool:
+    """Whether a lease is in force at `now`: it has not ended, and its holder is not known to be dead."""
+    return owner is not None and expires_at is not None and expires_at > now and is_alive(owner) is not False
 
 
 def describe(owner: str) -> str:

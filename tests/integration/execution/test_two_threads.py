@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from agent.clock import SystemClock
+from agent.core.explain import plan_lines
 from agent.core.model import State
 from agent.errors import Busy
 from agent.execution.engine import Report
+from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.session import perform
+from agent.execution.survey import Survey
 from agent.store import attempts, leases, runs, state
 from tests.served import wait_until
 from tests.tiny import opened, steps, tiny_project
@@ -85,6 +89,26 @@ def test_the_second_thread_is_refused_and_takes_nothing_over(project: Path) -> N
     of_runs, of_attempts = history(project)
     assert (of_runs[0], set(of_runs[1:]), of_attempts) == ("COMPLETED", {"CANCELLED"}, ["succeeded"])
     assert steps(run(project)) == {NUMBERS: "skip"}
+
+
+def test_a_plan_names_who_computes_and_takes_nobody_for_dead(project: Path) -> None:
+    def plan() -> list[str]:
+        with opened(project) as workspace:
+            request = Request(targets=(NUMBERS,))
+            return plan_lines(think(workspace, Survey(workspace), request, now=SystemClock().now()).plan)
+
+    computing = Computing()
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(run, project, watchers=(computing,))
+        try:
+            assert computing.begun.wait(60)
+            who = leases.describe(leases.own_identity())
+            assert plan() == [f"numbers  block     by {who}, which computes it now"]
+        finally:
+            computing.go_on.set()
+        assert first.result(60).status == "COMPLETED"
+    (line,) = plan()
+    assert line.startswith("numbers  skip")
 
 
 def test_a_thread_that_fails_gives_the_lease_to_the_one_that_waits(project: Path) -> None:

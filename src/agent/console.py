@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from pipelines.errors import PipelineError, SettingsError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_STARTED_AT = "%H:%M:%S"
+_AT = "%Y-%m-%d %H:%M:%SZ"  # UTC, as everywhere else
 
 
 class JsonLines(logging.Formatter):
@@ -49,7 +50,9 @@ class JsonLines(logging.Formatter):
 def set_up_logging(style: str, *, debug: bool = False) -> None:
     """Log to standard error, as `text` or `json` lines."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(message)s", _STARTED_AT))
+    lines = JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(message)s", _AT)
+    lines.converter = time.gmtime
+    handler.setFormatter(lines)
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
     for noisy in ("alembic", "apscheduler", "httpx", "multipart", "watchdog"):
         logging.getLogger(noisy).setLevel(logging.ERROR if noisy == "apscheduler" else logging.WARNING)
@@ -142,8 +145,9 @@ def report_text(
         and all(isinstance(one.step, Skip) for one in report.components)
     ):
         count = len(report.components)
+        which = f"all {count} components are" if count > 1 else f"{report.components[0].component} is"
         parts.append(
-            f"Nothing to do: all {count} components are up to date "
+            f"Nothing to do: {which} up to date "
             f"(no new data, code or settings; checked {checked_at:%Y-%m-%d %H:%M:%S} UTC)."
         )
     elif report.components:

@@ -64,7 +64,7 @@ def decide_step(
     retry_at = state.next_retry_at
     if Code.FAILED in codes and not manual and not by_person and retry_at is not None and retry_at > now:
         failures = f"{state.consecutive_failures} failure{'s' * (state.consecutive_failures != 1)} in a row"
-        return Defer(spec.name, reasons, until=f"{failures}, retry at {retry_at:%Y-%m-%d %H:%M:%S} UTC")
+        return Defer(spec.name, reasons, until=f"{retry_at:%Y-%m-%d %H:%M:%S} UTC, after {failures}")
     if deferral is not None and codes <= _NEW_DATA:
         return Defer(spec.name, reasons, until=deferral)
     if due is not None and codes <= _NEW_DATA:

@@ -122,7 +122,8 @@ def _add_partition(tar: tarfile.TarFile, lake: Path, path: str, expected: str) -
         raise AgentError(
             "a file was altered since it was written",
             where=str(where),
-            mend="run `agent checks --deep`, which finds and marks such files, then `agent run`, then back up again",
+            mend="run `agent checks --deep`, which finds and marks such files, then `agent run`, then back up again; "
+            "one of an older output alone goes with `agent gc --keep-releases 1 --keep-days 0`",
         )
     return found, size
 

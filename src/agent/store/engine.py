@@ -49,7 +49,9 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def shown(url: sa.URL) -> str:
-    """A database URL as people may see it, without its password."""
+    """A database URL as people may see it: without its password, and without what is set here."""
+    if url.get_backend_name() == "sqlite":
+        url = url.difference_update_query(["timeout"])
     return url.render_as_string(hide_password=True)
 
 

@@ -141,13 +141,13 @@ def test_a_chain_goes_from_the_cause_to_the_component_and_leaves_out_what_it_doe
 def test_a_chain_follows_blocks_and_deferrals() -> None:
     failed = Reason(Code.FAILED, detail="disk full")
     steps: dict[str, Step] = {
-        "features": Defer("features", (failed,), "1 failure in a row, retry at 12:00"),
+        "features": Defer("features", (failed,), "12:00, after 1 failure in a row"),
         "model": Block("model", "features"),
         "backtest": Block("backtest", "model", (FEE,)),
     }
     assert chain("backtest", SPECS, steps) == [
         "features is stale because its last attempt failed (disk full)",
-        "features is deferred until 1 failure in a row, retry at 12:00",
+        "features is deferred until 12:00, after 1 failure in a row",
         "model is blocked by features",
         "backtest is stale because the setting fee_bps changed from 2.0 to 3.0",
         "backtest is blocked by model",

@@ -114,7 +114,7 @@ def test_a_failure_waits_for_its_time_in_scheduled_mode_only() -> None:
     failed = replace(state, status="failed", consecutive_failures=2, next_retry_at=NOW + timedelta(seconds=90))
     waiting = decide(failed, current, manual=False)
     assert isinstance(waiting, Defer)
-    assert waiting.until == "2 failures in a row, retry at 2026-03-01 12:01:30 UTC"
+    assert waiting.until == "2026-03-01 12:01:30 UTC, after 2 failures in a row"
     assert isinstance(decide(failed, current, manual=True), Compute)
     assert isinstance(decide(failed, current, manual=False, now=NOW + timedelta(seconds=90)), Compute)
     assert isinstance(decide(replace(failed, is_dirty=True), current, manual=False), Compute)

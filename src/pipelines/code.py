@@ -17,6 +17,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,6 +132,8 @@ class CodeCache:
             part.write_text(json.dumps({"made_by": _made_by(), "files": self._entries}), encoding="utf-8")
             part.replace(self.path)
         except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)  # what was written of it before the disk was full
             return
         self._unsaved = False
 

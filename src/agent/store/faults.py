@@ -11,6 +11,7 @@ _WAIT = "nothing was changed; try again"
 _PERMISSION = "check that this user may write the file and its folder"
 _ACCOUNT = "correct user and password in the database URL"
 _SPACE = "free disk space, then run again; nothing was changed"
+_DISK = "free disk space (SQLite says this also of a full disk), or look after the disk; nothing was changed"
 _BROKEN = "restore a backup (`agent restore`), or move the file away: the next run makes a new one and recomputes"
 
 # (SQLSTATE of PostgreSQL or its start, a part of the message, the mend, whether it may pass by itself)
@@ -25,6 +26,7 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     ("57P", "terminating connection", "the server is restarting; " + _WAIT, True),
     ("53100", "disk is full", _SPACE, False),
     ("53100", "no space left", _SPACE, False),
+    ("", "disk i/o error", _DISK, False),
     ("42P01", "no such table", _UPGRADE, False),
     ("42703", "no such column", _UPGRADE, False),
     ("25006", "readonly database", _PERMISSION, False),

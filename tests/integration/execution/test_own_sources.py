@@ -12,7 +12,8 @@ import pytest
 from agent import console, orchestrator
 from agent.execution.workspace import open_workspace
 from agent.store import attempts, runs
-from pipelines.sources.sample import SampleSource
+from pipelines.discovery import load_source
+from pipelines.source import Source
 
 
 @pytest.fixture
@@ -21,12 +22,17 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def failing(times: int, error: Exception) -> Any:
-    """A method that raises `error` so often, then does its work."""
-    left = [error] * times
-    method = SampleSource.markets
+@pytest.fixture
+def sample() -> Any:
+    """The class as it is loaded now: a test before may have had the modules of sources loaded anew."""
+    return load_source("sample")
 
-    def markets(self: SampleSource) -> Any:
+
+def failing(times: int, error: Exception, method: Any) -> Any:
+    """A method that raises `error` so often, then does the work of `method`."""
+    left = [error] * times
+
+    def markets(self: Source) -> Any:
         if left:
             raise left.pop()
         return method(self)
@@ -39,24 +45,24 @@ def tries(project: Path, run_id: int) -> list[str]:
         return [one.status for one in attempts.list_attempts(connections.control, run_id)]
 
 
-def test_a_network_fault_is_tried_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_fault_is_tried_again(project: Path, sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     away = urllib.error.URLError(ConnectionRefusedError(111, "refused"))
-    monkeypatch.setattr(SampleSource, "markets", failing(2, away))
+    monkeypatch.setattr(sample, "markets", failing(2, away, sample.markets))
     report = orchestrator.run_once(project, targets=["markets"])
     assert report.status == "COMPLETED"
     assert sorted(tries(project, report.run_id)) == ["failed", "failed", "succeeded"]
 
 
 def test_a_probe_that_raises_anything_fails_what_reads_the_source_alone(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, sample: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orchestrator.run_once(project, targets=["markets"])
 
-    def probe(self: SampleSource) -> Any:
+    def probe(self: Source) -> Any:
         raise KeyError("etag")
 
-    monkeypatch.setattr(SampleSource, "probe", probe)
-    monkeypatch.setattr(SampleSource, "markets", failing(1, KeyError("etag")))
+    monkeypatch.setattr(sample, "probe", probe)
+    monkeypatch.setattr(sample, "markets", failing(1, KeyError("etag"), sample.markets))
     report = orchestrator.run_once(project, targets=["markets"])
     assert report.status == "FAILED"
     assert "KeyError: 'etag'" in str(report.components[0].error)
@@ -64,24 +70,24 @@ def test_a_probe_that_raises_anything_fails_what_reads_the_source_alone(
 
 
 def test_told_to_stop_or_cancelled_between_two_tries_makes_no_other_one(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, sample: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "agent.toml").write_text("[executor]\nkind = 'inline'\nretry_seconds = 600\n")
     begun: list[int] = []
 
-    def fail(self: SampleSource) -> Any:
+    def fail(self: Source) -> Any:
         begun.append(1)
         raise ConnectionResetError(104, "reset")
 
-    def fail_cancelled(self: SampleSource) -> Any:
+    def fail_cancelled(self: Source) -> Any:
         with open_workspace(project) as workspace, workspace.database.writing() as connections:
             runs.request_cancel(connections.control, runs.list_runs(connections.control)[0].id)
         fail(self)
 
-    monkeypatch.setattr(SampleSource, "markets", fail)
+    monkeypatch.setattr(sample, "markets", fail)
     stopped = orchestrator.run_once(project, targets=["markets"], stop=lambda: "enough" if begun else None)
     assert (stopped.status, stopped.error) == ("CANCELLED", "enough")
-    monkeypatch.setattr(SampleSource, "markets", fail_cancelled)
+    monkeypatch.setattr(sample, "markets", fail_cancelled)
     cancelled = orchestrator.run_once(project, targets=["markets"])
     assert (cancelled.status, cancelled.error) == ("CANCELLED", "the run was cancelled")
     assert tries(project, stopped.run_id) == tries(project, cancelled.run_id) == ["failed"]

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 from pipelines.settings import Faults, build
@@ -59,13 +60,12 @@ def test_the_blocks_work_one_after_the_other(tmp_path: Path) -> None:
 
     (sql,) = blocks_in("sql")
     select, update = (part.strip() for part in re.sub(r"--.*", "", sql.text).split(";") if part.strip())
-    with sqlite3.connect(tmp_path / ".tidemill" / "state.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / ".tidemill" / "state.sqlite")) as connection, connection:
         rows = connection.execute(select).fetchall()
         assert [(row[0], *row[2:]) for row in rows] == [
             (name, 0, 1, 0) for name in ("backtest", "features", "inference", "markets", "model", "publish", "ticks")
         ]
         connection.execute(update)
-    connection.close()
     assert "features runs because it was marked by a person" in run(["agent", "explain", "features"])
 
     (python,) = blocks_in("python")

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -42,13 +43,13 @@ def orchestrator(
 
 def rows(folder: Path) -> list[tuple[object, ...]]:
     """What the seed's query shows."""
-    with sqlite3.connect(folder / ".tidemill" / "state.sqlite") as connection:
+    with closing(sqlite3.connect(folder / ".tidemill" / "state.sqlite")) as connection:
         return connection.execute(SEED_QUERY).fetchall()
 
 
 def versions(folder: Path) -> dict[str, str]:
     """Component -> version of its present output."""
-    with sqlite3.connect(folder / ".tidemill" / "state.sqlite") as connection:
+    with closing(sqlite3.connect(folder / ".tidemill" / "state.sqlite")) as connection:
         return dict(connection.execute("SELECT component, output_version FROM orchestrator_state").fetchall())
 
 
@@ -85,7 +86,7 @@ def test_the_release_is_whole_and_current(project: Path) -> None:
         "model_card.md",
         "report.html",
     }
-    with sqlite3.connect(project / ".tidemill" / "state.sqlite") as connection:
+    with closing(sqlite3.connect(project / ".tidemill" / "state.sqlite")) as connection:
         names = connection.execute("SELECT name FROM releases WHERE is_current").fetchall()
         markets = connection.execute("SELECT count(*) FROM markets").fetchone()
         predictions = connection.execute("SELECT count(*), min(probability), max(probability) FROM predictions")
@@ -124,9 +125,8 @@ def test_a_mark_recomputes_and_early_cutoff_stops_there(tmp_path: Path, project:
 
     shutil.copytree(project / ".tidemill", tmp_path / ".tidemill", symlinks=True, copy_function=shutil.copy2)
     before = versions(tmp_path)
-    with sqlite3.connect(tmp_path / ".tidemill" / "state.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / ".tidemill" / "state.sqlite")) as connection, connection:
         connection.execute("UPDATE orchestrator_state SET is_dirty = true WHERE component = 'features'")
-    connection.close()
     report = json.loads(orchestrator(tmp_path, "--json").stdout)
     steps = {one["component"]: one["step"] for one in report["components"]}
     assert [name for name, step in steps.items() if step == "compute"] == ["features"]

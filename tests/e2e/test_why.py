@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def replace(path: Path, old: str, new: str) -> None:
 
 def current_file(folder: Path, component: str, key: str) -> Path:
     """The file behind a partition of the present output."""
-    with sqlite3.connect(folder / ".tidemill" / "state.sqlite") as connection:
+    with closing(sqlite3.connect(folder / ".tidemill" / "state.sqlite")) as connection:
         (path,) = connection.execute(
             "SELECT path FROM partitions JOIN orchestrator_state ON output_snapshot_id = snapshot_id "
             "WHERE component = ? AND key = ?",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from agent.core.model import Code, Compute
@@ -22,7 +23,7 @@ def run(folder: Path) -> Report:
 
 def grow_old(folder: Path, hours: int) -> None:
     """Let the last successes lie `hours` further back."""
-    with sqlite3.connect(folder / ".tidemill" / "state.sqlite") as connection:
+    with closing(sqlite3.connect(folder / ".tidemill" / "state.sqlite")) as connection, connection:
         connection.execute(f"UPDATE orchestrator_state SET last_run_at = datetime(last_run_at, '-{hours} hours')")
 
 

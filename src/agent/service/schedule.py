@@ -136,6 +136,7 @@ class Schedule:
         from apscheduler.schedulers.background import BackgroundScheduler
 
         self._tell_missed()
+        offset = self._offset()  # before the first due time: the clock may be set before this thread gets to look
         scheduler = self._scheduler = BackgroundScheduler(timezone="UTC")
         # Without a limit on lateness: a late run is better than none, and coalescing makes one of several.
         self._job = scheduler.add_job(
@@ -150,7 +151,7 @@ class Schedule:
         logger.info("scheduled: %s; the first run is now", self.rule)
         scheduler.start()
         try:
-            self._watch_clocks()
+            self._watch_clocks(offset)
         finally:
             scheduler.shutdown(wait=True)
 
@@ -197,9 +198,10 @@ class Schedule:
             self.rule,
         )
 
-    def _watch_clocks(self) -> None:
-        """Wait to be stopped; when the wall clock is set, move the next run to where it belongs."""
-        offset = self._offset()
+    def _watch_clocks(self, offset: timedelta) -> None:
+        """Wait to be stopped; when the wall clock is set, move the next run to where it belongs.
+
+        `offset` is what the wall clock was ahead of the other one when the first run was made due."""
         while self.stop() is None:
             time.sleep(_LOOK_SECONDS)
             moved = (self._offset() - offset).total_seconds()

@@ -24,6 +24,7 @@ _LOCAL_PACKAGE = "tidemill_local_"
 # Held while modules of a project are loaded or forgotten: the threads of a server (worker, runner, requests) must not
 # meet one that another thread is still executing, or half of them from before a change and half from after it.
 LOADING = threading.RLock()
+_NO_PROGRAM = 'put what makes it a program under `if __name__ == "__main__":`, so that it can be imported too'
 
 
 def load_module(name: str, base: Path | None) -> ModuleType:
@@ -36,6 +37,10 @@ def load_module(name: str, base: Path | None) -> ModuleType:
                 f"cannot import module {name!r}: {error}",
                 where="agent.toml",
                 mend="install it, put it on PYTHONPATH, or give the path of a .py file",
+            ) from error
+        except SystemExit as error:
+            raise SettingsError(
+                f"cannot import module {name!r}: SystemExit: {error}", where="agent.toml", mend=_NO_PROGRAM
             ) from error
         _note_folder(sys.modules[name.partition(".")[0]].__file__)
         return module
@@ -62,7 +67,7 @@ def _load_file(name: str, base: Path | None) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that leaves must not take a server's thread along
         del sys.modules[module_name]
         raise SettingsError(
             f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend=_mend_of(error, path)
@@ -70,7 +75,9 @@ def _load_file(name: str, base: Path | None) -> ModuleType:
     return module
 
 
-def _mend_of(error: Exception, path: Path) -> str:
+def _mend_of(error: BaseException, path: Path) -> str:
+    if isinstance(error, SystemExit):
+        return _NO_PROGRAM
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is not None and (path.parent / f"{missing}.py").is_file():
         return f"{missing}.py lies beside it: write `from .{missing} import …`, which works wherever it is started from"

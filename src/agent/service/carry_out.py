@@ -74,12 +74,17 @@ def carry_out(
 def _followed(database: Database, run_id: int, workspace: Workspace | None, after_run: tuple[AfterRun, ...]) -> Run:
     with database.reading() as connections:
         run = runs.load_run(connections.control, run_id)
+    follow_up(run, workspace, after_run)
+    return run
+
+
+def follow_up(run: Run, workspace: Workspace | None, after_run: tuple[AfterRun, ...]) -> None:
+    """Do what follows the end of `run`. What goes wrong in it is logged, and touches neither the run nor the rest."""
     for follow in after_run:
         try:
             follow(run, workspace)
         except Exception:
-            logger.exception("what follows run %s failed", run_id)
-    return run
+            logger.exception("what follows run %s failed", run.id)
 
 
 def _now() -> datetime:

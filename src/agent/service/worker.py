@@ -14,7 +14,7 @@ from datetime import datetime
 from agent.clock import Clock, SystemClock
 from agent.errors import DatabaseError
 from agent.service import queue
-from agent.service.carry_out import AfterRun, carry_out
+from agent.service.carry_out import AfterRun, carry_out, follow_up
 from agent.service.projects import open_project
 from agent.settings import Settings
 from agent.store import approvals, leases, measures, notify, runs
@@ -125,8 +125,7 @@ class Worker:
             closed = runs.abandon_runs(connections.control, self._now())
         for run in closed:
             logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
-            for follow in self.after_run:
-                follow(run, None)
+            follow_up(run, None, self.after_run)
 
     def _claim(self) -> Run | None:
         with self.database.reading() as connections:  # most looks find nothing, and need no writing transaction

@@ -123,8 +123,8 @@ def test_nobody_approved_in_time(settings: Settings, database: Database) -> None
     database.close()
 
 
-def test_a_run_left_by_a_dead_worker_is_closed_and_told(settings: Settings, database: Database) -> None:
-    run_id = put(database)
+def leave_running(settings: Settings) -> None:
+    """Let a worker claim the oldest run and die."""
     code = (
         "import os, sys\n"
         "from agent.store import engine, leases, runs\n"
@@ -136,6 +136,11 @@ def test_a_run_left_by_a_dead_worker_is_closed_and_told(settings: Settings, data
     subprocess.run(
         [sys.executable, "-c", code, settings.database_url], env=environment(), check=False, capture_output=True
     )
+
+
+def test_a_run_left_by_a_dead_worker_is_closed_and_told(settings: Settings, database: Database) -> None:
+    run_id = put(database)
+    leave_running(settings)
     assert load(database, run_id).status == "RUNNING"
     told: list[Run] = []
     Worker(settings, database, (lambda run, workspace: told.append(run),)).process()
@@ -146,12 +151,47 @@ def test_a_run_left_by_a_dead_worker_is_closed_and_told(settings: Settings, data
 
 
 def test_a_hook_that_fails_changes_nothing(settings: Settings, database: Database) -> None:
+    """Neither after a run of this worker nor after one that a dead worker left: the batch and the other hooks go on."""
+    told: list[int] = []
+
     def broken(run: Run, workspace: object) -> None:
         raise RuntimeError("on purpose")
 
-    run_id = put(database)
-    assert Worker(settings, database, (broken,)).process() == 1
-    assert load(database, run_id).status == "COMPLETED"
+    left, own = put(database), put(database)
+    leave_running(settings)
+    assert Worker(settings, database, (broken, lambda run, workspace: told.append(run.id))).process() == 1
+    assert [load(database, run_id).status for run_id in (left, own)] == ["FAILED", "COMPLETED"]
+    assert told == [left, own]
+    database.close()
+
+
+LEAVING = """import sys
+from pipelines.component import component
+
+@component(name="leaving", heavy=False)
+def leaving(ctx, settings):
+    sys.exit(5)
+"""
+
+
+@pytest.mark.parametrize("code", [LEAVING, "import sys\nsys.exit(5)\n"], ids=["computed", "loaded"])
+def test_own_code_that_leaves_takes_no_worker_along(settings: Settings, database: Database, code: str) -> None:
+    """sys.exit fails the run, in its component or as its module is loaded; no lease is kept, the batch goes on."""
+    folder = settings.base / "other"
+    project = projects.create(database, settings, name="other", local_path=str(folder), now=now())
+    (folder / "own.py").write_text(code, encoding="utf-8")
+    (folder / "agent.toml").write_text(INLINE + "[project]\nmodules = ['own.py']\n", encoding="utf-8")
+    intent = Intent(("leaving",), (), "leave")
+    failing, _ = queue.enqueue(database, project_id=project.id, goal="leave", intent=intent, now=now())
+    other = put(database)
+    assert Worker(settings, database).process() == 2
+    assert load(database, failing.id).status == "FAILED"
+    assert "SystemExit: 5" in (load(database, failing.id).error or "")
+    assert load(database, other).status == "COMPLETED"
+    (folder / "own.py").write_text(LEAVING, encoding="utf-8")
+    with projects.open_project(settings, database, project.id) as workspace, workspace.database.reading() as own:
+        held = sa.text("SELECT count(*) FROM orchestrator_state WHERE lease_owner IS NOT NULL")
+        assert own.project.scalar(held) == 0
     database.close()
 
 

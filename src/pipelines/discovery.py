@@ -82,8 +82,8 @@ def forget_changed() -> tuple[str, ...]:
     """Unload the project's modules if a file of one of them changed since it was loaded; returns which did.
 
     A process that lives long (server, worker) calls this before each run, so that it computes with the code on disk.
-    All of them go, since whoever imported a changed module holds its old objects. Installed packages and the framework
-    stay: a change there needs a new process.
+    All of them go, since whoever imported a changed module holds its old objects; so does a run of another thread,
+    which goes on with them. Installed packages and the framework stay: a change there needs a new process.
     """
     with LOADING:
         return _forget_changed()

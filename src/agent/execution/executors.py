@@ -7,8 +7,10 @@ one after the other, and exits when its parent is gone.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
+import pkgutil
 import signal
 import sys
 import threading
@@ -123,7 +125,7 @@ class ProcessExecutor:
         """Compute in the child; end it on timeout or when told to stop, and say how it died if it did."""
         child, pipe = self._started()
         try:
-            pipe.send_bytes(pickle.dumps(task))
+            pipe.send_bytes(_packed(task))
             sys.audit("tidemill.point", "child.asked")
         except OSError as error:  # it died before it could listen
             raise self._death(child, None, stop) from error
@@ -151,7 +153,7 @@ class ProcessExecutor:
         ours, theirs = context.Pipe()
         child = context.Process(
             target=_serve,
-            args=(theirs, tuple(self.modules), self.base, dict(self.source_settings), self.lake_path),
+            args=(theirs, tuple(self.modules), self.base, _packed(dict(self.source_settings)), self.lake_path),
             name="tidemill-attempt",
             daemon=True,
         )
@@ -230,9 +232,27 @@ class ProcessExecutor:
         )
 
 
-def _serve(
-    pipe: Connection, modules: Sequence[str], base: Path, source_settings: Mapping[str, Any], lake_path: Path
-) -> None:
+class _ByName(pickle.Pickler):
+    """Writes classes by their names alone.
+
+    pickle refuses one that its module does not hold any more. So it is in a server once a file has changed: another
+    thread forgets the modules that this run has its settings from (pipelines.discovery.forget_changed).
+    """
+
+    def reducer_override(self, obj: object) -> Any:
+        if isinstance(obj, type) and obj.__module__ != "builtins":
+            return pkgutil.resolve_name, (f"{obj.__module__}:{obj.__qualname__}",)
+        return NotImplemented
+
+
+def _packed(value: object) -> bytes:
+    """`value` on its way to the child, where `pickle.loads` has it back."""
+    packed = io.BytesIO()
+    _ByName(packed, pickle.HIGHEST_PROTOCOL).dump(value)
+    return packed.getvalue()
+
+
+def _serve(pipe: Connection, modules: Sequence[str], base: Path, source_settings: bytes, lake_path: Path) -> None:
     """The child's life: take a task, compute, answer; leave when the parent closes the pipe or dies."""
     for number in _OF_THE_GROUP:  # Ctrl-C and service managers reach the whole group
         signal.signal(number, signal.SIG_IGN)  # the parent decides
@@ -253,7 +273,8 @@ def _serve(
         _reset_peak_memory()
         try:
             if not components:
-                sources = {name: load_source(name)(settings, base) for name, settings in source_settings.items()}
+                read: Mapping[str, Any] = pickle.loads(source_settings)  # noqa: S301 - from our own parent
+                sources = {name: load_source(name)(settings, base) for name, settings in read.items()}
                 components = load_components(modules, base)
             task: Task = pickle.loads(received)  # noqa: S301 - from our own parent
             done = work(task, components[task.component], sources, base=base, lake_path=lake_path, on_progress=progress)

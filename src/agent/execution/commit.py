@@ -80,102 +80,121 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     """Record a success, once, however often it is called; the id of its snapshot, None where an earlier call recorded
     it. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
     component = workspace.project.components[success.component]
-    snapshot = success.done.snapshot
-    recomputed, carried = success.counts(old)
-    name = release_name(snapshot.version, success.as_of)
     if component.is_release:
+        snapshot = success.done.snapshot
         workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
+        name = release_name(snapshot.version, success.as_of)
         write_release(workspace.lake, snapshot, workspace.settings.releases_path, name)
     sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
-        now = log.clock.now()
-        if not leases.is_held(connections.project, success.component, success.token):
-            _require_recorded(connections, success, now)
-            return None
-        snapshot_id = success.before.output_snapshot_id
-        if snapshot_id is None or old is None or old.partitions != snapshot.partitions:
-            snapshot_id = catalog.save_snapshot(
-                connections.project,
-                snapshot,
-                attempt_id=success.attempt_id,
-                token=success.token,
-                inputs=success.current.inputs,
-                code_version=success.current.code_version,
-                settings_hash=success.current.settings_hash,
-                settings=success.current.settings,
-                now=now,
-            )
-        state.commit_success(
-            connections.project,
-            success.component,
-            success.token,
-            now=now,
-            code_version=success.current.code_version,
-            code_files=success.current.code_files,
-            settings_hash=success.current.settings_hash,
-            settings=success.current.settings,
-            libraries=success.current.libraries,
-            inputs=success.current.inputs,
-            output_version=snapshot.version,
-            output_snapshot_id=snapshot_id,
-            output_rows=snapshot.rows,
-            duration_s=success.seconds,
-        )
-        sys.audit("tidemill.point", "commit.state.written")
-        _project(connections, success, snapshot_id, now)
-        if component.is_release and not success.is_cut_off:
-            _record_release(workspace, connections, success, snapshot_id, name, log, now)
-        elif component.is_release:  # the files the release was made from may be those found damaged
-            releases.move_to_snapshot(connections.project, name, snapshot_id)
-        sys.audit("tidemill.point", "commit.projected")
-        marked = _mark_downstream(workspace, connections, success)
-        attempts.finish_attempt(
-            connections.control,
-            success.attempt_id,
-            status="succeeded",
-            now=now,
-            input_versions={key: record.read_version for key, record in success.current.inputs.items()},
-            output_version=snapshot.version,
-            is_cut_off=success.is_cut_off,
-            rows=snapshot.rows,
-            recomputed_partitions=recomputed,
-            carried_partitions=carried,
-            seconds=success.seconds,
-            peak_memory_bytes=success.done.peak_memory_bytes,
-        )
-        log.add(
-            "EXECUTING",
-            {
-                "component": success.component,
-                "phase": "cut off" if success.is_cut_off else "finished",
-                "attempt": success.attempt_id,
-                "token": success.token,
-                "input_versions": {key: record.read_version for key, record in success.current.inputs.items()},
-                "version": snapshot.version,
-                "rows": snapshot.rows,
-                "seconds": round(success.seconds, 3),
-                "recomputed_partitions": recomputed,
-                "carried_partitions": carried,
-                "marked": marked,
-            },
-        )
+        now, snapshot_id = log.clock.now(), None
+        if leases.is_held(connections.project, success.component, success.token):
+            snapshot_id = _record(workspace, connections, log, success, old, now)
+            stale = _seen_to_change(workspace, connections, success)
+            state.show_reasons(connections.project, stale)
+            _finish(connections, log, success, old, sorted(stale), now)
+        elif attempts.attempt_status(connections.control, success.attempt_id) != "succeeded":
+            _require_recorded(connections, success)  # by the first of two transactions: the second is made up for
+            _finish(connections, log, success, old, sorted(_seen_to_change(workspace, connections, success)), now)
     sys.audit("tidemill.point", "commit.done")
     if component.is_release:
         mend_current(workspace)
     return snapshot_id
 
 
-def _require_recorded(connections: Connections, success: Success, now: datetime) -> None:
-    """Raise LeaseLost, unless an earlier try recorded this success and only its answer was lost with the connection,
-    or (two databases) only the second of its transactions: that one's part is then closed here."""
-    if attempts.attempt_status(connections.control, success.attempt_id) != "succeeded":
-        closed = attempts.close_recorded_attempt(connections, success.attempt_id, success.component, success.token, now)
-        if not closed:
-            raise LeaseLost(
-                f"the result of {success.component} is refused: its lease was taken over while this process slept",
-                where=f"{success.component}, token {success.token}",
-                mend="nothing to do: the process that took over computes it",
-            )
+def _record(
+    workspace: Workspace, connections: Connections, log: RunLog, success: Success, old: Snapshot | None, now: datetime
+) -> int:
+    """The project's part: snapshot, state, projections, release. Gives the lease back; returns the snapshot's id."""
+    component, snapshot = workspace.project.components[success.component], success.done.snapshot
+    snapshot_id = success.before.output_snapshot_id
+    if snapshot_id is None or old is None or old.partitions != snapshot.partitions:
+        snapshot_id = catalog.save_snapshot(
+            connections.project,
+            snapshot,
+            attempt_id=success.attempt_id,
+            token=success.token,
+            inputs=success.current.inputs,
+            code_version=success.current.code_version,
+            settings_hash=success.current.settings_hash,
+            settings=success.current.settings,
+            now=now,
+        )
+    state.commit_success(
+        connections.project,
+        success.component,
+        success.token,
+        now=now,
+        code_version=success.current.code_version,
+        code_files=success.current.code_files,
+        settings_hash=success.current.settings_hash,
+        settings=success.current.settings,
+        libraries=success.current.libraries,
+        inputs=success.current.inputs,
+        output_version=snapshot.version,
+        output_snapshot_id=snapshot_id,
+        output_rows=snapshot.rows,
+        duration_s=success.seconds,
+    )
+    sys.audit("tidemill.point", "commit.state.written")
+    _project(connections, success, snapshot_id, now)
+    if component.is_release:
+        name = release_name(snapshot.version, success.as_of)
+        if not success.is_cut_off:
+            _record_release(workspace, connections, success, snapshot_id, name, log, now)
+        else:  # the files the release was made from may be those found damaged
+            releases.move_to_snapshot(connections.project, name, snapshot_id)
+    sys.audit("tidemill.point", "commit.projected")
+    return snapshot_id
+
+
+def _finish(
+    connections: Connections, log: RunLog, success: Success, old: Snapshot | None, marked: list[str], now: datetime
+) -> None:
+    """The server's part: the attempt is closed and told."""
+    snapshot = success.done.snapshot
+    recomputed, carried = success.counts(old)
+    input_versions = {key: record.read_version for key, record in success.current.inputs.items()}
+    attempts.finish_attempt(
+        connections.control,
+        success.attempt_id,
+        status="succeeded",
+        now=now,
+        input_versions=input_versions,
+        output_version=snapshot.version,
+        is_cut_off=success.is_cut_off,
+        rows=snapshot.rows,
+        recomputed_partitions=recomputed,
+        carried_partitions=carried,
+        seconds=success.seconds,
+        peak_memory_bytes=success.done.peak_memory_bytes,
+    )
+    log.add(
+        "EXECUTING",
+        {
+            "component": success.component,
+            "phase": "cut off" if success.is_cut_off else "finished",
+            "attempt": success.attempt_id,
+            "token": success.token,
+            "input_versions": input_versions,
+            "version": snapshot.version,
+            "rows": snapshot.rows,
+            "seconds": round(success.seconds, 3),
+            "recomputed_partitions": recomputed,
+            "carried_partitions": carried,
+            "marked": marked,
+        },
+    )
+
+
+def _require_recorded(connections: Connections, success: Success) -> None:
+    """Raise LeaseLost, unless the project's database has this success."""
+    if not attempts.is_recorded(connections.project, success.attempt_id, success.component, success.token):
+        raise LeaseLost(
+            f"the result of {success.component} is refused: its lease was taken over while this process slept",
+            where=f"{success.component}, token {success.token}",
+            mend="nothing to do: the process that took over computes it",
+        )
 
 
 def mend_current(workspace: Workspace) -> None:
@@ -263,11 +282,11 @@ def _record_release(
     releases.make_current(connections.project, name)
 
 
-def _mark_downstream(workspace: Workspace, connections: Connections, success: Success) -> list[str]:
-    """Set the flag of each direct reader to which the new output looks different, so that SQL readers see it."""
+def _seen_to_change(workspace: Workspace, connections: Connections, success: Success) -> dict[str, str | None]:
+    """Each direct reader to which the new output looks different, with the reason that its flag is to show."""
     readers = [name for name, spec in workspace.specs.items() if success.component in spec.upstream]
     if success.is_cut_off or not readers:
-        return []
+        return {}
     texts: dict[str, str | None] = {}
     for name, reader in state.load_states(connections.project, readers).items():
         spec = workspace.specs[name]
@@ -278,5 +297,4 @@ def _mark_downstream(workspace: Workspace, connections: Connections, success: Su
         if seen != known.read_version:
             reason = Reason(Code.INPUT_CHANGED, success.component, known.read_version, seen)
             texts[name] = reasons_text(name, [reason])
-    state.show_reasons(connections.project, texts)
-    return sorted(texts)
+    return texts

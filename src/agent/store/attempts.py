@@ -151,13 +151,11 @@ def attempt_status(conn: sa.Connection, attempt_id: int) -> str | None:
     return status
 
 
-def close_recorded_attempt(
-    connections: Connections, attempt_id: int, component: str, token: int, now: datetime
-) -> bool:
-    """Close an attempt as succeeded whose success the project's database has and this one has not (two databases).
+def is_recorded(conn: sa.Connection, attempt_id: int, component: str, token: int) -> bool:
+    """Whether the project's database, which `conn` is to, has the success of an attempt.
 
-    False where that one has it not either. It shows in the snapshot or, where the output stayed as it was, in the
-    lease: given back by this holder, without a failure.
+    It shows in the snapshot or, where the output stayed as it was, in the lease: given back by this holder, without a
+    failure.
     """
     is_settled = sa.select(states.c.component).where(
         states.c.component == component,
@@ -165,13 +163,8 @@ def close_recorded_attempt(
         states.c.lease_owner.is_(None),
         states.c.status == "idle",
     )
-    if connections.project.execute(is_settled).first() is None and (
-        connections.project.scalar(sa.select(snapshots.c.id).where(snapshots.c.attempt_id == attempt_id)) is None
-    ):
-        return False
-    here = sa.and_(attempts.c.id == attempt_id, attempts.c.status == "running")
-    connections.control.execute(sa.update(attempts).where(here).values(status="succeeded", finished_at=now))
-    return True
+    has_snapshot = sa.select(snapshots.c.id).where(snapshots.c.attempt_id == attempt_id)
+    return conn.execute(is_settled).first() is not None or conn.scalar(has_snapshot) is not None
 
 
 def list_attempts(conn: sa.Connection, run_id: int) -> list[Attempt]:

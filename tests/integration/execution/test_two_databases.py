@@ -17,11 +17,12 @@ from agent import settings as agent_settings
 from agent.errors import LeaseLost
 from agent.execution import attempt, commit
 from agent.execution.engine import Report
+from agent.execution.release import current_name
 from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.execution.workspace import Workspace
 from agent.service import projects
-from agent.store import attempts, catalog, leases, runs, state
+from agent.store import attempts, catalog, events, leases, releases, runs, state
 from agent.store.attempts import Attempt
 from agent.store.engine import Connections, Database, open_engine
 from agent.store.tables import snapshots
@@ -66,6 +67,13 @@ def attempts_of(workspace: Workspace) -> list[Attempt]:
         return [one for run_id in ids for one in attempts.list_attempts(connections.control, run_id)]
 
 
+def ends_told(workspace: Workspace, report: Report) -> list[dict[str, Any]]:
+    """What the history of a run tells of the end of its attempts."""
+    with workspace.database.reading() as connections:
+        told = [event.payload for event in events.load_events(connections.control, report.run_id)]
+    return [payload for payload in told if payload.get("phase") in ("finished", "cut off")]
+
+
 def recorded(workspace: Workspace) -> tuple[int, int]:
     """Successes in the state of numbers, and snapshots of them."""
     with workspace.database.reading() as connections:
@@ -94,12 +102,15 @@ class Fault:
 
 
 @contextmanager
-def lost_commit(workspace: Workspace, *, is_written: bool) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """A watcher of a run, whose success is the first that it records after numbers told their progress."""
+def lost_commit(
+    workspace: Workspace, *, is_written: bool, of: str = NUMBERS
+) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """A watcher of a run, which loses the first COMMIT that records the success of component `of`."""
     fault = Fault(is_written)
 
-    def watch(kind: str, _payload: dict[str, Any]) -> None:
-        fault.armed = fault.armed or (kind == "PROGRESS" and not fault.times)
+    def watch(_kind: str, payload: dict[str, Any]) -> None:
+        is_end = payload.get("phase") in ("finished", "cut off") and payload["component"] == of
+        fault.armed = fault.armed or (is_end and not fault.times)
 
     sa.event.listen(workspace.database.control, "commit", fault)
     yield watch
@@ -138,9 +149,27 @@ def test_a_success_whose_second_commit_is_lost_is_recorded_once(
     assert recorded(workspace) == (2, 1 if is_cut_off else 2)
     first, second = attempts_of(workspace)
     assert (first.status, second.status) == ("succeeded", "succeeded")
+    done = report.components[0]
+    assert (second.output_version, second.is_cut_off) == (done.version, is_cut_off)
+    assert (second.rows, second.seconds) == (done.rows, done.seconds)
     assert second.finished_at is not None
+    assert [told["version"] for told in ends_told(workspace, report)] == [done.version]
     assert steps(run(workspace)) == {NUMBERS: "skip"}
     assert len(attempts_of(workspace)) == 2
+
+
+@pytest.mark.parametrize("is_written", [False, True], ids=["not committed", "answer lost"])
+def test_a_release_whose_second_commit_is_lost_is_in_force_on_disk_too(
+    workspace: Workspace, answers: list[int | None], *, is_written: bool
+) -> None:
+    with lost_commit(workspace, is_written=is_written, of="board") as watch:
+        report = perform(workspace, Request(targets=("board",)), watchers=(watch,))
+    assert report.status == "COMPLETED"
+    assert answers[-1] is None
+    with workspace.database.reading() as connections:
+        release = releases.current_release(connections.project)
+    assert release is not None
+    assert current_name(workspace.settings.releases_path) == release.name
 
 
 def test_a_success_of_which_neither_database_knows_is_refused(workspace: Workspace, answers: list[int | None]) -> None:
@@ -159,7 +188,7 @@ def test_a_success_of_which_neither_database_knows_is_refused(workspace: Workspa
     assert [one.status for one in attempts_of(workspace)] == ["succeeded", "running"]  # its successor closes it
 
 
-# --- close_recorded_attempt by itself -----------------------------------------------------------------------------
+# --- is_recorded by itself ----------------------------------------------------------------------------------------
 
 
 def begin(connections: Connections) -> tuple[int, int]:
@@ -224,9 +253,8 @@ def succeed(connections: Connections, attempt_id: int, token: int, *, is_cut_off
     )
 
 
-def closed(connections: Connections, attempt_id: int, token: int) -> tuple[bool, str | None]:
-    answer = attempts.close_recorded_attempt(connections, attempt_id, NUMBERS, token, NOW)
-    return answer, attempts.attempt_status(connections.control, attempt_id)
+def known(connections: Connections, attempt_id: int, token: int) -> bool:
+    return attempts.is_recorded(connections.project, attempt_id, NUMBERS, token)
 
 
 def test_a_changed_output_shows_in_its_snapshot_whoever_holds_the_lease_now(workspace: Workspace) -> None:
@@ -234,24 +262,23 @@ def test_a_changed_output_shows_in_its_snapshot_whoever_holds_the_lease_now(work
         attempt_id, token = begin(connections)
         succeed(connections, attempt_id, token, is_cut_off=False)
         leases.take(connections.project, NUMBERS, ELSEWHERE, 60)
-        assert closed(connections, attempt_id, token) == (True, "succeeded")
-        assert closed(connections, attempt_id, token) == (True, "succeeded")
+        assert known(connections, attempt_id, token)
 
 
 def test_an_output_that_stayed_shows_in_the_lease_given_back(workspace: Workspace) -> None:
     with workspace.database.writing() as connections:
         attempt_id, token = begin(connections)
         succeed(connections, attempt_id, token, is_cut_off=True)
-        assert closed(connections, attempt_id, token) == (True, "succeeded")
+        assert known(connections, attempt_id, token)
 
 
-def test_what_was_not_recorded_is_not_closed(workspace: Workspace) -> None:
+def test_what_was_not_recorded_is_not_known(workspace: Workspace) -> None:
     with workspace.database.writing() as connections:
         attempt_id, token = begin(connections)
-        assert closed(connections, attempt_id, token) == (False, "running")  # it holds the lease still
+        assert not known(connections, attempt_id, token)  # it holds the lease still
         state.commit_failure(connections.project, NUMBERS, token, now=NOW, error="no", next_retry_at=None)
-        assert closed(connections, attempt_id, token) == (False, "running")  # given back with a failure
+        assert not known(connections, attempt_id, token)  # given back with a failure
         overtaken, old = begin(connections)
         leases.extend(connections.project, NUMBERS, old, 0)
         leases.take(connections.project, NUMBERS, ELSEWHERE, 60)
-        assert closed(connections, overtaken, old) == (False, "running")  # another one holds the lease
+        assert not known(connections, overtaken, old)  # another one holds the lease

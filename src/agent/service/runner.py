@@ -79,7 +79,7 @@ class AgentRunner:
         self._changing = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         self._cycles: set[asyncio.Task[CycleResult]] = set()
-        self._leaving = False
+        self._leaving = asyncio.Event()
 
     @property
     def interval_minutes(self) -> int:
@@ -172,11 +172,9 @@ class AgentRunner:
 
     async def close(self) -> None:
         """Leave: stop if this process holds the runner, end what it carries out, close the database."""
-        self._leaving = True
+        self._leaving.set()
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await self._watch  # cancelled, it would leave a thread behind that goes on with the database
         if self._token is not None:
             self._unschedule()
         if self._cycles:
@@ -251,8 +249,7 @@ class AgentRunner:
 
     async def _keep_watch(self) -> None:
         """Extend the lease and follow what other servers were asked for, once a second."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+        while not await self._leaves_within(_LOOK_SECONDS):
             try:
                 if self._token is not None and not await asyncio.to_thread(self._extend, self._token):
                     logger.error("the runner's lease was taken over while this process slept; it is let go here")
@@ -262,6 +259,11 @@ class AgentRunner:
                 await self._follow()
             except DatabaseError as error:
                 logger.warning("the database does not answer the runner: %s", error.what)
+
+    async def _leaves_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+        return self._leaving.is_set()
 
     async def _follow(self) -> None:
         """Do what the row wants, if this process holds the lease."""
@@ -365,7 +367,7 @@ class AgentRunner:
             self.settings,
             self.database,
             run,
-            stop=lambda: _LEAVING if self._leaving else None,
+            stop=lambda: _LEAVING if self._leaving.is_set() else None,
             after_run=self.after_run,
         )
         with contextlib.suppress(DatabaseError):

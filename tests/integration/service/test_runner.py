@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from agent import settings as agent_settings
 from agent.errors import Conflict, UsageError
@@ -172,6 +174,34 @@ def test_stop_cancels_a_cycle_that_waits(settings: Settings) -> None:
         with runner.database.reading() as connections:
             assert runs.load_run(connections.control, run.id).cancel_requested
         await runner.close()
+
+    asyncio.run(use())
+
+
+def test_leaving_waits_for_the_look_that_is_being_made(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread would go on with the database after it is closed, and leave a connection open for good."""
+    load, inside, go_on = row.load, threading.Event(), threading.Event()
+
+    async def use() -> None:
+        runner = AgentRunner(settings=settings)
+        await runner.attach()
+
+        def held_load(conn: sa.Connection) -> row.Runner:
+            inside.set()
+            assert go_on.wait(60)
+            return load(conn)
+
+        monkeypatch.setattr(row, "load", held_load)
+        await asyncio.to_thread(inside.wait, 60)
+        pool = runner.database.control.pool
+        leaving = asyncio.create_task(runner.close())
+        done, _ = await asyncio.wait([leaving], timeout=0.2)
+        assert not done
+        go_on.set()
+        await leaving
+        assert runner.database.control.pool is not pool  # the closed one
+        assert isinstance(pool, sa.QueuePool)
+        assert (pool.checkedout(), pool.checkedin()) == (0, 0)
 
     asyncio.run(use())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.served import FAILING, environment, served
 
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "3")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "2")
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

@@ -167,6 +167,7 @@ def test_status_is_answered_at_once_while_a_cycle_computes(tmp_path: Path) -> No
             before = time.perf_counter()
             assert client.get("/api/agent/status").status_code == 200
             seconds.append(time.perf_counter() - before)
+            time.sleep(0.05)  # as often as a page would ask, and the cycle gets the processor
         assert cycle.result()["success"] is True
         # The median: the machine that runs the tests may be busy with others at single moments.
         assert statistics.median(seconds) < 0.05, sorted(seconds)[-5:]

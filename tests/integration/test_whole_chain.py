@@ -96,7 +96,7 @@ EDITS = st.tuples(
 
 @needs_shared_data
 @given(batches=st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=1, max_size=3))
-@settings(max_examples=examples(3), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(2), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_history_in_any_batching_equals_one_run_from_scratch(
     batches: list[list[tuple[str, str, float, int]]],
     real: dict[str, pl.DataFrame],

@@ -11,6 +11,7 @@ import io
 import os
 import pickle
 import pkgutil
+import re
 import signal
 import sys
 import threading
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 _POLL_SECONDS = 0.1
+_FRAME = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
 _OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -43,12 +45,21 @@ class AttemptFailed(AgentError):
     def __init__(
         self, error: BaseException, *, trace: str = "", transient: bool = False, peak: int | None = None
     ) -> None:
-        text = error.what if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-        where = error.where if isinstance(error, PipelineError) else ""
-        mend = error.mend if isinstance(error, PipelineError) else ""
-        super().__init__(text, where=where, mend=mend)
+        if isinstance(error, PipelineError):
+            super().__init__(error.what, where=error.where, mend=error.mend)
+        else:
+            where = _place(trace)
+            mend = "correct it there, or what it was given; attempts.traceback has the whole way to it" if where else ""
+            super().__init__(f"{type(error).__name__}: {error}", where=where, mend=mend)
         self.trace, self.peak_memory_bytes = trace, peak
         self.transient = transient
+
+
+def _place(trace: str) -> str:
+    """The last line of a traceback that is no installed library's, as `file, line N`; empty where there is none."""
+    libraries = ("site-packages", os.path.dirname(os.__file__), "<")  # noqa: PTH120 - a part of a text
+    frames = [(path, line) for path, line in _FRAME.findall(trace) if not any(one in path for one in libraries)]
+    return f"{frames[-1][0]}, line {frames[-1][1]}" if frames else ""
 
 
 class Cancelled(AgentError):

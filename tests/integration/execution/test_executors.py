@@ -158,6 +158,7 @@ def test_every_kind_of_failure_is_an_attempt_and_the_orchestrator_lives(troubled
     assert "killed by SIGKILL (often: out of memory); it had used" in found["shot"][0]["error"]
     assert found["shot"][0]["peak"] > 30_000_000
     assert "MemoryError" in found["greedy"][0]["error"]
+    assert "trouble.py, line 46" in found["greedy"][0]["error"], found["greedy"][0]["error"]
     assert found["greedy"][0]["peak"] > 0
     assert "exited with code 5" in found["leaving"][0]["error"]
     # Two thirds of a lease at least went by while the interpreter of the child was held.

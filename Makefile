@@ -33,8 +33,8 @@ lint: $(VENV)/.synced  ## ruff, mypy, import-linter
 test: lint  ## lint and all tests but the long ones
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
-torture: $(VENV)/.synced  ## kill real processes for a long time (hours are possible: see docs/reliability.md)
-	@TORTURE=long $(BIN)/python -m pytest -n 0 -m torture tests/torture
+torture: $(VENV)/.synced  ## kill real processes for a quarter of an hour: see docs/reliability.md
+	@TORTURE=long $(BIN)/python -m pytest -n 2 --dist worksteal -m torture tests/torture
 
 bench: $(VENV)/.synced  ## the benchmarks; each prints ratios against a baseline of the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,8 +49,20 @@ def figures() -> Counter[str]:
     return FIGURES
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of xdist hands its figures to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["torture"] = dict(FIGURES)
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_testnodedown(node: Any) -> None:
+    """Add up the figures of a process that has ended."""
+    FIGURES.update(getattr(node, "workeroutput", {}).get("torture", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures (a process of xdist has its own)."""
+    """Print the figures."""
     if FIGURES:
         terminalreporter.section("torture")
         for name, count in sorted(FIGURES.items()):

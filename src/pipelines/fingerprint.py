@@ -1,7 +1,7 @@
 """Fingerprints of code and settings. Pure: text and values in, hashes out.
 
 Code is hashed by its tokens, not its text or syntax tree: comments, docstrings and formatting do not count, and Python
-3.11 to 3.14 agree (ast.dump differs between them).
+3.11 to 3.13 agree (ast.dump differs between them).
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from agent.service.cycle import CycleResult
 from agent.settings import Settings
 from agent.store import engine, leases, migrations, runner, runs
 from agent.store.engine import Database
-from agent.store.runs import Run
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.runner")
@@ -162,13 +161,11 @@ class AgentRunner:
         """
         while True:
             try:
-                run = await asyncio.to_thread(self._begin_cycle, "api")
-                break
+                return await asyncio.shield(self._cycle("api"))
             except Conflict:
                 if not wait:
                     raise
                 await asyncio.sleep(_POLL_SECONDS)
-        return await asyncio.shield(self._carry(run))
 
     async def close(self) -> None:
         """Leave: stop if this process holds the runner, end what it carries out, close the database."""
@@ -232,15 +229,15 @@ class AgentRunner:
         """A scheduled cycle. Whatever happens, the schedule goes on."""
         try:
             await self._show(self._row.state)  # with the time after this one
-            run = await asyncio.to_thread(self._begin_cycle, "schedule")
-            await asyncio.shield(self._carry(run))
+            await asyncio.shield(self._cycle("schedule"))
         except Conflict as busy:
             logger.warning("a scheduled cycle is left out: %s", busy.what)
         except PipelineError as error:
             logger.error("a cycle could not begin: %s", error)
 
-    def _carry(self, run: Run) -> asyncio.Task[CycleResult]:
-        task = asyncio.create_task(asyncio.to_thread(self._carry_out, run), name=f"cycle-{run.id}")
+    def _cycle(self, trigger: str) -> asyncio.Task[CycleResult]:
+        """A cycle from begin to end in one thread: cancelled between the two, it would leave a run to nobody."""
+        task = asyncio.create_task(asyncio.to_thread(self._carry_out, trigger), name="cycle")
         self._cycles.add(task)
         task.add_done_callback(self._cycles.discard)
         return task
@@ -359,10 +356,8 @@ class AgentRunner:
         with contextlib.suppress(Conflict), self.database.writing() as connections:  # it is over
             runs.request_cancel(connections.control, run_id)
 
-    def _begin_cycle(self, trigger: str) -> Run:
-        return cycle.begin(self.settings, self.database, trigger)
-
-    def _carry_out(self, run: Run) -> CycleResult:
+    def _carry_out(self, trigger: str) -> CycleResult:
+        run = cycle.begin(self.settings, self.database, trigger)
         result = cycle.perform(
             self.settings,
             self.database,

@@ -8,17 +8,19 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from agent import settings as agent_settings
 from agent.errors import Conflict, UsageError
+from agent.service import cycle
 from agent.service.runner import AgentRunner, get_agent_runner
 from agent.settings import Settings
 from agent.store import runner as row
 from agent.store import runs
-from agent.store.engine import open_engine, writing
+from agent.store.engine import open_engine, reading, writing
 from tests.served import FAILING, environment, wait_until
 
 
@@ -169,7 +171,7 @@ def test_stop_cancels_a_cycle_that_waits(settings: Settings) -> None:
     async def use() -> None:
         runner = AgentRunner(settings=settings)
         await runner.start()
-        run = runner._begin_cycle("api")
+        run = cycle.begin(settings, runner.database, "api")
         await runner.stop(cancel=True)
         with runner.database.reading() as connections:
             assert runs.load_run(connections.control, run.id).cancel_requested
@@ -202,6 +204,36 @@ def test_leaving_waits_for_the_look_that_is_being_made(settings: Settings, monke
         assert runner.database.control.pool is not pool  # the closed one
         assert isinstance(pool, sa.QueuePool)
         assert (pool.checkedout(), pool.checkedin()) == (0, 0)
+
+    asyncio.run(use())
+
+
+def test_a_cycle_that_is_just_beginning_is_not_left_to_nobody(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To stop ends the schedule, and with it whoever waits for its cycle."""
+    begin, inside, go_on = cycle.begin, threading.Event(), threading.Event()
+    begun: list[runs.Run] = []
+
+    def held_begin(*arguments: Any) -> runs.Run:
+        inside.set()
+        assert go_on.wait(60)
+        begun.append(begin(*arguments))
+        return begun[0]
+
+    async def use() -> None:
+        runner = AgentRunner(settings=settings)
+        await runner.start()
+        monkeypatch.setattr(cycle, "begin", held_begin)
+        tick = asyncio.create_task(runner._tick())
+        await asyncio.to_thread(inside.wait, 60)
+        tick.cancel()
+        go_on.set()
+        await runner.close()
+        engine = open_engine(settings.database_url)
+        with reading(engine) as conn:
+            assert runs.load_run(conn, begun[0].id).status in ("FAILED", "CANCELLED")
+        engine.dispose()
 
     asyncio.run(use())
 

@@ -20,7 +20,7 @@ from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
 from agent.execution.commit import mend_current, patiently
 from agent.execution.executors import Cancelled, Executor
-from agent.execution.planning import names_of, think
+from agent.execution.planning import names_of, steadily, think
 from agent.execution.policy import ask_policy
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
@@ -153,9 +153,12 @@ class Engine:
 
     def _look(self, name: str) -> tuple[Mapping[str, State], Current, Step]:
         """What is recorded, what is true now, and what follows for one component."""
-        states = self._states(name)
-        current = self._survey.current(name, states)
-        return states, current, self._decide(name, states, current)
+
+        def look(states: Mapping[str, State]) -> tuple[Mapping[str, State], Current, Step]:
+            current = self._survey.current(name, states)
+            return states, current, self._decide(name, states, current)
+
+        return steadily(lambda: self._states(name), look)
 
     def _perform(self, name: str) -> Finished:
         """Bring one component up to date if it is stale; try again after a transient failure."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from agent.core import graph
 from agent.core.explain import cause
 from agent.core.model import Current, Plan, State
 from agent.core.plan import make_plan
 from agent.core.staleness import decide_reasons
+from agent.errors import NotFound
 from agent.execution.policy import ask_policy
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
@@ -18,6 +20,8 @@ from agent.execution.workspace import Workspace
 from agent.store import attempts, leases, state
 from agent.store.engine import database_now
 from pipelines.component import Deferral, Due
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,20 @@ def names_of(workspace: Workspace, request: Request) -> tuple[str, ...]:
     return tuple(name for name in graph.order(workspace.specs) if name in wanted)
 
 
+def steadily(load: Callable[[], Mapping[str, State]], use: Callable[[Mapping[str, State]], _T]) -> _T:
+    """`use` the rows that `load` gives; with newer rows where an output they name was replaced and taken by gc before
+    it was read. Raises NotFound where the rows as they are name a snapshot that is gone."""
+    rows = load()
+    while True:
+        try:
+            return use(rows)
+        except NotFound:
+            newer = load()
+            if newer == rows:
+                raise
+            rows = newer
+
+
 def think(
     workspace: Workspace,
     survey: Survey,
@@ -48,17 +66,26 @@ def think(
     assume_changed: Collection[str] = (),
 ) -> Thought:
     """Read the state, decide staleness, plan the whole run. Writes nothing."""
-    names = names_of(workspace, request)
-    with workspace.database.reading() as connections:
-        states = state.load_states(connections.project)
-        there = database_now(connections.project)
-    holders = {
-        name: f"{leases.describe(one.lease_owner or '')}, which computes it now"
-        for name, one in states.items()
-        if one.status == "running" and leases.is_at_work(one.lease_owner, one.lease_expires_at, there)
-    }
+
+    def load() -> Mapping[str, State]:
+        with workspace.database.reading() as connections:
+            return state.load_states(connections.project)
+
+    return steadily(load, lambda states: _think(workspace, survey, request, states, now, manual, assume_changed))
+
+
+def _think(
+    workspace: Workspace,
+    survey: Survey,
+    request: Request,
+    recorded: Mapping[str, State],
+    now: datetime,
+    manual: bool,
+    assume_changed: Collection[str],
+) -> Thought:
+    names, holders = names_of(workspace, request), _holders(workspace, recorded)
     # What is being computed has not failed: `running` says so only to who holds the lease himself.
-    states |= {name: replace(states[name], status="idle") for name in holders}
+    states = {**recorded, **{name: replace(recorded[name], status="idle") for name in holders}}
     currents = survey.currents(names, states)
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
     # Also of what is not stale yet: an input may be on its way.
@@ -85,3 +112,17 @@ def think(
     )
     stale = {name: [cause(name, one) for one in reasons] for name, reasons in found.items() if reasons}
     return Thought(states, currents, stale, plan)
+
+
+def _holders(workspace: Workspace, states: Mapping[str, State]) -> dict[str, str]:
+    """Component -> the living process that computes it now."""
+    running = {name: one for name, one in states.items() if one.status == "running"}
+    if not running:
+        return {}
+    with workspace.database.reading() as connections:
+        there = database_now(connections.project)
+    return {
+        name: f"{leases.describe(one.lease_owner or '')}, which computes it now"
+        for name, one in running.items()
+        if leases.is_at_work(one.lease_owner, one.lease_expires_at, there)
+    }

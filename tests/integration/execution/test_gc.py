@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.clock import SystemClock
-from agent.errors import Conflict
+from agent.errors import Conflict, NotFound
 from agent.execution.commit import point_to_current
 from agent.execution.gc import READER_TIME, Collected, collect
 from agent.execution.integrity import examine
@@ -241,6 +241,53 @@ def test_two_at_once_do_not_get_in_each_others_way(project: Path) -> None:
             assert set.union(*threads.map(collect_too, range(2))) == set(old)
         assert len(folders(workspace)) == 1
         assert_whole(workspace)
+
+
+def test_an_output_replaced_and_taken_while_a_run_looks_is_no_fault(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, (1, 2))
+    load, others = catalog.load_snapshot, [(3, 4)]
+
+    def load_late(conn: Any, snapshot_id: int) -> Any:
+        """Another one goes on, just before a run reads the output that it is to decide from."""
+        if others:
+            count_anew(project, others.pop())
+            with opened(project) as other:
+                assert gc(other).snapshots > 0
+        return load(conn, snapshot_id)
+
+    count_anew(project, (1, 3))
+    with opened(project) as workspace:
+        monkeypatch.setattr(catalog, "load_snapshot", load_late)
+        report = bring_up_to_date(workspace)
+        assert report.status == "COMPLETED", report.error
+        assert others == []
+        monkeypatch.undo()
+        assert_whole(workspace)
+
+
+def test_an_output_whose_rows_are_gone_for_good_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(project, (1, 2))
+    count_anew(project, (1, 3))
+
+    def gone(_conn: Any, snapshot_id: int) -> Any:
+        raise NotFound("there is no snapshot", where=str(snapshot_id), mend="none")
+
+    with opened(project) as workspace:
+        monkeypatch.setattr(catalog, "load_snapshot", gone)
+        with pytest.raises(NotFound):
+            bring_up_to_date(workspace)
+
+
+def count_anew(project: Path, values: tuple[int, ...]) -> None:
+    """The numbers alone, computed anew: what reads them has not run yet."""
+    toml = project / "agent.toml"
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(text[: text.index("values =")] + f"values = {list(values)}\n", encoding="utf-8")
+    with opened(project) as workspace:
+        report = perform(workspace, Request(targets=("numbers",)))
+        assert report.status == "COMPLETED", report.error
 
 
 def test_a_hundred_appends_leave_one_file_a_partition_and_the_version_of_one_load(tmp_path: Path) -> None:

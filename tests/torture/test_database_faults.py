@@ -125,7 +125,7 @@ def test_restarted_and_killed_under_load(
     crowd = Crowd(120)
 
     def orchestrate() -> None:
-        world.write(draw.randint(1, 9), draw.choices(range(100), k=5))
+        world.write_new(draw.randint(1, 9), draw)
         process = world.start_run("--wait")
         status = process.wait()
         assert status in (0, 1, 2, 3), f"exit {status}\n{process.said()}"

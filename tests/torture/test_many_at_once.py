@@ -44,7 +44,7 @@ def test_four_orchestrators_and_four_people(world: World, is_long: bool, seed: i
             figures[f"3 {kind}: cancelled"] += 1
 
     def append() -> None:
-        world.write(draw.randint(1, 9), draw.choices(range(100), k=5))
+        world.write_new(draw.randint(1, 9), draw)
 
     def kill() -> None:
         process = world.start_run()
@@ -83,7 +83,7 @@ def test_gc_beside_attempts(world: World, is_long: bool, seed: int, figures: Cou
 
     def orchestrate() -> None:
         with lock:
-            world.write(draw.randint(1, 4), draw.choices(range(100), k=5))
+            world.write_new(draw.randint(1, 4), draw)
         process = world.start_run(*draw.choice([(), ("--force", "sums")]))
         status = process.wait()
         assert status in (0, 3), f"exit {status}\n{process.said()}"

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import queue
+import random
 import signal
 import subprocess
 import sys
@@ -169,6 +170,11 @@ class World:
         draft = self.folder / f"draft{self.count}"
         draft.write_text("\n".join(map(str, numbers)), encoding="utf-8")
         draft.replace(self.folder / "data" / f"day{day:03}.txt")
+
+    def write_new(self, day: int, draw: random.Random) -> None:
+        """A day with a sum that none had before: data that come back are rightly computed again, and who looks for
+        what was done twice could not tell."""
+        self.write(day, [*draw.choices(range(100), k=5), 1000 * (self.count + 1)])
 
     def flag(self, name: str, *, on: bool = True) -> None:
         """Make the components `slow` or `broken`, or not."""

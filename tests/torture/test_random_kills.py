@@ -35,7 +35,7 @@ def test_killed_at_random_times(world: World, kind: str, is_long: bool, seed: in
     for number in range(1, rounds + 1):
         if draw.random() < 0.7:
             days += draw.random() < 0.5
-            world.write(draw.randint(max(1, days - 3), days), draw.choices(range(100), k=5))
+            world.write_new(draw.randint(max(1, days - 3), days), draw)
         victim = world.start_run()
         victim.wait_at_most(draw.uniform(0, longest))
         victim.kill()

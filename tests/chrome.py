@@ -20,7 +20,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-SLOW = 15_000  # ms: a page that waits for work on a busy machine
+SLOW = 60_000  # ms: a page that waits for work on a busy machine
 
 needs_chrome = pytest.mark.skipif(PATH is None, reason="no chromium on PATH and no CHROME_PATH")
 

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from agent.store import migrations
 from agent.store.engine import open_engine
 from tests import chrome
+from tests.torture.world import Nursery
 
 _TEMPLATE = "tidemill_template"
 
@@ -113,6 +114,14 @@ def browser() -> Iterator[Any]:
     """A browser. Not one a session: while it is there, no other test can start an event loop of its own."""
     with chrome.launched() as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """The process that forks orchestrators."""
+    found = Nursery()
+    yield found
+    found.close()
 
 
 def _migrate(url: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -13,8 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.paths import PROJECT
-from tests.served import copy_home
+from tests.served import copy_home, environment
 
 SEED_QUERY = """
 SELECT component, last_run_at, is_dirty, run_count, failure_count
@@ -29,11 +27,10 @@ def orchestrator(
     folder: Path, *arguments: str, env: dict[str, str] | None = None, flags: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     """`python -m agent.orchestrator` in `folder`, with the sources of this checkout."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "WORKER_"))}
     return subprocess.run(
         [sys.executable, *flags, "-m", "agent.orchestrator", *arguments],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(PROJECT / "src"), **(env or {})},
+        env=environment(**(env or {})),
         capture_output=True,
         text=True,
         timeout=120,

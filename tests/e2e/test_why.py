@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.paths import PROJECT
+from tests.served import environment
 from tests.small import MARKETS, small_project, write_bars
 
 ALL = ["markets", "ticks", "features", "model", "inference", "backtest", "publish"]
@@ -22,11 +22,10 @@ ALL = ["markets", "ticks", "features", "model", "inference", "backtest", "publis
 
 def agent(folder: Path, *arguments: str, code: int = 0) -> str:
     """`agent …` in `folder` as a process of its own; its output."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "WORKER_"))}
     done = subprocess.run(
         [sys.executable, "-m", "agent", *arguments],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(PROJECT / "src")},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=120,

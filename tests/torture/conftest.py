@@ -27,14 +27,6 @@ def seed() -> int:
     return int(os.environ.get("TORTURE_SEED") or int.from_bytes(os.urandom(4), "big"))
 
 
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """The process that forks orchestrators."""
-    found = Nursery()
-    yield found
-    found.close()
-
-
 @pytest.fixture
 def world(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[World]:
     """A project on an empty database of either kind. Whatever still runs at the end is killed."""

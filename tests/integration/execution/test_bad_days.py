@@ -16,13 +16,6 @@ from agent.execution.workspace import open_workspace
 from tests.torture.world import Nursery, World
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
-
-
 @pytest.fixture
 def world(tmp_path: Path, sqlite_url: str, nursery: Nursery) -> Iterator[World]:
     made = World(tmp_path / "project", sqlite_url, nursery)

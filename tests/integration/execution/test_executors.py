@@ -98,13 +98,6 @@ def slow(ctx, settings):
 '''
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
-
-
 class Troubled:
     """A project of failing components, computed in child processes."""
 

@@ -13,13 +13,6 @@ import pytest
 from tests.torture.world import Nursery, World
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """The project's .tidemill/, a file system of its own of 8 MB."""

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from agent.execution.heartbeat import Beat
 from agent.store.engine import Database, open_engine
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it does not come about"
-        time.sleep(0.01)
+from tests.served import wait_until
 
 
 def test_a_database_that_is_away_is_told_once(
@@ -32,7 +23,7 @@ def test_a_database_that_is_away_is_told_once(
 
     monkeypatch.setattr(Beat, "_look", counted)
     with Beat(Database(control=engine, project=engine), 999, lease_seconds=0.06):
-        until(lambda: len(looks) > 6)
+        wait_until(lambda: len(looks) > 6)
     engine.dispose()
     said = [record.getMessage() for record in caplog.records if record.name == "tidemill.heartbeat"]
     assert [text.partition(":")[0] for text in said] == [

@@ -19,6 +19,7 @@ from agent.errors import DatabaseError, UsageError
 from agent.service.schedule import Rule, Schedule, _trigger, rule_of
 from agent.store import schedules
 from agent.store.engine import Database, open_engine
+from tests.served import wait_until
 from tests.tiny import tiny_project
 from tests.torture.world import Nursery, World
 
@@ -126,8 +127,8 @@ class LateWatch(Schedule):
     """A schedule on a busy machine: its first run has begun before it gets to watch the clocks."""
 
     def _watch_clocks(self, offset: timedelta) -> None:
-        until(lambda: self._last_started_at is not None)
-        until(lambda: self.clock.now() - self._last_started_at > timedelta(hours=1))
+        wait_until(lambda: self._last_started_at is not None, seconds=60)
+        wait_until(lambda: self.clock.now() - self._last_started_at > timedelta(hours=1), seconds=60)
         super()._watch_clocks(offset)
 
 
@@ -199,13 +200,6 @@ def test_an_interval_that_makes_no_sense_is_refused() -> None:
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
-
-
 @contextmanager
 def scheduled(folder: Path, nursery: Nursery, url: str, *arguments: str) -> Iterator[World]:
     """A scheduler in a project of its own; it is told to stop at the end, and does."""
@@ -220,22 +214,15 @@ def scheduled(folder: Path, nursery: Nursery, url: str, *arguments: str) -> Iter
         world.kill_all()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it does not come about"
-        time.sleep(0.01)
-
-
 def test_a_failing_component_backs_off_and_the_others_keep_their_rhythm(
     tmp_path: Path, nursery: Nursery, sqlite_url: str
 ) -> None:
     with scheduled(tmp_path / "project", nursery, sqlite_url, "--target", "bulletin") as world:
-        until(lambda: len(world.versions()) == 4 and None not in world.versions().values())
+        wait_until(lambda: len(world.versions()) == 4 and None not in world.versions().values(), seconds=60)
         world.flag("broken")
         for number in range(3):  # new data each time: readings and sums go on, totals failed once and waits
             world.write(number + 3, [number])
-            until(lambda: world.versions()["sums"] == world.expected_versions()["sums"])
+            wait_until(lambda: world.versions()["sums"] == world.expected_versions()["sums"], seconds=60)
     (row,) = world.rows("SELECT failure_count, next_retry_at FROM orchestrator_state WHERE component = 'totals'")
     assert row["failure_count"] == 1
     assert row["next_retry_at"] is not None
@@ -259,7 +246,7 @@ def test_options_of_a_run_mean_the_same_on_a_schedule(tmp_path: Path, nursery: N
         assert mixed.wait() == 2, mixed.said()
         assert "add --mode scheduled" in mixed.said()
     with scheduled(tmp_path / "other", nursery, sqlite_url, "--target", "readings", "--json") as world:
-        until(lambda: len(world.rows("SELECT id FROM runs WHERE status = 'COMPLETED'")) >= 3)
+        wait_until(lambda: len(world.rows("SELECT id FROM runs WHERE status = 'COMPLETED'")) >= 3, seconds=60)
         said = world.started[-1].said()
     assert len([line for line in said.splitlines() if line.startswith('{"run_id": ')]) >= 2
 
@@ -267,7 +254,7 @@ def test_options_of_a_run_mean_the_same_on_a_schedule(tmp_path: Path, nursery: N
 def test_stopped_in_the_middle_of_a_component(tmp_path: Path, nursery: Nursery, sqlite_url: str) -> None:
     with scheduled(tmp_path / "project", nursery, sqlite_url, "--target", "bulletin") as world:
         world.flag("slow")
-        until(lambda: world.attempts("running") == 1 and world.attempts("succeeded") == 2)
+        wait_until(lambda: world.attempts("running") == 1 and world.attempts("succeeded") == 2, seconds=60)
     assert world.attempts("cancelled") == 1
     assert world.rows("SELECT status, error FROM runs ORDER BY id DESC LIMIT 1") == [
         {"status": "CANCELLED", "error": "the process was told to stop"}
@@ -280,11 +267,11 @@ def test_stopped_in_the_middle_of_a_component(tmp_path: Path, nursery: Nursery, 
 def test_two_schedulers_do_nothing_twice(tmp_path: Path, nursery: Nursery, sqlite_url: str) -> None:
     with scheduled(tmp_path / "project", nursery, sqlite_url, "--target", "bulletin") as world:
         world.flag("slow")
-        until(lambda: world.attempts("running") == 1 and world.attempts("succeeded") == 2)
+        wait_until(lambda: world.attempts("running") == 1 and world.attempts("succeeded") == 2, seconds=60)
         other = world.start("orchestrator", "--mode", "scheduled", "--interval-sec", "0.3", "--target", "bulletin")
-        until(lambda: "component totals is being run by" in other.said())
+        wait_until(lambda: "component totals is being run by" in other.said(), seconds=60)
         world.flag("slow", on=False)
-        until(lambda: world.attempts("succeeded") >= 4)
+        wait_until(lambda: world.attempts("succeeded") >= 4, seconds=60)
         other.signal(signal.SIGTERM)
         assert other.wait() == 0
     world.run()
@@ -295,11 +282,11 @@ def test_code_edited_under_a_scheduler_is_computed_with(tmp_path: Path, nursery:
     folder = tiny_project(tmp_path / "project", url=sqlite_url)
     with scheduled(folder, nursery, sqlite_url, "--target", "board") as world:
         tiny_project(folder, url=sqlite_url)  # World has written a settings file of its own
-        until(lambda: _value(world, "board") is not None)
+        wait_until(lambda: _value(world, "board") is not None, seconds=60)
         before = _value(world, "board")
         source = (folder / "tiny.py").read_text()
         (folder / "tiny.py").write_text(source.replace('b"total "', 'b"sum "'))
-        until(lambda: _value(world, "board") not in (None, before))
+        wait_until(lambda: _value(world, "board") not in (None, before), seconds=60)
 
 
 def _value(world: World, component: str) -> str | None:

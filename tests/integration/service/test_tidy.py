@@ -149,33 +149,36 @@ def test_of_threads_that_end_runs_together_one_tidies(tmp_path: Path, database_u
     assert len(deletions) == 1
 
 
-def test_a_server_s_worker_and_runner_share_the_hour(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def old_runs(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A server's folder and database, with three runs to forget."""
     monkeypatch.setenv("AGENT_DATABASE_URL", database_url)
     (tmp_path / "agent.toml").write_text(FAILING + LITTLE, encoding="utf-8")
     with opened(database_url) as database:
         put_old(database, 3)
-        with TestClient(create_app(tmp_path), base_url="http://localhost:8000", client=("127.0.0.1", 50000)) as client:
-            client.post("/runs", json={"project_id": 0, "goal": "publish"}).raise_for_status()
-            wait_until(lambda: run_ids(database) == [3, 4])
-            put_old(database, 3)
-            client.post("/api/agent/run-once").raise_for_status()
-            assert run_ids(database) == [3, 4, 5, 6, 7, 8]
+        yield database
 
 
-def test_the_runner_and_the_worker_command_tidy(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AGENT_DATABASE_URL", database_url)
-    (tmp_path / "agent.toml").write_text(FAILING + LITTLE, encoding="utf-8")
-    with opened(database_url) as database:
-        put_old(database, 3)
-        with TestClient(create_app(tmp_path), base_url="http://localhost:8000", client=("127.0.0.1", 50000)) as client:
-            client.post("/api/agent/run-once").raise_for_status()
-            assert run_ids(database) == [3, 4]
-        put_old(database, 3)
-        put(database, target="markets")
-        command = [sys.executable, "-m", "agent", "worker", "--once", "--project-dir", str(tmp_path)]
-        subprocess.run(command, env=environment(AGENT_DATABASE_URL=database_url), check=True, capture_output=True)
-        assert run_ids(database) == [4, 7, 8]  # 4 has just ended
+def serving(folder: Path) -> TestClient:
+    """A client of the server on `folder`, in this process."""
+    return TestClient(create_app(folder), base_url="http://localhost:8000", client=("127.0.0.1", 50000))
+
+
+def test_a_server_s_worker_and_runner_share_the_hour(tmp_path: Path, old_runs: Database) -> None:
+    with serving(tmp_path) as client:
+        client.post("/runs", json={"project_id": 0, "goal": "publish"}).raise_for_status()
+        wait_until(lambda: run_ids(old_runs) == [3, 4])
+        put_old(old_runs, 3)
+        client.post("/api/agent/run-once").raise_for_status()
+        assert run_ids(old_runs) == [3, 4, 5, 6, 7, 8]
+
+
+def test_the_runner_and_the_worker_command_tidy(tmp_path: Path, database_url: str, old_runs: Database) -> None:
+    with serving(tmp_path) as client:
+        client.post("/api/agent/run-once").raise_for_status()
+        assert run_ids(old_runs) == [3, 4]
+    put_old(old_runs, 3)
+    put(old_runs, target="markets")
+    command = [sys.executable, "-m", "agent", "worker", "--once", "--project-dir", str(tmp_path)]
+    subprocess.run(command, env=environment(AGENT_DATABASE_URL=database_url), check=True, capture_output=True)
+    assert run_ids(old_runs) == [4, 7, 8]  # 4 has just ended

@@ -100,13 +100,6 @@ def states(desk: Desk) -> dict[str, State]:
     return {name: found[name] for name in order(desk.workspace.specs) if name in found}
 
 
-def is_at_work(row: State, at: datetime) -> bool:
-    """Whether a living process holds the component now."""
-    if row.lease_owner is None or row.lease_expires_at is None or row.lease_expires_at <= at:
-        return False
-    return leases.is_alive(row.lease_owner) is not False
-
-
 def plan(desk: Desk, request: Request) -> Thought:
     """What a run of `request` would do now, and why. Reads files, sources' probes and code; writes nothing."""
     return think(desk.workspace, Survey(desk.workspace), request, now=now())

@@ -32,7 +32,8 @@ _STATUS = {
 def looks(states: Mapping[str, State], steps: Mapping[str, Step], at: datetime) -> dict[str, Look]:
     """How each component stands."""
     return {
-        name: health.look(row, steps.get(name), is_at_work=data.is_at_work(row, at)) for name, row in states.items()
+        name: health.look(row, steps.get(name), is_at_work=leases.is_at_work(row.lease_owner, row.lease_expires_at, at))
+        for name, row in states.items()
     }
 
 

@@ -55,11 +55,7 @@ def refuse_if_held(conn: sa.Connection) -> None:
         return
     state, now = _table(conn, "orchestrator_state"), database_now(conn)
     for row in conn.execute(sa.select(state).where(state.c.lease_owner.is_not(None))):
-        if (
-            row.lease_expires_at is not None
-            and row.lease_expires_at > now
-            and leases.is_alive(row.lease_owner) is not False
-        ):
+        if leases.is_at_work(row.lease_owner, row.lease_expires_at, now):
             raise Busy(
                 f"component {row.component} is being run by {leases.describe(row.lease_owner)}",
                 where="orchestrator_state",

@@ -143,6 +143,4 @@ def _held_with(token: int) -> sa.ColumnElement[bool]:
 
 
 def _is_held(row: Runner, now: datetime) -> bool:
-    if row.lease_owner is None or row.lease_expires_at is None or row.lease_expires_at <= now:
-        return False
-    return leases.is_alive(row.lease_owner) is not False
+    return leases.is_at_work(row.lease_owner, row.lease_expires_at, now)

@@ -12,7 +12,7 @@ import keyword
 import token as token_kinds
 import tokenize
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -209,10 +209,15 @@ def _normal_text(kind: int, text: str) -> str:
         return ascii(ast.literal_eval(text))  # repr differs between Pythons where Unicode grew
 
 
+def counting_fields(settings: Any) -> list[Field[Any]]:
+    """Fields of a settings dataclass that make its hash."""
+    return [item for item in fields(settings) if item.metadata.get("counts", True)]
+
+
 def _tagged(value: Any) -> Iterator[str]:
     """A value as a flat sequence of texts, each with its kind, containers with their length."""
     if is_dataclass(value) and not isinstance(value, type):
-        counting = [item for item in fields(value) if item.metadata.get("counts", True)]
+        counting = counting_fields(value)
         yield f"dataclass:{len(counting)}"
         for item in sorted(counting, key=lambda one: one.name):
             yield item.name

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pipelines.errors import SettingsError
+from pipelines.fingerprint import counting_fields
 
 
 def setting(
@@ -134,7 +135,7 @@ def public_values(instance: Any) -> dict[str, Any]:
 
 def counted_values(instance: Any) -> dict[str, Any]:
     """`public_values` without the settings that do not count: those that say when to compute explain no recompute."""
-    counting = {item.name for item in dataclasses.fields(instance) if item.metadata.get("counts", True)}
+    counting = {item.name for item in counting_fields(instance)}
     return {name: value for name, value in public_values(instance).items() if name in counting}
 
 

@@ -132,8 +132,9 @@ def make_plan(
             manual=manual,
         )
         seconds, rows = (history or {}).get(name, (None, None))
-        if name in (holders or {}):
-            step = Block(name, (holders or {})[name], () if isinstance(step, Skip) else step.reasons)
+        holder = (holders or {}).get(name)
+        if holder is not None:
+            step = Block(name, holder, () if isinstance(step, Skip) else step.reasons)
         step = _annotated(step, expected, seconds, rows, (changed or {}).get(name, {}))
         if isinstance(step, Compute) and deferral is not None and _may_wait(step, specs, steps):
             step = replace(step, may_be_cut_off=True, unless=deferral)

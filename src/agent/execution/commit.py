@@ -50,6 +50,11 @@ class Success:
         """Whether the same version came out as before: then nothing downstream has a reason to run."""
         return self.done.snapshot.version == self.before.output_version
 
+    @property
+    def release(self) -> str:
+        """Name of the release that a release component makes."""
+        return release_name(self.done.snapshot.version, self.as_of)
+
     def counts(self, old: Snapshot | None) -> tuple[int, int]:
         """Partitions recomputed and carried over."""
         paths = set() if old is None else {partition.path for partition in old.partitions}
@@ -81,10 +86,8 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     it. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
     component = workspace.project.components[success.component]
     if component.is_release:
-        snapshot = success.done.snapshot
         workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
-        name = release_name(snapshot.version, success.as_of)
-        write_release(workspace.lake, snapshot, workspace.settings.releases_path, name)
+        write_release(workspace.lake, success.done.snapshot, workspace.settings.releases_path, success.release)
     sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
         now, snapshot_id = log.clock.now(), None
@@ -139,11 +142,10 @@ def _record(
     sys.audit("tidemill.point", "commit.state.written")
     _project(connections, success, snapshot_id, now)
     if component.is_release:
-        name = release_name(snapshot.version, success.as_of)
         if not success.is_cut_off:
-            _record_release(workspace, connections, success, snapshot_id, name, log, now)
+            _record_release(workspace, connections, success, snapshot_id, log, now)
         else:  # the files the release was made from may be those found damaged
-            releases.move_to_snapshot(connections.project, name, snapshot_id)
+            releases.move_to_snapshot(connections.project, success.release, snapshot_id)
     sys.audit("tidemill.point", "commit.projected")
     return snapshot_id
 
@@ -250,7 +252,6 @@ def _record_release(
     connections: Connections,
     success: Success,
     snapshot_id: int,
-    name: str,
     log: RunLog,
     now: datetime,
 ) -> None:
@@ -268,7 +269,7 @@ def _record_release(
     metrics = success.done.snapshot.by_key.get("metrics.json")
     releases.insert_release(
         connections.project,
-        name=name,
+        name=success.release,
         version=success.done.snapshot.version,
         snapshot_id=snapshot_id,
         is_historical=success.historical,
@@ -279,7 +280,7 @@ def _record_release(
         run_id=log.run.id if log.run is not None else None,
         now=now,
     )
-    releases.make_current(connections.project, name)
+    releases.make_current(connections.project, success.release)
 
 
 def _seen_to_change(workspace: Workspace, connections: Connections, success: Success) -> dict[str, str | None]:

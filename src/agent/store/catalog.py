@@ -104,20 +104,6 @@ _WITH_PARTITIONS = (
 )
 
 
-_FILES = (
-    sa.select(
-        partitions.c.snapshot_id,
-        partitions.c.key,
-        partitions.c.path,
-        partitions.c.file_size,
-        partitions.c.file_mtime_ns,
-        partitions.c.file_hash,
-    )
-    .where(partitions.c.snapshot_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(partitions.c.snapshot_id, partitions.c.key)
-)
-
-
 def load_snapshot(conn: sa.Connection, snapshot_id: int) -> Snapshot:
     """A snapshot with its partitions. Raises NotFound."""
     found = conn.execute(_WITH_PARTITIONS, {"id": snapshot_id}).all()
@@ -175,6 +161,21 @@ def newest_watermark(conn: sa.Connection, components: Collection[str]) -> dateti
     return newest
 
 
+# In the order of FileFacts's fields.
+_FACTS = (
+    partitions.c.key,
+    partitions.c.path,
+    partitions.c.file_size,
+    partitions.c.file_mtime_ns,
+    partitions.c.file_hash,
+)
+_FILES = (
+    sa.select(partitions.c.snapshot_id, *_FACTS)
+    .where(partitions.c.snapshot_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(partitions.c.snapshot_id, partitions.c.key)
+)
+
+
 def file_facts(conn: sa.Connection, snapshot_ids: Collection[int]) -> dict[int, list[FileFacts]]:
     """Snapshot -> its files in key order, without the hashes of their columns: cheap enough for every run."""
     found: dict[int, list[FileFacts]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
@@ -197,14 +198,7 @@ def every_file(conn: sa.Connection) -> list[tuple[str, FileFacts]]:
     newest = sa.select(sa.func.max(partitions.c.snapshot_id).label("id"), partitions.c.path)
     shown = newest.group_by(partitions.c.path).subquery()
     query = (
-        sa.select(
-            snapshots.c.component,
-            partitions.c.key,
-            partitions.c.path,
-            partitions.c.file_size,
-            partitions.c.file_mtime_ns,
-            partitions.c.file_hash,
-        )
+        sa.select(snapshots.c.component, *_FACTS)
         .join(shown, sa.and_(shown.c.id == partitions.c.snapshot_id, shown.c.path == partitions.c.path))
         .join(snapshots, snapshots.c.id == partitions.c.snapshot_id)
         .order_by(partitions.c.path)

@@ -49,9 +49,7 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def shown(url: sa.URL) -> str:
-    """A database URL as people may see it: without its password, and without what is set here."""
-    if url.get_backend_name() == "sqlite":
-        url = url.difference_update_query(["timeout"])
+    """A database URL as people may see it, without its password."""
     return url.render_as_string(hide_password=True)
 
 
@@ -185,9 +183,9 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
             where=str(path.parent),
             mend="check the permissions of the folder above, or set AGENT_HOME to one that may be written",
         ) from error
-    if "timeout" not in url.query:
-        url = url.update_query_dict({"timeout": str(_BUSY_SECONDS)})
-    engine, file = sa.create_engine(url, json_serializer=to_json), _File(path)
+    # Not added to the URL, which messages show.
+    ours = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
+    engine, file = sa.create_engine(url, json_serializer=to_json, connect_args=ours), _File(path)
     sa.event.listen(engine, "do_connect", file.require)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "connect", file.was_opened)

@@ -40,10 +40,8 @@ def _require_partition(workspace: Workspace, component: str, key: str) -> None:
         found = state.load_states(connections.project).get(component)
         if found is None or found.output_snapshot_id is None:
             return  # an unknown component is refused by the mark itself; one without output runs whole in any case
-        facts = catalog.file_facts(connections.project, [found.output_snapshot_id])
-        keys = [
-            fact.key for fact in facts[found.output_snapshot_id] if not fact.key.startswith(".")
-        ]  # memos are nobody's to mark
+        facts = catalog.file_facts(connections.project, [found.output_snapshot_id])[found.output_snapshot_id]
+        keys = [fact.key for fact in facts if not fact.key.startswith(".")]  # memos are nobody's to mark
     if key not in keys:
         near = difflib.get_close_matches(key, keys, n=3, cutoff=0.3) or keys[-3:]
         raise NotFound(

@@ -255,7 +255,7 @@ class AgentRunner:
                 await self._refresh()
                 await self._follow()
             except DatabaseError as error:
-                logger.warning("the database does not answer the runner: %s", error.what)
+                logger.warning("the runner could not look at its row, and tries again: %s", error)
 
     async def _leaves_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):

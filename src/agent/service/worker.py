@@ -112,7 +112,7 @@ class Worker:
         try:
             return self.process(stopped)
         except DatabaseError as error:
-            logger.warning("the database does not answer the worker: %s; it tries again", error.what)
+            logger.warning("the worker could not look into the queue, and tries again: %s", error)
             return 0
 
     def _tidy(self) -> None:

@@ -186,24 +186,39 @@ def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float 
 
 
 def _close(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
-    left = list(connections.control.scalars(sa.select(attempts.c.id).where(condition, attempts.c.status == "running")))
+    query = sa.select(attempts).where(condition, attempts.c.status == "running")
+    left = [_attempt(row) for row in connections.control.execute(query).mappings()]
     if not left:
         return []
-    query = sa.select(snapshots.c.attempt_id, snapshots.c.version, snapshots.c.rows)
-    committed = {
-        row.attempt_id: row for row in connections.project.execute(query.where(snapshots.c.attempt_id.in_(left)))
-    }
-    for attempt_id in left:
-        done = committed.get(attempt_id)
-        values: dict[str, Any] = (
-            {"status": "crashed", "error": _OVERTAKEN}
-            if done is None
-            else {"status": "succeeded", "output_version": done.version, "rows": done.rows}
-        )
-        here = sa.and_(attempts.c.id == attempt_id, attempts.c.status == "running")
+    recorded = _recorded(connections.project, left)
+    for one in left:
+        done = recorded.get(one.id)
+        values = {"status": "crashed", "error": _OVERTAKEN} if done is None else {"status": "succeeded", **done}
+        here = sa.and_(attempts.c.id == one.id, attempts.c.status == "running")
         connections.control.execute(sa.update(attempts).where(here).values(finished_at=now, **values))
-    closed = connections.control.execute(sa.select(attempts).where(attempts.c.id.in_(left)).order_by(attempts.c.id))
+    ids = [one.id for one in left]
+    closed = connections.control.execute(sa.select(attempts).where(attempts.c.id.in_(ids)).order_by(attempts.c.id))
     return [_attempt(row) for row in closed.mappings()]
+
+
+def _recorded(conn: sa.Connection, left: Sequence[Attempt]) -> dict[int, dict[str, Any]]:
+    """Attempt -> what the project's database knows of its success; without those that had none.
+
+    As in `is_recorded`, but a lease that was given up looks like one given back after a success: the time tells.
+    """
+    with_snapshot = sa.select(snapshots.c.attempt_id, snapshots.c.version, snapshots.c.rows).where(
+        snapshots.c.attempt_id.in_([one.id for one in left])
+    )
+    found = {row.attempt_id: {"output_version": row.version, "rows": row.rows} for row in conn.execute(with_snapshot)}
+    given_back = sa.select(
+        states.c.component, states.c.lease_token, states.c.last_run_at, states.c.output_version, states.c.output_rows
+    ).where(states.c.lease_owner.is_(None), states.c.last_run_at.is_not(None))
+    last = {(row.component, row.lease_token): row for row in conn.execute(given_back)}
+    for one in left:
+        state = last.get((one.component, one.token))
+        if one.id not in found and state is not None and state.last_run_at >= one.started_at:
+            found[one.id] = {"output_version": state.output_version, "rows": state.output_rows, "is_cut_off": True}
+    return found
 
 
 def _attempt(row: sa.RowMapping) -> Attempt:

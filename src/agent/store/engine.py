@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -167,6 +167,22 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
+def _reader_of_json(where: str) -> Callable[[str], Any]:
+    """PostgreSQL refuses what is no JSON when it is written; SQLite takes it, and whoever reads the row meets it."""
+
+    def read(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise DatabaseError(
+                f"a column for JSON holds none: {text[:80]!r} ({error})",
+                where=where,
+                mend="look for this text in the database's tables, and write JSON there; or restore a backup",
+            ) from error
+
+    return read
+
+
 def _open_sqlite(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:" or url.query.get("mode") == "memory":
         raise DatabaseError(
@@ -185,7 +201,8 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
         ) from error
     # Not added to the URL, which messages show.
     ours = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
-    engine, file = sa.create_engine(url, json_serializer=to_json, connect_args=ours), _File(path)
+    json_both_ways: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": _reader_of_json(shown(url))}
+    engine, file = sa.create_engine(url, connect_args=ours, **json_both_ways), _File(path)
     sa.event.listen(engine, "do_connect", file.require)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "connect", file.was_opened)

@@ -28,7 +28,7 @@ from agent.store.engine import Connections, Database, open_engine
 from agent.store.tables import snapshots
 from tests.tiny import steps, tiny_project
 
-NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+NOW = datetime(2100, 1, 31, 12, tzinfo=UTC)  # after the real run of `workspace`
 NUMBERS = "numbers"
 ELSEWHERE = "far-away/boot/pid:[1]/7/9"
 
@@ -282,3 +282,21 @@ def test_what_was_not_recorded_is_not_known(workspace: Workspace) -> None:
         leases.extend(connections.project, NUMBERS, old, 0)
         leases.take(connections.project, NUMBERS, ELSEWHERE, 60)
         assert not known(connections, overtaken, old)  # another one holds the lease
+
+
+@pytest.mark.parametrize("ending", ["output stayed", "given up"])
+def test_an_attempt_whose_process_died_between_the_two_commits(workspace: Workspace, ending: str) -> None:
+    with workspace.database.writing() as connections:
+        attempt_id, token = begin(connections)
+        run_id = max(run.id for run in runs.list_runs(connections.control))
+    with workspace.database.writing() as connections:
+        if ending == "given up":
+            assert leases.release(connections.project, NUMBERS, token)
+        else:
+            succeed(connections, attempt_id, token, is_cut_off=True)
+        runs.move_run(connections.control, run_id, "FAILED", from_statuses=("RUNNING",), now=NOW)
+    with workspace.database.writing() as connections:
+        (closed,) = attempts.abandon_attempts_of_ended_runs(connections, NOW)
+    assert closed.id == attempt_id
+    found = (closed.status, closed.is_cut_off, closed.rows)
+    assert found == (("crashed", None, None) if ending == "given up" else ("succeeded", True, 3))

@@ -174,6 +174,33 @@ def leaving(ctx, settings):
 """
 
 
+def test_a_queue_broken_by_hand_is_told_and_mended_without_a_restart(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AGENT_DATABASE_URL", sqlite_url)
+    (tmp_path / "agent.toml").write_text(INLINE, encoding="utf-8")
+    own = open_engine(sqlite_url)
+    database = Database(control=own, project=own)
+    run_id = put(database)
+
+    def write_targets(text: str) -> None:
+        with database.writing() as connections:
+            connections.control.execute(sa.text("UPDATE runs SET targets = :text"), {"text": text})
+
+    write_targets('["markets')
+    worker = Worker(agent_settings.load(tmp_path), database)
+    worker.start()
+    try:
+        wait_until(lambda: "a column for JSON holds none" in caplog.text, what="the worker's warning")
+        write_targets('["markets"]')
+        worker.wake()
+        wait_until(lambda: load(database, run_id).status == "COMPLETED", what="the run, once its row was mended")
+    finally:
+        worker.stop()
+    assert "look for this text" in caplog.text
+    database.close()
+
+
 @pytest.mark.parametrize("code", [LEAVING, "import sys\nsys.exit(5)\n"], ids=["computed", "loaded"])
 def test_own_code_that_leaves_takes_no_worker_along(settings: Settings, database: Database, code: str) -> None:
     """sys.exit fails the run, in its component or as its module is loaded; no lease is kept, the batch goes on."""

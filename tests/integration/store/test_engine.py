@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent.errors import DatabaseError, DatabaseUnavailable
-from agent.store import state
+from agent.store import runs, state
 from agent.store.engine import Database, database_now, open_engine, reading, to_json, writing
 from tests.paths import PROJECT
 
@@ -257,3 +258,20 @@ def test_missing_tables_say_how_to_make_them(tmp_path: Path) -> None:
 def test_numbers_that_json_has_not_become_null() -> None:
     assert to_json({"a": [float("nan"), 1.5], "b": float("-inf")}) == '{"a": [null, 1.5], "b": null}'
     assert to_json({"at": datetime(2026, 1, 31, tzinfo=UTC)}) == '{"at": "2026-01-31 00:00:00+00:00"}'
+
+
+def test_json_that_is_none_is_told_by_its_text(sqlite_url: str) -> None:
+    """PostgreSQL does not take it in the first place."""
+    engine = open_engine(sqlite_url)
+    broken = sa.text("UPDATE runs SET targets = '[\"markets' WHERE id = 1")
+    with writing(engine) as conn:
+        runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=datetime.now(UTC))
+        conn.execute(broken)
+    with (
+        pytest.raises(DatabaseError, match=re.escape("""holds none: '["markets'""")) as caught,
+        reading(engine) as conn,
+    ):
+        runs.list_runs(conn)
+    assert caught.value.where == sqlite_url
+    assert not caught.value.transient
+    engine.dispose()

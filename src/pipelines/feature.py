@@ -11,7 +11,7 @@ or behind an entry point in the group tidemill.features (a module, or a feature)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -76,9 +76,9 @@ def feature(*, bars: int) -> Callable[[Callable[[Bars], pl.Expr]], Feature]:
     return wrap
 
 
-def features_in(module: ModuleType) -> list[Feature]:
-    """The features that `module` defines, in the order in which it defines them."""
-    return [value for value in vars(module).values() if isinstance(value, Feature) and value.module == module.__name__]
+def features_in(names: Mapping[str, object]) -> list[Feature]:
+    """The features that a module defines, in the order in which it defines them; `names` are its globals."""
+    return [value for value in names.values() if isinstance(value, Feature) and value.module == names["__name__"]]
 
 
 def own_features(modules: Sequence[str], base: Path) -> list[Feature]:
@@ -89,7 +89,7 @@ def own_features(modules: Sequence[str], base: Path) -> list[Feature]:
     found = [one for entry in entry_points(FEATURE_GROUP) for one in _offered(entry.load())]
     for name in modules:
         module = load_module(name, base)
-        new = features_in(module)
+        new = features_in(vars(module))
         if not new:
             raise SettingsError(
                 f"module {name!r} has no feature",
@@ -117,4 +117,4 @@ def unique_names(features: Iterable[Feature]) -> tuple[Feature, ...]:
 def _offered(loaded: object) -> list[Feature]:
     if isinstance(loaded, Feature):
         return [loaded]
-    return features_in(loaded) if isinstance(loaded, ModuleType) else []
+    return features_in(vars(loaded)) if isinstance(loaded, ModuleType) else []

@@ -7,7 +7,6 @@ its own; own features come from the modules that `[features] modules` names.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,7 +264,7 @@ def build_features(ctx: Context, settings: Settings) -> None:
     own = own_features(settings.modules, ctx.base)
     work = FeatureWork(
         ctx,
-        features=unique_names([*features_in(sys.modules[__name__]), *own]),
+        features=unique_names([*features_in(globals()), *own]),
         own=own,
         interval_seconds=None if settings.interval == "auto" else settings.interval,
         max_reach=settings.max_reach,

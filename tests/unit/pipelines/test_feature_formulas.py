@@ -110,12 +110,14 @@ def computed() -> tuple[pl.DataFrame, pl.DataFrame]:
         bid=pl.col("close") * 0.999, ask=pl.col("close") * 1.002
     )
     bars = bars.with_columns(spread=2 * (pl.col("ask") - pl.col("bid")) / (pl.col("ask") + pl.col("bid")))
-    rows = compute_features(bars, bars.clear(), markets, features_in(room), start=START, max_reach=1.5)
+    rows = compute_features(bars, bars.clear(), markets, features_in(vars(room)), start=START, max_reach=1.5)
     return bars.join(markets.select("market_id", "kind"), on="market_id", maintain_order="left"), rows
 
 
 def test_every_feature_has_its_formula_here_and_spans_what_it_says() -> None:
-    assert {one.name: one.bars for one in features_in(room)} == {name: bars for name, (bars, _) in FORMULAS.items()}
+    assert {one.name: one.bars for one in features_in(vars(room))} == {
+        name: bars for name, (bars, _) in FORMULAS.items()
+    }
     assert len(FORMULAS) >= 15
 
 
@@ -154,7 +156,7 @@ def test_a_price_that_stands_still_makes_no_noise() -> None:
     )
     markets = universe(m={"interval_seconds": 300})
     made = make_bars(ticks_of_bars(bars, 300), market_intervals(markets, None))
-    last = compute_features(made, made.clear(), markets, features_in(room), start=START, max_reach=5.0).row(
+    last = compute_features(made, made.clear(), markets, features_in(vars(room)), start=START, max_reach=5.0).row(
         -1, named=True
     )
     assert last["rsi"] == 50.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from agent.core.graph import order
 from agent.execution.runlog import Request
-from dashboard import actions, data, look, parts
+from dashboard import actions, data, look, parts, press
 from dashboard.data import Desk
 from dashboard.guard import guarded
 
@@ -35,11 +37,19 @@ def _selected(desk: Desk, names: list[str]) -> None:
     if targets or force:
         wanted = Request(targets=tuple(targets), force=tuple(force))
         parts.plan_table(data.plan(desk, wanted).plan)
-    if st.button("Run selected", icon=":material/play_arrow:", key="run_selected", disabled=not (targets or force)):
-        started = actions.run(desk, targets, force)
-        st.toast(f"Run {started.id} is {started.status.lower()}.")
+    press.button(
+        "Run selected",
+        partial(parts.start_run, desk, targets, force),
+        key="run_selected",
+        icon=":material/play_arrow:",
+        place="selected",
+        disabled=not (targets or force),
+    )
+    press.fault("selected")
 
 
+@st.fragment  # alone: to draw the whole page anew would drop a click elsewhere on it that waits its turn
+@guarded
 def _mark(desk: Desk, names: list[str]) -> None:
     with st.form("mark", border=False, clear_on_submit=True):
         component = st.selectbox("Component", names, index=None, key="mark_component", placeholder="Choose one")
@@ -60,9 +70,12 @@ def _runner(desk: Desk) -> None:
     st.caption(f"{found.run_count} cycles so far, {found.error_count} failed, {found.total_forecasts:,} predictions")
     if found.last_error:
         st.caption(look.literal(f"Last error: {found.last_error}"))
-    if found.state == "running" and st.button("Pause", icon=":material/pause:", key="pause"):
-        actions.set_runner(desk, "paused")
-    elif found.state == "paused" and st.button("Resume", icon=":material/play_arrow:", key="resume"):
-        actions.set_runner(desk, "running")
-    elif found.state not in ("running", "paused"):
+    if found.state == "running":
+        pause = partial(actions.set_runner, desk, "paused")
+        press.button("Pause", pause, key="pause", icon=":material/pause:", place="runner")
+    elif found.state == "paused":
+        resume = partial(actions.set_runner, desk, "running")
+        press.button("Resume", resume, key="resume", icon=":material/play_arrow:", place="runner")
+    else:
         st.caption("No server runs it. Start one with `agent serve`, then start the runner there.")
+    press.fault("runner")

@@ -23,11 +23,17 @@ def guarded(function: Callable[_P, None]) -> Callable[_P, None]:
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-        except PipelineError as error:
-            look.fault(error)
         except Exception as error:
-            st.error(f"This page met a fault in the program: {type(error).__name__}", icon=":material/error:")
-            with st.expander("Traceback, for a bug report"):
-                st.code(traceback.format_exc(), language=None)
+            show(error)
 
     return run
+
+
+def show(error: Exception) -> None:
+    """An error: one of ours in words, any other as the fault in the program that it is."""
+    if isinstance(error, PipelineError):
+        look.fault(error)
+        return
+    st.error(f"This page met a fault in the program: {type(error).__name__}", icon=":material/error:")
+    with st.expander("Traceback, for a bug report"):
+        st.code("".join(traceback.format_exception(error)), language=None)

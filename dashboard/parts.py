@@ -11,7 +11,8 @@ from agent.core.explain import plan_lines
 from agent.core.model import Plan, State, Step
 from agent.store import leases
 from agent.store.runs import Run
-from dashboard import data, health, look
+from dashboard import actions, data, health, look
+from dashboard.data import Desk
 from dashboard.health import Look
 from dashboard.look import Column, Html
 from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
@@ -90,6 +91,12 @@ def error(title: str, text: str, traceback: str | None) -> None:
     if traceback:
         with st.expander("Traceback"):
             st.code(traceback, language=None)
+
+
+def start_run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = (), *, hint: str = "") -> None:
+    """Ask for a run and say how it stands. Raises as `actions.run`."""
+    started = actions.run(desk, targets, force)
+    st.toast(f"Run {started.id} is {started.status.lower()}{hint}.")
 
 
 def nothing_yet(what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import streamlit as st
 
@@ -12,7 +13,7 @@ from agent.core.plan import plan_from_json
 from agent.store.attempts import Attempt
 from agent.store.events import Event
 from agent.store.runs import Run
-from dashboard import actions, data, look, parts
+from dashboard import actions, data, look, parts, press
 from dashboard.data import Desk
 from dashboard.look import Column, Html
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
@@ -134,9 +135,9 @@ def _approval(desk: Desk, run: Run, head: Html) -> None:
     if desk.is_read_only:
         return
     with st.container(horizontal=True):
-        if st.button("Approve", type="primary", icon=":material/check:", key=f"approve_{run.id}"):
-            actions.answer(desk, run.id, approved=True)
-            st.rerun(scope="fragment")
-        if st.button("Reject", icon=":material/close:", key=f"reject_{run.id}"):
-            actions.answer(desk, run.id, approved=False)
-            st.rerun(scope="fragment")
+        approve = partial(actions.answer, desk, run.id, approved=True)
+        press.button(
+            "Approve", approve, key=f"approve_{run.id}", icon=":material/check:", place="agent", kind="primary"
+        )
+        reject = partial(actions.answer, desk, run.id, approved=False)
+        press.button("Reject", reject, key=f"reject_{run.id}", icon=":material/close:", place="agent")

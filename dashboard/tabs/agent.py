@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 import streamlit as st
 
 from agent.core.model import Compute, State, Step
-from dashboard import actions, controls, data, look, parts, progress
+from dashboard import actions, controls, data, look, parts, press, progress
 from dashboard.data import Desk
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -36,6 +37,7 @@ def _live(desk: Desk) -> None:
             st.caption(
                 f"would compute {', '.join(due)}" if due else "nothing is due: a run would find that out and end"
             )
+    press.fault("agent")
     if run is not None:
         progress.show(desk, run, at)
     else:
@@ -48,17 +50,19 @@ def _live(desk: Desk) -> None:
 
 
 def _buttons(desk: Desk) -> None:
-    if st.button("Run Agent Once", type="primary", icon=":material/play_arrow:", key="run_once"):
-        started = actions.run(desk)
-        st.toast(f"Run {started.id} is {started.status.lower()}.")
+    press.button(
+        "Run Agent Once",
+        partial(parts.start_run, desk),
+        key="run_once",
+        icon=":material/play_arrow:",
+        place="agent",
+        kind="primary",
+    )
     run = data.open_run(desk)
-    if (
-        run is not None
-        and run.status in ("RUNNING", "QUEUED")
-        and not data.is_dead(run, data.now())
-        and st.button("Cancel this run", icon=":material/stop:", key="cancel")
-    ):
-        actions.cancel_run(desk, run.id)
+    if run is not None and run.status in ("RUNNING", "QUEUED") and not data.is_dead(run, data.now()):
+        # The key is the run's: a click that comes after its end says so, and never ends another one.
+        cancel = partial(actions.cancel_run, desk, run.id)
+        press.button("Cancel this run", cancel, key=f"cancel_{run.id}", icon=":material/stop:", place="agent")
 
 
 def _last(desk: Desk, at: datetime) -> None:

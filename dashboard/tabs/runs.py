@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
 from agent.core.graph import order
 from agent.store.events import Event
 from agent.store.runs import FINAL, Run
-from dashboard import actions, charts, data, graph, look, parts, progress
+from dashboard import actions, charts, data, graph, look, parts, press, progress
 from dashboard.data import Desk
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -96,13 +97,14 @@ def _buttons(desk: Desk, run: Run) -> None:
         return
     if run.status in FINAL:
         label = "Retry" if run.status != "COMPLETED" else "Run this again"
-        if st.button(label, icon=":material/replay:", key=f"retry_{run.id}"):
-            again = actions.run(desk, run.targets, run.force)
-            st.toast(f"Run {again.id} is {again.status.lower()}: watch it in the Agent tab.")
-            st.rerun()
-    elif st.button("Cancel", icon=":material/stop:", key=f"cancel_{run.id}"):
-        actions.cancel_run(desk, run.id)
-        st.rerun()
+        again = partial(parts.start_run, desk, run.targets, run.force, hint=": watch it in the Agent tab")
+        is_clicked = press.button(label, again, key=f"retry_{run.id}", icon=":material/replay:", place="runs")
+    else:
+        cancel = partial(actions.cancel_run, desk, run.id)
+        is_clicked = press.button("Cancel", cancel, key=f"cancel_{run.id}", icon=":material/stop:", place="runs")
+    if is_clicked:
+        st.rerun()  # for the table above
+    press.fault("runs")
 
 
 def _told(event: Event) -> Sequence[str]:

@@ -8,16 +8,18 @@ import re
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from agent.orchestrator import load_state
 from agent.store import engine, runs
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
-from tests.served import served
+from tests.served import served, wait_until
 
 pytestmark = [pytest.mark.browser, needs_chrome]
 
@@ -136,8 +138,10 @@ def test_the_background_runner_is_steered_and_a_run_is_answered(dashboard: Dashb
         page.get_by_text("Background runner").click()
         for button, state in (("Pause", "paused"), ("Resume", "running")):
             page.get_by_role("button", name=button).click()
+            # First that the click arrived, then that the page tells it: a failure says which of the two was missing.
+            arrived = partial(_is_runner, client, state)
+            wait_until(arrived, seconds=60, what=f"the runner to be {state}, which {button} was clicked for")
             expect(page.get_by_text(f"{state}, every 60 min")).to_be_visible(timeout=SLOW)
-            assert client.get("/api/agent/status").json()["state"] == state
 
         approved = client.post("/runs", json=ask).json()["id"]
         page.get_by_role("button", name="Approve").click()
@@ -206,6 +210,10 @@ def _row(page: Any, component: str) -> Any:
 
 def _idle(page: Any) -> None:
     page.locator("[data-test-script-state=notRunning]").wait_for()
+
+
+def _is_runner(client: httpx.Client, state: str) -> bool:
+    return bool(client.get("/api/agent/status").json()["state"] == state)
 
 
 def _runs(dashboard: Dashboard) -> list[runs.Run]:

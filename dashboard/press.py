@@ -1,0 +1,56 @@
+"""Buttons whose click is not lost, whatever the page looks like by the time it arrives.
+
+A page that looks every second is drawn anew between the moment a person sees a button and the moment the click
+arrives. By then what the button stands under may no longer hold, or drawing may fail above it: `if st.button(...)`
+would not be reached, and the click would be gone without a word. So what a button does is done before anything is
+drawn. Its error stays until the next click: in the place of what that one drawing shows, the next look wipes it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import streamlit as st
+
+from dashboard import guard
+
+_DONE, _FAULT = "press_done", "press_fault"
+
+
+def button(
+    label: str,
+    act: Callable[[], object],
+    *,
+    key: str,
+    icon: str,
+    place: str,
+    kind: Literal["primary", "secondary"] = "secondary",
+    disabled: bool = False,
+) -> bool:
+    """A button that calls `act` once for a click, whose error `fault(place)` shows. True in the drawing that follows.
+
+    `act` draws nothing but toasts.
+    """
+    # A token of this drawing: the browser sends a click twice where another fragment's look falls due at that moment.
+    return st.button(
+        label, key=key, icon=icon, type=kind, disabled=disabled, on_click=_carry_out, args=(act, place, object())
+    )
+
+
+def fault(place: str) -> None:
+    """The error of the newest click, where it was one on a button of `place`."""
+    kept: tuple[str, Exception] | None = st.session_state.get(_FAULT)
+    if kept is not None and kept[0] == place:
+        guard.show(kept[1])
+
+
+def _carry_out(act: Callable[[], object], place: str, drawing: object) -> None:
+    if st.session_state.get(_DONE) is drawing:
+        return
+    st.session_state[_DONE] = drawing
+    st.session_state[_FAULT] = None
+    try:
+        act()
+    except Exception as error:
+        st.session_state[_FAULT] = (place, error)

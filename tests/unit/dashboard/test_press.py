@@ -1,0 +1,59 @@
+"""Buttons that lose no click: what a click does is done, and its error stays, however the page is drawn then."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+
+def _page() -> None:
+    import streamlit as st
+
+    from dashboard import press
+    from pipelines.errors import PipelineError
+
+    def act() -> None:
+        st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
+        if st.session_state.get("fails"):
+            raise PipelineError("the disk is full")
+
+    if st.session_state.get("breaks"):
+        raise ValueError("above the button")
+    if not st.session_state.get("hides"):
+        press.button("Go", act, key="go", icon=":material/stop:", place="here")
+    press.fault("here")
+    press.fault("elsewhere")
+
+
+def _errors(page: AppTest) -> list[str]:
+    return [one.value for one in page.error]
+
+
+def test_a_click_arrives_though_its_button_is_not_drawn_any_more() -> None:
+    for change in ("hides", "breaks"):
+        page = AppTest.from_function(_page).run()
+        page.session_state[change] = True
+        page.button(key="go").click().run()
+        assert page.session_state["clicks"] == 1
+
+
+def test_an_error_stays_until_the_next_click() -> None:
+    page = AppTest.from_function(_page).run()
+    page.session_state["fails"] = True
+    page.button(key="go").click().run()
+    for _ in range(3):
+        assert _errors(page) == ["**the disk is full**"]
+        page.run()
+    page.session_state["fails"] = False
+    page.button(key="go").click().run()
+    assert _errors(page) == []
+    assert page.session_state["clicks"] == 2
+
+
+def test_a_click_that_is_sent_twice_counts_once() -> None:
+    page = AppTest.from_function(_page).run()
+    page.button(key="go").click()
+    sent = page._tree.get_widget_states()
+    page.session_state["hides"] = True  # what is drawn is another part of the page
+    page._run(sent)
+    page._run(sent)
+    assert page.session_state["clicks"] == 1

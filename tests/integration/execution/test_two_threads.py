@@ -77,7 +77,7 @@ def test_the_second_thread_is_refused_and_takes_nothing_over(project: Path) -> N
             held = row(project)
             assert held.lease_owner == leases.own_identity()
             ends = set()
-            while len(ends) < 5:  # four times extended, a third of its length each: without the heartbeat it would have ended
+            while len(ends) < 5:  # four times extended: without the heartbeat it would have ended
                 with pytest.raises(Busy, match="is being run by"):
                     threads.submit(run, project).result(60)
                 ends.add(row(project).lease_expires_at)

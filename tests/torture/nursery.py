@@ -1,8 +1,8 @@
 """Starts orchestrators quickly: a process that has everything imported and forks one whenever asked.
 
 Each is a real process, in a group of its own, that can be killed with SIGKILL; only the two seconds of imports are
-saved. It talks JSON lines: {"id", "cwd", "program", "arguments", "env", "output"} in; {"id", "pid"} and, at its end,
-{"id", "status"} out. `program` is one of PROGRAMS. Run as `python -m tests.torture.nursery`.
+saved. It talks JSON lines: {"id", "cwd", "program", "arguments", "env", "output", "errors"} in; {"id", "pid"} and, at
+its end, {"id", "status"} out. `program` is one that `main_of` knows. Run as `python -m tests.torture.nursery`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def _preload() -> None:
 
     for name in ("psycopg", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "rich.progress"):
         importlib.import_module(name)
+    for name in ("tomllib", "agent.execution.attempt", "agent.execution.heartbeat"):  # what a run imports when it must
+        importlib.import_module(name)
     for name in ("mark_dirty", "cancel", "run", "gc"):
         if name.replace("_", "-") in names():
             importlib.import_module(f"agent.cli.commands.{name}")
@@ -62,9 +64,8 @@ def _become(order: dict[str, Any]) -> None:
     try:
         os.setsid()
         os.chdir(order["cwd"])
-        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        for number, name in ((1, "output"), (2, "errors")):
+            os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.update(order["env"])
         if "TIDE_FILE_BYTES" in os.environ:  # a disk with room for no larger file

@@ -24,6 +24,7 @@ from agent.store.engine import open_engine, reading, writing
 from agent.store.tables import metadata
 from pipelines.lake import Lake, files_below
 from tests.paths import PROJECT
+from tests.served import environment
 
 PLUGINS = Path(__file__).parent / "plugins"
 COMPONENTS = ("readings", "sums", "totals", "bulletin")
@@ -88,7 +89,7 @@ class Nursery:
             stdout=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
-            env={**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'src'}{os.pathsep}{PLUGINS}"},
+            env=environment(PYTHONPATH=os.pathsep.join(map(str, (PROJECT, PROJECT / "src", PLUGINS)))),
         )
         self._ids = itertools.count()
         self._lock = threading.Lock()
@@ -99,8 +100,15 @@ class Nursery:
         assert self._started.get(timeout=PATIENCE)["ready"]
 
     def start(
-        self, cwd: Path, program: str, arguments: Sequence[str], output: Path, env: dict[str, str] | None = None
+        self,
+        cwd: Path,
+        program: str,
+        arguments: Sequence[str],
+        output: Path,
+        env: dict[str, str] | None = None,
+        errors: Path | None = None,
     ) -> Process:
+        """Start a program; it writes to `output`, and to `errors` what goes to standard error, by default the same."""
         with self._lock:
             number = next(self._ids)
             order = {
@@ -110,6 +118,7 @@ class Nursery:
                 "arguments": list(arguments),
                 "env": env or {},
                 "output": str(output),
+                "errors": str(errors or output),
             }
             process = self._living[number] = Process(0, output)
             assert self._process.stdin is not None

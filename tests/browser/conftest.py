@@ -27,9 +27,13 @@ SETTINGS = """
 modules = ["checkpoint.py"]
 [executor]
 kind = "inline"
+[sources.sample]
+symbols = ["AAPL", "IBM"]
 [model]
 kind = "logistic"
 max_iter = 30
+[publish]
+max_brier_excess = 1.0
 """
 # It reads from a pipe to wait, so that a test decides how long "in the middle of a run" lasts.
 COMPONENT = """

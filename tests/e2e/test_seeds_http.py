@@ -159,7 +159,8 @@ def test_nothing_starts_by_itself_and_a_stopped_server_leaves_no_runner(
 
 
 def test_status_is_answered_at_once_while_a_cycle_computes(tmp_path: Path) -> None:
-    (tmp_path / "agent.toml").write_text('[sources.sample]\nsymbols = ["IBM"]\n', encoding="utf-8")
+    quick = '[sources.sample]\nsymbols = ["IBM"]\n[model]\nkind = "logistic"\n[publish]\nmax_brier_excess = 1.0\n'
+    (tmp_path / "agent.toml").write_text(quick, encoding="utf-8")
     with served(tmp_path) as server, server.client() as client, ThreadPoolExecutor() as pool:
         cycle = pool.submit(lambda: typed(server, RUN_ONCE, tmp_path))
         seconds = []

@@ -85,6 +85,7 @@ def test_diagnostics_agree_with_the_model(desk: Desk) -> None:
 
 
 def test_a_second_click_gets_the_first_ones_run(desk: Desk) -> None:
+    others = set(psutil.Process().children())  # the tests' nursery may be there, for one
     first = actions.run(desk)
     assert actions.run(desk).id == first.id
     other = actions.run(desk, targets=["features"])
@@ -93,4 +94,4 @@ def test_a_second_click_gets_the_first_ones_run(desk: Desk) -> None:
     for run in (first, other):
         if data.run_with_attempts(desk, run.id)[0].status == "QUEUED":
             actions.cancel_run(desk, run.id)
-    wait_until(lambda: not psutil.Process().children(), seconds=60, what="the workers to end")
+    wait_until(lambda: set(psutil.Process().children()) <= others, seconds=60, what="the workers to end")

@@ -172,7 +172,7 @@ def test_status_is_answered_at_once_while_a_cycle_computes(tmp_path: Path) -> No
         assert cycle.result()["success"] is True
         # The median: the machine that runs the tests may be busy with others at single moments.
         assert statistics.median(seconds) < 0.05, sorted(seconds)[-5:]
-        assert len(seconds) > 20
+        assert len(seconds) > 10
         assert client.get("/api/agent/status").json()["total_forecasts"] == 1
 
 

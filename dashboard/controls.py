@@ -45,7 +45,7 @@ def _selected(desk: Desk, names: list[str]) -> None:
         place="selected",
         disabled=not (targets or force),
     )
-    press.fault("selected")
+    press.outcome("selected")
 
 
 @st.fragment  # alone: to draw the whole page anew would drop a click elsewhere on it that waits its turn
@@ -78,4 +78,4 @@ def _runner(desk: Desk) -> None:
         press.button("Resume", resume, key="resume", icon=":material/play_arrow:", place="runner")
     else:
         st.caption("No server runs it. Start one with `agent serve`, then start the runner there.")
-    press.fault("runner")
+    press.outcome("runner")

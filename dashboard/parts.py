@@ -93,10 +93,10 @@ def error(title: str, text: str, traceback: str | None) -> None:
             st.code(traceback, language=None)
 
 
-def start_run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = (), *, hint: str = "") -> None:
-    """Ask for a run and say how it stands. Raises as `actions.run`."""
+def start_run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = (), *, hint: str = "") -> str:
+    """Ask for a run; how it stands, in words. Raises as `actions.run`."""
     started = actions.run(desk, targets, force)
-    st.toast(f"Run {started.id} is {started.status.lower()}{hint}.")
+    return f"Run {started.id} is {started.status.lower()}{hint}."
 
 
 def nothing_yet(what: str) -> None:

@@ -15,12 +15,12 @@ import streamlit as st
 
 from dashboard import guard
 
-_DONE, _FAULT = "press_done", "press_fault"
+_DONE, _SAID, _FAULT = "press_done", "press_said", "press_fault"
 
 
 def button(
     label: str,
-    act: Callable[[], object],
+    act: Callable[[], str | None],
     *,
     key: str,
     icon: str,
@@ -28,9 +28,10 @@ def button(
     kind: Literal["primary", "secondary"] = "secondary",
     disabled: bool = False,
 ) -> bool:
-    """A button that calls `act` once for a click, whose error `fault(place)` shows. True in the drawing that follows.
+    """A button that calls `act` once for a click; what comes of it, `outcome(place)` shows. True in the drawing that
+    follows.
 
-    `act` draws nothing but toasts.
+    `act` draws nothing. What it returns is said in a toast.
     """
     # A token of this drawing: the browser sends a click twice where another fragment's look falls due at that moment.
     return st.button(
@@ -38,19 +39,25 @@ def button(
     )
 
 
-def fault(place: str) -> None:
-    """The error of the newest click, where it was one on a button of `place`."""
+def outcome(place: str) -> None:
+    """What the newest click said or which error it met, where it was one on a button of `place`."""
+    said: tuple[str, str] | None = st.session_state.get(_SAID)
+    if said is not None and said[0] == place:
+        st.session_state[_SAID] = None
+        st.toast(said[1])
     kept: tuple[str, Exception] | None = st.session_state.get(_FAULT)
     if kept is not None and kept[0] == place:
         guard.show(kept[1])
 
 
-def _carry_out(act: Callable[[], object], place: str, drawing: object) -> None:
+def _carry_out(act: Callable[[], str | None], place: str, drawing: object) -> None:
     if st.session_state.get(_DONE) is drawing:
         return
     st.session_state[_DONE] = drawing
     st.session_state[_FAULT] = None
     try:
-        act()
+        said = act()
+        # Said later: Streamlit keeps toasts and the style sheet in one place, and a callback writes at its beginning.
+        st.session_state[_SAID] = None if said is None else (place, said)
     except Exception as error:
         st.session_state[_FAULT] = (place, error)

@@ -37,7 +37,7 @@ def _live(desk: Desk) -> None:
             st.caption(
                 f"would compute {', '.join(due)}" if due else "nothing is due: a run would find that out and end"
             )
-    press.fault("agent")
+    press.outcome("agent")
     if run is not None:
         progress.show(desk, run, at)
     else:

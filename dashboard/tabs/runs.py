@@ -104,7 +104,7 @@ def _buttons(desk: Desk, run: Run) -> None:
         is_clicked = press.button("Cancel", cancel, key=f"cancel_{run.id}", icon=":material/stop:", place="runs")
     if is_clicked:
         st.rerun()  # for the table above
-    press.fault("runs")
+    press.outcome("runs")
 
 
 def _told(event: Event) -> Sequence[str]:

@@ -95,6 +95,8 @@ def test_a_mark_is_cut_off_and_a_failure_recovers(dashboard: Dashboard, open_pag
     _press(page)
     expect(page.get_by_text("inspection came out the same")).to_be_visible(timeout=SLOW)
     expect(_row(page, "inspection")).to_contain_text("up to date", timeout=SLOW)
+    # What a click says must not take the place of the style sheet.
+    expect(page.locator("table.tm-table").first).to_have_css("border-collapse", "collapse")
 
 
 def test_two_viewers_see_one_run_and_a_killed_one_recovers(dashboard: Dashboard, open_page: OpenPage) -> None:

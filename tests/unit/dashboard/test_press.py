@@ -20,17 +20,18 @@ def _page() -> None:
     from dashboard import press
     from pipelines.errors import PipelineError
 
-    def act() -> None:
+    def act() -> str:
         st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
         if st.session_state.get("fails"):
             raise PipelineError("the disk is full")
+        return "done"
 
     if st.session_state.get("breaks"):
         raise ValueError("above the button")
     if not st.session_state.get("hides"):
         press.button("Go", act, key="go", icon=":material/stop:", place="here")
-    press.fault("here")
-    press.fault("elsewhere")
+    press.outcome("here")
+    press.outcome("elsewhere")
 
 
 def _errors(page: AppTest) -> list[str]:
@@ -43,6 +44,13 @@ def test_a_click_arrives_though_its_button_is_not_drawn_any_more() -> None:
         page.session_state[change] = True
         page.button(key="go").click().run()
         assert page.session_state["clicks"] == 1
+
+
+def test_what_a_click_says_is_told_once() -> None:
+    page = AppTest.from_function(_page).run()
+    page.button(key="go").click().run()
+    assert [one.value for one in page.toast] == ["done"]
+    assert not page.run().toast
 
 
 def test_an_error_stays_until_the_next_click() -> None:

@@ -90,8 +90,10 @@ def forget_changed() -> tuple[str, ...]:
 
 
 def _forget_changed() -> tuple[str, ...]:
-    loaded = {name: path for name, module in list(sys.modules.items()) if (path := _project_file(name, module))}
-    changed = tuple(sorted(name for name, path in loaded.items() if _LOADED.has_changed(name, path)))
+    looked_ns = time.time_ns()
+    paths = {name: path for name, module in list(sys.modules.items()) if (path := _project_file(name, module))}
+    loaded = {name: _mark(path) for name, path in paths.items()}  # once: a file may be edited this very moment
+    changed = tuple(sorted(name for name, mark in loaded.items() if _LOADED.has_changed(name, mark)))
     if changed:
         for name in loaded:
             sys.modules.pop(name, None)
@@ -99,7 +101,7 @@ def _forget_changed() -> tuple[str, ...]:
             if parent in sys.modules:  # `from parent import own` would find the old module there
                 vars(sys.modules[parent]).pop(own, None)
         importlib.invalidate_caches()
-    _LOADED.note({} if changed else loaded)
+    _LOADED.note({} if changed else loaded, looked_ns)
     return changed
 
 
@@ -111,17 +113,16 @@ class _Loaded:
     """
 
     last_look_ns: int
-    marks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    marks: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
 
-    def has_changed(self, name: str, path: Path) -> bool:
-        mark = _mark(path)
+    def has_changed(self, name: str, mark: tuple[int, int] | None) -> bool:
         if name in self.marks:
             return mark != self.marks[name]
         return mark is None or mark[1] >= self.last_look_ns
 
-    def note(self, loaded: Mapping[str, Path]) -> None:
-        self.last_look_ns = time.time_ns()
-        self.marks = {name: mark for name, path in loaded.items() if (mark := _mark(path)) is not None}
+    def note(self, marks: Mapping[str, tuple[int, int] | None], looked_ns: int) -> None:
+        self.last_look_ns = looked_ns
+        self.marks = marks
 
 
 _LOADED = _Loaded(time.time_ns())

@@ -61,6 +61,25 @@ def test_a_change_between_loading_and_the_first_look_is_seen(project: Path) -> N
     assert value(project) == 333
 
 
+def test_a_change_at_the_very_moment_of_a_look_is_seen_by_the_next(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discovery.forget_changed()
+    assert value(project) == 1
+    real, own = discovery._mark, project / "own_of_forget.py"
+
+    def mark_then_edit(path: Path) -> tuple[int, int] | None:
+        found = real(path)
+        if path == own and "55555" not in own.read_text():
+            write(own, "VALUE = 55555\n", age=5)
+        return found
+
+    monkeypatch.setattr(discovery, "_mark", mark_then_edit)
+    assert discovery.forget_changed() == ()
+    assert [name for name in discovery.forget_changed() if name.endswith("own_of_forget")]
+    assert value(project) == 55555
+
+
 def test_the_framework_and_libraries_stay(project: Path) -> None:
     discovery.load_components()
     discovery.forget_changed()

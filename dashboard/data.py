@@ -150,8 +150,7 @@ def is_dead(run: Run, at: datetime) -> bool:
     """Whether the process that executed a RUNNING run is gone."""
     if run.status != "RUNNING":
         return False
-    is_over = run.lease_expires_at is None or run.lease_expires_at <= at
-    return is_over or (run.owner is not None and leases.is_alive(run.owner) is False)
+    return not leases.is_at_work(run.owner, run.lease_expires_at, at)
 
 
 def approval_of(desk: Desk, run_id: int) -> Approval | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
+from agent import identity
 from agent.core.explain import plan_lines
 from agent.core.model import Plan, State, Step
 from agent.store import leases
@@ -54,7 +55,7 @@ def took(run: Run, at: datetime) -> str:
 
 def owner(run: Run) -> str:
     """Who executes a run, in words."""
-    return "" if run.owner is None else leases.describe(run.owner)
+    return "" if run.owner is None else identity.describe(run.owner)
 
 
 def runs_table(runs: Sequence[Run], at: datetime) -> None:

@@ -21,7 +21,8 @@ from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace, open_workspace
-from agent.service.signals import stop_on_signals
+from agent.runtime.signals import stop_on_signals
+from agent.service.wiring import around_runs
 from agent.store import catalog, releases, state
 from pipelines.discovery import forget_changed
 
@@ -60,7 +61,7 @@ def run_once(
     Raises Busy where another process computes a component that is due and `wait` is off; SettingsError, DatabaseError.
     """
     with open_workspace(base) as workspace:
-        return session.perform(workspace, _request(targets, force), wait=wait, stop=stop)
+        return session.perform(workspace, _request(targets, force), wait=wait, stop=stop, around=around_runs())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,7 +120,9 @@ def once(options: argparse.Namespace, base: Path | None = None) -> int:
             return _dry_run(workspace, options)
         with stop_on_signals() as stop, console.Watch() as watch:
             request = _request(options.target, options.force)
-            report = session.perform(workspace, request, wait=options.wait, stop=stop, watchers=(watch,))
+            report = session.perform(
+                workspace, request, wait=options.wait, around=around_runs(), stop=stop, watchers=(watch,)
+            )
         show_run(workspace, report, as_json=options.json)
         for one in report.components:
             if options.debug and one.trace:
@@ -158,17 +161,17 @@ def run_scheduled(
     Settings and component code are read anew for each run. Raises SettingsError, DatabaseError where not even the
     first run could begin.
     """
-    from agent.execution.tidy import Tidy
     from agent.service.schedule import Schedule
 
-    asked, tidy = replace(request or _request((), ()), trigger="schedule"), Tidy()
+    asked = replace(request or _request((), ()), trigger="schedule")
 
     def cycle() -> None:
         forget_changed()
         with open_workspace(base) as workspace, console.Watch() as watch:
-            report = session.perform(workspace, asked, manual=False, wait=wait, stop=stop, watchers=(watch,))
+            report = session.perform(
+                workspace, asked, manual=False, wait=wait, around=around_runs(), stop=stop, watchers=(watch,)
+            )
             show_run(workspace, report, as_json=as_json)
-            tidy.tidy(workspace)
 
     with open_workspace(base) as workspace:
         jitter = workspace.settings.schedule.jitter_seconds

@@ -24,12 +24,14 @@ def collect_late(arguments: list[str]) -> int:
     from datetime import timedelta
 
     from agent.clock import SystemClock
-    from agent.execution.gc import collect
+    from agent.execution.upkeep.gc import collect
     from agent.execution.workspace import open_workspace
 
     with open_workspace() as workspace:
         now = SystemClock().now() + timedelta(minutes=int(arguments[0]))
-        found = collect(workspace, keep_releases=1, keep_days=0, now=now)
+        found = collect(
+            workspace.settings, workspace.database, workspace.releasing, keep_releases=1, keep_days=0, now=now
+        )
     print(found)
     return 0
 
@@ -50,7 +52,7 @@ def _preload() -> None:
 
     for name in ("psycopg", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "rich.progress"):
         importlib.import_module(name)
-    for name in ("tomllib", "agent.execution.attempt", "agent.execution.heartbeat"):  # what a run imports when it must
+    for name in ("tomllib", "agent.execution.attempt", "agent.runtime.keeper"):  # what a run imports when it must
         importlib.import_module(name)
     for name in ("mark_dirty", "cancel", "run", "gc"):
         if name.replace("_", "-") in names():

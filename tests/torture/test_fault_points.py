@@ -23,7 +23,7 @@ from tests.torture.world import Process, World
 pytestmark = pytest.mark.torture
 # What writes where a crash may leave half a thing, in the files that write what must outlive one.
 _WRITES = {"fsync", "write_bytes", "write_parquet", "replace", "symlink_to", "rmtree", "unlink"}
-_WRITERS = ("src/pipelines/lake.py", "src/agent/execution/release.py", "src/agent/execution/gc.py")
+_WRITERS = ("src/pipelines/lake.py", "src/agent/execution/release.py", "src/agent/execution/upkeep/gc.py")
 _IN_DATABASE = {"attempt", "commit", "transaction"}
 _HELPERS = {"fsync_folder"}  # called between two points by those who need it
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from agent.errors import DatabaseUnavailable, UsageError
-from agent.execution.transient import is_transient
+from agent.runtime.transient import is_transient
 from pipelines.errors import BadInput, TransientError
 
 

@@ -40,8 +40,7 @@ def create_app(base: Path | None = None) -> FastAPI:
         sys.setswitchinterval(_SWITCH_SECONDS)
         runner = await asyncio.to_thread(get_agent_runner, settings.base)
         await runner.attach()
-        # The same as after a cycle, and the very same `Tidy`: a project's hour is one for both.
-        worker = Worker(settings, runner.database, runner.after_run)
+        worker = Worker(settings, runner.database, runner.around)
         app.state.server = Server(settings, runner.database, runner, worker, metrics)
         if settings.worker.enabled:
             worker.start()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
-from agent.service.runner import HIGH_MINUTES, LOW_MINUTES
+from agent.service.cycle_schedule import HIGH_MINUTES, LOW_MINUTES
 
 Utc = Annotated[datetime, AfterValidator(lambda value: value.astimezone(UTC))]
 RunStatus = Literal["QUEUED", "AWAITING_APPROVAL", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]

@@ -12,22 +12,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+from agent import identity
 from agent.clock import Clock
 from agent.core.backoff import attempt_delay_seconds, next_retry_at
 from agent.core.explain import sentence
 from agent.core.model import Compute, Current, State, Step
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import Busy, DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
-from agent.execution.commit import Success, commit_success, patiently
+from agent.execution.commit import Success, commit_success
 from agent.execution.executors import AttemptFailed, Cancelled, Executor
-from agent.execution.heartbeat import Beat, Heartbeat
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
-from agent.execution.transient import is_transient
 from agent.execution.work import Task
 from agent.execution.workspace import Workspace
+from agent.runtime.keeper import keep_run
+from agent.runtime.patience import patiently
+from agent.runtime.transient import is_transient
 from agent.store import attempts, catalog, leases, projections, runs, state
 from agent.store.engine import Connections
+from agent.store.leases import Lease
 from pipelines.component import Pending
 from pipelines.snapshot import Snapshot
 
@@ -108,7 +111,7 @@ class Attempts:
         time.sleep(_BUSY_POLL_SECONDS)
         with self.log.writing() as connections:
             self.log.flush(connections)
-            runs.extend_run(connections.control, self.log.run_id, self.log.lease_seconds)
+            leases.extend(connections.control, self.log.lease.name, self.log.lease.token, self.log.lease_seconds)
             is_cancelled = runs.load_run(connections.control, self.log.run_id).cancel_requested
         why = "the run was cancelled" if is_cancelled else self.stop()
         if why is not None:
@@ -120,14 +123,17 @@ class Attempts:
         with self.log.writing() as connections:
             # The lease first: it locks the row, so that no mark comes in between what is read and what is cleared.
             lease = leases.take(
-                connections.project, name, self.log.owner, self.workspace.settings.executor.lease_seconds
+                connections.project,
+                leases.of_component(name),
+                self.log.owner,
+                self.workspace.settings.executor.lease_seconds,
             )
             if lease.took_over_from is not None:
                 self._close_abandoned(connections, name, lease.token, lease.took_over_from)
             upstream = self.workspace.specs[name].upstream
             states = state.load_states(connections.project, (name, *upstream))
             if any(_essence(states, one, name) != _essence(seen, one, name) for one in (name, *upstream)):
-                leases.put_back(connections.project, name, lease.token)
+                leases.release(connections.project, lease.name, lease.token)
                 return None
             state.begin_attempt(connections.project, name, lease.token)
             self.log.add(
@@ -165,7 +171,15 @@ class Attempts:
         settings, name = workspace.settings, begun.name
         component = workspace.project.components[name]
         executor = self.executor if component.heavy else self.inline
-        heart = Heartbeat(workspace.database, self.log.run_id, settings.executor.lease_seconds, name, begun.token)
+        own = Lease(leases.of_component(name), begun.token)
+        heart = keep_run(
+            workspace.database,
+            self.log.run_id,
+            own,
+            self.log.lease,
+            seconds=settings.executor.lease_seconds,
+            what=name,
+        )
         try:
             with heart:
                 old = self._previous(begun)
@@ -196,7 +210,7 @@ class Attempts:
         except AttemptFailed as error:
             return self._fail(begun, error, time.monotonic() - started)
         except Cancelled as error:
-            if heart.lost:
+            if own.name in heart.lost:
                 raise _lost(begun) from error
             self._abandon(begun, error.what)
             raise
@@ -230,7 +244,7 @@ class Attempts:
                 {
                     "component": name,
                     "phase": "taken over",
-                    "from": leases.describe(owner),
+                    "from": identity.describe(owner),
                     "attempts": [attempt.id for attempt in closed],
                 },
             )
@@ -335,7 +349,7 @@ class Attempts:
         try:
             with self.log.writing() as connections:
                 now = self.clock.now()
-                if leases.release(connections.project, begun.name, begun.token):
+                if state.give_up_attempt(connections.project, begun.name, begun.token):
                     self._mark_again(connections, begun)
                 attempts.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
                 self.log.add("EXECUTING", payload)
@@ -355,7 +369,7 @@ class Attempts:
     def _pause(self, seconds: float) -> None:
         """Wait before another try, the run kept alive. Raises Cancelled where it is to end instead."""
         until = time.monotonic() + seconds
-        with Beat(self.workspace.database, self.log.run_id, self.log.lease_seconds) as beat:
+        with keep_run(self.workspace.database, self.log.run_id, self.log.lease, seconds=self.log.lease_seconds) as beat:
             while time.monotonic() < until:
                 why = beat.reason_to_stop() or self.stop()
                 if why is not None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from agent.core.explain import reasons_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
-from agent.errors import DatabaseUnavailable, LeaseLost
+from agent.errors import LeaseLost
 from agent.execution.release import has_files, point_to, release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.work import Done
@@ -28,7 +26,6 @@ from pipelines.errors import LakeError
 from pipelines.snapshot import Snapshot
 
 logger = logging.getLogger("tidemill.commit")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -62,25 +59,6 @@ class Success:
         return len(self.done.snapshot.partitions) - carried, carried
 
 
-def patiently(record: Callable[[], _T], what: str, *, seconds: float, stop: Callable[[], str | None]) -> _T:
-    """The result of `record`, tried again while the database does not answer: what it records has happened, and the
-    lease may outlive the fault. `record` must bear to be repeated, since the answer to a COMMIT may be lost.
-
-    Raises DatabaseUnavailable when the database has not come back after `seconds`, the time of a lease, or when it is
-    time to stop.
-    """
-    until, pause = time.monotonic() + seconds, 0.1
-    while True:
-        try:
-            return record()
-        except DatabaseUnavailable as gone:
-            if time.monotonic() + pause > until or stop() is not None:
-                raise
-            logger.warning("%s, and the database does not answer (%s); trying again", what, gone.what)
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
-
-
 def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> int | None:
     """Record a success, once, however often it is called; the id of its snapshot, None where an earlier call recorded
     it. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
@@ -91,7 +69,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
         now, snapshot_id = log.clock.now(), None
-        if leases.is_held(connections.project, success.component, success.token):
+        if leases.is_held(connections.project, leases.of_component(success.component), success.token):
             snapshot_id = _record(workspace, connections, log, success, old, now)
             stale = _seen_to_change(workspace, connections, success)
             state.show_reasons(connections.project, stale)

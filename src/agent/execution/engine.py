@@ -18,13 +18,14 @@ from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
 from agent.core.plan import decide_step, plan_to_json, reasons_to_json, why_unavailable
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
-from agent.execution.commit import mend_current, patiently
+from agent.execution.commit import mend_current
 from agent.execution.executors import Cancelled, Executor
 from agent.execution.planning import names_of, steadily, think
 from agent.execution.policy import ask_policy
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
+from agent.runtime.patience import patiently
 from agent.store import runs, state
 from pipelines.component import Deferral, Due
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.errors import AgentError
-from agent.execution.transient import is_transient
 from agent.execution.work import Done, Progress, Task, work
+from agent.runtime.transient import is_transient
 from pipelines.component import Component
 from pipelines.discovery import load_components, load_source
 from pipelines.errors import PipelineError

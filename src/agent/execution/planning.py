@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+from agent import identity
 from agent.core import graph
 from agent.core.explain import cause
 from agent.core.model import Current, Plan, State
@@ -122,7 +123,7 @@ def _holders(workspace: Workspace, states: Mapping[str, State]) -> dict[str, str
     with workspace.database.reading() as connections:
         there = database_now(connections.project)
     return {
-        name: f"{leases.describe(one.lease_owner or '')}, which computes it now"
+        name: f"{identity.describe(one.lease_owner or '')}, which computes it now"
         for name, one in running.items()
         if leases.is_at_work(one.lease_owner, one.lease_expires_at, there)
     }

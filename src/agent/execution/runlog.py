@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from agent.clock import Clock
-from agent.store import events, runs
+from agent.store import events, leases, runs
 from agent.store.engine import Connections, Database
+from agent.store.leases import Lease
 from agent.store.runs import Run
 
 Watcher = Callable[[str, dict[str, Any]], None]
@@ -49,6 +50,12 @@ class RunLog:
     def run_id(self) -> int:
         assert self.run is not None, "the run's row is written by the first flush"
         return self.run.id
+
+    @property
+    def lease(self) -> Lease:
+        """The lease that this process carries the run out under."""
+        assert self.run is not None, "the run's row is written by the first flush"
+        return Lease(leases.of_run(self.run.id), self.run.lease_token)
 
     def add(self, kind: str, payload: dict[str, Any]) -> None:
         """Tell the watchers now, the database with the next flush."""

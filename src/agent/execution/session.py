@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+from agent import identity
 from agent.clock import Clock, SystemClock
 from agent.errors import AgentError, DatabaseError
 from agent.execution.engine import Engine, Report
 from agent.execution.executors import Executor, InlineExecutor, ProcessExecutor
 from agent.execution.runlog import Request, RunLog, Watcher
 from agent.execution.workspace import Workspace
-from agent.store import attempts, leases, runs
+from agent.runtime.around import Around, Ended
+from agent.store import attempts, runs
 from agent.store.runs import Run
 
+NOTHING = Around()
 logger = logging.getLogger("tidemill.session")
 
 
@@ -27,6 +31,7 @@ def perform(
     manual: bool = True,
     wait: bool = False,
     isolate: bool = False,
+    around: Around = NOTHING,
     stop: Callable[[], str | None] = lambda: None,
     watchers: tuple[Watcher, ...] = (),
     clock: Clock | None = None,
@@ -35,15 +40,17 @@ def perform(
 
     Raises Busy when another process holds a component and `wait` is off, LeaseLost when one took over while this
     process slept; the run is closed in every case that leaves the database reachable. `isolate` computes light
-    components in the child process too: for a process that also answers requests.
+    components in the child process too: for a process that also answers requests. `around` says what goes before the
+    run and what follows it; whoever performs a run for people gets it from `agent.service.wiring`.
     """
     clock = clock or SystemClock()
-    recover(workspace, clock)
+    recover(workspace, clock, around)
+    around.prepare(workspace.settings, workspace.database, stop)
     log = RunLog(
         workspace.database,
         clock,
         request,
-        owner=leases.own_identity(),
+        owner=identity.own(),
         lease_seconds=workspace.settings.executor.lease_seconds,
         git_commit=git_commit(workspace.project.base),
         run=queued,
@@ -61,24 +68,41 @@ def perform(
     light = executor if isolate else inline
     engine = Engine(workspace, clock, log, executor, light, manual=manual, wait=wait, stop=stop)
     try:
-        return engine.execute()
+        with closing(executor):
+            return engine.execute()
     except BaseException as error:
         _close(log, clock, error.what if isinstance(error, AgentError) else f"{type(error).__name__}: {error}")
         raise
     finally:
-        executor.close()
+        _follow(workspace, log, around)
 
 
-def recover(workspace: Workspace, clock: Clock) -> None:
+def recover(workspace: Workspace, clock: Clock, around: Around = NOTHING) -> None:
     """Close the runs that dead processes left RUNNING; their components are taken over when they are next due."""
     with workspace.database.reading() as connections:
         if not runs.any_running(connections.control):
             return
     sys.audit("tidemill.point", "run.recovering")
     with workspace.database.writing() as connections:
-        for run in runs.abandon_runs(connections.control, clock.now()):
-            logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
+        closed = runs.abandon_runs(connections.control, clock.now())
         attempts.abandon_attempts_of_ended_runs(connections, clock.now())
+    for run in closed:
+        logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
+        around.follow(Ended(run, workspace.settings, workspace.database))
+
+
+def _follow(workspace: Workspace, log: RunLog, around: Around) -> None:
+    """Do what follows the run, if it began and its end is recorded: else whoever closes it does."""
+    if log.run is None or not around.after:
+        return
+    try:
+        with workspace.database.reading() as connections:
+            run = runs.load_run(connections.control, log.run.id)
+    except DatabaseError as lost:
+        logger.warning("what follows run %s is left out: %s", log.run.id, lost.what)
+        return
+    if run.status in runs.FINAL:
+        around.follow(Ended(run, workspace.settings, workspace.database, workspace.releasing))
 
 
 def git_commit(base: Path) -> str | None:

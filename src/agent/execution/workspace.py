@@ -36,6 +36,11 @@ class Workspace:
         }
 
     @cached_property
+    def releasing(self) -> frozenset[str]:
+        """Names of the components that make releases."""
+        return frozenset(name for name, component in self.project.components.items() if component.is_release)
+
+    @cached_property
     def lake(self) -> Lake:
         return Lake(self.settings.lake_path)
 

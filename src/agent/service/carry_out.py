@@ -9,22 +9,19 @@ from datetime import datetime
 from agent.clock import SystemClock
 from agent.errors import AgentError
 from agent.execution import session
-from agent.execution.heartbeat import Beat
 from agent.execution.runlog import Request
-from agent.execution.workspace import Workspace
+from agent.runtime.around import Around, Ended
+from agent.runtime.keeper import keep_run
 from agent.service import queue
 from agent.service.projects import open_project
 from agent.settings import Settings
-from agent.store import runs
+from agent.store import leases, runs
 from agent.store.engine import Database
+from agent.store.leases import Lease
 from agent.store.runs import Run
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.service")
-
-# Called when a run has ended, with its row and, where it could be opened, its project. The one place for what follows a
-# run (alerts and tidying up today, the trading agent later). What it raises is logged and does not change the run.
-AfterRun = Callable[[Run, Workspace | None], None]
 
 
 def carry_out(
@@ -34,7 +31,7 @@ def carry_out(
     *,
     manual: bool,
     stop: Callable[[], str | None],
-    after_run: tuple[AfterRun, ...] = (),
+    around: Around,
 ) -> Run:
     """Perform `run`, whatever comes of it; returns its row at the end. `settings` and `database` are the server's.
 
@@ -42,9 +39,10 @@ def carry_out(
     end could not be recorded: the next worker then closes it.
     """
     request = Request(goal=run.goal, targets=run.targets, force=run.force, trigger=run.trigger)
+    lease = Lease(leases.of_run(run.id), run.lease_token)
     try:
         with (
-            Beat(database, run.id, settings.executor.lease_seconds) as beat,
+            keep_run(database, run.id, lease, seconds=settings.executor.lease_seconds) as heart,
             open_project(settings, database, run.project_id) as workspace,
         ):
             session.perform(
@@ -54,12 +52,12 @@ def carry_out(
                 manual=manual,
                 wait=True,
                 isolate=True,
-                stop=lambda: beat.reason_to_stop() or stop(),
+                around=around,
+                stop=lambda: heart.reason_to_stop() or stop(),
             )
-            return _followed(database, run.id, workspace, after_run)
     except PipelineError as error:
         logger.error("run %s could not go on: %s", run.id, error)
-        queue.fail(database, run.id, error, from_status="RUNNING", now=_now())
+        _fail(settings, database, run, error, around)
     except Exception as error:
         logger.exception("run %s ended by a fault in the program", run.id)
         fault = AgentError(
@@ -67,24 +65,19 @@ def carry_out(
             where=f"run {run.id}",
             mend="the log of the server or worker has the traceback; report it, and queue the run again",
         )
-        queue.fail(database, run.id, fault, from_status="RUNNING", now=_now())
-    return _followed(database, run.id, None, after_run)
+        _fail(settings, database, run, fault, around)
+    return _load(database, run.id)
 
 
-def _followed(database: Database, run_id: int, workspace: Workspace | None, after_run: tuple[AfterRun, ...]) -> Run:
+def _fail(settings: Settings, database: Database, run: Run, error: PipelineError, around: Around) -> None:
+    """Close a run that is not closed yet, since its project could not be opened, say; whoever closes it follows it."""
+    if queue.fail(database, run.id, error, from_status="RUNNING", now=_now()):
+        around.follow(Ended(_load(database, run.id), settings, database))
+
+
+def _load(database: Database, run_id: int) -> Run:
     with database.reading() as connections:
-        run = runs.load_run(connections.control, run_id)
-    follow_up(run, workspace, after_run)
-    return run
-
-
-def follow_up(run: Run, workspace: Workspace | None, after_run: tuple[AfterRun, ...]) -> None:
-    """Do what follows the end of `run`. What goes wrong in it is logged, and touches neither the run nor the rest."""
-    for follow in after_run:
-        try:
-            follow(run, workspace)
-        except Exception:
-            logger.exception("what follows run %s failed", run.id)
+        return runs.load_run(connections.control, run_id)
 
 
 def _now() -> datetime:

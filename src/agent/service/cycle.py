@@ -7,12 +7,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypedDict
 
+from agent import identity
 from agent.clock import SystemClock
 from agent.errors import DatabaseError
-from agent.service.carry_out import AfterRun, carry_out
+from agent.runtime.around import Around, Ended
+from agent.service.carry_out import carry_out
 from agent.service.projects import DEFAULT_PROJECT
 from agent.settings import Settings
-from agent.store import events, leases, projections, runner, runs
+from agent.store import events, projections, runner, runs
 from agent.store.engine import Database
 from agent.store.runs import Run
 
@@ -29,12 +31,12 @@ class CycleResult(TypedDict):
     error: str | None
 
 
-def begin(settings: Settings, database: Database, trigger: str) -> Run:
+def begin(settings: Settings, database: Database, trigger: str, around: Around) -> Run:
     """The run of a new cycle, RUNNING and ours. Raises Conflict while another one is carried out, here or elsewhere."""
     now = SystemClock().now()
     with database.writing() as connections:
         control = connections.control
-        runs.abandon_runs(control, now)  # a cycle that died must not be waited for
+        closed = runs.abandon_runs(control, now)  # a cycle that died must not be waited for
         runner.reserve_cycle(control)
         run = runs.create_run(
             control,
@@ -44,12 +46,14 @@ def begin(settings: Settings, database: Database, trigger: str) -> Run:
             force=(),
             trigger=trigger,
             status="RUNNING",
-            owner=leases.own_identity(),
+            owner=identity.own(),
             lease_seconds=settings.executor.lease_seconds,
             now=now,
         )
         events.append(control, run.id, "RUN_CREATED", {"goal": _GOAL, "trigger": trigger}, now)
         runner.begin_cycle(control, run.id)
+    for one in closed:
+        around.follow(Ended(one, settings, database))
     return run
 
 
@@ -59,13 +63,13 @@ def perform(
     run: Run,
     *,
     stop: Callable[[], str | None],
-    after_run: tuple[AfterRun, ...],
+    around: Around,
 ) -> CycleResult:
     """Carry the cycle out and count it. What goes wrong is told as its error, not raised."""
     started_at = run.started_at or run.created_at
     try:
         manual = run.trigger != "schedule"
-        ended = carry_out(settings, database, run, manual=manual, stop=stop, after_run=after_run)
+        ended = carry_out(settings, database, run, manual=manual, stop=stop, around=around)
         success, error = ended.status == "COMPLETED", ended.error
         with database.writing() as connections:
             runner.finish_cycle(

@@ -134,12 +134,17 @@ def expire_overdue(database: Database, now: datetime) -> list[int]:
     return ended
 
 
-def fail(database: Database, run_id: int, error: PipelineError, *, from_status: str, now: datetime) -> None:
-    """End a run that cannot be planned or opened: settings that do not load, a folder that is gone."""
+def fail(database: Database, run_id: int, error: PipelineError, *, from_status: str, now: datetime) -> bool:
+    """End a run that cannot be planned or opened: settings that do not load, a folder that is gone.
+
+    False where it is not in `from_status` any more.
+    """
     with database.writing() as connections:
         text = str(error)
-        if runs.move_run(connections.control, run_id, "FAILED", from_statuses=(from_status,), now=now, error=text):
+        moved = runs.move_run(connections.control, run_id, "FAILED", from_statuses=(from_status,), now=now, error=text)
+        if moved:
             events.append(connections.control, run_id, "RUN_FAILED", {"error": text}, now)
+    return moved
 
 
 def _answer(database: Database, run_id: int, status: str, *, by: str, reason: str | None, now: datetime) -> Run:

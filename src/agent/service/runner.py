@@ -10,25 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
+from agent import identity
 from agent import settings as agent_settings
-from agent.clock import SystemClock
-from agent.errors import Conflict, DatabaseError, UsageError
-from agent.execution.tidy import Tidy
+from agent.errors import Conflict, DatabaseError
+from agent.runtime.around import After
+from agent.runtime.keeper import LeaseKeeper
 from agent.service import cycle
-from agent.service.alerts import Alerts
-from agent.service.carry_out import AfterRun
 from agent.service.cycle import CycleResult
+from agent.service.cycle_schedule import CycleSchedule, check_interval
+from agent.service.wiring import around_runs
 from agent.settings import Settings
-from agent.store import engine, leases, migrations, runner, runs
+from agent.store import engine, migrations, runner, runs
 from agent.store.engine import Database
+from agent.store.leases import Lease
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.runner")
-LOW_MINUTES, HIGH_MINUTES = 1, 10080  # a minute to a week
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.1
 _LEASE_SECONDS = 30.0
@@ -54,7 +55,7 @@ class AgentRunner:
     """See the module. `interval_minutes` None keeps what was set last (60 at first).
 
     `after_run` is called after each cycle, once alerts are sent and old things forgotten, see
-    `agent.service.carry_out.AfterRun`. Use within one event loop, and `close` at the end.
+    `agent.runtime.around`. Use within one event loop, and `close` at the end.
     """
 
     def __init__(
@@ -62,19 +63,19 @@ class AgentRunner:
         interval_minutes: int | None = None,
         *,
         settings: Settings | None = None,
-        after_run: tuple[AfterRun, ...] = (),
+        after_run: tuple[After, ...] = (),
     ) -> None:
         if interval_minutes is not None:
-            _check_interval(interval_minutes)
+            check_interval(interval_minutes)
         self.settings = settings if settings is not None else agent_settings.load()
         self._wanted_interval = interval_minutes
         own = engine.open_engine(self.settings.database_url)
         migrations.ensure_current(own, automatic=self.settings.is_embedded)
         self.database = Database(control=own, project=own)
-        self.after_run: tuple[AfterRun, ...] = (Alerts(self.settings, self.database), Tidy(), *after_run)
+        self.around = around_runs(*after_run)
         self._row = self._load()
-        self._token: int | None = None  # the lease's, while this process holds it
-        self._scheduler: Any = None
+        self._keeper: LeaseKeeper | None = None  # of the runner's lease, while this process holds it
+        self._schedule: CycleSchedule | None = None
         self._changing = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         self._cycles: set[asyncio.Task[CycleResult]] = set()
@@ -111,14 +112,19 @@ class AgentRunner:
         """Begin: the first cycle comes one interval from now; returns when. Raises Conflict where it has begun."""
         async with self._changing:
             await self.attach()
-            token = await asyncio.to_thread(self._take)
-            self._wanted_interval, self._token = None, token
+            lease = await asyncio.to_thread(self._take)
+            self._wanted_interval = None
+            self._keeper = LeaseKeeper(self.database, "the runner", (lease,), _LEASE_SECONDS).start()
             try:
-                next_run = self._schedule(await asyncio.to_thread(self._load))
+                row = await asyncio.to_thread(self._load)
+                self._schedule = CycleSchedule(self._tick, row.interval_minutes)
+                next_run = self._schedule.next_run
+                assert next_run is not None
                 await self._show("running")
             except BaseException:
                 self._unschedule()
-                await asyncio.to_thread(self._give_up, token)
+                await asyncio.to_thread(self._let_go)
+                await asyncio.to_thread(self._write, lease.token, "stopped", None)
                 raise
             logger.info("runner started: a cycle each %d minutes, the first at %s", self.interval_minutes, next_run)
             return next_run
@@ -146,7 +152,7 @@ class AgentRunner:
 
     async def update_interval(self, minutes: int) -> None:
         """Set the interval, 1 to 10080 minutes; the next cycle comes one interval from now. Raises UsageError."""
-        _check_interval(minutes)
+        check_interval(minutes)
         await asyncio.to_thread(self._set_interval, minutes)
         self._wanted_interval = None
         await self._refresh()
@@ -172,58 +178,23 @@ class AgentRunner:
         self._leaving.set()
         if self._watch is not None:
             await self._watch  # cancelled, it would leave a thread behind that goes on with the database
-        if self._token is not None:
-            self._unschedule()
+        self._unschedule()
         if self._cycles:
             await asyncio.gather(*self._cycles, return_exceptions=True)
-        if self._token is not None:
+        if self._keeper is not None:
             with contextlib.suppress(DatabaseError):
                 await self._show("stopped")
+            await asyncio.to_thread(self._let_go)
         self.database.close()
         for base in [base for base, one in _RUNNERS.items() if one is self]:
             del _RUNNERS[base]
 
     # --- the schedule, on the event loop ------------------------------------------------------------------------
 
-    def _schedule(self, row: runner.Runner) -> datetime:
-        from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
-        self._scheduler.add_job(
-            self._tick,
-            self._trigger(row.interval_minutes),
-            id="cycle",
-            max_instances=1,
-            coalesce=True,  # a time missed while the machine slept is made up for once
-            misfire_grace_time=HIGH_MINUTES * 60,
-        )
-        self._scheduler.start()
-        next_run = self._next_run()
-        assert next_run is not None
-        return next_run
-
-    def _trigger(self, minutes: int) -> Any:
-        from apscheduler.triggers.interval import IntervalTrigger
-
-        return IntervalTrigger(minutes=minutes, timezone=UTC, start_date=_now() + timedelta(minutes=minutes))
-
-    def _trigger_now(self) -> Any:
-        return self._scheduler.get_job("cycle").trigger
-
-    def _reschedule(self, minutes: int, *, paused: bool) -> None:
-        self._scheduler.reschedule_job("cycle", trigger=self._trigger(minutes))
-        if paused:
-            self._scheduler.pause_job("cycle")
-
     def _unschedule(self) -> None:
-        if self._scheduler is not None:
-            self._scheduler.shutdown(wait=False)
-            self._scheduler = None
-
-    def _next_run(self) -> datetime | None:
-        job = None if self._scheduler is None else self._scheduler.get_job("cycle")
-        due: datetime | None = None if job is None else job.next_run_time
-        return due
+        if self._schedule is not None:
+            self._schedule.end()
+            self._schedule = None
 
     async def _tick(self) -> None:
         """A scheduled cycle. Whatever happens, the schedule goes on."""
@@ -245,13 +216,9 @@ class AgentRunner:
     # --- following the row --------------------------------------------------------------------------------------
 
     async def _keep_watch(self) -> None:
-        """Extend the lease and follow what other servers were asked for, once a second."""
+        """Follow what other servers were asked for, and see whether the lease is still ours, once a second."""
         while not await self._leaves_within(_LOOK_SECONDS):
             try:
-                if self._token is not None and not await asyncio.to_thread(self._extend, self._token):
-                    logger.error("the runner's lease was taken over while this process slept; it is let go here")
-                    self._unschedule()
-                    self._token = None
                 await self._refresh()
                 await self._follow()
             except DatabaseError as error:
@@ -266,19 +233,24 @@ class AgentRunner:
         """Do what the row wants, if this process holds the lease."""
         async with self._changing:
             row = self._row
-            if self._token is None:
+            if self._keeper is None:
                 return
-            if row.wanted_state == "stopped":
+            if row.lease_token != self._token or row.lease_owner is None:
+                logger.error("the runner's lease was taken over while this process slept; it is let go here")
+                self._unschedule()
+                await asyncio.to_thread(self._let_go)
+                return
+            if row.wanted_state == "stopped" or self._schedule is None:  # whoever asked to stop is heard out
                 await self._wind_down()
                 return
-            if self._trigger_now().interval != timedelta(minutes=row.interval_minutes):
-                self._reschedule(row.interval_minutes, paused=row.state == "paused")
+            if self._schedule.interval != timedelta(minutes=row.interval_minutes):
+                self._schedule.change(row.interval_minutes, paused=row.state == "paused")
                 await self._show(row.state)
             if row.wanted_state == "paused" and row.state == "running":
-                self._reschedule(row.interval_minutes, paused=True)
+                self._schedule.change(row.interval_minutes, paused=True)
                 await self._show("paused")
             elif row.wanted_state == "running" and row.state == "paused":
-                self._reschedule(row.interval_minutes, paused=False)
+                self._schedule.change(row.interval_minutes, paused=False)
                 await self._show("running")
 
     async def _wind_down(self) -> None:
@@ -288,7 +260,7 @@ class AgentRunner:
             await self._show(self._row.state)
             return
         await self._show("stopped")
-        self._token = None
+        await asyncio.to_thread(self._let_go)
         logger.info("runner stopped")
 
     async def _move(self, before: str, after: str) -> None:
@@ -313,8 +285,8 @@ class AgentRunner:
         return self._row
 
     async def _show(self, state: str) -> None:
-        assert self._token is not None
-        await asyncio.to_thread(self._write, self._token, state, self._next_run())
+        next_run = None if self._schedule is None else self._schedule.next_run
+        await asyncio.to_thread(self._write, self._token, state, next_run)
         await self._refresh()
 
     # --- the database, in threads -------------------------------------------------------------------------------
@@ -323,26 +295,30 @@ class AgentRunner:
         with self.database.reading() as connections:
             return runner.load(connections.control)
 
-    def _take(self) -> int:
+    def _take(self) -> Lease:
         with self.database.writing() as connections:
             return runner.take(
                 connections.control,
-                leases.own_identity(),
+                identity.own(),
                 _LEASE_SECONDS,
                 interval_minutes=self._wanted_interval,
             )
-
-    def _extend(self, token: int) -> bool:
-        with self.database.writing() as connections:
-            return runner.extend(connections.control, token, _LEASE_SECONDS)
 
     def _write(self, token: int, state: str, next_run: datetime | None) -> None:
         with self.database.writing() as connections:
             runner.show(connections.control, token, state, next_run)
 
-    def _give_up(self, token: int) -> None:
-        self._token = None
-        self._write(token, "stopped", None)
+    @property
+    def _token(self) -> int:
+        """Of the lease, which this process holds."""
+        assert self._keeper is not None
+        return self._keeper.held[0].token
+
+    def _let_go(self) -> None:
+        """Extend the lease no more; waits for the keeper's thread."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.stop()
 
     def _want(self, state: str) -> None:
         with self.database.writing() as connections:
@@ -357,13 +333,13 @@ class AgentRunner:
             runs.request_cancel(connections.control, run_id)
 
     def _carry_out(self, trigger: str) -> CycleResult:
-        run = cycle.begin(self.settings, self.database, trigger)
+        run = cycle.begin(self.settings, self.database, trigger, self.around)
         result = cycle.perform(
             self.settings,
             self.database,
             run,
             stop=lambda: _LEAVING if self._leaving.is_set() else None,
-            after_run=self.after_run,
+            around=self.around,
         )
         with contextlib.suppress(DatabaseError):
             self._row = self._load()
@@ -379,16 +355,3 @@ def get_agent_runner(base: Path | None = None) -> AgentRunner:
     if folder not in _RUNNERS:
         _RUNNERS[folder] = AgentRunner(settings=agent_settings.load(folder))
     return _RUNNERS[folder]
-
-
-def _check_interval(minutes: int) -> None:
-    if not LOW_MINUTES <= minutes <= HIGH_MINUTES:
-        raise UsageError(
-            f"interval_minutes = {minutes} is out of bounds",
-            where="runner",
-            mend=f"choose {LOW_MINUTES} to {HIGH_MINUTES} minutes",
-        )
-
-
-def _now() -> datetime:
-    return SystemClock().now()

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from agent import identity
 from agent.clock import Clock, SystemClock
 from agent.errors import DatabaseError
+from agent.runtime.around import Around, Ended
 from agent.service import queue
-from agent.service.carry_out import AfterRun, carry_out, follow_up
+from agent.service.carry_out import carry_out
 from agent.service.projects import open_project
 from agent.settings import Settings
-from agent.store import approvals, leases, measures, notify, runs
+from agent.store import approvals, measures, notify, runs
 from agent.store.engine import Database
 from agent.store.runs import Run
 from pipelines.errors import PipelineError
@@ -33,7 +35,7 @@ class Worker:
 
     settings: Settings
     database: Database
-    after_run: tuple[AfterRun, ...] = ()
+    around: Around
     clock: Clock = field(default_factory=SystemClock)
     _wake: threading.Event = field(default_factory=threading.Event)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -102,7 +104,7 @@ class Worker:
                         run,
                         manual=True,
                         stop=lambda: STOPPED if self._over.is_set() or stopped() else None,
-                        after_run=self.after_run,
+                        around=self.around,
                     )
                     logger.info("run %s: %s", ended.id, ended.status)
                 taken += 1
@@ -125,7 +127,7 @@ class Worker:
             closed = runs.abandon_runs(connections.control, self._now())
         for run in closed:
             logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
-            follow_up(run, None, self.after_run)
+            self._follow(run.id)
 
     def _claim(self) -> Run | None:
         with self.database.reading() as connections:  # most looks find nothing, and need no writing transaction
@@ -133,7 +135,7 @@ class Worker:
                 return None
         with self.database.writing() as connections:
             return runs.claim_next(
-                connections.control, leases.own_identity(), self.settings.executor.lease_seconds, self._now()
+                connections.control, identity.own(), self.settings.executor.lease_seconds, self._now()
             )
 
     def _ask_for_approval(self) -> bool:
@@ -149,8 +151,15 @@ class Worker:
         except DatabaseError:
             raise
         except PipelineError as error:
-            queue.fail(self.database, run.id, error, from_status="QUEUED", now=self._now())
+            if queue.fail(self.database, run.id, error, from_status="QUEUED", now=self._now()):
+                self._follow(run.id)
         return True
+
+    def _follow(self, run_id: int) -> None:
+        """Do what follows a run whose project was not opened."""
+        with self.database.reading() as connections:
+            run = runs.load_run(connections.control, run_id)
+        self.around.follow(Ended(run, self.settings, self.database))
 
     def _pause(self, stopped: Callable[[], bool]) -> None:
         """Wait for the next look, or less where woken or stopped."""

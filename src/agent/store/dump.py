@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent import identity
 from agent.errors import Busy
 from agent.store import leases
 from agent.store.engine import database_now, reading
@@ -57,7 +58,7 @@ def refuse_if_held(conn: sa.Connection) -> None:
     for row in conn.execute(sa.select(state).where(state.c.lease_owner.is_not(None))):
         if leases.is_at_work(row.lease_owner, row.lease_expires_at, now):
             raise Busy(
-                f"component {row.component} is being run by {leases.describe(row.lease_owner)}",
+                f"component {row.component} is being run by {identity.describe(row.lease_owner)}",
                 where="orchestrator_state",
                 mend="stop that process, then restore",
             )

@@ -1,194 +1,183 @@
-"""Leases: the right to work on a component or a run until a time, with a token that only grows.
+"""Leases by name: the right to do something until a time, with a token that only grows.
 
-Time is the database's. An owner names its process so exactly that another one on the same host can tell whether it
-still lives: a dead holder is taken over at once, one elsewhere when its lease ends.
+A lease lies in a row that has an owner, a token, when it was taken and when it ends. Its name says which row:
+`component:NAME` in orchestrator_state (where people read it), `run:ID` in runs, `runner:1` in runner. Another kind is
+one more line in `_KINDS`. There is one rule for all: whoever takes a lease gets a larger token, and a statement of a
+holder names its token (fencing), so that a process that slept while another took over changes nothing.
+
+Time is the database's. A holder on this host that is dead is taken over at once, one elsewhere when its lease ends.
 """
 
 from __future__ import annotations
 
-import functools
-import os
-import socket
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
+from functools import cached_property
+from typing import Any
 
 import sqlalchemy as sa
 
+from agent import identity
 from agent.errors import Busy, NotFound
-from agent.store.engine import database_now
-from agent.store.state import IS_HELD, OF_HOLDER, RELEASED, holding, show_dirty
-from agent.store.tables import orchestrator_state as rows
+from agent.store.engine import Connections, database_now
+from agent.store.tables import orchestrator_state, runner, runs
 
-_PROC = Path("/proc")
-_GONE = ("Z", "X", "x")  # a zombie has let go of everything and waits for its parent
-
-# Made once, since building a statement costs more than executing it.
-_HERE = rows.c.component == sa.bindparam("taken")
-_LEASE = (
-    sa.select(rows.c.lease_owner, rows.c.lease_token, rows.c.lease_expires_at, rows.c.lease_taken_at)
-    .where(_HERE)
-    .with_for_update()
-)
-_TAKE = sa.update(rows).where(_HERE, rows.c.lease_token == sa.bindparam("seen"))
-_HELD = sa.select(rows.c.component).where(IS_HELD).with_for_update()
-_OF_RUNNING = OF_HOLDER.where(rows.c.status == "running")
+RUNNER = "runner:1"
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to work on a component. `took_over_from` is the holder that died or overslept, if there was one."""
+    """A lease that is held. `took_over_from` is the holder that died or overslept, if there was one."""
 
-    component: str
+    name: str
     token: int
     took_over_from: str | None = None
 
 
-def take(conn: sa.Connection, component: str, owner: str, seconds: float) -> Lease:
-    """Take the lease on `component` for `seconds`, with a token larger than any before.
+def of_component(component: str) -> str:
+    """The name of the lease on a component."""
+    return f"component:{component}"
+
+
+def of_run(run_id: int) -> str:
+    """The name of the lease on a run."""
+    return f"run:{run_id}"
+
+
+class Kind:
+    """Where the leases of one kind lie, with the statements about them.
+
+    Those are made once, since building a statement costs more than executing it; values are given as parameters.
+    """
+
+    def __init__(self, table: sa.Table, *, owner: str = "lease_owner", says: str, fix: str, of_project: bool) -> None:
+        (self.key,) = table.primary_key.columns
+        self.table, self.owner, self.says, self.fix, self.of_project = table, owner, says, fix, of_project
+
+    @cached_property
+    def row(self) -> sa.Select[tuple[Any, int, datetime | None, datetime | None]]:
+        """The lease of `key`, its row locked until the transaction ends."""
+        c = self.table.c
+        columns = (c[self.owner], c.lease_token, c.lease_expires_at, c.lease_taken_at)
+        return sa.select(*columns).where(self.key == sa.bindparam("key")).with_for_update()
+
+    @cached_property
+    def unless_taken(self) -> sa.Update:
+        """An update of `key`, where no one took the lease since its token was `seen`."""
+        unchanged = self.table.c.lease_token == sa.bindparam("seen")
+        return sa.update(self.table).where(self.key == sa.bindparam("key"), unchanged)
+
+    @cached_property
+    def is_held(self) -> sa.ColumnElement[bool]:
+        """Condition: the lease is held with a token; `holding` gives the parameters."""
+        return sa.and_(
+            self.key == sa.bindparam("held_key"),
+            self.table.c.lease_token == sa.bindparam("held_token"),
+            self.table.c[self.owner].is_not(None),
+        )
+
+    @cached_property
+    def of_holder(self) -> sa.Update:
+        """An update that only the holder can make: add `holding` to its values."""
+        return sa.update(self.table).where(self.is_held)
+
+    @cached_property
+    def held_row(self) -> sa.Select[tuple[Any]]:
+        """The key where the lease is held, its row locked until the transaction ends."""
+        return sa.select(self.key).where(self.is_held).with_for_update()
+
+    @cached_property
+    def released(self) -> Mapping[str, Any]:
+        """Values of a row whose lease is given back."""
+        return {self.owner: None, "lease_expires_at": None, "lease_taken_at": None}
+
+
+COMPONENT_ROWS = Kind(
+    orchestrator_state,
+    says="component {} is being run by {}",
+    fix="wait for it (--wait), or stop that process",
+    of_project=True,
+)
+RUN_ROWS = Kind(
+    runs, owner="owner", says="run {} is carried out by {}", fix="wait for its end, or cancel it", of_project=False
+)
+RUNNER_ROWS = Kind(
+    runner, says="runner {} is run by {}", fix="pause, stop or run it once through any server", of_project=False
+)
+_KINDS: Mapping[str, Kind] = {"component": COMPONENT_ROWS, "run": RUN_ROWS, "runner": RUNNER_ROWS}
+
+
+def holding(key: Any, token: int) -> dict[str, Any]:
+    """Parameters of `Kind.is_held`: `key` is the row's primary key."""
+    return {"held_key": key, "held_token": token}
+
+
+def take(conn: sa.Connection, name: str, owner: str, seconds: float) -> Lease:
+    """Take a lease for `seconds`, with a token larger than any before.
 
     Raises Busy where another process holds it (this very process too), NotFound where there is no such row.
     """
+    kind, key = _of(name)
     now = database_now(conn)
-    row = conn.execute(_LEASE, {"taken": component}).one_or_none()
+    row = conn.execute(kind.row, {"key": key}).one_or_none()
     if row is None:
-        raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend="see `agent state`")
-    expires_at = row.lease_expires_at
-    if is_at_work(row.lease_owner, expires_at, now):
-        since = "" if row.lease_taken_at is None else f" since {row.lease_taken_at:%Y-%m-%d %H:%M:%S} UTC"
+        what, _, text = name.partition(":")
+        raise NotFound(f"there is no {what} {text!r}", where=kind.table.name, mend="see `agent state`")
+    held_by, seen, expires_at, taken_at = row
+    if is_at_work(held_by, expires_at, now):
+        since = "" if taken_at is None else f" since {taken_at:%Y-%m-%d %H:%M:%S} UTC"
         raise Busy(
-            f"component {component} is being run by {describe(row.lease_owner)}{since}",
+            kind.says.format(key, identity.describe(held_by)) + since,
             where=f"its lease ends at {expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is extended",
-            mend="wait for it (--wait), or stop that process",
+            mend=kind.fix,
         )
-    token: int = row.lease_token + 1
     values = {
-        "lease_owner": owner,
-        "lease_token": token,
+        kind.owner: owner,
+        "lease_token": seen + 1,
         "lease_taken_at": now,
         "lease_expires_at": now + timedelta(seconds=seconds),
     }
-    if conn.execute(_TAKE, {"taken": component, "seen": row.lease_token, **values}).rowcount != 1:
+    if conn.execute(kind.unless_taken, {"key": key, "seen": seen, **values}).rowcount != 1:
         raise Busy(
-            f"component {component} was taken by another process this moment",
-            where="its lease in orchestrator_state",
+            f"{name.replace(':', ' ')} was taken by another process at this moment",
+            where=f"its lease in {kind.table.name}",
             mend="try again, or wait for it (--wait)",
         )
-    return Lease(component, token, row.lease_owner)
+    return Lease(name, seen + 1, held_by)
 
 
-def extend(conn: sa.Connection, component: str, token: int, seconds: float) -> bool:
-    """Let the lease end `seconds` from now. False where it is no longer held with `token`."""
+def extend(conn: sa.Connection, name: str, token: int, seconds: float) -> bool:
+    """Let a lease end `seconds` from now. False where it is no longer held with `token`."""
+    kind, key = _of(name)
     expires_at = database_now(conn) + timedelta(seconds=seconds)
-    return conn.execute(OF_HOLDER, {**holding(component, token), "lease_expires_at": expires_at}).rowcount == 1
+    return conn.execute(kind.of_holder, {**holding(key, token), "lease_expires_at": expires_at}).rowcount == 1
 
 
-def is_held(conn: sa.Connection, component: str, token: int) -> bool:
-    """Whether the lease is held with `token`. The row stays locked until the transaction ends."""
-    return conn.execute(_HELD, holding(component, token)).one_or_none() is not None
+def is_held(conn: sa.Connection, name: str, token: int) -> bool:
+    """Whether a lease is held with `token`. The row stays locked until the transaction ends."""
+    kind, key = _of(name)
+    return conn.execute(kind.held_row, holding(key, token)).one_or_none() is not None
 
 
-def release(conn: sa.Connection, component: str, token: int) -> bool:
-    """Give the lease back without a result. False where it is no longer held with `token`.
-
-    An attempt that was begun has cleared the flag, so giving it up sets it again.
-    """
-    here = holding(component, token)
-    begun = conn.execute(_OF_RUNNING, {**here, "status": "idle"}).rowcount == 1
-    held = conn.execute(OF_HOLDER, {**here, **RELEASED}).rowcount == 1
-    if begun:
-        show_dirty(conn, component, "the last attempt was given up")
-    return held
+def release(conn: sa.Connection, name: str, token: int) -> bool:
+    """Give a lease back and leave the rest of its row as it is. False where it is no longer held with `token`."""
+    kind, key = _of(name)
+    return conn.execute(kind.of_holder, {**holding(key, token), **kind.released}).rowcount == 1
 
 
-def put_back(conn: sa.Connection, component: str, token: int) -> None:
-    """Give the lease back and leave the row as it was found, that of a dead holder included."""
-    conn.execute(OF_HOLDER, {**holding(component, token), **RELEASED})
-
-
-# --- who holds it ------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def _identity_of(pid: int) -> str:
-    return "/".join((socket.gethostname() or "-", _boot_id(), _pid_namespace(), str(pid), _start_time(pid) or "-"))
-
-
-def own_identity() -> str:
-    """This process as `host/boot_id/pid_namespace/pid/start_time`."""
-    return _identity_of(os.getpid())  # by pid: a forked child must not take itself for its parent
-
-
-def is_alive(owner: str) -> bool | None:
-    """Whether the process `owner` lives; None where it cannot be known from here.
-
-    That is so for another host or pid namespace (a container), and for another boot of a host of this name, which may
-    be another machine of the same name.
-    """
-    parts = owner.split("/")
-    if len(parts) != 5 or not parts[3].isdecimal() or parts[:3] != own_identity().split("/")[:3]:
-        return None
-    pid = int(parts[3])
-    started = _start_time(pid)
-    if started is None:
-        return None if _is_hidden(pid) else False
-    return started == parts[4]
+def connection_of(connections: Connections, name: str) -> sa.Connection:
+    """The one of two connections that reaches the row of a lease."""
+    return connections.project if _of(name)[0].of_project else connections.control
 
 
 def is_at_work(owner: str | None, expires_at: datetime | None, now: datetime) -> bool:
     """Whether a lease is in force at `now`: it has not ended, and its holder is not known to be dead."""
-    return owner is not None and expires_at is not None and expires_at > now and is_alive(owner) is not False
+    return owner is not None and expires_at is not None and expires_at > now and identity.is_alive(owner) is not False
 
 
-def describe(owner: str) -> str:
-    """An owner in words: `HOST pid N`."""
-    parts = owner.split("/")
-    return f"{parts[0]} pid {parts[3]}" if len(parts) == 5 else owner
-
-
-def _boot_id() -> str:
-    try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        import psutil
-
-        return f"boot-{int(psutil.boot_time())}"
-
-
-def _pid_namespace() -> str:
-    try:
-        return (_PROC / "self/ns/pid").readlink().name
-    except OSError:
-        return sys.platform
-
-
-def _start_time(pid: int) -> str | None:
-    """When process `pid` began, in the system's own units; None where there is no such process, or only its remains."""
-    if (_PROC / "self/stat").exists():
-        try:
-            text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-        except OSError:
-            return None
-        fields = text.rpartition(")")[2].split()  # the name before it may hold blanks; fields count from the third
-        return None if fields[0] in _GONE else fields[19]
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
-    except psutil.Error:
-        return None
-
-
-def _is_hidden(pid: int) -> bool:
-    """Whether there is a process `pid` of another user, which /proc may be set to hide."""
-    if os.name == "nt":
-        return False  # os.kill would end the process there
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False  # gone
-    return False  # ours, and only its remains
+def _of(name: str) -> tuple[Kind, Any]:
+    """The kind of a lease, and the primary key of its row."""
+    prefix, _, key = name.partition(":")
+    kind = _KINDS[prefix]
+    return kind, kind.key.type.python_type(key)

@@ -7,14 +7,16 @@ stands. `cycle_run_id` names the newest cycle: while that run is RUNNING no proc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from agent.errors import Conflict
+from agent import identity
+from agent.errors import Busy, Conflict
 from agent.store import leases
 from agent.store.engine import database_now
+from agent.store.leases import Lease
 from agent.store.tables import runner as table
 from agent.store.tables import runs
 
@@ -38,6 +40,7 @@ class Runner:
     total_trades: int
     lease_owner: str | None
     lease_token: int
+    lease_taken_at: datetime | None
     lease_expires_at: datetime | None
 
 
@@ -51,44 +54,33 @@ def load(conn: sa.Connection) -> Runner:
     return found
 
 
-def take(conn: sa.Connection, owner: str, seconds: float, *, interval_minutes: int | None) -> int:
-    """Take the lease for `seconds` to run cycles; returns its token. Raises Conflict where another process holds it.
+def take(conn: sa.Connection, owner: str, seconds: float, *, interval_minutes: int | None) -> Lease:
+    """Take the lease for `seconds` to run cycles; Raises Conflict where another process holds it.
 
     The runner is then wanted running; `interval_minutes` None leaves the interval as it is.
     """
-    conn.execute(sa.select(table.c.id).with_for_update())
-    found, now = load(conn), database_now(conn)
-    if _is_held(found, now):
-        assert found.lease_owner is not None
+    try:
+        lease = leases.take(conn, leases.RUNNER, owner, seconds)
+    except Busy as busy:
+        found = load(conn)
         raise Conflict(
-            f"the runner is {found.state} already, in {leases.describe(found.lease_owner)}",
+            f"the runner is {found.state} already, in {identity.describe(found.lease_owner or '-')}",
             where="runner",
-            mend="one runner a database: pause, stop or run it once through any server",
-        )
-    values: dict[str, Any] = {
-        "wanted_state": "running",
-        "lease_owner": owner,
-        "lease_token": found.lease_token + 1,
-        "lease_expires_at": now + timedelta(seconds=seconds),
-    }
+            mend="one runner per database: pause, stop or run it once through any server",
+        ) from busy
+    values: dict[str, Any] = {"wanted_state": "running"}
     if interval_minutes is not None:
         values["interval_minutes"] = interval_minutes
     conn.execute(sa.update(table).values(**values))
-    return found.lease_token + 1
-
-
-def extend(conn: sa.Connection, token: int, seconds: float) -> bool:
-    """Let the lease end `seconds` from now. False where it is no longer held with `token`."""
-    expires_at = database_now(conn) + timedelta(seconds=seconds)
-    return conn.execute(sa.update(table).where(_held_with(token)).values(lease_expires_at=expires_at)).rowcount == 1
+    return lease
 
 
 def show(conn: sa.Connection, token: int, state: str, next_run: datetime | None) -> bool:
     """The holder writes how it stands. False where the lease is no longer held with `token`."""
     values: dict[str, Any] = {"state": state, "next_run": next_run}
     if state == "stopped":
-        values |= {"wanted_state": "stopped", "lease_owner": None, "lease_expires_at": None}
-    return conn.execute(sa.update(table).where(_held_with(token)).values(**values)).rowcount == 1
+        values |= {"wanted_state": "stopped", **leases.RUNNER_ROWS.released}
+    return conn.execute(leases.RUNNER_ROWS.of_holder, {**leases.holding(1, token), **values}).rowcount == 1
 
 
 def want(conn: sa.Connection, state: str) -> None:
@@ -96,7 +88,7 @@ def want(conn: sa.Connection, state: str) -> None:
     conn.execute(sa.select(table.c.id).with_for_update())
     values: dict[str, Any] = {"wanted_state": state}
     if state == "stopped" and not _is_held(load(conn), database_now(conn)):
-        values |= {"state": "stopped", "next_run": None, "lease_owner": None, "lease_expires_at": None}
+        values |= {"state": "stopped", "next_run": None, **leases.RUNNER_ROWS.released}
     conn.execute(sa.update(table).values(**values))
 
 
@@ -136,10 +128,6 @@ def finish_cycle(conn: sa.Connection, *, started_at: datetime, error: str | None
     if error is not None:
         values |= {"error_count": table.c.error_count + 1, "last_error": error}
     conn.execute(sa.update(table).values(**values))
-
-
-def _held_with(token: int) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.lease_token == token, table.c.lease_owner.is_not(None))
 
 
 def _is_held(row: Runner, now: datetime) -> bool:

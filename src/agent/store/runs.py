@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from agent import identity
 from agent.core.lifecycle import RUNS, final_states, require_move
 from agent.errors import Conflict, NotFound
 from agent.store import events, leases
@@ -41,6 +42,8 @@ class Run:
     git_commit: str | None
     idempotency_key: str | None
     owner: str | None
+    lease_token: int
+    lease_taken_at: datetime | None
     lease_expires_at: datetime | None
     error: str | None
     created_at: datetime
@@ -80,8 +83,6 @@ def create_run(
         status=status,
         require_approval=require_approval,
         idempotency_key=idempotency_key,
-        owner=owner,
-        lease_expires_at=None if owner is None else database_now(conn) + timedelta(seconds=lease_seconds),
         git_commit=git_commit,
         created_at=now,
         started_at=None if owner is None else now,
@@ -91,6 +92,9 @@ def create_run(
     )
     if made is None:
         made = conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one()
+    elif owner is not None:
+        leases.take(conn, leases.of_run(made["id"]), owner, lease_seconds)
+        return load_run(conn, made["id"])
     return _run(made)
 
 
@@ -149,7 +153,7 @@ def move_run(
     if to_status == "RUNNING":
         values["started_at"] = sa.func.coalesce(runs.c.started_at, sa.literal(now, runs.c.started_at.type))
     if to_status in FINAL:
-        values |= {"finished_at": now, "owner": None, "lease_expires_at": None}
+        values |= {"finished_at": now, **leases.RUN_ROWS.released}
     if error is not None:
         values["error"] = error
     if plan is not None:
@@ -160,17 +164,10 @@ def move_run(
 
 def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float, now: datetime) -> bool:
     """Begin executing a QUEUED run under a lease of `seconds`. False where another process was first."""
-    update = (
-        sa.update(runs)
-        .where(runs.c.id == run_id, runs.c.status == "QUEUED")
-        .values(
-            status="RUNNING",
-            owner=owner,
-            lease_expires_at=database_now(conn) + timedelta(seconds=seconds),
-            started_at=now,
-        )
-    )
-    return conn.execute(update).rowcount == 1
+    if not move_run(conn, run_id, "RUNNING", from_statuses=("QUEUED",), now=now):
+        return False
+    leases.take(conn, leases.of_run(run_id), owner, seconds)
+    return True
 
 
 def claim_next(conn: sa.Connection, owner: str, seconds: float, now: datetime) -> Run | None:
@@ -185,13 +182,6 @@ def claim_next(conn: sa.Connection, owner: str, seconds: float, now: datetime) -
     if run_id is None or not claim_run(conn, run_id, owner, seconds, now):
         return None
     return load_run(conn, run_id)
-
-
-def extend_run(conn: sa.Connection, run_id: int, seconds: float) -> bool:
-    """Let the lease on a run end `seconds` from now. False where it is not RUNNING any more."""
-    expires_at = database_now(conn) + timedelta(seconds=seconds)
-    here = sa.and_(runs.c.id == run_id, runs.c.status == "RUNNING")
-    return conn.execute(sa.update(runs).where(here).values(lease_expires_at=expires_at)).rowcount == 1
 
 
 def request_cancel(conn: sa.Connection, run_id: int) -> Run:
@@ -213,12 +203,10 @@ def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
     running = sa.select(runs).where(runs.c.status == "RUNNING").order_by(runs.c.id)
     closed = []
     for row in conn.execute(running.with_for_update(skip_locked=True)).mappings().all():
-        is_over = row["lease_expires_at"] is None or row["lease_expires_at"] <= at
-        is_dead = row["owner"] is not None and leases.is_alive(row["owner"]) is False
-        if not is_over and not is_dead:
+        if leases.is_at_work(row["owner"], row["lease_expires_at"], at):
             continue
         if move_run(conn, row["id"], "FAILED", from_statuses=("RUNNING",), now=now, error=_DIED):
-            owner = "" if row["owner"] is None else leases.describe(row["owner"])
+            owner = "" if row["owner"] is None else identity.describe(row["owner"])
             events.append(conn, row["id"], "RUN_FAILED", {"error": _DIED, "owner": owner}, now)
             closed.append(load_run(conn, row["id"]))
     return closed

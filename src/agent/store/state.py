@@ -21,6 +21,7 @@ from agent.core.explain import STALE_MARK, reasons_text
 from agent.core.model import Code, InputRecord, Reason, State
 from agent.errors import DatabaseError, NotFound
 from agent.store.engine import insert, shown
+from agent.store.leases import COMPONENT_ROWS, holding
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state as rows
 
@@ -143,7 +144,19 @@ def show_dirty(conn: sa.Connection, component: str, text: str) -> None:
 def begin_attempt(conn: sa.Connection, component: str, token: int) -> bool:
     """Clear the mark and show the component as running. False where the lease is no longer held with `token`."""
     values = {"is_dirty": False, "dirty_partitions": None, "dirty_reason": None, "status": "running"}
-    return _update(conn, component, token, values, OF_HOLDER)
+    return _update(conn, component, token, values, _OF_HOLDER)
+
+
+def give_up_attempt(conn: sa.Connection, component: str, token: int) -> bool:
+    """Give the lease back without a result. False where it is no longer held with `token`.
+
+    An attempt that was begun has cleared the flag, so giving it up sets it again.
+    """
+    begun = _update(conn, component, token, {"status": "idle"}, _OF_RUNNING)
+    held = _update(conn, component, token, COMPONENT_ROWS.released, _OF_HOLDER)
+    if begun:
+        show_dirty(conn, component, "the last attempt was given up")
+    return held
 
 
 def show_reasons(conn: sa.Connection, texts: Mapping[str, str | None]) -> None:
@@ -208,7 +221,7 @@ def commit_success(
         "output_snapshot_id": output_snapshot_id,
         "output_rows": output_rows,
         "last_duration_s": duration_s,
-        **RELEASED,
+        **COMPONENT_ROWS.released,
     }
     return _update(conn, component, token, values, _SUCCESS)
 
@@ -225,7 +238,7 @@ def commit_failure(
         "last_error": error,
         "last_failed_at": now,
         "next_retry_at": next_retry_at,
-        **RELEASED,
+        **COMPONENT_ROWS.released,
     }
     held = _update(conn, component, token, values, _FAILURE)
     if held:
@@ -233,25 +246,12 @@ def commit_failure(
     return held
 
 
-RELEASED: Mapping[str, Any] = {"lease_owner": None, "lease_expires_at": None, "lease_taken_at": None}
-
-
-# Condition: the lease on a component is held with a token; `holding` gives the parameters.
-IS_HELD = sa.and_(
-    rows.c.component == sa.bindparam("held_component"),
-    rows.c.lease_token == sa.bindparam("held_token"),
-    rows.c.lease_owner.is_not(None),
-)
-OF_HOLDER = sa.update(rows).where(IS_HELD)
-_SUCCESS = OF_HOLDER.values(run_count=rows.c.run_count + 1)
-_FAILURE = OF_HOLDER.values(
+_OF_HOLDER = COMPONENT_ROWS.of_holder
+_OF_RUNNING = _OF_HOLDER.where(rows.c.status == "running")
+_SUCCESS = _OF_HOLDER.values(run_count=rows.c.run_count + 1)
+_FAILURE = _OF_HOLDER.values(
     failure_count=rows.c.failure_count + 1, consecutive_failures=rows.c.consecutive_failures + 1
 )
-
-
-def holding(component: str, token: int) -> dict[str, Any]:
-    """Parameters of `IS_HELD`."""
-    return {"held_component": component, "held_token": token}
 
 
 def _update(conn: sa.Connection, component: str, token: int, values: Mapping[str, Any], statement: sa.Update) -> bool:

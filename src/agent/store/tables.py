@@ -101,7 +101,7 @@ orchestrator_state = sa.Table(
     sa.Column("output_snapshot_id", _Id, doc="that output in `snapshots`"),
     sa.Column("output_rows", sa.BigInteger),
     sa.Column("last_duration_s", sa.Float, doc="of the last success"),
-    sa.Column("lease_owner", sa.String(300), doc="host/boot/pidns/pid/start, see agent.store.leases"),
+    sa.Column("lease_owner", sa.String(300), doc="host/boot/pidns/pid/start, see agent.identity"),
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
     sa.Column("lease_taken_at", UtcDateTime),
     sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
@@ -257,7 +257,9 @@ runs = sa.Table(
     sa.Column("git_commit", sa.String(64), doc="of the project's folder"),
     sa.Column("idempotency_key", sa.String(200), unique=True, doc="of POST /runs: the same key gives the same run"),
     sa.Column("owner", sa.String(300), doc="process that executes it"),
-    sa.Column("lease_expires_at", UtcDateTime),
+    sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
+    sa.Column("lease_taken_at", UtcDateTime),
+    sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
     sa.Column("error", PlainText),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("started_at", UtcDateTime),
@@ -340,6 +342,7 @@ runner = sa.Table(
     _count("total_trades", doc="0 as long as nothing trades"),
     sa.Column("lease_owner", sa.String(300), doc="the server that runs it"),
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("lease_taken_at", UtcDateTime),
     sa.Column("lease_expires_at", UtcDateTime),
     info={"purpose": "The background runner: one row."},
 )
@@ -347,11 +350,11 @@ runner = sa.Table(
 schedules = sa.Table(
     "schedules",
     metadata,
-    sa.Column("name", sa.String(100), primary_key=True, doc="the orchestrator's is called orchestrator"),
+    sa.Column("name", sa.String(100), primary_key=True, doc="orchestrator (scheduled runs) or upkeep (the hourly tidying up)"),
     sa.Column("rule", sa.String(200), nullable=False, doc='"interval 3600" or "cron 0 * * * *"'),
     sa.Column("next_due_at", UtcDateTime, nullable=False),
     sa.Column("last_started_at", UtcDateTime),
-    info={"purpose": "When scheduled runs are due, so that a time missed while nothing ran is caught up once."},
+    info={"purpose": "When scheduled runs are due, so that a time missed while nothing ran is caught up once; and the next upkeep."},
 )
 
 alerts = sa.Table(

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from agent import identity
 from agent.errors import Busy, Conflict, UsageError
-from agent.execution.backup import DamagedBackup, restore_backup, write_backup
-from agent.execution.gc import collect
-from agent.execution.integrity import examine
+from agent.execution.upkeep.backup import DamagedBackup, restore_backup, write_backup
+from agent.execution.upkeep.gc import collect
+from agent.execution.upkeep.integrity import examine
 from agent.store import dump, leases, runs, tables
 from pipelines.errors import PipelineError
 from tests.tiny import bring_up_to_date, opened, run, steps, tiny_project
@@ -144,12 +145,17 @@ def test_what_is_there_is_replaced_only_when_told(project: Path, backup: Path) -
     tiny_project(project, (4, 5))
     with opened(project) as workspace:
         assert set(steps(bring_up_to_date(workspace)).values()) == {"skip"}
-        assert collect(workspace, keep_releases=5, keep_days=9, now=NOW).files == 5  # those of (9, 9, 9)
+        assert (
+            collect(
+                workspace.settings, workspace.database, workspace.releasing, keep_releases=5, keep_days=9, now=NOW
+            ).files
+            == 5
+        )  # those of (9, 9, 9)
 
 
 def test_a_held_lease_is_not_pulled_from_under_its_holder(project: Path, backup: Path) -> None:
     with opened(project) as workspace, workspace.database.writing() as connections:
-        leases.take(connections.project, "total", leases.own_identity(), 60)
+        leases.take(connections.project, leases.of_component("total"), identity.own(), 60)
     with pytest.raises(Busy, match="component total is being run by"):
         restore_backup(backup, project, force=True)
 

@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from agent.clock import AsOfClock
-from agent.execution.tidy import Tidy
+from agent.execution.upkeep.tidy import Tidy
 from agent.execution.workspace import open_workspace
+from agent.runtime.around import Ended
+from agent.store import runs
 from tests.torture.world import Nursery, World
 
 
@@ -154,9 +156,12 @@ def test_old_runs_and_outputs_are_forgotten(world: World, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "torture" / "plugins"))
     with open_workspace(world.folder) as workspace:
         now = datetime.now(UTC)
-        Tidy(AsOfClock(now)).tidy(workspace)
+        with workspace.database.reading() as connections:
+            run = runs.load_run(connections.control, 4)
+        ended = Ended(run, workspace.settings, workspace.database, workspace.releasing)
+        Tidy(AsOfClock(now))(ended)
         assert len(world.rows("SELECT id FROM runs")) == 4
-        Tidy(AsOfClock(now + timedelta(days=2))).tidy(workspace)
+        Tidy(AsOfClock(now + timedelta(days=2)))(ended)
         assert [row["id"] for row in world.rows("SELECT id FROM runs ORDER BY id")] == [3, 4]
         assert {row["run_id"] for row in world.rows("SELECT run_id FROM events UNION SELECT run_id FROM attempts")} == {
             3,

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
+from agent import identity
 from agent.clock import SystemClock
 from agent.errors import Conflict, NotFound
 from agent.execution.commit import point_to_current
-from agent.execution.gc import READER_TIME, Collected, collect
-from agent.execution.integrity import examine
 from agent.execution.release import current_name
-from agent.execution.reproduce import reproduce
 from agent.execution.runlog import Request
 from agent.execution.session import perform
+from agent.execution.upkeep.gc import READER_TIME, Collected, collect
+from agent.execution.upkeep.integrity import examine
+from agent.execution.upkeep.reproduce import reproduce
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import catalog, garbage, leases, releases, state
 from pipelines.lake import files_below
@@ -43,7 +44,14 @@ def project_anywhere(tmp_path: Path, database_url: str) -> Path:
 def gc(workspace: Workspace, *, keep_releases: int = 1, keep_days: float = 0, later: timedelta = LATER) -> Collected:
     """Collect as if `later` had passed."""
     now = SystemClock().now() + later
-    return collect(workspace, keep_releases=keep_releases, keep_days=keep_days, now=now)
+    return collect(
+        workspace.settings,
+        workspace.database,
+        workspace.releasing,
+        keep_releases=keep_releases,
+        keep_days=keep_days,
+        now=now,
+    )
 
 
 def unreferenced(workspace: Workspace) -> set[str]:
@@ -99,13 +107,24 @@ def test_a_dry_run_says_the_same_and_takes_nothing(project: Path) -> None:
     with opened(project) as workspace:
         before = sorted(files_below(workspace.settings.home))
         now = SystemClock().now() + LATER
-        said = collect(workspace, keep_releases=1, keep_days=0, now=now, dry_run=True)
+        said = collect(
+            workspace.settings,
+            workspace.database,
+            workspace.releasing,
+            keep_releases=1,
+            keep_days=0,
+            now=now,
+            dry_run=True,
+        )
         after = sorted(files_below(workspace.settings.home))
         assert [path for path in before if path.suffix != ".sqlite-shm"] == [
             path for path in after if path.suffix != ".sqlite-shm"
         ]
         assert said.files == 3
-        assert collect(workspace, keep_releases=1, keep_days=0, now=now) == said
+        assert (
+            collect(workspace.settings, workspace.database, workspace.releasing, keep_releases=1, keep_days=0, now=now)
+            == said
+        )
 
 
 def test_a_release_in_force_keeps_all_it_was_made_from(project: Path) -> None:
@@ -162,7 +181,7 @@ def test_gc_beside_an_attempt_takes_nothing_it_writes_or_reads(project_anywhere:
 def test_outputs_replaced_while_a_lease_is_held_stay(project: Path) -> None:
     run(project, (1,))
     with opened(project) as workspace, workspace.database.writing() as connections:
-        token = leases.take(connections.project, "total", leases.own_identity(), 86_400).token
+        token = leases.take(connections.project, leases.of_component("total"), identity.own(), 86_400).token
     path = project / "agent.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("[1]", "[2]"), encoding="utf-8")
     with opened(project) as workspace:
@@ -170,7 +189,7 @@ def test_outputs_replaced_while_a_lease_is_held_stay(project: Path) -> None:
         # Whoever holds the lease on total may be reading the numbers of before.
         assert gc(workspace).snapshots == 0
         with workspace.database.writing() as connections:
-            leases.release(connections.project, "total", token)
+            leases.release(connections.project, leases.of_component("total"), token)
         bring_up_to_date(workspace)
         assert gc(workspace).snapshots == 3
 
@@ -181,13 +200,13 @@ def test_files_of_a_dead_attempt_go_and_those_of_a_held_lease_stay(project_anywh
     with opened(project) as workspace:
         lake = workspace.lake
         with workspace.database.writing() as connections:
-            token = leases.take(connections.project, "total", leases.own_identity(), 60).token
+            token = leases.take(connections.project, leases.of_component("total"), identity.own(), 60).token
         abandoned = lake.path_of(lake.write_bytes("total", "total", b"dead", attempt=f"t{token - 1}"))
         at_work = lake.path_of(lake.write_bytes("total", "total", b"alive", attempt=f"t{token}"))
         assert gc(workspace, later=timedelta(0)).files == 1
         assert (abandoned.exists(), at_work.exists()) == (False, True)
         with workspace.database.writing() as connections:
-            leases.release(connections.project, "total", token)
+            leases.release(connections.project, leases.of_component("total"), token)
         assert gc(workspace, later=timedelta(0)).files == 1
         assert unreferenced(workspace) == set()
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from agent import identity
 from agent import settings as agent_settings
 from agent.errors import LeaseLost
 from agent.execution import attempt, commit
@@ -177,8 +178,8 @@ def test_a_success_of_which_neither_database_knows_is_refused(workspace: Workspa
         if kind == "PROGRESS" and payload["done"] == 0:
             with workspace.database.writing() as connections:
                 token = state.load_states(connections.project)[NUMBERS].lease_token
-                leases.extend(connections.project, NUMBERS, token, 0)  # it ends now
-                leases.take(connections.project, NUMBERS, ELSEWHERE, 600)
+                leases.extend(connections.project, leases.of_component(NUMBERS), token, 0)  # it ends now
+                leases.take(connections.project, leases.of_component(NUMBERS), ELSEWHERE, 600)
 
     mark(workspace)
     with pytest.raises(LeaseLost, match="taken over"):
@@ -193,8 +194,8 @@ def test_a_success_of_which_neither_database_knows_is_refused(workspace: Workspa
 
 def begin(connections: Connections) -> tuple[int, int]:
     """A new attempt at numbers, as one begins: its id and token."""
-    owner, control = leases.own_identity(), connections.control
-    token = leases.take(connections.project, NUMBERS, owner, 60).token
+    owner, control = identity.own(), connections.control
+    token = leases.take(connections.project, leases.of_component(NUMBERS), owner, 60).token
     assert state.begin_attempt(connections.project, NUMBERS, token)
     row = runs.create_run(
         control,
@@ -261,7 +262,7 @@ def test_a_changed_output_shows_in_its_snapshot_whoever_holds_the_lease_now(work
     with workspace.database.writing() as connections:
         attempt_id, token = begin(connections)
         succeed(connections, attempt_id, token, is_cut_off=False)
-        leases.take(connections.project, NUMBERS, ELSEWHERE, 60)
+        leases.take(connections.project, leases.of_component(NUMBERS), ELSEWHERE, 60)
         assert known(connections, attempt_id, token)
 
 
@@ -279,8 +280,8 @@ def test_what_was_not_recorded_is_not_known(workspace: Workspace) -> None:
         state.commit_failure(connections.project, NUMBERS, token, now=NOW, error="no", next_retry_at=None)
         assert not known(connections, attempt_id, token)  # given back with a failure
         overtaken, old = begin(connections)
-        leases.extend(connections.project, NUMBERS, old, 0)
-        leases.take(connections.project, NUMBERS, ELSEWHERE, 60)
+        leases.extend(connections.project, leases.of_component(NUMBERS), old, 0)
+        leases.take(connections.project, leases.of_component(NUMBERS), ELSEWHERE, 60)
         assert not known(connections, overtaken, old)  # another one holds the lease
 
 
@@ -291,7 +292,7 @@ def test_an_attempt_whose_process_died_between_the_two_commits(workspace: Worksp
         run_id = max(run.id for run in runs.list_runs(connections.control))
     with workspace.database.writing() as connections:
         if ending == "given up":
-            assert leases.release(connections.project, NUMBERS, token)
+            assert state.give_up_attempt(connections.project, NUMBERS, token)
         else:
             succeed(connections, attempt_id, token, is_cut_off=True)
         runs.move_run(connections.control, run_id, "FAILED", from_statuses=("RUNNING",), now=NOW)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent import identity
 from agent.clock import SystemClock
 from agent.core.explain import plan_lines
 from agent.core.model import State
@@ -20,7 +21,7 @@ from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.execution.survey import Survey
-from agent.store import attempts, leases, runs, state
+from agent.store import attempts, runs, state
 from tests.served import wait_until
 from tests.tiny import opened, steps, tiny_project
 
@@ -81,7 +82,7 @@ def test_the_second_thread_is_refused_and_takes_nothing_over(project: Path) -> N
         try:
             assert computing.begun.wait(60)
             held = row(project)
-            assert held.lease_owner == leases.own_identity()
+            assert held.lease_owner == identity.own()
             end = held.lease_expires_at
             for _ in range(4):  # times extended: without the heartbeat it would have ended
                 with pytest.raises(Busy, match="is being run by"):
@@ -109,7 +110,7 @@ def test_a_plan_names_who_computes_and_takes_nobody_for_dead(project: Path) -> N
         first = threads.submit(run, project, watchers=(computing,))
         try:
             assert computing.begun.wait(60)
-            who = leases.describe(leases.own_identity())
+            who = identity.describe(identity.own())
             assert plan() == [f"numbers  block     by {who}, which computes it now"]
         finally:
             computing.go_on.set()

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from agent import settings as agent_settings
 from agent.clock import AsOfClock
-from agent.service.alerts import Alerts
+from agent.runtime.alerts import Alerts
+from agent.runtime.around import Around
 from agent.service.goals import Intent
 from agent.service.queue import enqueue
 from agent.service.worker import Worker
@@ -26,48 +23,25 @@ from tests.served import FAILING, INLINE
 # apprise imports a module that Python 3.13 removed, where it is still there.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
-Inbox = list[str]
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def inbox() -> Iterator[tuple[str, Inbox]]:
-    """An address that takes apprise's json:// messages, and their titles so far."""
-    titles: Inbox = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            titles.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["title"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"json://127.0.0.1:{server.server_port}/", titles
-        server.shutdown()
-        thread.join()
 
 
 def run_once(settings: Settings, database: Database, at: datetime) -> None:
     intent = Intent(("markets",), (), "x")
     run, _ = enqueue(database, project_id=0, goal="markets", intent=intent, now=datetime.now(UTC))
-    Worker(settings, database, (Alerts(settings, database, AsOfClock(at)),)).process()
+    Worker(settings, database, Around(after=(Alerts(AsOfClock(at)),))).process()
     with database.reading() as connections:
         assert runs.load_run(connections.control, run.id).status in ("COMPLETED", "FAILED")
 
 
 def test_failures_are_told_once_a_period_and_recovery_once(
-    tmp_path: Path, inbox: tuple[str, Inbox], sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, inbox: tuple[str, list[str]], sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, titles = inbox
     monkeypatch.setenv("AGENT_DATABASE_URL", sqlite_url)
-    (tmp_path / "agent.toml").write_text(FAILING, encoding="utf-8")
+    alerts = f"[alerts]\nurls = [{json.dumps(url)}]\nfailures = 2\nperiod_minutes = 60\n"
+    (tmp_path / "agent.toml").write_text(FAILING + alerts, encoding="utf-8")
     settings = agent_settings.load(tmp_path)
-    settings = replace(settings, alerts=replace(settings.alerts, urls=(url,), failures=2, period_minutes=60))
     own = open_engine(sqlite_url)
     database = Database(control=own, project=own)
     run_once(settings, database, START)
@@ -78,7 +52,7 @@ def test_failures_are_told_once_a_period_and_recovery_once(
     assert len(titles) == 2
     run_once(settings, database, START + timedelta(minutes=62))
     assert sorted(titles[2:]) == ["Tidemill: markets failed 4 times in a row", "Tidemill: run 4 failed"]
-    (tmp_path / "agent.toml").write_text(INLINE, encoding="utf-8")
+    (tmp_path / "agent.toml").write_text(INLINE + alerts, encoding="utf-8")
     run_once(settings, database, START + timedelta(minutes=63))
     assert titles[4:] == ["Tidemill: recovered: markets of project 0, project 0"]
     run_once(settings, database, START + timedelta(minutes=64))
@@ -90,9 +64,8 @@ def test_an_address_that_is_none_is_logged_without_showing_it(
     tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AGENT_DATABASE_URL", sqlite_url)
-    (tmp_path / "agent.toml").write_text(FAILING, encoding="utf-8")
+    (tmp_path / "agent.toml").write_text(FAILING + '[alerts]\nurls = ["no://secret-of-mine@host"]\n', encoding="utf-8")
     settings = agent_settings.load(tmp_path)
-    settings = replace(settings, alerts=replace(settings.alerts, urls=("no://secret-of-mine@host",)))
     own = open_engine(sqlite_url)
     database = Database(control=own, project=own)
     run_once(settings, database, START)

@@ -18,8 +18,8 @@ from agent.errors import Conflict, UsageError
 from agent.service import cycle
 from agent.service.runner import AgentRunner, get_agent_runner
 from agent.settings import Settings
+from agent.store import leases, runs
 from agent.store import runner as row
-from agent.store import runs
 from agent.store.engine import open_engine, reading, writing
 from tests.served import FAILING, environment, wait_until
 
@@ -88,7 +88,7 @@ def test_a_due_cycle_is_carried_out(settings: Settings) -> None:
         runner = AgentRunner(settings=settings)
         await runner.start()
         # What the clock would do in an hour.
-        runner._scheduler.modify_job("cycle", next_run_time=datetime.now(UTC))
+        runner._schedule._job.modify(next_run_time=datetime.now(UTC))
         async with asyncio.timeout(30):
             while runner.get_status()["run_count"] == 0:  # noqa: ASYNC110 - another thread brings it about
                 await asyncio.sleep(0.05)
@@ -171,7 +171,7 @@ def test_stop_cancels_a_cycle_that_waits(settings: Settings) -> None:
     async def use() -> None:
         runner = AgentRunner(settings=settings)
         await runner.start()
-        run = cycle.begin(settings, runner.database, "api")
+        run = cycle.begin(settings, runner.database, "api", runner.around)
         await runner.stop(cancel=True)
         with runner.database.reading() as connections:
             assert runs.load_run(connections.control, run.id).cancel_requested
@@ -241,11 +241,11 @@ def test_a_cycle_that_is_just_beginning_is_not_left_to_nobody(
 def test_only_the_holder_of_the_lease_writes(database_url: str) -> None:
     engine = open_engine(database_url)
     with writing(engine) as conn:
-        token = row.take(conn, "host/boot/ns/1/1", 60, interval_minutes=None)
+        token = row.take(conn, "host/boot/ns/1/1", 60, interval_minutes=None).token
         assert row.show(conn, token, "running", None)
         assert not row.show(conn, token - 1, "paused", None)
-        assert not row.extend(conn, token + 1, 60)
+        assert not leases.extend(conn, leases.RUNNER, token + 1, 60)
         assert row.load(conn).state == "running"
         assert row.show(conn, token, "stopped", None)
-        assert not row.extend(conn, token, 60)
+        assert not leases.extend(conn, leases.RUNNER, token, 60)
     engine.dispose()

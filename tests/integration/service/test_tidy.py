@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from agent import settings as agent_settings
 from agent.api.app import create_app
 from agent.clock import AsOfClock
-from agent.execution.tidy import Tidy
+from agent.execution.upkeep.tidy import Tidy
+from agent.runtime.around import Around, Ended
 from agent.service import projects, queue
 from agent.service.goals import Intent
 from agent.service.worker import Worker
@@ -101,7 +102,7 @@ def test_a_worker_tidies_each_project_once_an_hour(
     settings = agent_settings.load(own)
     clock = SetClock(NOW)
     with opened(database_url) as database:
-        worker = Worker(settings, database, (Tidy(clock),))
+        worker = Worker(settings, database, Around(after=(Tidy(clock),)))
         projects.create(database, settings, name="other", local_path=str(other), now=NOW)
         for value in range(3):
             write(own, value, LITTLE + api)
@@ -135,10 +136,15 @@ def test_of_threads_that_end_runs_together_one_tidies(tmp_path: Path, database_u
 
     tidy, together = Tidy(AsOfClock(NOW)), threading.Barrier(8)
 
+    with opened(database_url) as database:
+        put_old(database, 1)
+        with database.reading() as connections:
+            run = runs.load_run(connections.control, 1)
+
     def end_a_run(_number: int) -> None:
         with projects.open_project(settings, database, 0) as workspace:
             together.wait(60)
-            tidy.tidy(workspace)
+            tidy(Ended(run, workspace.settings, workspace.database, workspace.releasing))
 
     with opened(database_url) as database, ThreadPoolExecutor(8) as threads:
         sa.event.listen(sa.Engine, "before_cursor_execute", count)
@@ -179,6 +185,8 @@ def test_the_runner_and_the_worker_command_tidy(tmp_path: Path, database_url: st
         assert run_ids(old_runs) == [3, 4]
     put_old(old_runs, 3)
     put(old_runs, target="markets")
+    with old_runs.writing() as connections:  # processes share the hour, which lies in SQL
+        connections.project.execute(sa.text("UPDATE schedules SET next_due_at = '2020-01-01' WHERE name = 'upkeep'"))
     command = [sys.executable, "-m", "agent", "worker", "--once", "--project-dir", str(tmp_path)]
     subprocess.run(command, env=environment(AGENT_DATABASE_URL=database_url), check=True, capture_output=True)
     assert run_ids(old_runs) == [4, 7, 8]  # 4 has just ended

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent import settings as agent_settings
+from agent.runtime.around import Around, Ended
 from agent.service import projects, queue
 from agent.service.goals import Intent
 from agent.service.worker import Worker
@@ -57,7 +58,7 @@ def types(database: Database, run_id: int) -> list[str]:
 
 def test_runs_go_in_order_of_creation_a_batch_at_a_time(settings: Settings, database: Database) -> None:
     ids = [put(database) for _ in range(12)]
-    worker = Worker(settings, database)
+    worker = Worker(settings, database, Around())
     assert worker.process() == 10
     assert worker.process() == 2
     assert worker.process() == 0
@@ -76,7 +77,7 @@ def test_a_project_has_its_own_state_beside_the_server_s(settings: Settings, dat
     project = projects.create(database, settings, name="other", local_path=str(folder), now=now())
     (folder / "agent.toml").write_text(INLINE, encoding="utf-8")
     run_id = put(database, project_id=project.id)
-    Worker(settings, database).process()
+    Worker(settings, database, Around()).process()
     assert load(database, run_id).status == "COMPLETED", load(database, run_id).error
     count = sa.text("SELECT run_count FROM orchestrator_state WHERE component = 'markets'")
     with projects.open_project(settings, database, project.id) as workspace:
@@ -98,7 +99,7 @@ def test_a_project_that_cannot_be_opened_fails_its_runs_with_the_reason(settings
     project = projects.create(database, settings, name="broken", local_path=str(folder), now=now())
     (folder / "agent.toml").write_text("[modle]\n", encoding="utf-8")
     plain, asked = put(database, project_id=project.id), put(database, project_id=project.id, require_approval=True)
-    Worker(settings, database).process()
+    Worker(settings, database, Around()).process()
     for run_id in (plain, asked):
         assert load(database, run_id).status == "FAILED"
         assert "did you mean [model]" in (load(database, run_id).error or "")
@@ -108,7 +109,7 @@ def test_a_project_that_cannot_be_opened_fails_its_runs_with_the_reason(settings
 
 def test_nobody_approved_in_time(settings: Settings, database: Database) -> None:
     run_id = put(database, require_approval=True)
-    worker = Worker(settings, database)
+    worker = Worker(settings, database, Around())
     worker.process()
     assert load(database, run_id).status == "AWAITING_APPROVAL"
     late = now() + timedelta(minutes=settings.api.approval_minutes + 1)
@@ -127,10 +128,10 @@ def leave_running(settings: Settings) -> None:
     """Let a worker claim the oldest run and die."""
     code = (
         "import os, sys\n"
-        "from agent.store import engine, leases, runs\n"
+        "from agent import identity; from agent.store import engine, runs\n"
         "from datetime import UTC, datetime\n"
         "with engine.writing(engine.open_engine(sys.argv[1])) as conn:\n"
-        "    assert runs.claim_next(conn, leases.own_identity(), 60, datetime.now(UTC))\n"
+        "    assert runs.claim_next(conn, identity.own(), 60, datetime.now(UTC))\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run(
@@ -143,7 +144,7 @@ def test_a_run_left_by_a_dead_worker_is_closed_and_told(settings: Settings, data
     leave_running(settings)
     assert load(database, run_id).status == "RUNNING"
     told: list[Run] = []
-    Worker(settings, database, (lambda run, workspace: told.append(run),)).process()
+    Worker(settings, database, Around(after=(lambda ended: told.append(ended.run),))).process()
     assert load(database, run_id).status == "FAILED"
     assert "died" in (load(database, run_id).error or "")
     assert [run.id for run in told] == [run_id]
@@ -154,12 +155,12 @@ def test_a_hook_that_fails_changes_nothing(settings: Settings, database: Databas
     """Neither after a run of this worker nor after one that a dead worker left: the batch and the other hooks go on."""
     told: list[int] = []
 
-    def broken(run: Run, workspace: object) -> None:
+    def broken(ended: Ended) -> None:
         raise RuntimeError("on purpose")
 
     left, own = put(database), put(database)
     leave_running(settings)
-    assert Worker(settings, database, (broken, lambda run, workspace: told.append(run.id))).process() == 1
+    assert Worker(settings, database, Around(after=(broken, lambda ended: told.append(ended.run.id)))).process() == 1
     assert [load(database, run_id).status for run_id in (left, own)] == ["FAILED", "COMPLETED"]
     assert told == [left, own]
     database.close()
@@ -188,7 +189,7 @@ def test_a_queue_broken_by_hand_is_told_and_mended_without_a_restart(
             connections.control.execute(sa.text("UPDATE runs SET targets = :text"), {"text": text})
 
     write_targets('["markets')
-    worker = Worker(agent_settings.load(tmp_path), database)
+    worker = Worker(agent_settings.load(tmp_path), database, Around())
     worker.start()
     try:
         wait_until(lambda: "a column for JSON holds none" in caplog.text, what="the worker's warning")
@@ -211,7 +212,7 @@ def test_own_code_that_leaves_takes_no_worker_along(settings: Settings, database
     intent = Intent(("leaving",), (), "leave")
     failing, _ = queue.enqueue(database, project_id=project.id, goal="leave", intent=intent, now=now())
     other = put(database)
-    assert Worker(settings, database).process() == 2
+    assert Worker(settings, database, Around()).process() == 2
     assert load(database, failing.id).status == "FAILED"
     assert "SystemExit: 5" in (load(database, failing.id).error or "")
     assert load(database, other).status == "COMPLETED"
@@ -228,7 +229,7 @@ def test_postgres_wakes_a_worker_at_once(postgres_url: str, tmp_path: Path, monk
     (tmp_path / "agent.toml").write_text(INLINE + "[worker]\ncheck_interval = 3600\n", encoding="utf-8")
     own = open_engine(postgres_url)
     database = Database(control=own, project=own)
-    worker = Worker(agent_settings.load(tmp_path), database)
+    worker = Worker(agent_settings.load(tmp_path), database, Around())
     with notify.listening(own) as heard:
         worker.start()
         put(database)

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from agent.errors import DatabaseError
-from agent.store import migrations
+from agent.store import events, leases, migrations, runs, schedules
 from agent.store.engine import open_engine, reading, writing
 from agent.store.tables import metadata
 from tests.paths import PROJECT
@@ -54,6 +54,39 @@ def test_up_and_down_again_with_rows(engine: sa.Engine) -> None:
     assert table_names(engine) == set()
     migrations.upgrade(engine)
     assert table_names(engine) == set(metadata.tables)
+
+
+_ROWS_OF_0001 = (
+    "INSERT INTO orchestrator_state (component, lease_owner, lease_token) VALUES ('ticks', 'h/b/n/1/2', 3)",
+    """INSERT INTO runs (project_id, goal, targets, force, trigger, status, owner, lease_expires_at, created_at) VALUES
+    (0, 'mine', '[]', '[]', 'person', 'RUNNING', 'h/b/n/1/2', '2026-01-02 00:00:00', '2026-01-01 00:00:00')""",
+    "INSERT INTO events (run_id, seq, type, payload, created_at) VALUES (1, 1, 'RUN_CREATED', '{}', '2026-01-01')",
+    "UPDATE runner SET state = 'running', lease_owner = 'h/b/n/1/2', lease_token = 7, lease_expires_at = '2026-01-01'",
+    "INSERT INTO schedules (name, rule, next_due_at) VALUES ('orchestrator', 'interval 60 s', '2026-01-01 00:00:00')",
+)
+
+
+def test_rows_of_the_first_release_are_kept(database_url: str) -> None:
+    """A run that an old process carries out is known, its lease of no token; that of the runner goes on."""
+    engine = open_engine(database_url)
+    migrations.downgrade(engine, "0001")
+    with writing(engine) as conn:
+        for statement in _ROWS_OF_0001:
+            conn.execute(sa.text(statement))
+    migrations.upgrade(engine)
+    with writing(engine) as conn:
+        run = runs.load_run(conn, 1)
+        assert (run.goal, run.owner, run.lease_token, run.lease_taken_at) == ("mine", "h/b/n/1/2", 0, None)
+        assert leases.take(conn, "component:ticks", "h/b/n/2/2", 60) == leases.Lease("component:ticks", 4, "h/b/n/1/2")
+        assert leases.take(conn, leases.RUNNER, "h/b/n/2/2", 60).token == 8
+        assert [one.id for one in runs.abandon_runs(conn, run.created_at)] == [1]  # its lease has ended
+        assert schedules.load_due(conn, "orchestrator") is not None
+        assert len(events.load_events(conn, 1)) == 2  # and the one about its end
+    migrations.downgrade(engine, "0001")
+    migrations.upgrade(engine)
+    with reading(engine) as conn:
+        assert runs.load_run(conn, 1).status == "FAILED"
+    engine.dispose()
 
 
 def test_default_project_and_runner_are_there(engine: sa.Engine) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from agent import identity
 from agent.core.model import Code, Reason
 from agent.errors import Conflict, NotFound
 from agent.store import attempts, catalog, events, leases, projects, runs, state
@@ -45,7 +46,7 @@ def attempt(conn: sa.Connection, run: Run, component: str = "ticks", token: int 
         component=component,
         number=1,
         token=token,
-        owner=leases.own_identity(),
+        owner=identity.own(),
         reasons=REASONS,
         now=NOW,
     )
@@ -112,11 +113,11 @@ def test_a_move_happens_only_from_where_it_may(conn: sa.Connection) -> None:
 
 def test_the_oldest_run_is_claimed_once(conn: sa.Connection) -> None:
     first, second = queue(conn), queue(conn)
-    claimed = [runs.claim_next(conn, leases.own_identity(), 60, NOW) for _ in range(3)]
+    claimed = [runs.claim_next(conn, identity.own(), 60, NOW) for _ in range(3)]
     assert [run and run.id for run in claimed] == [first.id, second.id, None]
     assert claimed[0] is not None
-    assert (claimed[0].status, claimed[0].owner, claimed[0].started_at) == ("RUNNING", leases.own_identity(), NOW)
-    assert not runs.claim_run(conn, first.id, leases.own_identity(), 60, NOW)
+    assert (claimed[0].status, claimed[0].owner, claimed[0].started_at) == ("RUNNING", identity.own(), NOW)
+    assert not runs.claim_run(conn, first.id, identity.own(), 60, NOW)
 
 
 def test_workers_at_once_take_each_run_once_and_do_not_wait(engine: sa.Engine) -> None:
@@ -127,7 +128,7 @@ def test_workers_at_once_take_each_run_once_and_do_not_wait(engine: sa.Engine) -
     def work() -> None:
         while True:
             with writing(engine) as conn:
-                run = runs.claim_next(conn, leases.own_identity(), 60, NOW)
+                run = runs.claim_next(conn, identity.own(), 60, NOW)
             if run is None:
                 return
             taken.append(run.id)
@@ -152,10 +153,11 @@ def test_a_run_is_cancelled_by_asking(conn: sa.Connection) -> None:
 
 def test_the_run_of_a_killed_process_is_closed(engine: sa.Engine, database_url: str) -> None:
     code = (
-        "import sys; from datetime import UTC, datetime; from agent.store import engine, leases, runs\n"
+        "import sys; from datetime import UTC, datetime\n"
+        "from agent import identity; from agent.store import engine, runs\n"
         "with engine.writing(engine.open_engine(sys.argv[1])) as conn:\n"
         "    runs.create_run(conn, project_id=0, goal='g', targets=[], force=[], trigger='person', status='RUNNING',\n"
-        "                    owner=leases.own_identity(), lease_seconds=600, now=datetime.now(UTC))\n"
+        "                    owner=identity.own(), lease_seconds=600, now=datetime.now(UTC))\n"
         "print('done', flush=True); sys.stdin.readline()"
     )
     process = subprocess.Popen(
@@ -172,7 +174,7 @@ def test_the_run_of_a_killed_process_is_closed(engine: sa.Engine, database_url: 
     process.send_signal(signal.SIGKILL)
     process.communicate()
     with writing(engine) as conn:
-        mine = queue(conn, status="RUNNING", owner=leases.own_identity(), lease_seconds=60)
+        mine = queue(conn, status="RUNNING", owner=identity.own(), lease_seconds=60)
         closed = runs.abandon_runs(conn, NOW)
         assert [(run.id, run.status, run.owner) for run in closed] == [(1, "FAILED", None)]
         said = events.load_events(conn, 1)
@@ -184,9 +186,9 @@ def test_the_run_of_a_killed_process_is_closed(engine: sa.Engine, database_url: 
 def test_a_run_elsewhere_is_closed_when_its_lease_ends(conn: sa.Connection) -> None:
     run = queue(conn, status="RUNNING", owner="far-away/b/n/1/2", lease_seconds=60)
     assert runs.abandon_runs(conn, NOW) == []
-    assert runs.extend_run(conn, run.id, 0)
+    assert leases.extend(conn, leases.of_run(run.id), run.lease_token, 0)
     assert [one.id for one in runs.abandon_runs(conn, NOW)] == [run.id]
-    assert not runs.extend_run(conn, run.id, 60)
+    assert not leases.extend(conn, leases.of_run(run.id), run.lease_token, 60)
 
 
 def test_an_attempt_is_closed_once_and_read_back(conn: sa.Connection) -> None:
@@ -243,7 +245,7 @@ def test_an_attempt_whose_snapshot_was_committed_succeeded(engine: sa.Engine, sq
         run = queue(both.control, project_id=1, status="RUNNING", owner="far/b/n/1/2", lease_seconds=0)
         committed, held = attempt(both.control, run), attempt(both.control, run, "features")
         save(both.project, committed)
-        leases.take(both.project, "features", "far/b/n/1/2", 60)
+        leases.take(both.project, leases.of_component("features"), "far/b/n/1/2", 60)
     with database.writing() as both:
         assert attempts.abandon_attempts_of_ended_runs(both, NOW) == []  # the run is not over
         assert [one.id for one in runs.abandon_runs(both.control, NOW)] == [run.id]

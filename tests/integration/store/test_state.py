@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from agent import identity
 from agent.core.model import InputRecord
 from agent.errors import DatabaseError, NotFound
 from agent.store import leases, state
@@ -39,7 +40,7 @@ def conn(engine: sa.Engine) -> Any:
 
 
 def begin(conn: sa.Connection, component: str = "features") -> int:
-    token = leases.take(conn, component, leases.own_identity(), 60).token
+    token = leases.take(conn, leases.of_component(component), identity.own(), 60).token
     assert state.begin_attempt(conn, component, token)
     return token
 
@@ -106,20 +107,21 @@ def test_a_mark_set_while_the_component_runs_survives_its_failure(conn: sa.Conne
 def test_an_old_token_changes_nothing(conn: sa.Connection) -> None:
     old = begin(conn)
     conn.execute(sa.text("UPDATE orchestrator_state SET lease_expires_at = NULL"))
-    new = leases.take(conn, "features", "elsewhere/b/n/1/2", 60)
+    new = leases.take(conn, leases.of_component("features"), "elsewhere/b/n/1/2", 60)
     assert new.token > old
     before = state.load_states(conn)["features"]
     assert not state.begin_attempt(conn, "features", old)
     assert not state.commit_success(conn, "features", old, **SUCCESS)
     assert not state.commit_failure(conn, "features", old, now=NOW, error="x", next_retry_at=None)
-    assert not leases.extend(conn, "features", old, 60)
-    assert not leases.release(conn, "features", old)
+    assert not leases.extend(conn, leases.of_component("features"), old, 60)
+    assert not leases.release(conn, leases.of_component("features"), old)
+    assert not state.give_up_attempt(conn, "features", old)
     assert state.load_states(conn)["features"] == before
 
 
 def test_a_token_given_back_commits_nothing(conn: sa.Connection) -> None:
     token = begin(conn)
-    assert leases.release(conn, "features", token)
+    assert state.give_up_attempt(conn, "features", token)
     assert not state.commit_success(conn, "features", token, **SUCCESS)
 
 
@@ -190,15 +192,15 @@ def test_a_clean_evaluation_writes_nothing(sqlite_url: str) -> None:
 def test_giving_up_an_attempt_shows_the_component_dirty_again(conn: sa.Connection) -> None:
     succeed(conn)
     token = begin(conn)
-    assert leases.release(conn, "features", token)
+    assert state.give_up_attempt(conn, "features", token)
     found = state.load_states(conn)["features"]
     assert (found.status, found.is_dirty, found.dirty_partitions) == ("idle", True, ())
 
 
 def test_a_lease_given_back_before_the_attempt_leaves_a_clean_component_clean(conn: sa.Connection) -> None:
     succeed(conn)
-    token = leases.take(conn, "features", leases.own_identity(), 60).token
-    assert leases.release(conn, "features", token)
+    token = leases.take(conn, leases.of_component("features"), identity.own(), 60).token
+    assert state.give_up_attempt(conn, "features", token)
     assert not state.load_states(conn)["features"].is_dirty
 
 

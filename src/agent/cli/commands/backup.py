@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.cli.output import emit, size_text
 from agent.clock import SystemClock
-from agent.execution.backup import write_backup
+from agent.execution.upkeep.backup import write_backup
 from agent.execution.workspace import open_workspace
 
 HELP = "Write state, catalog and the files they refer to into one tar file; runs may go on meanwhile."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import emit, user_name
-from agent.execution.integrity import examine
+from agent.execution.upkeep.integrity import examine
 from agent.execution.workspace import open_workspace
 
 HELP = "Check the stored files and the data contracts of the current outputs."

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from datetime import timedelta
 
 from agent.cli.output import emit
 from agent.clock import SystemClock
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace, read_settings
-from agent.store import migrations, retention
+from agent.runtime.retention import forget_runs
+from agent.store import migrations
 from agent.store.engine import open_engine, shown
+from agent.store.retention import vacuum
 
 HELP = "Bring the database's tables to this program's version or back, or forget old runs and give the space back."
 
@@ -53,11 +54,9 @@ def _migrate(options: argparse.Namespace) -> int:
 
 def _vacuum(options: argparse.Namespace) -> int:
     with open_workspace(options.project_dir) as workspace:
-        keep, database = workspace.settings.retention, workspace.database
-        before = SystemClock().now() - timedelta(days=keep.keep_days)
-        with database.writing() as connections:
-            count = retention.forget_runs(connections.control, keep_runs=keep.keep_runs, before=before)
-        retention.vacuum(database.control)
+        database = workspace.database
+        count = forget_runs(workspace.settings, database, SystemClock().now())
+        vacuum(database.control)
         where = shown(database.control.url)
     emit(options, {"database": where, "forgotten_runs": count}, f"{where}: forgot {count} runs, gave the space back")
     return 0

@@ -7,7 +7,7 @@ import argparse
 from agent.cli.output import emit, size_text
 from agent.clock import SystemClock
 from agent.errors import UsageError
-from agent.execution.gc import collect
+from agent.execution.upkeep.gc import collect
 from agent.execution.workspace import open_workspace
 
 HELP = "Remove old releases, old outputs, and files that crashed attempts left behind; safe beside running attempts."
@@ -38,7 +38,13 @@ def run(options: argparse.Namespace) -> int:
                 mend="keep at least 1 release and 0 days: what is current is never removed",
             )
         found = collect(
-            workspace, keep_releases=releases, keep_days=days, now=SystemClock().now(), dry_run=options.dry_run
+            workspace.settings,
+            workspace.database,
+            workspace.releasing,
+            keep_releases=releases,
+            keep_days=days,
+            now=SystemClock().now(),
+            dry_run=options.dry_run,
         )
     verb = "would remove" if options.dry_run else "removed"
     size = size_text(found.bytes)

@@ -7,8 +7,8 @@ import logging
 
 from agent.cli.output import emit
 from agent.console import table
-from agent.execution.reproduce import Verdict, reproduce
 from agent.execution.session import git_commit
+from agent.execution.upkeep.reproduce import Verdict, reproduce
 from agent.execution.workspace import open_workspace
 
 HELP = "Recompute a past release from its recorded inputs and settings; say whether the versions match."

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from agent.cli.output import emit, size_text
-from agent.execution.backup import restore_backup
+from agent.execution.upkeep.backup import restore_backup
 
 HELP = "Bring back a backup, onto SQLite or PostgreSQL; refused where a hash does not match."
 

@@ -6,9 +6,8 @@ import argparse
 import logging
 
 from agent import settings as agent_settings
-from agent.execution.tidy import Tidy
-from agent.service.alerts import Alerts
-from agent.service.signals import stop_on_signals
+from agent.runtime.signals import stop_on_signals
+from agent.service.wiring import around_runs
 from agent.service.worker import Worker
 from agent.store import engine, migrations
 from agent.store.engine import Database
@@ -28,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     own = engine.open_engine(settings.database_url)
     migrations.ensure_current(own, automatic=settings.is_embedded)
     database = Database(control=own, project=own)
-    worker = Worker(settings, database, (Alerts(settings, database), Tidy()))
+    worker = Worker(settings, database, around_runs())
     try:
         with stop_on_signals() as stop:
             if options.once:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from agent.errors import Conflict
 from agent.execution.release import POINTER
-from agent.execution.workspace import Workspace
+from agent.settings import Settings
 from agent.store import garbage
-from agent.store.engine import Connections
+from agent.store.engine import Connections, Database
 from pipelines.lake import files_below
 
 # Who reads looks up the newest snapshot and then opens its files: what was replaced this recently is left alone. Also
@@ -43,16 +43,22 @@ class Collected:
 
 
 def collect(
-    workspace: Workspace, *, keep_releases: int, keep_days: float, now: datetime, dry_run: bool = False
+    settings: Settings,
+    database: Database,
+    releasing: Collection[str],
+    *,
+    keep_releases: int,
+    keep_days: float,
+    now: datetime,
+    dry_run: bool = False,
 ) -> Collected:
-    """Take what is not needed; with `dry_run` only say what that is.
+    """Take what a project does not need; with `dry_run` only say what that is.
 
-    keep_releases: newest releases to keep beside the current one. keep_days: outputs that no kept release and no
-    component's state needs stay this long after they were replaced.
+    releasing: names of its components that make releases. keep_releases: newest releases to keep beside the current
+    one. keep_days: outputs that no kept release and no component's state needs stay this long after they were replaced.
 
     Raises Conflict where the lake is another database's.
     """
-    settings, database = workspace.settings, workspace.database
     # Listed before the database is asked: a file that is written later belongs to an attempt that is not asked about.
     files = list(files_below(settings.lake_path)) if settings.lake_path.is_dir() else []
     folders = list(settings.releases_path.iterdir()) if settings.releases_path.is_dir() else []
@@ -76,7 +82,7 @@ def collect(
         paths = garbage.paths_without(connections.project, doomed)
         names = garbage.release_names(connections.project) - set(doomed.releases)
     loose, unknown = _loose(settings.lake_path, files, paths, held)
-    is_publishing = any(workspace.project.components[name].is_release for name in held if name in workspace.specs)
+    is_publishing = any(name in releasing for name in held)
     old = _old_folders(folders, names, now, is_publishing=is_publishing)
     size = 0
     for path in loose:

@@ -1,0 +1,1 @@
+"""Looking after what runs leave: gc, backup and restore, integrity, reproduction."""

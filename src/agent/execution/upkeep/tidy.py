@@ -1,0 +1,43 @@
+"""What a project does now and then at the end of a run: forget old runs and old outputs, as [retention] says."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from agent.clock import Clock, SystemClock
+from agent.execution.upkeep.gc import collect
+from agent.runtime import retention
+from agent.runtime.around import Ended
+
+logger = logging.getLogger("tidemill.tidy")
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """Follows a run (see `agent.runtime.around`), at most once an hour per project."""
+
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __call__(self, ended: Ended) -> None:
+        """Forget what is older than [retention] says. Raises DatabaseError; nothing is half removed then."""
+        now, keep = self.clock.now(), ended.settings.retention
+        if ended.releasing is None or not retention.is_due(ended.database, now):
+            return
+        runs = retention.forget_runs(ended.settings, ended.database, now)
+        taken = collect(
+            ended.settings,
+            ended.database,
+            ended.releasing,
+            keep_releases=keep.keep_releases,
+            keep_days=keep.keep_output_days,
+            now=now,
+        )
+        if runs or taken.files or taken.snapshots or taken.releases:
+            logger.info(
+                "tidied up: %s runs, %s old outputs, %s releases, %s files removed",
+                runs,
+                taken.snapshots,
+                len(taken.releases),
+                taken.files,
+            )

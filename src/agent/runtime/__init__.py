@@ -1,0 +1,1 @@
+"""What every long-lived process needs: signals, leases kept alive, patience with a database, alerts, retention."""

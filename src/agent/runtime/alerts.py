@@ -1,0 +1,89 @@
+"""Messages to people after a run: it failed, a component fails again and again, a release was refused, recovered.
+
+At most one message per cause and period, however many processes run. `recovered` is sent once for each cause that a
+message was sent for.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from agent.clock import Clock, SystemClock
+from agent.runtime.around import Ended
+from agent.settings import Settings
+from agent.store import alerts, state
+
+logger = logging.getLogger("tidemill.alerts")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something worth a message. `key` names it in the table `alerts`."""
+
+    key: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """Follows a run (see `agent.runtime.around`)."""
+
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __call__(self, ended: Ended) -> None:
+        """Send what is due."""
+        settings = ended.settings
+        if not settings.alerts.urls:
+            return
+        present, over = _causes(ended)
+        now, period = self.clock.now(), timedelta(minutes=settings.alerts.period_minutes)
+        with ended.database.writing() as connections:
+            due = [one for one in present if alerts.claim(connections.control, one.key, period=period, now=now)]
+            recovered = alerts.clear(connections.control, over)
+        for cause in due:
+            _send(settings, cause.title, cause.text)
+        if recovered:
+            names = ", ".join(key.partition("/")[2] for key in recovered)
+            _send(settings, f"Tidemill: recovered: {names}", f"Run {ended.run.id} ended well again: {names}.")
+
+
+def _causes(ended: Ended) -> tuple[list[Cause], list[str]]:
+    """Causes of now, and keys of those that are over."""
+    run, project = ended.run, f"project {ended.run.project_id}"
+    of_run = f"run/{project}"
+    present, over = [], []
+    if run.status == "FAILED":
+        present.append(Cause(of_run, f"Tidemill: run {run.id} failed", f"{run.goal} ({project})\n{run.error}"))
+    elif run.status == "COMPLETED":
+        over.append(of_run)
+    if ended.releasing is None:
+        return present, over
+    with ended.database.reading() as connections:
+        states = state.load_states(connections.project)
+    for name, one in states.items():
+        key = f"component/{name} of {project}"
+        if one.consecutive_failures == 0:
+            over += [key, f"release/{name} of {project}"]
+            continue
+        error = f"({project})\n{one.last_error}"
+        if name in ended.releasing:
+            title = f"Tidemill: release refused by {name}"
+            present.append(Cause(f"release/{name} of {project}", title, error))
+        if one.consecutive_failures >= ended.settings.alerts.failures:
+            title = f"Tidemill: {name} failed {one.consecutive_failures} times in a row"
+            present.append(Cause(key, title, error))
+    return present, over
+
+
+def _send(settings: Settings, title: str, text: str) -> None:
+    import apprise
+
+    sender = apprise.Apprise()
+    for number, url in enumerate(settings.alerts.urls, start=1):
+        if not sender.add(url):  # the address itself is a secret
+            logger.error("[alerts] urls: number %d is no address that apprise understands", number)
+    if not sender.notify(body=text, title=title):
+        logger.error("the message %r could not be delivered to every address in [alerts] urls", title)

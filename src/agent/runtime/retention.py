@@ -1,0 +1,34 @@
+"""Forgetting old runs as [retention] says, at most once an hour per project, whichever process ends a run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from agent.settings import Settings
+from agent.store import retention, schedules
+from agent.store.engine import Database
+
+EVERY = timedelta(hours=1)
+_NAME = "upkeep"
+_RULE = "at most hourly"
+
+
+def is_due(database: Database, now: datetime) -> bool:
+    """Whether an hour has gone by since this project was last tidied up; if so the next hour begins now.
+
+    The time lies in SQL, so that of several processes one is told so, and processes that live for one run take turns.
+    """
+    with database.reading() as connections:  # most look in vain, and need no writing transaction
+        known = schedules.load_due(connections.project, _NAME)
+    if known is not None and not schedules.is_over(known.next_due_at, now, EVERY):
+        return False
+    with database.writing() as connections:
+        return schedules.claim(connections.project, _NAME, _RULE, every=EVERY, now=now)
+
+
+def forget_runs(settings: Settings, database: Database, now: datetime) -> int:
+    """Forget runs that are older than [retention] says; returns how many."""
+    keep = settings.retention
+    before = now - timedelta(days=keep.keep_days)
+    with database.writing() as connections:
+        return retention.forget_runs(connections.control, keep_runs=keep.keep_runs, before=before)

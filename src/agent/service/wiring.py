@@ -1,0 +1,14 @@
+"""What goes before a run and what follows it: the one place that says so, for every trigger."""
+
+from __future__ import annotations
+
+from agent.clock import Clock, SystemClock
+from agent.execution.upkeep.tidy import Tidy
+from agent.runtime.alerts import Alerts
+from agent.runtime.around import After, Around
+
+
+def around_runs(*more: After, clock: Clock | None = None) -> Around:
+    """For a run by a person, a schedule, the queue, the runner or the dashboard alike; `more` comes after the rest."""
+    clock = clock or SystemClock()
+    return Around(before=(), after=(Alerts(clock), Tidy(clock), *more))

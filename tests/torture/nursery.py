@@ -52,7 +52,7 @@ def _preload() -> None:
 
     for name in ("psycopg", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "rich.progress"):
         importlib.import_module(name)
-    for name in ("tomllib", "agent.execution.attempt", "agent.runtime.keeper"):  # what a run imports when it must
+    for name in ("tomllib", "agent.execution.opening", "agent.execution.attempt"):  # what a run imports when it must
         importlib.import_module(name)
     for name in ("mark_dirty", "cancel", "run", "gc"):
         if name.replace("_", "-") in names():

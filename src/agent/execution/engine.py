@@ -31,6 +31,7 @@ from pipelines.component import Deferral, Due
 
 if TYPE_CHECKING:
     from agent.execution.attempt import Attempts
+    from agent.execution.opening import Opening
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,13 @@ class Engine:
     def _attempts(self) -> Attempts:
         from agent.execution.attempt import Attempts  # a run with nothing to do makes no attempt
 
-        return Attempts(
-            self.workspace, self.clock, self.log, self._survey, self.executor, self.inline, self.wait, self.stop
-        )
+        return Attempts(self.workspace, self.clock, self.log, self._survey, self.executor, self.inline, self.stop)
+
+    @cached_property
+    def _opening(self) -> Opening:
+        from agent.execution.opening import Opening
+
+        return Opening(self.workspace, self.clock, self.log, self.wait, self.stop)
 
     def execute(self) -> Report:
         """Perform the run and record its end. Raises Busy when another process holds a component and `wait` is off."""
@@ -164,7 +169,7 @@ class Engine:
     def _perform(self, name: str) -> Finished:
         """Bring one component up to date if it is stale; try again after a transient failure."""
         for number in range(1, self.workspace.settings.executor.attempts + 1):
-            begun = self._attempts.begin(name, number, lambda: self._look(name))
+            begun = self._opening.begin(name, number, lambda: self._look(name))
             if isinstance(begun, tuple):
                 return self._left(*begun)
             result = self._attempts.carry_out(begun)

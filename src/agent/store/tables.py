@@ -350,11 +350,11 @@ runner = sa.Table(
 schedules = sa.Table(
     "schedules",
     metadata,
-    sa.Column("name", sa.String(100), primary_key=True, doc="orchestrator (scheduled runs) or upkeep (the hourly tidying up)"),
+    sa.Column("name", sa.String(100), primary_key=True, doc="orchestrator: scheduled runs; upkeep: hourly retention"),
     sa.Column("rule", sa.String(200), nullable=False, doc='"interval 3600" or "cron 0 * * * *"'),
     sa.Column("next_due_at", UtcDateTime, nullable=False),
     sa.Column("last_started_at", UtcDateTime),
-    info={"purpose": "When scheduled runs are due, so that a time missed while nothing ran is caught up once; and the next upkeep."},
+    info={"purpose": "When scheduled runs and upkeep are due, so that a time missed while nothing ran is caught up."},
 )
 
 alerts = sa.Table(

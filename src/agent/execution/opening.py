@@ -1,0 +1,158 @@
+"""Opening an attempt: take the lease on the component, decide again under it, and write the attempt's row."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from agent import identity
+from agent.clock import Clock
+from agent.core.explain import sentence
+from agent.core.model import Compute, Current, State, Step
+from agent.core.staleness import mark_in
+from agent.errors import Busy
+from agent.execution.executors import Cancelled
+from agent.execution.runlog import RunLog
+from agent.execution.workspace import Workspace
+from agent.store import attempts, leases, runs, state
+from agent.store.engine import Connections
+
+logger = logging.getLogger("tidemill.attempt")
+_BUSY_POLL_SECONDS = 0.5
+
+Look = Callable[[], tuple[Mapping[str, State], Current, Step]]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An attempt whose lease is held and whose row is written. `before` is the state it started from."""
+
+    name: str
+    number: int
+    attempt_id: int
+    token: int
+    before: State
+    current: Current
+    step: Compute
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Opens attempts within one run."""
+
+    workspace: Workspace
+    clock: Clock
+    log: RunLog
+    wait: bool
+    stop: Callable[[], str | None]
+
+    def begin(self, name: str, number: int, look: Look) -> Begun | tuple[Step, State]:
+        """Take the lease and open the attempt in one transaction; or the step and state where nothing is to compute.
+
+        `look` reads and decides outside of it. Where the rows it read have changed by then (a mark, another process's
+        success) it looks again, so that what is done follows from what is true under the lease. Raises Busy when
+        another process holds the component, unless told to wait for it; Cancelled while it waits.
+        """
+        told = False
+        while True:
+            states, current, step = look()
+            if not isinstance(step, Compute):
+                return step, states[name]
+            try:
+                begun = self._open(name, number, states, current, step)
+            except Busy as busy:
+                if not self.wait:
+                    raise
+                if not told:
+                    told = True
+                    logger.warning("%s; waiting for it", busy.what)
+                self._wait()
+                continue
+            if begun is not None:
+                return begun
+
+    def _wait(self) -> None:
+        """A moment, in which the run is kept alive and may be cancelled."""
+        time.sleep(_BUSY_POLL_SECONDS)
+        with self.log.writing() as connections:
+            self.log.flush(connections)
+            leases.extend(connections.control, self.log.lease.name, self.log.lease.token, self.log.lease_seconds)
+            is_cancelled = runs.load_run(connections.control, self.log.run_id).cancel_requested
+        why = "the run was cancelled" if is_cancelled else self.stop()
+        if why is not None:
+            raise Cancelled(why)
+
+    def _open(self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute) -> Begun | None:
+        """The attempt, begun; None where the rows that were decided from have changed."""
+        sys.audit("tidemill.point", "attempt.opening")
+        with self.log.writing() as connections:
+            # The lease first: it locks the row, so that no mark comes in between what is read and what is cleared.
+            lease = leases.take(
+                connections.project,
+                leases.of_component(name),
+                self.log.owner,
+                self.workspace.settings.executor.lease_seconds,
+            )
+            if lease.took_over_from is not None:
+                self._close_abandoned(connections, name, lease.token, lease.took_over_from)
+            upstream = self.workspace.specs[name].upstream
+            states = state.load_states(connections.project, (name, *upstream))
+            if any(_essence(states, one, name) != _essence(seen, one, name) for one in (name, *upstream)):
+                leases.release(connections.project, lease.name, lease.token)
+                return None
+            state.begin_attempt(connections.project, name, lease.token)
+            self.log.add(
+                "EXECUTING",
+                {
+                    "component": name,
+                    "phase": "started",
+                    "number": number,
+                    "token": lease.token,
+                    "codes": [reason.code for reason in step.reasons],
+                    "reasons": [sentence(name, reason) for reason in step.reasons],
+                },
+            )
+            self.log.flush(connections)
+            attempt_id = attempts.start_attempt(
+                connections.control,
+                run_id=self.log.run_id,
+                component=name,
+                number=number,
+                token=lease.token,
+                owner=self.log.owner,
+                reasons=step.reasons,
+                now=self.clock.now(),
+            )
+            sys.audit("tidemill.point", "attempt.written")
+        sys.audit("tidemill.point", "attempt.opened")
+        return Begun(name, number, attempt_id, lease.token, states[name], current, step)
+
+    def _close_abandoned(self, connections: Connections, name: str, token: int, owner: str) -> None:
+        """Close what a dead holder left running, and set the mark again that its attempt had started from."""
+        closed = attempts.abandon_attempts(connections, name, token, self.clock.now())
+        for attempt in closed:
+            mark = mark_in(attempt.reasons) if attempt.status == "crashed" else None
+            if mark is not None:
+                state.mark_dirty(connections.project, name, mark[0], mark[1])
+        if closed:
+            self.log.add(
+                "EXECUTING",
+                {
+                    "component": name,
+                    "phase": "taken over",
+                    "from": identity.describe(owner),
+                    "attempts": [attempt.id for attempt in closed],
+                },
+            )
+
+
+def _essence(states: Mapping[str, State], name: str, component: str) -> object:
+    """What a decision about `component` was read from in the row of `name`: all but the lease; of an upstream its
+    output alone."""
+    one = states[name]
+    if name != component:
+        return one.output_snapshot_id
+    return replace(one, lease_owner=None, lease_token=0, lease_expires_at=None)

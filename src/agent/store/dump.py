@@ -92,7 +92,7 @@ def replace_all(conn: sa.Connection, tables: Mapping[str, Iterable[Row]]) -> Non
         _continue_numbers(conn, name)
     for name in names:
         table = _table(conn, name)
-        held = {column: None for column in ("lease_owner", "lease_expires_at") if column in table.c}
+        held = {column: None for column in ("lease_owner", "lease_taken_at", "lease_expires_at") if column in table.c}
         if held:
             conn.execute(sa.update(table).values(held))
     for component, token in tokens.items():

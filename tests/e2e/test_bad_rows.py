@@ -8,8 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.e2e.test_main_job import orchestrator
+from tests.terminal import Terminal
 
+TICKS = ("python", "-m", "agent.orchestrator", "--target", "ticks")
 TOML = """
 [executor]
 kind = "inline"
@@ -33,23 +34,23 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_one_line_that_is_kept_names_row_and_rule(project: Path) -> None:
-    done = orchestrator(project, "--target", "ticks")
+def test_the_one_line_that_is_kept_names_row_and_rule(project: Path, terminal: Terminal) -> None:
+    done = terminal.type(*TICKS)
     assert done.returncode == 1
     first = "2 rows break a rule, the first: line 4 of prices.csv: open is not above zero"
     assert f"ticks failed: {first}\n" in done.stdout
     assert [line for line in done.stderr.splitlines() if line.endswith(f" s: {first}")]
-    assert f"its last attempt failed ({first})" in orchestrator(project, "--target", "ticks").stdout
+    assert f"its last attempt failed ({first})" in terminal.type(*TICKS).stdout
 
 
-def test_what_is_left_out_is_said_with_the_file_that_lists_it(project: Path) -> None:
+def test_what_is_left_out_is_said_with_the_file_that_lists_it(project: Path, terminal: Terminal) -> None:
     with (project / "agent.toml").open("a", encoding="utf-8") as file:
         file.write('[ticks]\non_bad_rows = "quarantine"\n')
-    done = orchestrator(project, "--target", "ticks")
+    done = terminal.type(*TICKS)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     said = lines.index("ticks left out 2 rows that break a rule; file, line and rule are in")
     listed = pl.read_parquet(project / lines[said + 1].strip())
     assert listed.get_column("row").to_list() == ["line 4 of prices.csv", "line 5 of prices.csv"]
-    again = orchestrator(project, "--target", "ticks")
+    again = terminal.type(*TICKS)
     assert "left out" not in again.stdout

@@ -12,13 +12,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.processes import Nursery
 from tests.served import copy_home, environment
+from tests.terminal import Terminal
 
 SEED_QUERY = """
 SELECT component, last_run_at, is_dirty, run_count, failure_count
 FROM orchestrator_state
 ORDER BY component;
 """
+COMMAND = ("python", "-m", "agent.orchestrator")
 SEVEN = ["backtest", "features", "inference", "markets", "model", "publish", "ticks"]
 MODULES_LEFT_ALONE = ("polars", "pandas", "sklearn", "numpy", "pyarrow", "rich", "alembic", "multiprocessing")
 
@@ -26,7 +29,7 @@ MODULES_LEFT_ALONE = ("polars", "pandas", "sklearn", "numpy", "pyarrow", "rich",
 def orchestrator(
     folder: Path, *arguments: str, env: dict[str, str] | None = None, flags: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m agent.orchestrator` in `folder`, with the sources of this checkout."""
+    """`python -m agent.orchestrator` in `folder` as a process from its very start."""
     return subprocess.run(
         [sys.executable, *flags, "-m", "agent.orchestrator", *arguments],
         cwd=folder,
@@ -94,22 +97,22 @@ def test_the_release_is_whole_and_current(project: Path) -> None:
     assert 0 <= low <= high <= 1
 
 
-def test_json_output_is_one_object(project: Path) -> None:
-    report = json.loads(orchestrator(project, "--json").stdout)
+def test_json_output_is_one_object(project: Path, heavy_nursery: Nursery) -> None:
+    report = json.loads(Terminal(project, heavy_nursery).run(*COMMAND, "--json"))
     assert report["status"] == "COMPLETED"
     assert {one["step"] for one in report["components"]} == {"skip"}
 
 
-def test_unknown_component_is_a_usage_error(project: Path) -> None:
-    done = orchestrator(project, "--target", "featurs")
+def test_unknown_component_is_a_usage_error(project: Path, heavy_nursery: Nursery) -> None:
+    done = Terminal(project, heavy_nursery).type(*COMMAND, "--target", "featurs")
     assert done.returncode == 2
     assert "there is no component 'featurs'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_unknown_setting_names_file_and_neighbour(tmp_path: Path) -> None:
+def test_unknown_setting_names_file_and_neighbour(tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / "agent.toml").write_text("[features]\nintervall = 3600\n[backtst]\nfee_bps = 1\n", encoding="utf-8")
-    done = orchestrator(tmp_path)
+    done = terminal.type(*COMMAND)
     assert done.returncode == 2
     assert "did you mean 'interval'?" in done.stderr
     assert "did you mean [backtest]?" in done.stderr
@@ -117,14 +120,14 @@ def test_unknown_setting_names_file_and_neighbour(tmp_path: Path) -> None:
     assert not (tmp_path / ".tidemill" / "state.sqlite").exists()
 
 
-def test_a_mark_recomputes_and_early_cutoff_stops_there(tmp_path: Path, project: Path) -> None:
+def test_a_mark_recomputes_and_early_cutoff_stops_there(tmp_path: Path, project: Path, terminal: Terminal) -> None:
     import shutil
 
     shutil.copytree(project / ".tidemill", tmp_path / ".tidemill", symlinks=True, copy_function=shutil.copy2)
     before = versions(tmp_path)
     with closing(sqlite3.connect(tmp_path / ".tidemill" / "state.sqlite")) as connection, connection:
         connection.execute("UPDATE orchestrator_state SET is_dirty = true WHERE component = 'features'")
-    report = json.loads(orchestrator(tmp_path, "--json").stdout)
+    report = json.loads(terminal.run(*COMMAND, "--json"))
     steps = {one["component"]: one["step"] for one in report["components"]}
     assert [name for name, step in steps.items() if step == "compute"] == ["features"]
     assert versions(tmp_path) == before
@@ -132,7 +135,9 @@ def test_a_mark_recomputes_and_early_cutoff_stops_there(tmp_path: Path, project:
     assert counts == dict.fromkeys(SEVEN, 1) | {"features": 2}
 
 
-def test_from_scratch_on_postgresql_gives_the_same(project: Path, tmp_path: Path, postgres_url: str) -> None:
+def test_from_scratch_on_postgresql_gives_the_same(
+    project: Path, tmp_path: Path, postgres_url: str, heavy_nursery: Nursery
+) -> None:
     """The same versions, though on one thread; the seed's statements to the letter; nothing to do the second time."""
     env = {"AGENT_DATABASE_URL": postgres_url, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
     done = orchestrator(tmp_path, "--mode", "once", env=env)
@@ -145,6 +150,7 @@ def test_from_scratch_on_postgresql_gives_the_same(project: Path, tmp_path: Path
         recorded = connection.execute("SELECT component, output_version FROM orchestrator_state").fetchall()
         assert dict(recorded) == versions(project)
         connection.execute("UPDATE orchestrator_state SET is_dirty = true WHERE component = 'features'")
-    report = json.loads(orchestrator(tmp_path, "--json", env=env).stdout)
+    terminal = Terminal(tmp_path, heavy_nursery, env)
+    report = json.loads(terminal.run(*COMMAND, "--json"))
     assert [one["component"] for one in report["components"] if one["step"] == "compute"] == ["features"]
-    assert "Nothing to do" in orchestrator(tmp_path, env=env).stdout
+    assert "Nothing to do" in terminal.run(*COMMAND)

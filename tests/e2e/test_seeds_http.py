@@ -183,9 +183,9 @@ def test_events_are_streamed_and_an_open_stream_does_not_hold_the_server(tmp_pat
         with client.stream("GET", f"/runs/{run_id}/events/stream") as stream:
             lines = stream.iter_lines()
             assert [next(lines) for _ in range(2)] == ["id: 1", "event: RUN_CREATED"]
-            server.process.send_signal(signal.SIGTERM)
+            server.process.signal(signal.SIGTERM)
             before = time.monotonic()
-            assert server.process.wait(timeout=30) in (0, -signal.SIGTERM)
+            assert server.process.wait(30) in (0, -signal.SIGTERM)
             assert time.monotonic() - before < 10
 
 

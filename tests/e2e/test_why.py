@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.processes import Nursery
 from tests.small import MARKETS, small_project, write_bars
-from tests.torture.world import Nursery
+from tests.terminal import Terminal
 
 ALL = ["markets", "ticks", "features", "model", "inference", "backtest", "publish"]
 
@@ -27,16 +28,11 @@ class Project:
     """A small project, and a terminal in its folder."""
 
     folder: Path
-    nursery: Nursery
+    terminal: Terminal
 
     def agent(self, *arguments: str, code: int = 0) -> str:
         """`agent …` as a process of its own; its output."""
-        output, errors = self.folder / "said.txt", self.folder / "errors.txt"
-        for path in (output, errors):
-            path.unlink(missing_ok=True)
-        process = self.nursery.start(self.folder, "agent", arguments, output, errors=errors)
-        assert process.wait() == code, output.read_text() + errors.read_text()
-        return output.read_text(encoding="utf-8")
+        return self.terminal.run("agent", *arguments, code=code)
 
     def run(self) -> dict[str, Any]:
         """One run; component -> what became of it, and its number under "run"."""
@@ -66,8 +62,9 @@ def computed(report: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Project:
-    made = Project(small_project(tmp_path_factory.mktemp("why")), nursery)
+def project(tmp_path_factory: pytest.TempPathFactory, heavy_nursery: Nursery) -> Project:
+    folder = small_project(tmp_path_factory.mktemp("why"))
+    made = Project(folder, Terminal(folder, heavy_nursery))
     assert computed(made.run()) == ALL
     return made
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from pipelines.component import Component, Context, component
 from pipelines.errors import SettingsError
 from pipelines.run_all import in_order, main, run_all
 from pipelines.snapshot import EVERYTHING
-from tests.paths import PROJECT
 
 STEPS = [
     "ingest_markets",
@@ -36,17 +32,11 @@ def show_zeal(ctx: Context, settings: object) -> None:
 """
 
 
-def test_the_command_prints_a_status_a_step_and_makes_a_release(tmp_path: Path) -> None:
+def test_the_command_prints_a_status_a_step_and_makes_a_release(tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / "agent.toml").write_text(QUICK, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.run_all", "--out", "made"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "src")},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{step}: success" for step in STEPS]
+    assert terminal.run("python", "-m", "pipelines.run_all", "--out", "made").splitlines() == [
+        f"{step}: success" for step in STEPS
+    ]
     release = tmp_path / "made" / "release"
     assert {"manifest.json", "predictions.csv", "report.html"} <= {path.name for path in release.iterdir()}
     assert "features" in json.dumps(json.loads((release / "manifest.json").read_text()))

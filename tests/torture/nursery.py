@@ -1,12 +1,14 @@
-"""Starts orchestrators quickly: a process that has everything imported and forks one whenever asked.
+"""Starts the project's programs quickly: a process that has everything imported and forks one whenever asked.
 
 Each is a real process, in a group of its own, that can be killed with SIGKILL; only the two seconds of imports are
 saved. It talks JSON lines: {"id", "cwd", "program", "arguments", "env", "output", "errors"} in; {"id", "pid"} and, at
-its end, {"id", "status"} out. `program` is one that `main_of` knows. Run as `python -m tests.torture.nursery`.
+its end, {"id", "status"} out. `program` is one that `main_of` knows. Run as `python -m tests.torture.nursery`, with
+the argument `heavy` for one that has the libraries of the seven components imported as well.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -36,15 +38,53 @@ def collect_late(arguments: list[str]) -> int:
     return 0
 
 
+def python(arguments: list[str]) -> int:
+    """What `python FILE …` and `python -c CODE` do in a process that has started."""
+    import runpy
+
+    name, *rest = arguments
+    if name == "-c":
+        code, *rest = rest
+        sys.argv, sys.path[0:0] = ["-c", *rest], [""]
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv, sys.path[0:0] = [name, *rest], [str(Path(name).resolve().parent)]
+        runpy.run_path(name, run_name="__main__")
+    return 0
+
+
 def main_of(program: str) -> Any:
     """What a started process executes with its arguments; returns the exit code."""
+    if program == "run_all":
+        from pipelines.run_all import main
+
+        return main
+    if program == "streamlit":
+        from streamlit.web.cli import main as streamlit
+
+        return streamlit
     import agent.cli.main
     import agent.orchestrator
 
-    return {"orchestrator": agent.orchestrator.main, "agent": agent.cli.main.main, "gc": collect_late}[program]
+    return {
+        "orchestrator": agent.orchestrator.main,
+        "agent": agent.cli.main.main,
+        "gc": collect_late,
+        "python": python,
+    }[program]
 
 
-def _preload() -> None:
+# What the built-in components, the server and the dashboard import when they work. Threads that some of them start by
+# being imported hold no lock at a fork: allocators and BLAS see to that, and nothing else is in use before it is used.
+_HEAVY = (
+    *("polars", "pandas", "pandera.polars", "pyarrow", "duckdb", "jinja2", "plotly.graph_objects"),
+    *("sklearn.ensemble", "sklearn.linear_model", "sklearn.isotonic", "sklearn.pipeline", "sklearn.impute"),
+    *("alembic.command", "alembic.runtime.migration", "agent.api.app", "uvicorn", "agent.cli.commands.serve"),
+    *("streamlit.web.cli", "streamlit.web.bootstrap", "streamlit.components.v1", "dashboard.data", "dashboard.actions"),
+)
+
+
+def _preload(*, heavy: bool) -> None:
     import importlib
 
     from agent.cli.main import names
@@ -58,6 +98,10 @@ def _preload() -> None:
         if name.replace("_", "-") in names():
             importlib.import_module(f"agent.cli.commands.{name}")
     load_components()
+    for name in _HEAVY if heavy else ():
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a forked process whose collector leaves these alone does not copy the pages that they are on
 
 
 def _become(order: dict[str, Any]) -> None:
@@ -65,11 +109,15 @@ def _become(order: dict[str, Any]) -> None:
     code = 70
     try:
         os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(order["cwd"])
         for number, name in ((1, "output"), (2, "errors")):
             os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.update(order["env"])
+        if "PYTHONPATH" in order["env"]:
+            sys.path[0:0] = order["env"]["PYTHONPATH"].split(os.pathsep)
         if "TIDE_FILE_BYTES" in os.environ:  # a disk with room for no larger file
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["TIDE_FILE_BYTES"]),) * 2)
         if os.environ.get("TIDE_FAULT"):
@@ -79,7 +127,7 @@ def _become(order: dict[str, Any]) -> None:
         code = main_of(order["program"])(order["arguments"])
         sys.stdout.flush()
     except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 1
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -87,9 +135,9 @@ def _become(order: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def serve() -> None:
+def serve(*, heavy: bool = False) -> None:
     """Fork until standard input ends; then end everything that was forked."""
-    _preload()
+    _preload(heavy=heavy)
     living: dict[int, Any] = {}
     try:
         _serve(living)
@@ -101,10 +149,15 @@ def serve() -> None:
 
 def _serve(living: dict[int, Any]) -> None:
     heard = b""
+    ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the pipe above is written to
     print(json.dumps({"ready": True}), flush=True)
     while True:
-        readable, _, _ = select.select([0], [], [], 0.005 if living else 1.0)
-        if readable:
+        readable, _, _ = select.select([0, ended], [], [])
+        if ended in readable:
+            os.read(ended, 1 << 16)
+        if 0 in readable:
             more = os.read(0, 1 << 16)
             if not more:
                 break
@@ -126,4 +179,4 @@ def _serve(living: dict[int, Any]) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent / "plugins"))
-    serve()
+    serve(heavy="heavy" in sys.argv[1:])

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import queue
 import random
-import signal
-import subprocess
 import sys
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,126 +17,10 @@ import sqlalchemy as sa
 from agent.store.engine import open_engine, reading, writing
 from agent.store.tables import metadata
 from pipelines.lake import Lake, files_below
-from tests.paths import PROJECT
-from tests.served import environment
+from tests.processes import PLUGINS, Nursery, Process
 
-PLUGINS = Path(__file__).parent / "plugins"
 COMPONENTS = ("readings", "sums", "totals", "bulletin")
 ENDS = ("RUN_COMPLETED", "RUN_FAILED", "RUN_CANCELLED")
-PATIENCE = 120.0
-
-
-@dataclass
-class Process:
-    """A process that was started; `status` as of subprocess: the exit code, or minus the signal."""
-
-    pid: int
-    output: Path
-    _ended: threading.Event = field(default_factory=threading.Event)
-    _status: int | None = None
-
-    def end(self, status: int) -> None:
-        self._status = status
-        self._ended.set()
-
-    @property
-    def is_over(self) -> bool:
-        return self._ended.is_set()
-
-    def wait(self, seconds: float = PATIENCE) -> int:
-        """The exit status, when it has ended. Fails with what it said where it does not end in time."""
-        assert self._ended.wait(seconds), f"pid {self.pid} still runs after {seconds} s:\n{self.said()}"
-        assert self._status is not None
-        return self._status
-
-    def wait_at_most(self, seconds: float) -> None:
-        """Until it has ended, or for this long."""
-        self._ended.wait(seconds)
-
-    def said(self) -> str:
-        return self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
-
-    def kill(self) -> None:
-        """SIGKILL for it and what it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def wait_until_stopped(self) -> None:
-        """Until SIGSTOP has taken hold, or it has ended."""
-        while not self.is_over:
-            with suppress(OSError):  # it is gone, and the nursery will say so in a moment
-                if Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt":
-                    return
-            self._ended.wait(0.002)
-
-
-class Nursery:
-    """The process that forks the others, see tests.torture.nursery."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.nursery"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=PROJECT,
-            env=environment(PYTHONPATH=os.pathsep.join(map(str, (PROJECT, PROJECT / "src", PLUGINS)))),
-        )
-        self._ids = itertools.count()
-        self._lock = threading.Lock()
-        self._started: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._living: dict[int, Process] = {}
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        assert self._started.get(timeout=PATIENCE)["ready"]
-
-    def start(
-        self,
-        cwd: Path,
-        program: str,
-        arguments: Sequence[str],
-        output: Path,
-        env: dict[str, str] | None = None,
-        errors: Path | None = None,
-    ) -> Process:
-        """Start a program; it writes to `output`, and to `errors` what goes to standard error, by default the same."""
-        with self._lock:
-            number = next(self._ids)
-            order = {
-                "id": number,
-                "cwd": str(cwd),
-                "program": program,
-                "arguments": list(arguments),
-                "env": env or {},
-                "output": str(output),
-                "errors": str(errors or output),
-            }
-            process = self._living[number] = Process(0, output)
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            process.pid = self._started.get(timeout=PATIENCE)["pid"]
-            return process
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=PATIENCE)
-        self._reader.join()
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            said = json.loads(line)
-            if "status" in said:
-                self._living.pop(said["id"]).end(said["status"])
-            else:
-                self._started.put(said)
 
 
 @dataclass

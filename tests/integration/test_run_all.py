@@ -11,6 +11,7 @@ from pipelines.component import Component, Context, component
 from pipelines.errors import SettingsError
 from pipelines.run_all import in_order, main, run_all
 from pipelines.snapshot import EVERYTHING
+from tests.terminal import Terminal
 
 STEPS = [
     "ingest_markets",
@@ -34,9 +35,8 @@ def show_zeal(ctx: Context, settings: object) -> None:
 
 def test_the_command_prints_a_status_a_step_and_makes_a_release(tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / "agent.toml").write_text(QUICK, encoding="utf-8")
-    assert terminal.run("python", "-m", "pipelines.run_all", "--out", "made").splitlines() == [
-        f"{step}: success" for step in STEPS
-    ]
+    said = terminal.run("python", "-m", "pipelines.run_all", "--out", "made")
+    assert said.splitlines() == [f"{step}: success" for step in STEPS]
     release = tmp_path / "made" / "release"
     assert {"manifest.json", "predictions.csv", "report.html"} <= {path.name for path in release.iterdir()}
     assert "features" in json.dumps(json.loads((release / "manifest.json").read_text()))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.torture.choice import repeated_by
 from tests.torture.world import Nursery, World
 
 FIGURES: Counter[str] = Counter()
@@ -59,3 +60,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("torture")
         for name, count in sorted(FIGURES.items()):
             terminalreporter.write_line(f"{name:<60} {count}")
+        if os.environ.get("TORTURE") != "long":
+            terminalreporter.write_line(f"a choice of the fault points, again by: {repeated_by()}")

@@ -1,15 +1,17 @@
 """Torture 1: killed at every named fault point, then run again: right, complete, and no trace left.
 
 The points are those that the source names (`sys.audit("tidemill.point", …)`). Each scenario leads to a process that
-passes some of them; that every point is passed by one is asserted, so that a new point cannot be forgotten.
+passes some of them; that every point is passed by one is asserted, so that a new point cannot be forgotten. The bounded
+form kills at a choice of them, see tests/torture/choice.py; on PostgreSQL at those that are about the database.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +19,26 @@ from typing import Any
 import pytest
 
 from tests.paths import PROJECT
+from tests.processes import Process
+from tests.torture.choice import ALWAYS, chosen, family, tree
 from tests.torture.faults import points_in_source, read_log
-from tests.torture.world import Process, World
+from tests.torture.world import World
 
 pytestmark = pytest.mark.torture
 # What writes where a crash may leave half a thing, in the files that write what must outlive one.
 _WRITES = {"fsync", "write_bytes", "write_parquet", "replace", "symlink_to", "rmtree", "unlink"}
 _WRITERS = ("src/pipelines/lake.py", "src/agent/execution/release.py", "src/agent/execution/upkeep/gc.py")
-_IN_DATABASE = {"attempt", "commit", "transaction"}
 _HELPERS = {"fsync_folder"}  # called between two points by those who need it
 
 
 @dataclass(frozen=True)
 class Scenario:
     """`prepare` leads up to the victim; `arguments` are the victim's; `during` acts while it runs; `after` undoes what
-    would disturb the run that follows."""
+    would disturb the run that follows. `points` are those that it is there for, or the families of them; the first
+    scenario is there for all that no other one names."""
 
     name: str
+    points: tuple[str, ...] = ()
     prepare: Callable[[World], None] = lambda world: None
     arguments: tuple[str, ...] = ()
     program: str = "orchestrator"
@@ -100,14 +105,37 @@ def _litter(world: World) -> None:
 
 SCENARIOS = (
     Scenario("first run"),
-    Scenario("run after a killed one, with new data", _again),
-    Scenario("failing", _broken, after=_mended),
-    Scenario("release altered by hand", _altered, ("--force", "bulletin")),
-    Scenario("gc", _litter, (str(24 * 60),), program="gc"),
-    Scenario("long attempt", _slow, during=lambda world, process: _let_beat(world, process), after=_quick),
-    Scenario("stopped", _slow, during=_stop_it, after=_quick),
-    Scenario("in a child", kind="processes"),
+    Scenario(
+        "run after a killed one, with new data",
+        ("run.recovering", "lake.file.discarding", "lake.file.discarded"),
+        _again,
+    ),
+    Scenario("failing", ("attempt.failed", "attempt.failure_recorded"), _broken, after=_mended),
+    Scenario("release altered by hand", ("release.altered.moved",), _altered, ("--force", "bulletin")),
+    Scenario("gc", ("gc",), _litter, (str(24 * 60),), program="gc"),
+    Scenario(
+        "long attempt", ("heartbeat",), _slow, during=lambda world, process: _let_beat(world, process), after=_quick
+    ),
+    Scenario("stopped", ("attempt.abandoning", "attempt.abandoned"), _slow, during=_stop_it, after=_quick),
+    Scenario("in a child", ("child",), kind="processes"),
 )
+
+
+def scenario_of(point: str) -> Scenario:
+    """The one that is there for this point."""
+    found = [one for one in SCENARIOS[1:] if {point, family(point)} & set(one.points)]
+    assert len(found) <= 1, f"{point} is named by {[one.name for one in found]}"
+    return found[0] if found else SCENARIOS[0]
+
+
+def cases() -> Iterator[Any]:
+    """Database and point of each kill of this run, those of one scenario together."""
+    points = sorted(points_in_source(), key=lambda point: SCENARIOS.index(scenario_of(point)))
+    is_long = os.environ.get("TORTURE") == "long"
+    for point in points if is_long else chosen(points, tree()):
+        yield pytest.param("sqlite", point, id=f"sqlite-{point}")
+        if is_long or family(point) in ALWAYS:
+            yield pytest.param("postgres", point, id=f"postgres-{point}", marks=pytest.mark.postgres)
 
 
 def _let_beat(world: World, process: Process) -> None:
@@ -158,24 +186,43 @@ def _called(function: ast.FunctionDef) -> set[str]:
     return {ast.unparse(call.func).rpartition(".")[2] for call in calls}
 
 
-def test_killed_at_every_point(world: World, is_long: bool, figures: Counter[str]) -> None:
-    is_sqlite = world.url.startswith("sqlite")
-    left = dict(points_in_source())
-    kind = "SQLite" if is_sqlite else "PostgreSQL"
-    for scenario in SCENARIOS:
+def test_the_choice_has_all_of_commits_and_leases_and_another_third_of_the_rest_for_another_tree() -> None:
+    points = list(points_in_source())
+    rest = {point for point in points if family(point) not in ALWAYS}
+    choices = [chosen(points, str(number)) for number in range(50)]
+    assert all(len(rest & set(choice)) == -(-len(rest) // 3) for choice in choices)
+    assert all(set(points) - rest < set(choice) for choice in choices)
+    assert {point for choice in choices for point in choice} == set(points)
+    assert chosen(points, "0") == choices[0] != choices[1]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
+def test_a_scenario_passes_the_points_that_it_is_there_for(
+    world: World, scenario: Scenario, figures: Counter[str]
+) -> None:
+    mine = {point for point in points_in_source() if scenario_of(point) == scenario}
+    _victim(world, scenario, {"do": "note"})
+    assert mine, "nothing in the source is left for this scenario: take it out"
+    left = mine - set(_passed(world))
+    assert not left, f"name these points in the scenario that passes them: {left}"
+    figures[f"1 {_kind(world)}: fault points"] += len(mine)
+
+
+@pytest.mark.parametrize(("database_url", "point"), list(cases()), indirect=["database_url"])
+def test_killed_at_a_point(world: World, point: str, is_long: bool, figures: Counter[str]) -> None:
+    scenario, times = scenario_of(point), [1]
+    if is_long:
         _victim(world, scenario, {"do": "note"})
         scenario.after(world)
-        passed = Counter(_passed(world))
-        new = [point for point in passed if point in left]
-        for point in new:
-            del left[point]
-            if not is_long and not is_sqlite and point.partition(".")[0] not in _IN_DATABASE:
-                continue  # the bounded form does what is the same on both databases once
-            for nth in sorted({*range(1, min(passed[point], 4) + 1), passed[point]}) if is_long else [1]:
-                _kill_and_recover(world, scenario, point, nth, is_long)
-                figures[f"1 {kind}: killed at a point and recovered"] += 1
-        figures[f"1 {kind}: fault points"] += len(new)
-    assert not left, f"no scenario passes these points: {left}"
+        count = _passed(world).count(point)
+        times = sorted({*range(1, min(count, 4) + 1), count})
+    for nth in times:
+        _kill_and_recover(world, scenario, point, nth, is_long)
+        figures[f"1 {_kind(world)}: killed at a point and recovered"] += 1
+
+
+def _kind(world: World) -> str:
+    return "SQLite" if world.url.startswith("sqlite") else "PostgreSQL"
 
 
 def _kill_and_recover(world: World, scenario: Scenario, point: str, nth: int, is_long: bool) -> None:

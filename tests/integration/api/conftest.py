@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.api.app import create_app
-from tests.asgi import TestClient
 from tests.served import INLINE, copy_home
 
-MakeClient = Callable[..., TestClient]
+if TYPE_CHECKING:
+    from tests.asgi import TestClient
+
+MakeClient = Callable[..., "TestClient"]
 
 
 @pytest.fixture
 def make_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeClient]:
     """Makes clients of an application in `tmp_path` with this agent.toml and environment; by default from this machine
     under its own name, with the worker off."""
+    from agent.api.app import create_app
+    from tests.asgi import TestClient
+
     for name in ("AGENT_DATABASE_URL", "AGENT_API_TOKEN", "AGENT_HOME", "WORKER_CHECK_INTERVAL", "TRADING_MODE"):
         monkeypatch.delenv(name, raising=False)
 

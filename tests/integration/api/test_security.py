@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.api.security import RateLimit, require_safe_address
 from agent.cli.main import main
 from agent.errors import UsageError
-from tests.asgi import TestClient
 from tests.integration.api.conftest import MakeClient
+from tests.lazy import Lazy
+
+if TYPE_CHECKING:
+    from tests.asgi import TestClient
+
+security = Lazy("agent.api.security")
 
 TOKEN = "a-long-secret-that-nobody-knows"
 OFF = "[worker]\nenabled = false\n"
@@ -36,10 +41,10 @@ def test_no_start_on_another_address_without_a_token(
 
 def test_loopback_or_a_token_may_start() -> None:
     for host in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
-        require_safe_address(host, "")
-    require_safe_address("0.0.0.0", TOKEN)
+        security.require_safe_address(host, "")
+    security.require_safe_address("0.0.0.0", TOKEN)
     with pytest.raises(UsageError):
-        require_safe_address("0.0.0.0", "")
+        security.require_safe_address("0.0.0.0", "")
 
 
 def test_without_a_token_only_this_machine_is_served(make_client: MakeClient) -> None:
@@ -134,7 +139,7 @@ def test_too_many_changes_are_429_with_a_time_and_reading_goes_on(make_client: M
 
 
 def test_rate_limit_counts_a_minute_and_each_client() -> None:
-    limit = RateLimit(2)
+    limit = security.RateLimit(2)
     assert [limit.wait_seconds("a", now) for now in (0.0, 10.0, 20.0)] == [0, 0, 40]
     assert limit.wait_seconds("b", 20.0) == 0
     assert limit.wait_seconds("a", 60.0) == 0

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.execution.workspace import open_workspace
-from dashboard.data import Desk
 from tests.served import copy_home
+
+if TYPE_CHECKING:
+    from dashboard.data import Desk
 
 
 @pytest.fixture
 def desk(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Desk]:
+    from dashboard.data import Desk
+
     (tmp_path / "secret.txt").write_text("the password", encoding="utf-8")
     with open_workspace(copy_home(tmp_path_factory, tmp_path)) as workspace:
         yield Desk(workspace, str(tmp_path))

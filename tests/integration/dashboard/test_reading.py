@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 import psutil
 
-from dashboard import actions, data, market_data, model_data
-from dashboard.data import Desk
+from tests.lazy import Lazy
 from tests.served import wait_until
+
+if TYPE_CHECKING:
+    from dashboard.data import Desk
+
+actions, data = Lazy("dashboard.actions"), Lazy("dashboard.data")
+market_data, model_data = Lazy("dashboard.market_data"), Lazy("dashboard.model_data")
 
 
 def test_candles_lose_no_extreme_and_no_volume(desk: Desk) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.errors import UsageError
 from agent.store import browse
-from dashboard import sqlbox
-from dashboard.data import Desk
+from tests.lazy import Lazy
+
+if TYPE_CHECKING:
+    from dashboard.data import Desk
+
+sqlbox = Lazy("dashboard.sqlbox")
 
 
 def test_it_answers_over_state_and_lake(desk: Desk) -> None:

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
 from agent import settings as agent_settings
-from agent.api.app import create_app
 from agent.clock import AsOfClock
 from agent.execution.upkeep.tidy import Tidy
 from agent.runtime.around import Around, Ended
@@ -26,9 +26,11 @@ from agent.service.worker import Worker
 from agent.settings import Settings
 from agent.store import releases, runs
 from agent.store.engine import Database, open_engine
-from tests.asgi import TestClient
 from tests.served import FAILING, environment, wait_until
 from tests.tiny import tiny_project
+
+if TYPE_CHECKING:
+    from tests.asgi import TestClient
 
 LITTLE = "[retention]\nkeep_days = 1\nkeep_runs = 2\nkeep_output_days = 0\nkeep_releases = 1\n"
 NOW = datetime.now(UTC)
@@ -167,6 +169,9 @@ def old_runs(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch)
 
 def serving(folder: Path) -> TestClient:
     """A client of the server on `folder`, in this process."""
+    from agent.api.app import create_app
+    from tests.asgi import TestClient
+
     return TestClient(create_app(folder), base_url="http://localhost:8000", client=("127.0.0.1", 50000))
 
 

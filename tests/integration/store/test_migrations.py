@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from agent.errors import DatabaseError
 from agent.store import events, leases, migrations, runs, schedules
 from agent.store.engine import open_engine, reading, writing
 from agent.store.tables import metadata
+from tests.lazy import Lazy
 from tests.paths import PROJECT
+
+autogenerate, migration = Lazy("alembic.autogenerate"), Lazy("alembic.migration")
 
 
 def table_names(engine: sa.Engine) -> set[str]:
@@ -25,8 +26,8 @@ def table_names(engine: sa.Engine) -> set[str]:
 
 def test_migrated_tables_are_those_of_tables_py(engine: sa.Engine) -> None:
     with reading(engine) as conn:
-        context = MigrationContext.configure(conn, opts={"compare_server_default": True})
-        assert compare_metadata(context, metadata) == []
+        context = migration.MigrationContext.configure(conn, opts={"compare_server_default": True})
+        assert autogenerate.compare_metadata(context, metadata) == []
 
 
 def test_ids_are_not_given_twice_on_sqlite(sqlite_url: str) -> None:

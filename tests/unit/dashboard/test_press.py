@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
-from streamlit.testing.v1 import AppTest
+
+from tests.lazy import Lazy
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
+testing = Lazy("streamlit.testing.v1")
 
 
 @pytest.fixture(autouse=True)
@@ -40,21 +47,21 @@ def _errors(page: AppTest) -> list[str]:
 
 def test_a_click_arrives_though_its_button_is_not_drawn_any_more() -> None:
     for change in ("hides", "breaks"):
-        page = AppTest.from_function(_page).run()
+        page = testing.AppTest.from_function(_page).run()
         page.session_state[change] = True
         page.button(key="go").click().run()
         assert page.session_state["clicks"] == 1
 
 
 def test_what_a_click_says_is_told_once() -> None:
-    page = AppTest.from_function(_page).run()
+    page = testing.AppTest.from_function(_page).run()
     page.button(key="go").click().run()
     assert [one.value for one in page.toast] == ["done"]
     assert not page.run().toast
 
 
 def test_an_error_stays_until_the_next_click() -> None:
-    page = AppTest.from_function(_page).run()
+    page = testing.AppTest.from_function(_page).run()
     page.session_state["fails"] = True
     page.button(key="go").click().run()
     for _ in range(3):
@@ -67,7 +74,7 @@ def test_an_error_stays_until_the_next_click() -> None:
 
 
 def test_a_click_that_is_sent_twice_counts_once() -> None:
-    page = AppTest.from_function(_page).run()
+    page = testing.AppTest.from_function(_page).run()
     page.button(key="go").click()
     sent = page._tree.get_widget_states()
     page.session_state["hides"] = True  # what is drawn is another part of the page

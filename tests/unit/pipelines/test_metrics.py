@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn import metrics as reference
 
 from pipelines.metrics import (
     auc,
@@ -21,6 +19,9 @@ from pipelines.metrics import (
     log_loss,
     population_stability_index,
 )
+from tests.lazy import Lazy
+
+pd, reference = Lazy("pandas"), Lazy("sklearn.metrics")
 
 DAY = 86_400.0
 forecasts = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1)), min_size=2, max_size=60).filter(

@@ -1,11 +1,13 @@
-"""Fixtures that many tests share: an empty, migrated database of either kind.
+"""Fixtures that many tests share: an empty, migrated database of either kind; and what the session cost.
 
 One PostgreSQL serves a whole test session, however many xdist workers it has: see tests/postgres.py.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +25,41 @@ from tests.processes import Nursery
 from tests.terminal import Terminal
 
 _TEMPLATE = "tidemill_template"
+_STARTED = time.perf_counter()
 
 # A busy machine is no failure: no example has a deadline.
 hypothesis.settings.register_profile("tidemill", deadline=None)
 hypothesis.settings.load_profile("tidemill")
+
+
+_cpu_of_workers: list[float] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of xdist hands its processor time, with that of its children, to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cpu"] = _cpu_seconds()
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_testnodedown(node: Any) -> None:
+    """Note the processor time of a process that has ended."""
+    _cpu_of_workers.append(getattr(node, "workeroutput", {}).get("cpu", 0.0))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the session cost. Nothing asserts it: a machine has other things to do as well."""
+    # The children of this process itself are, with xdist, the processes that have told their own already.
+    own = sum(os.times()[:2]) if _cpu_of_workers else _cpu_seconds()
+    wall = time.perf_counter() - _STARTED
+    terminalreporter.write_line(
+        f"{own + sum(_cpu_of_workers):.0f} CPU seconds (PostgreSQL's own apart) in {wall:.0f} s"
+    )
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,6 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):  # somebody looks what this is
+        if attribute.startswith("_"):  # pytest looks what this is
             raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SYNC := UV_COMPILE_BYTECODE=1 $(BIN)/uv sync --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint torture bench dashboard serve start start-agent test-agent wheel docs clean
+.PHONY: help run test lint audit torture bench dashboard serve start start-agent test-agent wheel docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,9 +30,15 @@ lint: $(VENV)/.synced  ## ruff, mypy, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
+# An environment that forbids bytecode would have every process of a session rewrite every test again.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Three processes on two cores: many tests wait for children and servers of theirs.
 test: lint  ## lint and all tests but the long ones
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
+
+audit: $(VENV)/.synced  ## bandit, and many generated requests to the API
+	@$(BIN)/python -m pytest -m audit
 
 torture: $(VENV)/.synced  ## kill real processes for a quarter of an hour: see docs/reliability.md
 	@TORTURE=long $(BIN)/python -m pytest -n 3 --dist worksteal -m torture tests/torture

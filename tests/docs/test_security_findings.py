@@ -7,11 +7,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.paths import PROJECT
 
 PAGE = PROJECT / "docs" / "decisions" / "0005-security-findings.md"
 
 
+@pytest.mark.audit
 def test_bandit_finds_only_what_is_explained() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bandit", "-q", "-r", "src", "dashboard", "-f", "json"],

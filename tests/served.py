@@ -18,7 +18,7 @@ import fasteners
 import httpx
 import pytest
 
-from tests.processes import Process, environment, heavy_nursery
+from tests.processes import Nursery, Process, environment, heavy_nursery
 
 # A source that cannot be read: a run fails at its first component, within a second and without a child process.
 FAILING = """
@@ -58,11 +58,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(folder: Path, *arguments: str, **env: str) -> Iterator[Served]:
-    """`agent serve` in `folder`, stopped with SIGTERM at the end. Fails where it does not stop cleanly."""
+def served(folder: Path, *arguments: str, nursery: Nursery | None = None, **env: str) -> Iterator[Served]:
+    """`agent serve` in `folder`, stopped with SIGTERM at the end. Fails where it does not stop cleanly.
+
+    By the heavy nursery, or another one: where nothing is computed, to start the heavy one costs more than it saves.
+    """
     port = free_port()
     words = ["serve", "--port", str(port), *arguments]
-    process = heavy_nursery().start(folder, "agent", words, folder / "server.log", env)
+    process = (nursery or heavy_nursery()).start(folder, "agent", words, folder / "server.log", env)
     server = Served(f"http://127.0.0.1:{port}", process, folder)
     try:
         wait_until(lambda: _answers(server), seconds=60, what=lambda: f"the server to answer:\n{server.log()}")

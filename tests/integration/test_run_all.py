@@ -11,6 +11,7 @@ from pipelines.component import Component, Context, component
 from pipelines.errors import SettingsError
 from pipelines.run_all import in_order, main, run_all
 from pipelines.snapshot import EVERYTHING
+from tests.processes import Nursery
 from tests.terminal import Terminal
 
 STEPS = [
@@ -33,9 +34,9 @@ def show_zeal(ctx: Context, settings: object) -> None:
 """
 
 
-def test_the_command_prints_a_status_a_step_and_makes_a_release(tmp_path: Path, terminal: Terminal) -> None:
+def test_the_command_prints_a_status_a_step_and_makes_a_release(tmp_path: Path, nursery: Nursery) -> None:
     (tmp_path / "agent.toml").write_text(QUICK, encoding="utf-8")
-    said = terminal.run("python", "-m", "pipelines.run_all", "--out", "made")
+    said = Terminal(tmp_path, nursery).run("python", "-m", "pipelines.run_all", "--out", "made")
     assert said.splitlines() == [f"{step}: success" for step in STEPS]
     release = tmp_path / "made" / "release"
     assert {"manifest.json", "predictions.csv", "report.html"} <= {path.name for path in release.iterdir()}

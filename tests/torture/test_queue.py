@@ -4,8 +4,7 @@ while workers are killed with SIGKILL. Judged by the tables alone. 500 runs with
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.served import INLINE, environment, served, wait_until
+from tests.processes import Nursery, Process
+from tests.served import INLINE, served, wait_until
 
 pytestmark = [pytest.mark.torture, pytest.mark.postgres]
 RUNS = 500 if os.environ.get("TORTURE") == "long" else 25
@@ -23,25 +23,17 @@ CLAIMERS = WORKERS + 2  # the servers work too
 FORCED_EACH = 10  # each tenth run computes something in any case, the others find it done
 
 
-def worker(folder: Path, url: str) -> subprocess.Popen[bytes]:
-    """`agent worker` as a process."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "agent", "worker"],
-        cwd=folder,
-        env=environment(AGENT_DATABASE_URL=url, WORKER_CHECK_INTERVAL="0.5"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def test_each_run_once_in_order_with_workers_killed(postgres_url: str, tmp_path: Path) -> None:
+def test_each_run_once_in_order_with_workers_killed(postgres_url: str, tmp_path: Path, nursery: Nursery) -> None:
     (tmp_path / "agent.toml").write_text(INLINE + "[api]\nrate_limit_per_minute = 100000\n", encoding="utf-8")
     env = {"AGENT_DATABASE_URL": postgres_url, "WORKER_CHECK_INTERVAL": "0.5"}
-    workers: list[subprocess.Popen[bytes]] = []
     kills = 0
+
+    def worker() -> Process:
+        return nursery.start(tmp_path, "agent", ["worker"], tmp_path / "workers.log", env)
+
     with ExitStack() as stack, psycopg.connect(postgres_url, autocommit=True) as conn:
-        servers = [stack.enter_context(server_of(tmp_path, name, env)) for name in ("one", "two")]
-        workers += [worker(tmp_path, postgres_url) for _ in range(WORKERS)]
+        servers = [stack.enter_context(server_of(tmp_path, name, env, nursery)) for name in ("one", "two")]
+        workers = [worker() for _ in range(WORKERS)]
         try:
             for number in range(RUNS):
                 goal = "recompute markets" if number % FORCED_EACH == 0 else "refresh markets"
@@ -53,21 +45,24 @@ def test_each_run_once_in_order_with_workers_killed(postgres_url: str, tmp_path:
                 victim.kill()
                 victim.wait()
                 kills += 1
-                workers.append(worker(tmp_path, postgres_url))
+                workers.append(worker())
             wait_until(lambda: over(conn) == RUNS, seconds=60 + RUNS, what=lambda: statuses(conn))
         finally:
             for one in workers:
-                one.terminate()
+                one.signal(signal.SIGTERM)
             for one in workers:
-                one.wait(timeout=30)
+                one.wait(30)
         check(conn, kills)
 
 
 @contextmanager
-def server_of(folder: Path, name: str, env: dict[str, str]) -> Iterator[httpx.Client]:
+def server_of(folder: Path, name: str, env: dict[str, str], nursery: Nursery) -> Iterator[httpx.Client]:
     """A client of a server of the project in `folder`, which logs to a folder of its own."""
     (folder / name).mkdir()
-    with served(folder / name, "--project-dir", str(folder), **env) as server, server.client() as client:
+    with (
+        served(folder / name, "--project-dir", str(folder), nursery=nursery, **env) as server,
+        server.client() as client,
+    ):
         yield client
 
 

@@ -24,6 +24,7 @@ from agent.execution.upkeep.reproduce import reproduce
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import catalog, garbage, leases, releases, state
 from pipelines.lake import files_below
+from tests.examples import examples
 from tests.small import SETTINGS, write_bars
 from tests.tiny import bring_up_to_date, opened, run, steps, tiny_project
 
@@ -309,8 +310,9 @@ def count_anew(project: Path, values: tuple[int, ...]) -> None:
         assert report.status == "COMPLETED", report.error
 
 
-def test_a_hundred_appends_leave_one_file_a_partition_and_the_version_of_one_load(tmp_path: Path) -> None:
-    """docs/decisions/0004-no-compaction.md"""
+def test_many_appends_leave_one_file_a_partition_and_the_version_of_one_load(tmp_path: Path) -> None:
+    """docs/decisions/0004-no-compaction.md: a hundred appends with EXAMPLES=100."""
+    appends = examples(30)
     once, often = tmp_path / "once", tmp_path / "often"
     for folder in (once, often):
         folder.mkdir()
@@ -321,12 +323,12 @@ def test_a_hundred_appends_leave_one_file_a_partition_and_the_version_of_one_loa
         expected = perform(workspace, Request(targets=("ticks",))).components[-1].version
     (often / "data").mkdir()
     with open_workspace(often) as workspace:
-        for lines in range(len(whole) - 99, len(whole) + 1):
+        for lines in range(len(whole) - appends + 1, len(whole) + 1):
             (often / "data" / "ABC.csv").write_text("".join(whole[:lines]), encoding="utf-8")
             report = perform(workspace, Request(targets=("ticks",)))
         assert report.components[-1].version == expected
         found = gc(workspace)
-        assert found.snapshots >= 99
+        assert found.snapshots >= appends - 1
         files = [path.name.partition(".")[0] for path in files_below(workspace.settings.lake_path / "ticks")]
         assert sorted(name for name in files if name) == ["2024-01", "2024-02"]
         assert unreferenced(workspace) == set()

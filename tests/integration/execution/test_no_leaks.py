@@ -26,7 +26,7 @@ def nothing(ctx, settings):
 '''
 
 
-@pytest.mark.parametrize(("kind", "runs"), [("inline", 20), ("processes", 5)])
+@pytest.mark.parametrize(("kind", "runs"), [("inline", 8), ("processes", 3)])
 def test_runs_leave_nothing_open(tmp_path: Path, sqlite_url: str, kind: str, runs: int) -> None:
     """Opened for each run as a server does, beside a database that stays open."""
     (tmp_path / "nothing.py").write_text(NOTHING, encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic.util import CommandError
 
-from agent.store.tables import metadata
+from agent.store.tables import in_one_schema
 from alembic import context
 
 
@@ -13,7 +13,7 @@ def run(connection: sa.Connection) -> None:
     """Run the migrations in the transaction that `connection` is in."""
     # render_as_batch: what `alembic revision --autogenerate` writes must be able to change a table on SQLite.
     context.configure(
-        connection=connection, target_metadata=metadata, render_as_batch=True, compare_server_default=True
+        connection=connection, target_metadata=in_one_schema(), render_as_batch=True, compare_server_default=True
     )
     with context.begin_transaction():
         context.run_migrations()

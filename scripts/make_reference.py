@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from agent.cli.reference import reference as commands
 from agent.settings import SECTIONS, VARIABLES
-from agent.store.tables import PlainText, UtcDateTime, metadata
+from agent.store.tables import PlainText, UtcDateTime, in_one_schema
 from pipelines.discovery import builtin_names, load_components, load_source, settings_of_source, summary
 from pipelines.settings import describe
 
@@ -122,7 +122,7 @@ def _default(value: Any) -> str:
 
 def tables_page() -> str:
     """Every table with its columns, in the order of the file that defines them."""
-    tables = metadata.tables.values()
+    tables = in_one_schema().tables.values()
     parts = [_TABLES_HEAD, "| table | what it holds |\n| --- | --- |"]
     parts += [f"| [`{table.name}`](#{table.name}) | {_cell(table.info['purpose'])} |" for table in tables]
     for table in tables:

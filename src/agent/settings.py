@@ -203,15 +203,8 @@ def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
     """Settings of a project other than the default one: its own home and state, the server's everything else.
 
     Runs of all projects lie in the server's database: how long they are kept is no project's to say.
-    Where the server's database is not the embedded one, and the project names none of its own, the project's tables lie
-    in the same database, in schema `project_ID`.
     """
     own = load(folder, environment={})
-    if own.is_embedded and not control.is_embedded and not control.database_url.startswith("sqlite"):
-        base, _, query = control.database_url.partition("?")
-        kept = [part for part in query.split("&") if part and not part.startswith("schema=")]
-        url = f"{base}?{'&'.join([*kept, f'schema=project_{project_id}'])}"
-        own = replace(own, database=replace(own.database, url=url))
     runs = control.retention
     return replace(
         own,

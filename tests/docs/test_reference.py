@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from agent.settings import SECTIONS
-from agent.store.tables import metadata
+from agent.store.tables import in_one_schema
 from tests.paths import PROJECT
 
 SCRIPT = PROJECT / "scripts" / "make_reference.py"
@@ -38,7 +38,7 @@ def test_page_is_not_stale(name: str) -> None:
 
 def test_every_table_and_section_has_its_place() -> None:
     tables, settings = generator().tables_page(), generator().settings_page()
-    for name in metadata.tables:
+    for name in in_one_schema().tables:
         assert f"\n## {name}\n" in tables
     for name in (*SECTIONS, "sources.sample", "sources.files", "ticks", "features", "model", "backtest", "publish"):
         assert f"\n## [{name}]\n" in settings

@@ -69,13 +69,19 @@ def open_workspace(
     """Open the project in folder `base` (default: the current one), its database migrated or checked, its rows there.
 
     `control` are the server's settings when the project is another than the server's own: runs and events are then
-    kept in the server's database, state and catalog in the project's.
+    kept in the server's database; state and catalog in schema `project_ID` of the same database where that is
+    PostgreSQL and the project names no database of its own, else in the project's database.
     """
     settings, project = read_settings(base)
     if control is not None:
         settings = agent_settings.for_project(settings.base, control, project_id)
-    own = engine.open_engine(settings.database_url)
-    outer = own if control is None else engine.open_engine(control.database_url)
+    outer = engine.open_engine(settings.database_url if control is None else control.database_url)
+    if control is None:
+        own = outer
+    elif settings.is_embedded and outer.dialect.name == "postgresql":
+        own = engine.of_project(outer, project_id)
+    else:
+        own = engine.open_engine(settings.database_url)
     database = Database(control=outer, project=own, project_id=project_id)
     try:
         # A project's tables follow those of the server, which was let in with them at this version.

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.store.engine import Connections
-from agent.store.tables import metadata
+from agent.store.tables import PROJECT, metadata
 
 MOST_ROWS = 200_000
-_CONTROL = frozenset({"projects", "runs", "attempts", "events", "approvals", "runner", "schedules", "alerts"})
+_TABLES = {table.name: table for table in metadata.tables.values()}
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class TableCopy:
 
 def table_names() -> tuple[str, ...]:
     """Names of all tables, in alphabetical order."""
-    return tuple(sorted(metadata.tables))
+    return tuple(sorted(_TABLES))
 
 
 def columns_of(name: str) -> tuple[str, ...]:
     """Columns of table `name`. Raises KeyError for a name that is not in `table_names`."""
-    return tuple(metadata.tables[name].columns.keys())
+    return tuple(_TABLES[name].columns.keys())
 
 
 def copy_table(connections: Connections, name: str) -> TableCopy:
     """A copy of table `name`; JSON columns as text. Raises KeyError for a name that is not in `table_names`."""
-    table = metadata.tables[name]
-    conn = connections.control if name in _CONTROL else connections.project
+    table = _TABLES[name]
+    conn = connections.project if table.schema == PROJECT else connections.control
     query = sa.select(table).order_by(*(column.desc() for column in table.primary_key)).limit(MOST_ROWS)
     is_json = [isinstance(column.type, sa.JSON) for column in table.columns]
     rows = [

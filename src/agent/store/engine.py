@@ -1,4 +1,9 @@
-"""Opens a database, SQLite or PostgreSQL, and hides what differs between them: transactions, time, upserts."""
+"""Opens a database, SQLite or PostgreSQL, and hides what differs between them: transactions, time, upserts.
+
+Each engine says where a project's tables lie: it maps their symbolic schema (agent.store.tables.PROJECT) to the schema
+of the URL, the default one, or one project's own (`of_project`). Control tables have no schema and are found by the
+search path. Plain SQL (sa.text) is not mapped: it must not name a project's tables.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +21,7 @@ import sqlalchemy as sa
 
 from agent.errors import DatabaseError
 from agent.store.faults import readable
+from agent.store.tables import PROJECT
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -25,6 +31,8 @@ _BUSY_SECONDS = 30
 _STALLED_SECONDS = 120  # a writing transaction that does nothing for this long: its process is stopped or cut off
 _WRITES = "tidemill_writes"  # execution option: this transaction will write
 _ALONE = "tidemill_alone"  # execution option: no transaction at all
+_MAP = "schema_translate_map"  # execution option of SQLAlchemy: symbolic schema -> the real one, None the default one
+_ELSEWHERE = {PROJECT: "project_in_another_database"}  # for a connection that has none of the project's tables
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _EXAMPLES = "write it as sqlite:////folder/state.sqlite or postgresql+psycopg://user:password@host/database"
 
@@ -51,6 +59,23 @@ def open_engine(url: str) -> sa.Engine:
 def shown(url: sa.URL) -> str:
     """A database URL as people may see it, without its password."""
     return url.render_as_string(hide_password=True)
+
+
+def of_project(engine: sa.Engine, project_id: int) -> sa.Engine:
+    """The same PostgreSQL database, with the tables of project `project_id` in their schema. Shares its connections."""
+    return engine.execution_options(**{_MAP: {PROJECT: f"project_{project_id}"}})
+
+
+def schema_of(engine: sa.Engine) -> str | None:
+    """The schema that an engine finds a project's tables in; None for the default one, and on SQLite."""
+    schema: str | None = engine.get_execution_options()[_MAP][PROJECT]
+    return schema
+
+
+def place_of(engine: sa.Engine) -> str:
+    """Database and schema as people may see them, for messages."""
+    schema, url = schema_of(engine), shown(engine.url)
+    return url if schema is None or schema in url else f"{url} (schema {schema})"
 
 
 @contextmanager
@@ -85,7 +110,10 @@ def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @dataclass(frozen=True)
 class Connections:
-    """The two open transactions of a `Database`; one and the same where control and project share a database."""
+    """The two open transactions of a `Database`; one and the same where control and project share a database.
+
+    Who writes both locks the project's rows before the control rows, so that no two wait for each other.
+    """
 
     control: sa.Connection
     project: sa.Connection
@@ -96,38 +124,43 @@ class Connections:
 class Database:
     """Where a project's state, catalog and projections lie, and where runs, attempts and events do.
 
-    For the default project both are the same engine, and one transaction covers both. For another one the project's
-    transaction is committed first; `attempts.abandon_attempts` mends what a crash between the two leaves behind.
+    In one database, the project's tables perhaps in a schema of their own (`of_project`), one transaction covers both.
+    A project with a database of its own takes two, of which the project's is committed first;
+    `attempts.abandon_attempts` and `commit_success` make up for what a crash between the two leaves behind.
     """
 
     control: sa.Engine
     project: sa.Engine
     project_id: int = 0
 
-    @contextmanager
-    def writing(self) -> Iterator[Connections]:
-        """Writing transactions, see `writing`."""
-        with writing(self.control) as control:
-            if self.project is self.control:
-                yield Connections(control, control, self.project_id)
-            else:
-                with writing(self.project) as project:
-                    yield Connections(control, project, self.project_id)
+    @property
+    def is_one(self) -> bool:
+        """Whether one transaction covers control and project."""
+        return self.project.pool is self.control.pool
 
-    @contextmanager
-    def reading(self) -> Iterator[Connections]:
+    def writing(self) -> AbstractContextManager[Connections]:
+        """Writing transactions, see `writing`."""
+        return self._connected(writing)
+
+    def reading(self) -> AbstractContextManager[Connections]:
         """Reading transactions, see `reading`."""
-        with reading(self.control) as control:
-            if self.project is self.control:
-                yield Connections(control, control, self.project_id)
-            else:
-                with reading(self.project) as project:
-                    yield Connections(control, project, self.project_id)
+        return self._connected(reading)
 
     def close(self) -> None:
         """Close every connection."""
         self.control.dispose()
-        self.project.dispose()
+        if not self.is_one:
+            self.project.dispose()
+
+    @contextmanager
+    def _connected(self, open_one: Callable[[sa.Engine], AbstractContextManager[sa.Connection]]) -> Iterator[Connections]:
+        if self.is_one:
+            with open_one(self.project) as conn:
+                yield Connections(conn, conn, self.project_id)
+            return
+        with open_one(self.control) as control, open_one(self.project) as project:
+            control.execution_options(**{_MAP: _ELSEWHERE})
+            yield Connections(control, project, self.project_id)
 
 
 def database_now(conn: sa.Connection) -> datetime:
@@ -202,7 +235,8 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
     # Not added to the URL, which messages show.
     ours = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
     json_both_ways: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": _reader_of_json(shown(url))}
-    engine, file = sa.create_engine(url, connect_args=ours, **json_both_ways), _File(path)
+    default = {_MAP: {PROJECT: None}}
+    engine, file = sa.create_engine(url, connect_args=ours, execution_options=default, **json_both_ways), _File(path)
     sa.event.listen(engine, "do_connect", file.require)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "connect", file.was_opened)
@@ -271,11 +305,12 @@ def _open_postgres(url: sa.URL) -> sa.Engine:
                 where=shown(url),
                 mend="use lower-case letters, digits and underscores",
             )
-        options = url.query.get("options", "")
+        given = url.query.get("options", "")
         url = url.difference_update_query(["schema"]).update_query_dict(
-            {"options": f"{options} -csearch_path={schema}".strip()}
+            {"options": f"{given} -csearch_path={schema}".strip()}
         )
-    engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json)
+    options = {_MAP: {PROJECT: schema}}
+    engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json, execution_options=options)
     sa.event.listen(engine, "begin", _begin_postgres)
     return engine
 
@@ -296,4 +331,4 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        raise readable(error, shown(engine.url)) from error
+        raise readable(error, place_of(engine)) from error

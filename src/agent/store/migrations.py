@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 import agent
 from agent.errors import DatabaseError
-from agent.store.engine import open_engine, reading, shown, writing
+from agent.store.engine import open_engine, place_of, reading, schema_of, writing
 from agent.store.faults import is_missing_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _FILE = re.compile(r"(\d{4})_\w+\.py")
 _MEND = "run `agent db upgrade` (or `alembic upgrade head`)"
 _LOCK = 7_465_100  # any number that no one else uses as an advisory lock in this database
-_CURRENT = sa.text("SELECT version_num FROM alembic_version")
 
 
 def folder() -> Path:
@@ -51,14 +50,14 @@ def ensure_current(engine: sa.Engine, *, automatic: bool) -> None:
     if found is not None and found not in known:
         raise DatabaseError(
             f"the database is at version {found}, newer than this program, which knows {known[-1]}",
-            where=shown(engine.url),
+            where=place_of(engine),
             mend="install the newer version of tidemill that made it; nothing was changed",
         )
     if automatic:
         upgrade(engine)
         return
     what = "has no tables yet" if found is None else f"is at version {found}, this program needs {known[-1]}"
-    raise DatabaseError(f"the database {what}", where=shown(engine.url), mend=_MEND)
+    raise DatabaseError(f"the database {what}", where=place_of(engine), mend=_MEND)
 
 
 def upgrade(engine: sa.Engine, revision: str = "head") -> None:
@@ -85,7 +84,7 @@ def load_at(engine: sa.Engine, revision: str, load: Callable[[sa.Connection], No
     if revision not in revisions():
         raise DatabaseError(
             f"the data are of version {revision}, newer than this program, which knows {revisions()[-1]}",
-            where=shown(engine.url),
+            where=place_of(engine),
             mend="install the newer version of tidemill that wrote them; nothing was changed",
         )
     found = _revision(engine)
@@ -115,28 +114,40 @@ def migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
         return
     with writing(engine) as conn:
         conn.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        if conn.scalar(sa.text("SELECT current_schema()")) is None:
-            _make_schema(conn)
+        _enter_schema(conn)
         yield conn
 
 
-def _make_schema(conn: sa.Connection) -> None:
-    """Make the schema that `?schema=NAME` in the URL names."""
-    name: str = conn.scalar(sa.text("SHOW search_path")) or ""
-    if not name.isidentifier():
-        raise DatabaseError(
-            f"there is no schema to make tables in: the search path is {name}",
-            where=shown(conn.engine.url),
-            mend="make one of them, or name another one in the URL: ?schema=tidemill",
-        )
-    conn.execute(sa.schema.CreateSchema(name))
+def _enter_schema(conn: sa.Connection) -> None:
+    """Let the transaction find and make tables in the engine's schema, which is made where it is missing.
+
+    By the search path: what a migration says is not mapped as the statements of agent.store.tables are.
+    """
+    schema: str | None = schema_of(conn.engine)
+    if schema is not None:
+        # Asked first: IF NOT EXISTS wants the right to make schemas even where there is nothing to make.
+        if conn.scalar(sa.text("SELECT to_regnamespace(:schema)"), {"schema": schema}) is None:
+            conn.execute(sa.schema.CreateSchema(schema))
+        conn.execute(sa.text(f"SET LOCAL search_path TO {schema}"))
+    elif conn.scalar(sa.text("SELECT current_schema()")) is None:
+        name: str = conn.scalar(sa.text("SHOW search_path")) or ""
+        if not name.isidentifier():
+            raise DatabaseError(
+                f"there is no schema to make tables in: the search path is {name}",
+                where=place_of(conn.engine),
+                mend="make one of them, or name another one in the URL: ?schema=tidemill",
+            )
+        conn.execute(sa.schema.CreateSchema(name))
+        conn.dialect.default_schema_name = name  # asked for once, when the first connection was made
 
 
 def _revision(engine: sa.Engine) -> str | None:
     """The version the tables are at; None where there are none."""
+    schema = schema_of(engine)
+    table = "alembic_version" if schema is None else f"{schema}.alembic_version"
     try:
         with reading(engine) as conn:
-            found: str | None = conn.scalar(_CURRENT)
+            found: str | None = conn.scalar(sa.text(f"SELECT version_num FROM {table}"))
             return found
     except DatabaseError as error:
         if is_missing_table(error.__cause__):

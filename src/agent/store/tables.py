@@ -1,8 +1,10 @@
 """The tables as data. People query and edit them by hand: names and meanings are an interface.
 
 Every database holds all of them. The control tables (projects, runs, attempts, events, runner) count in the default
-database alone; a project other than the default keeps its own state, catalog and projections in a database (SQLite) or
-schema (PostgreSQL) of its own. Times are UTC. A released migration is never edited: see alembic/versions.
+database alone; a project other than the default keeps its own state, catalog and projections in a schema (PostgreSQL)
+or database (SQLite) of its own. A project's tables therefore carry the symbolic schema PROJECT, which each engine maps
+to the real one (see agent.store.engine): a statement that reaches a connection without that map fails, instead of
+finding the table of the same name next door. Times are UTC. A released migration is never edited: see alembic/versions.
 
 `doc` of a column and `purpose` of a table are what docs/reference/tables.md says of them (`make docs`).
 """
@@ -62,6 +64,8 @@ metadata = sa.MetaData(
     }
 )
 
+PROJECT = "project"  # symbolic schema of a project's own tables; those without a schema are the control tables
+
 # SQLite numbers rows by itself only for INTEGER, and gives a deleted row's number again unless told
 # `sqlite_autoincrement`: attempts name files and snapshots name inputs, so theirs must never come back.
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -105,6 +109,7 @@ orchestrator_state = sa.Table(
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
     sa.Column("lease_taken_at", UtcDateTime),
     sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
+    schema=PROJECT,
     info={"purpose": "A row a component: what it last did, and whether it must run again. May be edited by hand."},
 )
 
@@ -128,13 +133,14 @@ snapshots = sa.Table(
     sa.Index(None, "component", "id"),
     sa.Index(None, "component", "version"),
     sqlite_autoincrement=True,
+    schema=PROJECT,
     info={"purpose": "The catalog: a row an output. Immutable."},
 )
 
 partitions = sa.Table(
     "partitions",
     metadata,
-    sa.Column("snapshot_id", _Id, sa.ForeignKey("snapshots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("snapshot_id", _Id, sa.ForeignKey(snapshots.c.id, ondelete="CASCADE"), primary_key=True),
     sa.Column("key", sa.String(200), primary_key=True, doc="logical name, such as features/2013"),
     sa.Column("path", PlainText, nullable=False, doc="below lake/"),
     sa.Column("rows", sa.BigInteger, nullable=False, doc="0 for what is no table"),
@@ -146,6 +152,7 @@ partitions = sa.Table(
     sa.Column("file_size", sa.BigInteger, nullable=False, doc="bytes, as written"),
     sa.Column("file_mtime_ns", sa.BigInteger, nullable=False, doc="as written"),
     sa.Index(None, "path"),
+    schema=PROJECT,
     info={"purpose": "The files of each snapshot. A file may belong to many."},
 )
 
@@ -155,7 +162,7 @@ releases = sa.Table(
     sa.Column("id", _Id, primary_key=True),
     sa.Column("name", sa.String(200), nullable=False, unique=True, doc="its folder below releases/"),
     sa.Column("version", sa.String(64), nullable=False),
-    sa.Column("snapshot_id", _Id, sa.ForeignKey("snapshots.id"), nullable=False, doc="its files in the catalog"),
+    sa.Column("snapshot_id", _Id, sa.ForeignKey(snapshots.c.id), nullable=False, doc="its files in the catalog"),
     sa.Column("is_current", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_historical", sa.Boolean, nullable=False, doc="true: its data ended long ago, its now is `as_of`"),
     sa.Column("as_of", UtcDateTime, doc="newest tick behind it"),
@@ -165,6 +172,7 @@ releases = sa.Table(
     sa.Column("run_id", sa.BigInteger),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
+    schema=PROJECT,
     info={"purpose": "What publish brought out. One is current."},
 )
 
@@ -189,6 +197,7 @@ markets = sa.Table(
     sa.Column("liquidity", sa.Float),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("source", "external_id"),
+    schema=PROJECT,
     info={"purpose": "Projection of the newest markets: a row a market."},
 )
 
@@ -213,6 +222,7 @@ predictions = sa.Table(
     sa.UniqueConstraint("market_id", "ts", "model_version"),
     sa.Index(None, "ts"),
     sqlite_autoincrement=True,
+    schema=PROJECT,
     info={"purpose": "Every prediction ever committed, with what became of it. gc never takes one."},
 )
 
@@ -223,6 +233,7 @@ backtest_metrics = sa.Table(
     sa.Column("strategy", sa.String(50), primary_key=True, doc="model | buy_and_hold | random_entry"),
     sa.Column("metric", sa.String(50), primary_key=True, doc="see pipelines/metrics.py"),
     sa.Column("value", sa.Float, doc="null where it is not defined"),
+    schema=PROJECT,
     info={"purpose": "Projection of the backtest's metrics, a row a figure."},
 )
 
@@ -365,3 +376,11 @@ alerts = sa.Table(
     _count("sent_count"),
     info={"purpose": "What was last said about what."},
 )
+
+
+def in_one_schema() -> sa.MetaData:
+    """All tables as one database has them, without the symbolic schema: what migrations make and are compared with."""
+    plain = sa.MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.tables.values():
+        table.to_metadata(plain, schema=None, referred_schema_fn=lambda *_: sa.BLANK_SCHEMA)
+    return plain

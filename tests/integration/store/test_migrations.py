@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from agent.errors import DatabaseError
 from agent.store import events, leases, migrations, runs, schedules
 from agent.store.engine import open_engine, reading, writing
-from agent.store.tables import metadata
+from agent.store.tables import in_one_schema
 from tests.lazy import Lazy
 from tests.paths import PROJECT
 
@@ -27,7 +27,7 @@ def table_names(engine: sa.Engine) -> set[str]:
 def test_migrated_tables_are_those_of_tables_py(engine: sa.Engine) -> None:
     with reading(engine) as conn:
         context = migration.MigrationContext.configure(conn, opts={"compare_server_default": True})
-        assert autogenerate.compare_metadata(context, metadata) == []
+        assert autogenerate.compare_metadata(context, in_one_schema()) == []
 
 
 def test_ids_are_not_given_twice_on_sqlite(sqlite_url: str) -> None:
@@ -36,7 +36,7 @@ def test_ids_are_not_given_twice_on_sqlite(sqlite_url: str) -> None:
     with reading(engine) as conn:
         rows = conn.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")).all()
     engine.dispose()
-    wanted = {table.name for table in metadata.sorted_tables if table.dialect_options["sqlite"]["autoincrement"]}
+    wanted = {table.name for table in in_one_schema().sorted_tables if table.dialect_options["sqlite"]["autoincrement"]}
     assert {name for name, sql in rows if "AUTOINCREMENT" in sql} == wanted
     assert {"runs", "attempts", "snapshots"} <= wanted
 
@@ -50,11 +50,11 @@ def test_up_and_down_again_with_rows(engine: sa.Engine) -> None:
                 " VALUES (0, 'g', '[]', '[]', 'person', 'QUEUED', CURRENT_TIMESTAMP)"
             )
         )
-    assert table_names(engine) == set(metadata.tables)
+    assert table_names(engine) == set(in_one_schema().tables)
     migrations.downgrade(engine, "base")
     assert table_names(engine) == set()
     migrations.upgrade(engine)
-    assert table_names(engine) == set(metadata.tables)
+    assert table_names(engine) == set(in_one_schema().tables)
 
 
 _ROWS_OF_0001 = (
@@ -102,7 +102,7 @@ def test_an_empty_database_is_migrated_only_where_that_is_wanted(tmp_path: Path)
         migrations.ensure_current(engine, automatic=False)
     migrations.ensure_current(engine, automatic=True)
     migrations.ensure_current(engine, automatic=False)
-    assert table_names(engine) == set(metadata.tables)
+    assert table_names(engine) == set(in_one_schema().tables)
     engine.dispose()
 
 
@@ -152,7 +152,7 @@ def test_alembic_upgrade_head_works_from_the_checkout(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     engine = open_engine(f"sqlite:///{tmp_path}/state.sqlite")
-    assert table_names(engine) == set(metadata.tables)
+    assert table_names(engine) == set(in_one_schema().tables)
     engine.dispose()
 
 

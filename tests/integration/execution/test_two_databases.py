@@ -1,4 +1,5 @@
-"""A project with a database of its own: its commit and the server's are two, the second may fail or go unanswered."""
+"""A project that is not the default. In the server's PostgreSQL it has a schema, and a success is one commit; with a
+database of its own it is two, of which the second may fail or go unanswered."""
 
 from __future__ import annotations
 
@@ -34,19 +35,27 @@ NUMBERS = "numbers"
 ELSEWHERE = "far-away/boot/pid:[1]/7/9"
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, database_url: str) -> Iterator[Workspace]:
-    """A project beside the server's own, in which numbers were computed once. On PostgreSQL it has a schema."""
+@pytest.fixture(
+    params=[
+        "two files",
+        pytest.param("a schema", marks=pytest.mark.postgres),
+        pytest.param("a URL of its own", marks=pytest.mark.postgres),
+    ]
+)
+def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]:
+    """A project beside the server's own, in which numbers were computed once."""
+    database_url: str = request.getfixturevalue("sqlite_url" if request.param == "two files" else "postgres_url")
+    own_url = f"{database_url}{'&' if '?' in database_url else '?'}schema=mine" if "URL" in request.param else ""
     (tmp_path / "agent.toml").write_text(f'[api]\nproject_roots = ["{tmp_path}"]\n', encoding="utf-8")
     settings = agent_settings.load(tmp_path, {"AGENT_DATABASE_URL": database_url})
     own = open_engine(database_url)
     with ExitStack() as stack:
         server = Database(control=own, project=own)
         stack.callback(server.close)
-        folder = tiny_project(tmp_path / "other")
+        folder = tiny_project(tmp_path / "other", url=own_url)
         project = projects.create(server, settings, name="other", local_path=str(folder), now=NOW)
         opened = stack.enter_context(projects.open_project(settings, server, project.id))
-        assert opened.database.control is not opened.database.project
+        assert opened.database.is_one is (request.param == "a schema")
         assert run(opened).status == "COMPLETED"
         yield opened
 
@@ -134,7 +143,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
 
 @pytest.mark.parametrize("is_written", [False, True], ids=["not committed", "answer lost"])
 @pytest.mark.parametrize("is_cut_off", [False, True], ids=["changed", "cut off"])
-def test_a_success_whose_second_commit_is_lost_is_recorded_once(
+def test_a_success_whose_last_commit_is_lost_is_recorded_once(
     workspace: Workspace, answers: list[int | None], *, is_cut_off: bool, is_written: bool
 ) -> None:
     if is_cut_off:
@@ -146,7 +155,8 @@ def test_a_success_whose_second_commit_is_lost_is_recorded_once(
     with lost_commit(workspace, is_written=is_written) as watch:
         report = run(workspace, watchers=(watch,))
     assert (report.status, [one.is_cut_off for one in report.components]) == ("COMPLETED", [is_cut_off])
-    assert answers == [None]  # of the second call; the first raised
+    is_new = workspace.database.is_one and not is_written  # nothing was recorded: the second call records all of it
+    assert [answer is None for answer in answers] == [not is_new]  # of the second call; the first raised
     assert recorded(workspace) == (2, 1 if is_cut_off else 2)
     first, second = attempts_of(workspace)
     assert (first.status, second.status) == ("succeeded", "succeeded")
@@ -160,13 +170,13 @@ def test_a_success_whose_second_commit_is_lost_is_recorded_once(
 
 
 @pytest.mark.parametrize("is_written", [False, True], ids=["not committed", "answer lost"])
-def test_a_release_whose_second_commit_is_lost_is_in_force_on_disk_too(
+def test_a_release_whose_last_commit_is_lost_is_in_force_on_disk_too(
     workspace: Workspace, answers: list[int | None], *, is_written: bool
 ) -> None:
     with lost_commit(workspace, is_written=is_written, of="board") as watch:
         report = perform(workspace, Request(targets=("board",)), watchers=(watch,))
     assert report.status == "COMPLETED"
-    assert answers[-1] is None
+    assert (answers[-1] is None) is (is_written or not workspace.database.is_one)
     with workspace.database.reading() as connections:
         release = releases.current_release(connections.project)
     assert release is not None
@@ -301,3 +311,4 @@ def test_an_attempt_whose_process_died_between_the_two_commits(workspace: Worksp
     assert closed.id == attempt_id
     found = (closed.status, closed.is_cut_off, closed.rows)
     assert found == (("crashed", None, None) if ending == "given up" else ("succeeded", True, 3))
+

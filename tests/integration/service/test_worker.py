@@ -19,6 +19,7 @@ from agent.settings import Settings
 from agent.store import approvals, events, notify, runs
 from agent.store.engine import Database, open_engine
 from agent.store.runs import Run
+from agent.store.tables import orchestrator_state as states
 from tests.served import INLINE, environment, wait_until
 
 MARKETS = Intent(("markets",), (), "bring markets up to date")
@@ -80,14 +81,16 @@ def test_a_project_has_its_own_state_beside_the_server_s(settings: Settings, dat
     run_id = put(database, project_id=project.id)
     Worker(settings, database, Around()).process()
     assert load(database, run_id).status == "COMPLETED", load(database, run_id).error
-    count = sa.text("SELECT run_count FROM orchestrator_state WHERE component = 'markets'")
+    count = sa.select(states.c.run_count).where(states.c.component == "markets")
     with projects.open_project(settings, database, project.id) as workspace:
+        is_postgres = settings.database_url.startswith("postgres")
         with workspace.database.reading() as connections:
             assert connections.project.scalar(count) == 1
-            assert connections.control is not connections.project
-        if settings.database_url.startswith("postgres"):
-            assert "schema=project_1" in workspace.settings.database_url
-        else:
+            assert (connections.control is connections.project) is is_postgres
+            if is_postgres:
+                plain = "SELECT run_count FROM project_1.orchestrator_state WHERE component = 'markets'"
+                assert connections.control.scalar(sa.text(plain)) == 1
+        if not is_postgres:
             assert (folder / ".tidemill" / "state.sqlite").is_file()
     with database.reading() as connections:
         assert not connections.project.scalar(count)  # no row yet, or one that never ran

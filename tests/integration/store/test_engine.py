@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from agent.errors import DatabaseError, DatabaseUnavailable
-from agent.store import runs, state
-from agent.store.engine import Database, database_now, open_engine, reading, to_json, writing
+from agent.store import migrations, runs, state
+from agent.store.engine import Database, database_now, of_project, open_engine, reading, to_json, writing
 from tests.paths import PROJECT
 
 COUNT_UP = """
@@ -67,19 +69,87 @@ def test_two_databases_mean_two_transactions(engine: sa.Engine, sqlite_url: str,
         assert connections.project_id == 1
     with database.reading() as connections:
         assert list(state.load_states(connections.project)) == ["markets"]
-        assert not state.load_states(connections.control)
+    assert names(database.control) == []
 
     def fail_halfway() -> None:
         with database.writing() as connections:
             state.ensure_rows(connections.project, ["ticks"])
-            state.ensure_rows(connections.control, ["ticks"])
+            _create_run(connections.control)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail_halfway()
     assert names(database.project) == ["markets"]
-    assert names(database.control) == []
+    with database.reading() as connections:
+        assert runs.list_runs(connections.control) == []
     database.close()
+
+
+def test_a_project_s_tables_are_not_found_in_the_server_s_database(engine: sa.Engine, tmp_path: Path) -> None:
+    """They are there, the default project's: whoever asks for them there has mixed up two connections."""
+    database = Database(control=engine, project=open_engine(f"sqlite:///{tmp_path}/own.sqlite"), project_id=1)
+    with pytest.raises(DatabaseError, match="project_in_another_database"), database.reading() as connections:
+        state.load_states(connections.control)
+    database.close()
+
+
+@pytest.mark.postgres
+def test_schemas_of_one_database_are_one_transaction(postgres_url: str) -> None:
+    engine = open_engine(postgres_url)
+    database, other = (Database(engine, of_project(engine, number), number) for number in (1, 2))
+    for one in (database, other):
+        migrations.ensure_current(one.project, automatic=True)
+
+    def write(*, fail: bool) -> None:
+        with database.writing() as connections:
+            assert connections.control is connections.project
+            state.ensure_rows(connections.project, ["markets"])
+            _create_run(connections.control)
+            if fail:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write(fail=True)
+    with database.reading() as connections:
+        assert (state.load_states(connections.project), runs.list_runs(connections.control)) == ({}, [])
+    write(fail=False)
+    with database.reading() as connections:
+        assert [*state.load_states(connections.project)] == ["markets"]
+        assert len(runs.list_runs(connections.control)) == 1
+    assert (names(engine), names(other.project)) == ([], [])  # the default project's, and another one's
+    database.close()
+
+
+@pytest.mark.postgres
+def test_what_is_compiled_once_serves_each_schema(postgres_url: str) -> None:
+    """One cache of compiled statements serves all schemas of an engine, also from several threads."""
+    engine = open_engine(postgres_url)
+    places = {f"of {number}": of_project(engine, number) for number in (1, 2, 3)}
+    for name, one in places.items():
+        migrations.ensure_current(one, automatic=True)
+        with writing(one) as conn:
+            state.ensure_rows(conn, [name, "every"])
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda name: (name, names(places[name])), [*places] * 20))
+    assert all(listed == ["every", name] for name, listed in found)
+    with writing(places["of 2"]) as conn:
+        state.mark_dirty(conn, "every", "because")
+    with writing(engine) as conn:
+        state.ensure_rows(conn, ["every"])
+    marks = {name: state.load_states(conn)["every"].dirty_reason for name, conn in _each(places)}
+    assert [name for name, reason in marks.items() if "because" in (reason or "")] == ["of 2"]
+    engine.dispose()
+
+
+def _each(places: Mapping[str, sa.Engine]) -> Iterator[tuple[str, sa.Connection]]:
+    for name, one in places.items():
+        with reading(one) as conn:
+            yield name, conn
+
+
+def _create_run(conn: sa.Connection) -> None:
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=now)
 
 
 def test_sqlite_loses_no_update_of_four_processes_that_read_and_then_write(sqlite_url: str) -> None:

@@ -96,14 +96,17 @@ class Opening:
                 self.log.owner,
                 self.workspace.settings.executor.lease_seconds,
             )
-            if lease.took_over_from is not None:
-                self._close_abandoned(connections, name, lease.token, lease.took_over_from)
+            abandoned = [] if lease.took_over_from is None else self._take_over(connections, name, lease)
             upstream = self.workspace.specs[name].upstream
             states = state.load_states(connections.project, (name, *upstream))
-            if any(_essence(states, one, name) != _essence(seen, one, name) for one in (name, *upstream)):
+            is_as_seen = all(_essence(states, one, name) == _essence(seen, one, name) for one in (name, *upstream))
+            if is_as_seen:
+                state.begin_attempt(connections.project, name, lease.token)
+            else:
                 leases.release(connections.project, lease.name, lease.token)
+            attempts.close_abandoned(connections.control, abandoned)  # control rows after the project's
+            if not is_as_seen:
                 return None
-            state.begin_attempt(connections.project, name, lease.token)
             self.log.add(
                 "EXECUTING",
                 {
@@ -130,23 +133,24 @@ class Opening:
         sys.audit("tidemill.point", "attempt.opened")
         return Begun(name, number, attempt_id, lease.token, states[name], current, step)
 
-    def _close_abandoned(self, connections: Connections, name: str, token: int, owner: str) -> None:
-        """Close what a dead holder left running, and set the mark again that its attempt had started from."""
-        closed = attempts.abandon_attempts(connections, name, token, self.clock.now())
-        for attempt in closed:
+    def _take_over(self, connections: Connections, name: str, lease: leases.Lease) -> list[attempts.Attempt]:
+        """What a dead holder left running, to be closed; the mark that its attempt had started from is set again."""
+        abandoned = attempts.find_abandoned(connections, name, lease.token, self.clock.now())
+        for attempt in abandoned:
             mark = mark_in(attempt.reasons) if attempt.status == "crashed" else None
             if mark is not None:
                 state.mark_dirty(connections.project, name, mark[0], mark[1])
-        if closed:
+        if abandoned:
             self.log.add(
                 "EXECUTING",
                 {
                     "component": name,
                     "phase": "taken over",
-                    "from": identity.describe(owner),
-                    "attempts": [attempt.id for attempt in closed],
+                    "from": identity.describe(lease.took_over_from or ""),
+                    "attempts": [attempt.id for attempt in abandoned],
                 },
             )
+        return abandoned
 
 
 def _essence(states: Mapping[str, State], name: str, component: str) -> object:

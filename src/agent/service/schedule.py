@@ -177,13 +177,13 @@ class Schedule:
         due = job.next_run_time
         try:
             with self.database.writing() as connections:
-                schedules.save_due(connections.project, NAME, str(self.rule), due, now)
+                schedules.save_due(connections.control, NAME, str(self.rule), due, now)
         except DatabaseError as error:
             logger.warning("the next due time cannot be noted: %s", error.what)
 
     def _tell_missed(self) -> None:
         with self.database.reading() as connections:
-            known = schedules.load_due(connections.project, NAME)
+            known = schedules.load_due(connections.control, NAME)
         if known is not None and known.rule == str(self.rule) and known.next_due_at < self.clock.now():
             logger.warning(
                 "a run was due at %s UTC while no scheduler ran; it is caught up now, once",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from agent.store.runs import FINAL
 from agent.store.tables import attempts, runs, snapshots
 from agent.store.tables import orchestrator_state as states
 
+_CLOSED = ("status", "finished_at", "error", "output_version", "rows", "is_cut_off")  # what closing such a row sets
 _OVERTAKEN = "the process that ran it died, or slept past its lease"
 # Made once, since building a statement costs more than executing it.
 _START = sa.insert(attempts).returning(attempts.c.id)
@@ -113,18 +114,26 @@ def finish_attempt(
     return conn.execute(_FINISH, {"attempt": attempt_id, **values}).rowcount == 1
 
 
-def abandon_attempts(connections: Connections, component: str, below_token: int, now: datetime) -> list[Attempt]:
-    """Close what earlier holders of the lease on `component` left running; `below_token` is the new holder's token.
+def find_abandoned(connections: Connections, component: str, below_token: int, now: datetime) -> list[Attempt]:
+    """What earlier holders of the lease on `component` left running, as `close_abandoned` is to leave it at `now`.
 
-    Closed as crashed; as succeeded where its snapshot was committed and only this row was not (two databases). Returns
-    them as they are now.
+    `below_token` is the new holder's token. Crashed; succeeded where the snapshot was committed and only this row was
+    not (two databases).
     """
     mine = sa.select(runs.c.id).where(runs.c.project_id == connections.project_id)
-    return _close(
+    return _find_left(
         connections,
         sa.and_(attempts.c.component == component, attempts.c.token < below_token, attempts.c.run_id.in_(mine)),
         now,
     )
+
+
+def close_abandoned(conn: sa.Connection, abandoned: Sequence[Attempt]) -> None:
+    """Write what `find_abandoned` found. Apart from it, since the project's rows are locked before these."""
+    for one in abandoned:
+        values = {name: getattr(one, name) for name in _CLOSED}
+        here = sa.and_(attempts.c.id == one.id, attempts.c.status == "running")
+        conn.execute(sa.update(attempts).where(here).values(**values))
 
 
 def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> list[Attempt]:
@@ -142,7 +151,9 @@ def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> l
     held_query = sa.select(states.c.component, states.c.lease_token).where(states.c.lease_owner.is_not(None))
     held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)} if left else set()
     loose = [row.id for row in left if (row.component, row.token) not in held]
-    return _close(connections, attempts.c.id.in_(loose), now) if loose else []
+    found = _find_left(connections, attempts.c.id.in_(loose), now) if loose else []
+    close_abandoned(connections.control, found)
+    return found
 
 
 def attempt_status(conn: sa.Connection, attempt_id: int) -> str | None:
@@ -185,20 +196,13 @@ def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float 
     return {row.component: (row.seconds, row.rows) for row in conn.execute(query)}
 
 
-def _close(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
-    query = sa.select(attempts).where(condition, attempts.c.status == "running")
+def _find_left(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
+    query = sa.select(attempts).where(condition, attempts.c.status == "running").order_by(attempts.c.id)
     left = [_attempt(row) for row in connections.control.execute(query).mappings()]
-    if not left:
-        return []
-    recorded = _recorded(connections.project, left)
-    for one in left:
-        done = recorded.get(one.id)
-        values = {"status": "crashed", "error": _OVERTAKEN} if done is None else {"status": "succeeded", **done}
-        here = sa.and_(attempts.c.id == one.id, attempts.c.status == "running")
-        connections.control.execute(sa.update(attempts).where(here).values(finished_at=now, **values))
-    ids = [one.id for one in left]
-    closed = connections.control.execute(sa.select(attempts).where(attempts.c.id.in_(ids)).order_by(attempts.c.id))
-    return [_attempt(row) for row in closed.mappings()]
+    recorded = _recorded(connections.project, left) if left else {}
+    crashed = {"status": "crashed", "error": _OVERTAKEN}
+    ends = {one.id: {"status": "succeeded", **recorded[one.id]} if one.id in recorded else crashed for one in left}
+    return [replace(one, finished_at=now, **ends[one.id]) for one in left]
 
 
 def _recorded(conn: sa.Connection, left: Sequence[Attempt]) -> dict[int, dict[str, Any]]:

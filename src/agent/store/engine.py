@@ -126,7 +126,7 @@ class Database:
 
     In one database, the project's tables perhaps in a schema of their own (`of_project`), one transaction covers both.
     A project with a database of its own takes two, of which the project's is committed first;
-    `attempts.abandon_attempts` and `commit_success` make up for what a crash between the two leaves behind.
+    `attempts.find_abandoned` and `commit_success` make up for what a crash between the two leaves behind.
     """
 
     control: sa.Engine
@@ -153,12 +153,12 @@ class Database:
             self.project.dispose()
 
     @contextmanager
-    def _connected(self, open_one: Callable[[sa.Engine], AbstractContextManager[sa.Connection]]) -> Iterator[Connections]:
+    def _connected(self, begin: Callable[[sa.Engine], AbstractContextManager[sa.Connection]]) -> Iterator[Connections]:
         if self.is_one:
-            with open_one(self.project) as conn:
+            with begin(self.project) as conn:
                 yield Connections(conn, conn, self.project_id)
             return
-        with open_one(self.control) as control, open_one(self.project) as project:
+        with begin(self.control) as control, begin(self.project) as project:
             control.execution_options(**{_MAP: _ELSEWHERE})
             yield Connections(control, project, self.project_id)
 

@@ -143,11 +143,11 @@ def _enter_schema(conn: sa.Connection) -> None:
 
 def _revision(engine: sa.Engine) -> str | None:
     """The version the tables are at; None where there are none."""
-    schema = schema_of(engine)
-    table = "alembic_version" if schema is None else f"{schema}.alembic_version"
+    version: sa.ColumnClause[str] = sa.column("version_num")
+    versions = sa.table("alembic_version", version, schema=schema_of(engine))
     try:
         with reading(engine) as conn:
-            found: str | None = conn.scalar(sa.text(f"SELECT version_num FROM {table}"))
+            found: str | None = conn.scalar(sa.select(version).select_from(versions))
             return found
     except DatabaseError as error:
         if is_missing_table(error.__cause__):

@@ -197,7 +197,7 @@ def request_cancel(conn: sa.Connection, run_id: int) -> Run:
 def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
     """Close RUNNING runs whose process died on this host or let its lease end: FAILED, with an event.
 
-    Their attempts are closed by `abandon_attempts` and `abandon_attempts_of_ended_runs`.
+    Their attempts are closed by `close_abandoned` and `abandon_attempts_of_ended_runs`.
     """
     at = database_now(conn)
     running = sa.select(runs).where(runs.c.status == "RUNNING").order_by(runs.c.id)

@@ -311,4 +311,3 @@ def test_an_attempt_whose_process_died_between_the_two_commits(workspace: Worksp
     assert closed.id == attempt_id
     found = (closed.status, closed.is_cut_off, closed.rows)
     assert found == (("crashed", None, None) if ending == "given up" else ("succeeded", True, 3))
-

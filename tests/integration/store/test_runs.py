@@ -226,8 +226,10 @@ def test_attempts_of_a_dead_holder_are_closed_as_crashed(conn: sa.Connection) ->
     run = queue(conn)
     old, new = attempt(conn, run, token=1), attempt(conn, run, token=2)
     elsewhere = attempt(conn, queue(conn, project_id=other.id), token=1)
-    closed = attempts.abandon_attempts(Connections(conn, conn), "ticks", 2, NOW)
+    closed = attempts.find_abandoned(Connections(conn, conn), "ticks", 2, NOW)
     assert [(one.id, one.status, one.reasons) for one in closed] == [(old, "crashed", REASONS)]
+    attempts.close_abandoned(conn, closed)
+    assert attempts.list_attempts(conn, run.id)[0] == closed[0]
     assert [one.status for one in attempts.list_attempts(conn, run.id)] == ["crashed", "running"]
     assert not attempts.finish_attempt(conn, old, status="succeeded", now=NOW)
     assert attempts.finish_attempt(conn, new, status="succeeded", now=NOW)
@@ -253,7 +255,7 @@ def test_an_attempt_whose_snapshot_was_committed_succeeded(engine: sa.Engine, sq
         assert [(one.id, one.status) for one in closed] == [(committed, "succeeded")]
         assert closed[0].output_version == Snapshot("ticks", ()).version
         # The other one's lease is still held: whoever takes that over closes it.
-        assert [one.id for one in attempts.abandon_attempts(both, "features", 2, NOW)] == [held]
+        assert [one.id for one in attempts.find_abandoned(both, "features", 2, NOW)] == [held]
     database.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.torture.beside import Beside
 from tests.torture.choice import repeated_by
 from tests.torture.world import Nursery, World
 
@@ -32,6 +33,14 @@ def seed() -> int:
 def world(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[World]:
     """A project on an empty database of either kind. Whatever still runs at the end is killed."""
     made = World(tmp_path / "project", database_url, nursery)
+    yield made
+    made.kill_all()
+
+
+@pytest.fixture
+def beside(tmp_path: Path, database_url: str, nursery: Nursery) -> Iterator[Beside]:
+    """A project of a server that is not its own; its database is of either kind."""
+    made = Beside(tmp_path / "project", database_url, nursery)
     yield made
     made.kill_all()
 

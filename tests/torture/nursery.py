@@ -27,9 +27,8 @@ def collect_late(arguments: list[str]) -> int:
 
     from agent.clock import SystemClock
     from agent.execution.upkeep.gc import collect
-    from agent.execution.workspace import open_workspace
 
-    with open_workspace() as workspace:
+    with _opened() as workspace:
         now = SystemClock().now() + timedelta(minutes=int(arguments[0]))
         found = collect(
             workspace.settings, workspace.database, workspace.releasing, keep_releases=1, keep_days=0, now=now
@@ -53,6 +52,26 @@ def python(arguments: list[str]) -> int:
     return 0
 
 
+def _opened() -> Any:
+    """The workspace of the project in this folder: by itself, or as project 1 of the server in folder TIDE_SERVER."""
+    from agent import settings
+    from agent.execution.workspace import open_workspace
+
+    server = os.environ.get("TIDE_SERVER")
+    return open_workspace(Path.cwd(), control=settings.load(Path(server)), project_id=1) if server else open_workspace()
+
+
+def run_beside(arguments: list[str]) -> int:
+    """A run as the server's worker performs it; `arguments` as the orchestrator has them."""
+    from agent.execution.runlog import Request
+    from agent.execution.session import perform
+
+    asked = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    force = tuple(name for option, name in asked.items() if option == "--force")
+    with _opened() as workspace:
+        return 0 if perform(workspace, Request(targets=(asked["--target"],), force=force)).status == "COMPLETED" else 1
+
+
 def main_of(program: str) -> Any:
     """What a started process executes with its arguments; returns the exit code."""
     if program == "run_all":
@@ -66,6 +85,8 @@ def main_of(program: str) -> Any:
     import agent.cli.main
     import agent.orchestrator
 
+    if program == "orchestrator" and "TIDE_SERVER" in os.environ:
+        return run_beside
     return {
         "orchestrator": agent.orchestrator.main,
         "agent": agent.cli.main.main,

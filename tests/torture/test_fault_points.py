@@ -20,6 +20,7 @@ import pytest
 
 from tests.paths import PROJECT
 from tests.processes import Process
+from tests.torture.beside import Beside
 from tests.torture.choice import ALWAYS, chosen, family, tree
 from tests.torture.faults import points_in_source, read_log
 from tests.torture.world import World
@@ -239,6 +240,29 @@ def _kill_and_recover(world: World, scenario: Scenario, point: str, nth: int, is
     except AssertionError as error:
         error.add_note(f"killed at {point} ({nth}) in {scenario.name!r}\n{victim.said()}\n{recovery.said()}")
         raise
+
+
+def test_killed_within_the_commit_of_another_project(beside: Beside, is_long: bool, figures: Counter[str]) -> None:
+    """On PostgreSQL it is one commit, with nothing between its parts; two files of SQLite take two, made up for."""
+    first = Scenario("first run")
+    _victim(beside, first, {"do": "note"})
+    passed = _passed(beside)
+    commits = [number for number, point in enumerate(passed) if point == "transaction.committing"]
+    spans = list(zip(_places(passed, "commit.beginning"), _places(passed, "commit.done"), strict=True))
+    assert len(spans) == 4
+    count = 2 if beside.url.startswith("sqlite") else 1
+    assert [sum(start < number < end for number in commits) for start, end in spans] == [count] * 4
+    for start, end in spans if is_long else spans[-1:]:  # the last one makes a release as well
+        for number in range(start, end + 1):
+            point = passed[number]
+            if not is_long and not point.startswith("transaction") and point != "commit.projected":
+                continue  # the same as in the default project
+            _kill_and_recover(beside, first, point, passed[: number + 1].count(point), is_long)
+            figures["1 killed within the commit of a project that is not the default"] += 1
+
+
+def _places(points: list[str], wanted: str) -> list[int]:
+    return [number for number, point in enumerate(points) if point == wanted]
 
 
 @pytest.mark.parametrize("point", ["transaction.committing", "transaction.committed"])

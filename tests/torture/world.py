@@ -220,8 +220,12 @@ class World:
         assert str((home / "releases" / "current").readlink()) == current["name"]
         assert (home / "releases" / "current" / "metrics.json").is_file()
 
+    def successes(self, history: Sequence[dict[str, Any]]) -> Counter[str]:
+        """Component -> how often it succeeded."""
+        return Counter(successful(history))
+
     def _require_counts(self, history: Sequence[dict[str, Any]]) -> None:
-        succeeded = Counter(successful(history))
+        succeeded = self.successes(history)
         failed = Counter(e["payload"]["component"] for e in history if e["payload"].get("phase") == "failed")
         query = "SELECT component, status, lease_owner, run_count, failure_count, is_dirty FROM orchestrator_state"
         for row in self.rows(query):

@@ -110,6 +110,8 @@ class Engine:
         plan = plan_to_json(thought.plan)
         self.log.add("PLAN_GENERATED", {"steps": plan})
         planned = {step.component: step for step in thought.plan.steps}
+        before = (thought.states[name].output_snapshot_id for name in names if isinstance(planned[name], Compute))
+        self._survey.read_snapshots([snapshot_id for snapshot_id in before if snapshot_id is not None])
         status, error = "COMPLETED", None
         try:
             for name in names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,13 @@ class Survey:
             with self.workspace.database.reading() as connections:
                 self._snapshots[snapshot_id] = catalog.load_snapshot(connections.project, snapshot_id)
         return self._snapshots[snapshot_id]
+
+    def read_snapshots(self, snapshot_ids: Collection[int]) -> None:
+        """Read several at once, for `snapshot` to find; those that are not there are left for it to complain about."""
+        missing = [snapshot_id for snapshot_id in snapshot_ids if snapshot_id not in self._snapshots]
+        if missing:
+            with self.workspace.database.reading() as connections:
+                self._snapshots |= catalog.load_snapshots(connections.project, missing)
 
     def remember(self, snapshot_id: int, snapshot: Snapshot) -> None:
         """Keep a snapshot that was just committed: whatever lies downstream reads it next."""

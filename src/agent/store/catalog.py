@@ -98,18 +98,31 @@ def save_snapshot(
 
 # In the order of Partition's fields; an outer join, so that a snapshot without partitions is told from none.
 _WITH_PARTITIONS = (
-    sa.select(snapshots.c.component, *(partitions.c[item.name] for item in fields(Partition)))
+    sa.select(snapshots.c.id, snapshots.c.component, *(partitions.c[item.name] for item in fields(Partition)))
     .outerjoin(partitions, partitions.c.snapshot_id == snapshots.c.id)
-    .where(snapshots.c.id == sa.bindparam("id"))
+    .where(snapshots.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(snapshots.c.id, partitions.c.key)
 )
 
 
 def load_snapshot(conn: sa.Connection, snapshot_id: int) -> Snapshot:
     """A snapshot with its partitions. Raises NotFound."""
-    found = conn.execute(_WITH_PARTITIONS, {"id": snapshot_id}).all()
+    found = load_snapshots(conn, [snapshot_id])
     if not found:
         raise _not_found(snapshot_id)
-    return Snapshot(found[0][0], tuple(Partition(*row[1:]) for row in found if row[1] is not None))
+    return found[snapshot_id]
+
+
+def load_snapshots(conn: sa.Connection, snapshot_ids: Collection[int]) -> dict[int, Snapshot]:
+    """Id -> snapshot with its partitions, of those that there are."""
+    names: dict[int, str] = {}
+    parts: dict[int, list[Partition]] = {}
+    for snapshot_id, component, *facts in conn.execute(_WITH_PARTITIONS, {"ids": list(snapshot_ids)}):
+        names[snapshot_id] = component
+        own = parts.setdefault(snapshot_id, [])
+        if facts[0] is not None:
+            own.append(Partition(*facts))
+    return {snapshot_id: Snapshot(names[snapshot_id], tuple(own)) for snapshot_id, own in parts.items()}
 
 
 def snapshot_row(conn: sa.Connection, snapshot_id: int) -> SnapshotRow:

@@ -26,11 +26,17 @@ from agent.store.tables import PROJECT
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 _BUSY_SECONDS = 30
 _STALLED_SECONDS = 120  # a writing transaction that does nothing for this long: its process is stopped or cut off
-_WRITES = "tidemill_writes"  # execution option: this transaction will write
-_ALONE = "tidemill_alone"  # execution option: no transaction at all
+# A process that is stopped inside a transaction must not hold up the others for ever: on PostgreSQL they give up
+# waiting as they do on SQLite, and the server ends its transaction.
+_NOT_FOR_EVER = (
+    f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{_STALLED_SECONDS}s'"
+)
+_FILE = "tidemill_file"  # in the info of a connection to SQLite: its _File
 _MAP = "schema_translate_map"  # execution option of SQLAlchemy: symbolic schema -> the real one, None the default one
 _ELSEWHERE = {PROJECT: "project_in_another_database"}  # for a connection that has none of the project's tables
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -82,6 +88,8 @@ def place_of(engine: sa.Engine) -> str:
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection in a transaction that only reads. Raises DatabaseError, DatabaseUnavailable."""
     with _translated(engine), engine.connect() as conn, conn.begin():
+        if _FILE in conn.info:
+            _begin_sqlite(conn, "BEGIN")
         yield conn
 
 
@@ -93,19 +101,26 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     Raises DatabaseError, DatabaseUnavailable (a lock, a deadlock, a lost connection: it may be tried again).
     """
     with _translated(engine), engine.connect() as conn:
-        conn.execution_options(**{_WRITES: True})
+        file = conn.info.get(_FILE)
         with conn.begin():
+            if file is not None:
+                _begin_sqlite(conn, "BEGIN IMMEDIATE")
+            else:
+                conn.exec_driver_sql(_NOT_FOR_EVER)
             yield conn
             sys.audit("tidemill.point", "transaction.committing")
+            if file is not None:
+                file.require()
         sys.audit("tidemill.point", "transaction.committed")
 
 
 @contextmanager
 def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose statements are no part of a transaction: VACUUM wants it so. Raises as `writing` does."""
-    options = {_ALONE: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
     with _translated(engine), engine.connect() as conn:
-        yield conn.execution_options(**options)
+        if _FILE not in conn.info:  # SQLite begins none by itself, see _prepare_sqlite
+            conn.execution_options(isolation_level="AUTOCOMMIT")
+        yield conn
 
 
 @dataclass(frozen=True)
@@ -240,8 +255,6 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
     sa.event.listen(engine, "do_connect", file.require)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "connect", file.was_opened)
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    sa.event.listen(engine, "commit", file.before_commit)
     return engine
 
 
@@ -252,9 +265,10 @@ class _File:
         self._path = path
         self._opened: tuple[int, int] | None = None
 
-    def was_opened(self, *_: object) -> None:
+    def was_opened(self, _connection: object, record: ConnectionPoolEntry) -> None:
         """Note which file it is."""
         self._opened = self._opened or self._identity()
+        record.info[_FILE] = self
 
     def require(self, *_: object) -> None:
         """Raise DatabaseError where it is another one now, or none."""
@@ -264,11 +278,6 @@ class _File:
                 where=str(self._path),
                 mend="put it back if it was moved, then start again; without it everything is computed anew",
             )
-
-    def before_commit(self, conn: sa.Connection) -> None:
-        """As `require`, for what was written."""
-        if conn.get_execution_options().get(_WRITES):
-            self.require()
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -290,10 +299,14 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _begin_sqlite(conn: sa.Connection) -> None:
-    options = conn.get_execution_options()
-    if not options.get(_ALONE):
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITES) else "BEGIN")
+def _begin_sqlite(conn: sa.Connection, statement: str) -> None:
+    """Begin by the driver itself: as a statement of SQLAlchemy's, or a listener of its events, it costs several times
+    as much, in each of the many short transactions of a run."""
+    driver: Any = conn.connection.driver_connection
+    try:
+        driver.execute(statement)
+    except driver.Error as error:
+        raise sa.exc.DBAPIError.instance(statement, None, error, driver.Error, dialect=conn.dialect) from error
 
 
 def _open_postgres(url: sa.URL) -> sa.Engine:
@@ -310,19 +323,7 @@ def _open_postgres(url: sa.URL) -> sa.Engine:
             {"options": f"{given} -csearch_path={schema}".strip()}
         )
     options = {_MAP: {PROJECT: schema}}
-    engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json, execution_options=options)
-    sa.event.listen(engine, "begin", _begin_postgres)
-    return engine
-
-
-def _begin_postgres(conn: sa.Connection) -> None:
-    """A process that is stopped inside a transaction must not hold up the others for ever: they give up waiting as
-    they do on SQLite, and the server ends its transaction."""
-    if conn.get_execution_options().get(_WRITES):
-        conn.exec_driver_sql(
-            f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; "
-            f"SET LOCAL idle_in_transaction_session_timeout = '{_STALLED_SECONDS}s'"
-        )
+    return sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json, execution_options=options)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from agent.core.model import InputRecord
@@ -11,8 +10,15 @@ from agent.core.model import InputRecord
 
 def inputs_to_json(inputs: Mapping[str, InputRecord]) -> dict[str, Any]:
     """Input name -> {"snapshot_id", "version", "read_version"}, and "parts" where there are any."""
-    plain = {name: asdict(record) for name, record in inputs.items()}
-    return {name: {key: one for key, one in item.items() if one or key != "parts"} for name, item in plain.items()}
+    return {
+        name: {
+            "snapshot_id": one.snapshot_id,
+            "version": one.version,
+            "read_version": one.read_version,
+            **({"parts": dict(one.parts)} if one.parts else {}),
+        }
+        for name, one in inputs.items()
+    }
 
 
 def inputs_from_json(value: Mapping[str, Any]) -> dict[str, InputRecord]:

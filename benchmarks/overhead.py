@@ -1,7 +1,7 @@
 """What orchestration costs: a run of seven components that do nothing, state and events committed, on both databases.
 
 Prints milliseconds a component and the ratio to the bare files and transactions such a run cannot do without (two files
-flushed, two commits). Limits: 5 ms a component on SQLite, 12 ms on PostgreSQL.
+flushed, two commits). Limits: 5 ms per component on SQLite, 10 ms on PostgreSQL.
 
     python benchmarks/overhead.py
 """
@@ -23,7 +23,7 @@ from agent.store import migrations
 from agent.store.engine import open_engine
 
 COMPONENTS, ROUNDS = 7, 20
-LIMITS = {"sqlite": 5.0, "postgresql": 12.0}
+LIMITS = {"sqlite": 5.0, "postgresql": 10.0}
 NAMES = tuple(f"nothing_{number}" for number in range(COMPONENTS))
 MODULE = "from pipelines.component import component\n" + "".join(
     f"""

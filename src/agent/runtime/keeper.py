@@ -62,13 +62,13 @@ class LeaseKeeper:
         """Extend the leases, all in one transaction."""
         sys.audit("tidemill.point", "heartbeat.extending")
         with self.database.writing() as connections:
-            kept = [
-                leases.extend(leases.connection_of(connections, one.name), one.name, one.token, self.seconds)
-                for one in self.held
-            ]
+            kept = {
+                one.name: leases.extend(leases.connection_of(connections, one.name), one.name, one.token, self.seconds)
+                for one in leases.in_lock_order(self.held)
+            }
         sys.audit("tidemill.point", "heartbeat.extended")
-        for one, alive in zip(self.held, kept, strict=True):
-            if not alive:
+        for one in self.held:
+            if not kept[one.name]:
                 self.lost.add(one.name)
                 self._why = f"the lease on {one.name.replace(':', ' ')} was taken over by another process"
 

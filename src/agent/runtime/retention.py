@@ -18,12 +18,14 @@ def is_due(database: Database, now: datetime) -> bool:
 
     The time lies in SQL, so that of several processes one is told so, and processes that live for one run take turns.
     """
+    # Schedules lie with the server, whose projects each have one. That of the default project is the plain name.
+    name = f"{_NAME} of project {database.project_id}" if database.project_id else _NAME
     with database.reading() as connections:  # most look in vain, and need no writing transaction
-        known = schedules.load_due(connections.project, _NAME)
+        known = schedules.load_due(connections.control, name)
     if known is not None and not schedules.is_over(known.next_due_at, now, EVERY):
         return False
     with database.writing() as connections:
-        return schedules.claim(connections.project, _NAME, _RULE, every=EVERY, now=now)
+        return schedules.claim(connections.control, name, _RULE, every=EVERY, now=now)
 
 
 def forget_runs(settings: Settings, database: Database, now: datetime) -> int:

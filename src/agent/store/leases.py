@@ -10,7 +10,7 @@ Time is the database's. A holder on this host that is dead is taken over at once
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -169,6 +169,11 @@ def release(conn: sa.Connection, name: str, token: int) -> bool:
 def connection_of(connections: Connections, name: str) -> sa.Connection:
     """The one of two connections that reaches the row of a lease."""
     return connections.project if _of(name)[0].of_project else connections.control
+
+
+def in_lock_order(held: Iterable[Lease]) -> list[Lease]:
+    """Leases as one transaction takes them up: those of a project before those in control rows (see Connections)."""
+    return sorted(held, key=lambda one: not _of(one.name)[0].of_project)
 
 
 def is_at_work(owner: str | None, expires_at: datetime | None, now: datetime) -> bool:

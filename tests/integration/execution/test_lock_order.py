@@ -19,15 +19,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from agent import identity
 from agent import settings as agent_settings
 from agent.core.model import Code, Reason
 from agent.execution import session
-from agent.execution.heartbeat import Heartbeat
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace
+from agent.runtime.around import Around
+from agent.runtime.keeper import LeaseKeeper
 from agent.service import cycle, projects
 from agent.store import attempts, leases, runs, state
 from agent.store.engine import Database, open_engine
+from agent.store.leases import Lease
 from agent.store.tables import PROJECT, metadata
 from tests.paths import PROJECT as ROOT
 from tests.tiny import tiny_project
@@ -157,10 +160,10 @@ def perform(workspace: Workspace, **options: Any) -> str:
 
 def leave_dead(workspace: Workspace) -> None:
     """A run and an attempt of a process that died."""
-    dead = leases.own_identity().rpartition("/")[0] + "/1"  # of this process's number, begun at another time
+    dead = identity.own().rpartition("/")[0] + "/1"  # of this process's number, begun at another time
     with workspace.database.writing() as connections:
         state.mark_dirty(connections.project, "numbers", "a person")
-        lease = leases.take(connections.project, "numbers", dead, 600)
+        lease = leases.take(connections.project, leases.of_component("numbers"), dead, 600)
         state.begin_attempt(connections.project, "numbers", lease.token)
         run = runs.create_run(
             connections.control,
@@ -225,13 +228,13 @@ def everything(workspace: Workspace, tmp_path: Path) -> None:
         perform(workspace, watchers=(fail_at("EXECUTING", component="total", phase="skipped"),))
     mark(workspace)
     with workspace.database.writing() as connections:
-        token = leases.take(connections.project, "numbers", "far-away/boot/pid:[1]/7/9", 600).token
+        lease = leases.take(connections.project, leases.of_component("numbers"), "far-away/boot/pid:[1]/7/9", 600)
     assert perform(workspace, wait=True, stop=after(1)) == "CANCELLED"
-    assert Heartbeat(workspace.database, 1, 60, "numbers", token).extend() is None
+    LeaseKeeper(workspace.database, "both", (Lease(leases.of_run(1), 1), lease), 60).extend()
     settings = agent_settings.load(tmp_path, {})
     server = Database(open_engine(settings.database_url), open_engine(settings.database_url))
-    run = cycle.begin(settings, server, "person")
-    cycle.perform(settings, server, run, stop=lambda: "enough", after_run=())
+    run = cycle.begin(settings, server, "person", Around())
+    cycle.perform(settings, server, run, stop=lambda: "enough", around=Around())
     server.close()
 
 

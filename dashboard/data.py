@@ -41,7 +41,7 @@ from agent.store import (
 from agent.store.approvals import Approval
 from agent.store.attempts import Attempt
 from agent.store.catalog import SnapshotRow
-from agent.store.events import Event
+from agent.store.events import EventRow
 from agent.store.releases import Release
 from agent.store.runner import Runner
 from agent.store.runs import Run
@@ -129,7 +129,7 @@ def run_with_attempts(desk: Desk, run_id: int) -> tuple[Run, list[Attempt]]:
         return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
 
 
-def events_of(desk: Desk, run_id: int) -> list[Event]:
+def events_of(desk: Desk, run_id: int) -> list[EventRow]:
     """The events of a run, in order."""
     with desk.workspace.database.reading() as connections:
         return events.load_events(connections.control, run_id)

@@ -8,10 +8,10 @@ from functools import partial
 
 import streamlit as st
 
+from agent.core import events
+from agent.core.events import Event, Executing
 from agent.core.model import Step
-from agent.core.plan import plan_from_json
 from agent.store.attempts import Attempt
-from agent.store.events import Event
 from agent.store.runs import Run
 from dashboard import actions, data, look, parts, press
 from dashboard.data import Desk
@@ -20,16 +20,17 @@ from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
 
 _SLOW_SECONDS = 8.0  # after this a queued run that no worker took is worth a word
 
-_PHASES = {
-    "finished": ("computed", GREEN),
-    "cut off": ("came out the same", GREEN),
-    "skipped": ("up to date", GREEN),
-    "deferred": ("deferred", PURPLE),
-    "blocked": ("blocked", PURPLE),
-    "failed": ("failed", RED),
-    "cancelled": ("cancelled", GREY),
-    "taken over": ("taken over", BLUE),
-    "started": ("running", BLUE),
+# Badges; the sentence of an event is core.explain's.
+_LABELS: Mapping[type[Executing], tuple[str, str]] = {
+    events.Finished: ("computed", GREEN),
+    events.CutOff: ("came out the same", GREEN),
+    events.Skipped: ("up to date", GREEN),
+    events.Deferred: ("deferred", PURPLE),
+    events.Blocked: ("blocked", PURPLE),
+    events.Failed: ("failed", RED),
+    events.Cancelled: ("cancelled", GREY),
+    events.TakenOver: ("taken over", BLUE),
+    events.Started: ("running", BLUE),
 }
 
 
@@ -60,10 +61,10 @@ def show(desk: Desk, run: Run, at: datetime) -> None:
         look.line(
             head, f" since {look.span((at - (run.started_at or at)).total_seconds())} in {parts.owner(run)}{stop}"
         )
-    events = data.events_of(desk, run.id)
-    steps = _planned(events)
+    happened = [row.event for row in data.events_of(desk, run.id)]
+    steps = _planned(happened)
     if steps:
-        _lines(steps, events, attempts, at)
+        _lines(steps, happened, attempts, at)
 
 
 def outcome(run: Run, attempts: Sequence[Attempt]) -> str:
@@ -79,32 +80,32 @@ def outcome(run: Run, attempts: Sequence[Attempt]) -> str:
     return "; ".join(words) or (run.error or "nothing was due")
 
 
-def _planned(events: Sequence[Event]) -> dict[str, Step]:
-    for event in events:
-        if event.type == "PLAN_GENERATED":
-            return {step.component: step for step in plan_from_json(event.payload["steps"]).steps}
+def _planned(happened: Sequence[Event]) -> dict[str, Step]:
+    for event in happened:
+        if isinstance(event, events.PlanGenerated):
+            return {step.component: step for step in event.steps}
     return {}
 
 
-def _lines(steps: Mapping[str, Step], events: Sequence[Event], attempts: Sequence[Attempt], at: datetime) -> None:
-    phases = {event.payload["component"]: event.payload for event in events if event.type == "EXECUTING"}
+def _lines(steps: Mapping[str, Step], happened: Sequence[Event], attempts: Sequence[Attempt], at: datetime) -> None:
+    last = {event.component: event for event in happened if isinstance(event, Executing)}
     running = {one.component: one for one in attempts if one.status == "running"}
     rows = []
     for name, step in steps.items():
         expected = getattr(step, "expected_seconds", None)
-        phase = phases.get(name)
+        event = last.get(name)
         if name in running:
             seconds = (at - running[name].started_at).total_seconds()
             # An estimate from the last success: it never claims to be done.
             done = min(0.95, seconds / expected) if expected else 0.5
             rows.append((name, look.dot(BLUE, "running"), look.bar(done), _so_far(seconds, expected)))
             continue
-        if phase is None:
+        if event is None:
             rows.append((name, look.dot(GREY, "waiting"), look.bar(0.0), ""))
             continue
-        word, colour = _PHASES[phase["phase"]]
-        rows.append((name, look.dot(colour, word), look.bar(1.0), _detail(phase)))
-    done = sum(name in phases and name not in running for name in steps)
+        word, colour = _LABELS[type(event)]
+        rows.append((name, look.dot(colour, word), look.bar(1.0), _detail(event)))
+    done = sum(name in last and name not in running for name in steps)
     st.caption(f"{done} of {len(steps)} components done")
     look.table(
         [Column("Component", "short"), Column("State", "short"), Column(""), Column("", "long")], rows, label="progress"
@@ -119,13 +120,19 @@ def _so_far(seconds: float, expected: float | None) -> str:
     return f"{look.span(seconds)}, last time {look.span(expected)}"
 
 
-def _detail(payload: Mapping[str, object]) -> str:
-    if payload["phase"] == "failed":
-        return str(payload["error"]).partition("\n")[0]
-    if payload["phase"] in ("deferred", "blocked"):
-        return str(payload.get("until") or f"by {payload.get('by')}")
-    seconds = payload.get("seconds")
-    return f"{seconds:.1f} s" if isinstance(seconds, float) else ""
+def _detail(event: Executing) -> str:
+    """What there is to say beside the badge."""
+    match event:
+        case events.Finished(seconds=seconds):
+            return f"{seconds:.1f} s"
+        case events.Failed(error=error) | events.Cancelled(error=error):
+            return error.partition("\n")[0]
+        case events.Deferred(until=until):
+            return until
+        case events.Blocked(by=by):
+            return f"by {by}"
+        case _:
+            return ""
 
 
 def _approval(desk: Desk, run: Run, head: Html) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
+from agent.core.explain import event_sentence
 from agent.core.graph import order
-from agent.store.events import Event
 from agent.store.runs import FINAL, Run
 from dashboard import actions, charts, data, graph, look, parts, press, progress
 from dashboard.data import Desk
@@ -85,7 +84,7 @@ def _closely(desk: Desk, run_id: int) -> None:
         look.table(
             [Column("seq", "num"), Column("At", "short"), Column("Type", "short"), Column("What", "long")],
             [
-                (one.seq, look.when(one.created_at, seconds=True), one.type, "; ".join(_told(one)))
+                (one.seq, look.when(one.created_at, seconds=True), one.type, event_sentence(one.event))
                 for one in data.events_of(desk, run_id)
             ],
             label="events",
@@ -105,25 +104,3 @@ def _buttons(desk: Desk, run: Run) -> None:
     if is_clicked:
         st.rerun()  # for the table above
     press.outcome("runs")
-
-
-def _told(event: Event) -> Sequence[str]:
-    """What an event says, in words."""
-    payload = event.payload
-    if event.type == "EXECUTING":
-        words = [f"{payload.get('component')} {payload.get('phase')}"]
-        words += [str(one) for one in payload.get("reasons", ())]
-        if payload.get("rows") is not None:
-            words.append(f"{payload['rows']:,} rows")
-        words += [f"{name} {payload[name]}" for name in ("seconds", "until", "by", "error") if payload.get(name)]
-        return words
-    if event.type == "AGENT_THINKING":
-        stale = payload.get("stale", {})
-        return [f"{name}: {', '.join(causes)}" for name, causes in stale.items()] or ["nothing is stale"]
-    if event.type == "PLAN_GENERATED":
-        return [f"{step['component']} {step['step']}" for step in payload["steps"]]
-    return [f"{name}: {_plain(value)}" for name, value in payload.items() if value not in (None, [], "")]
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
-from agent.core.explain import causes_text
+from agent.core import events
+from agent.core.explain import causes_text, event_sentence
 from agent.core.model import Block, Compute, Defer, Skip
 from agent.errors import AgentError
 from agent.execution.engine import Finished, Report
@@ -74,21 +75,22 @@ class Watch:
         if self._bar is not None:
             self._bar.stop()
 
-    def __call__(self, kind: str, payload: dict[str, Any]) -> None:
-        """A watcher of `agent.execution.runlog`."""
-        component, phase = payload.get("component", ""), payload.get("phase")
-        if kind == "PROGRESS":
-            self._advance(component, payload)
-        elif phase == "started":
-            if self.stream.isatty():
+    def __call__(self, event: events.Event | events.Progress) -> None:
+        """A watcher of `agent.execution.runlog`: it shows what is computed."""
+        match event:
+            case events.Progress():
+                self._advance(event)
+            case events.Started(component=component) if self.stream.isatty():
                 self._add(component)
-            else:
-                self._log(f"{component}: started: {'; '.join(payload['reasons'])}", payload)
-        elif phase in ("finished", "cut off", "failed", "cancelled", "taken over"):
-            self._finish(component, phase, payload)
+            case events.Finished() | events.Failed() | events.Cancelled():
+                self._finish(event)
+            case events.Started() | events.TakenOver():
+                self._log(event)
+            case _:
+                pass
 
-    def _log(self, text: str, payload: dict[str, Any]) -> None:
-        self._logger.info(text, extra={"fields": payload})
+    def _log(self, event: events.Event) -> None:
+        self._logger.info(_first_line(event), extra={"fields": events.to_json(event)})
 
     def _add(self, component: str) -> None:
         from rich.console import Console
@@ -106,27 +108,23 @@ class Watch:
             self._bar.start()
         self._tasks[component] = self._bar.add_task("starting", total=None, name=component)
 
-    def _advance(self, component: str, payload: dict[str, Any]) -> None:
-        if self._bar is not None and component in self._tasks:
-            text = f"{payload['done']} of {payload['total']} {payload['what']}"
-            self._bar.update(
-                self._tasks[component], completed=payload["done"], total=payload["total"] or None, description=text
-            )
+    def _advance(self, event: events.Progress) -> None:
+        if self._bar is not None and event.component in self._tasks:
+            text = f"{event.done} of {event.total} {event.what}"
+            task = self._tasks[event.component]
+            self._bar.update(task, completed=event.done, total=event.total or None, description=text)
 
-    def _finish(self, component: str, phase: str, payload: dict[str, Any]) -> None:
-        seconds = f" after {payload['seconds']:.1f} s" if "seconds" in payload else ""
-        text = {
-            "finished": f"{payload.get('rows', 0):,} rows, version {str(payload.get('version'))[:8]}{seconds}",
-            "cut off": f"came out the same{seconds}: nothing downstream needs to run",
-            "failed": f"failed{seconds}: {str(payload.get('error')).partition(chr(10))[0]}",
-            "cancelled": f"ended: {payload.get('error')}",
-            "taken over": f"taken over from {payload.get('from')}, which died while it ran",
-        }[phase]
-        task = self._tasks.get(component)
-        if self._bar is not None and task is not None and phase != "taken over":
+    def _finish(self, event: events.Finished | events.Failed | events.Cancelled) -> None:
+        task = self._tasks.get(event.component)
+        if self._bar is not None and task is not None:
+            text = _first_line(event).removeprefix(f"{event.component} ")  # the name has a column of its own
             self._bar.update(task, total=1, completed=1, description=text)
         else:
-            self._log(f"{component}: {text}", payload)
+            self._log(event)
+
+
+def _first_line(event: events.Event) -> str:
+    return event_sentence(event).partition("\n")[0]
 
 
 def report_text(

@@ -132,7 +132,7 @@ def once(options: argparse.Namespace, base: Path | None = None) -> int:
 
 def _dry_run(workspace: Workspace, options: argparse.Namespace, *, manual: bool = True) -> int:
     from agent.core.explain import plan_lines
-    from agent.core.plan import plan_to_json
+    from agent.core.plan_json import plan_to_json
     from agent.execution.planning import think
     from agent.execution.survey import Survey
 

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from agent.core import events
 from agent.settings import SECTIONS
 from agent.store.tables import in_one_schema
 from tests.paths import PROJECT
@@ -28,7 +29,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "tables.md"])
+@pytest.mark.parametrize("name", ["events.md", "settings.md", "tables.md"])
 def test_page_is_not_stale(name: str) -> None:
     made: dict[Path, str] = generator().pages()
     page = PROJECT / "docs" / "reference" / name
@@ -42,6 +43,13 @@ def test_every_table_and_section_has_its_place() -> None:
         assert f"\n## {name}\n" in tables
     for name in (*SECTIONS, "sources.sample", "sources.files", "ticks", "features", "model", "backtest", "publish"):
         assert f"\n## [{name}]\n" in settings
+
+
+def test_every_event_has_its_place() -> None:
+    page = generator().events_page()
+    for kind in events.kinds():
+        phase = getattr(kind, "phase", "")
+        assert f"\n## {kind.type}{f', {phase}' if phase else ''}\n" in page
 
 
 def test_what_markdown_would_swallow_is_escaped() -> None:

@@ -1,4 +1,4 @@
-"""Events and the OpenAPI document in words for the pages. Pure."""
+"""The OpenAPI document in words for the reference page. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from agent.store.events import Event
 
 
 @dataclass(frozen=True)
@@ -19,39 +17,6 @@ class Operation:
     text: str
     parameters: tuple[tuple[str, str], ...]
     body: str
-
-
-def event_text(event: Event) -> str:
-    """An event of a run in a sentence."""
-    payload = event.payload
-    match event.type:
-        case "RUN_CREATED":
-            return str(payload.get("meaning") or payload.get("goal") or "")
-        case "AGENT_THINKING":
-            stale = payload.get("stale") or {}
-            return "\n".join(f"{name}: {'; '.join(why)}" for name, why in stale.items()) or "everything is up to date"
-        case "PLAN_GENERATED":
-            steps = [step["component"] for step in payload.get("steps", ()) if step["step"] == "compute"]
-            return f"compute {', '.join(steps)}" if steps else "nothing to compute"
-        case "EXECUTING":
-            return _executing(payload)
-        case "APPROVAL_REQUESTED":
-            return f"waits until {payload.get('expires_at')}"
-        case _:
-            parts = [payload.get("error"), payload.get("by") and f"by {payload['by']}", payload.get("reason")]
-            return "; ".join(str(part) for part in parts if part)
-
-
-def _executing(payload: Mapping[str, Any]) -> str:
-    parts = [f"{payload.get('component')}: {payload.get('phase')}"]
-    if payload.get("reasons"):
-        parts.append("; ".join(payload["reasons"]))
-    if payload.get("rows") is not None:
-        parts.append(f"{payload['rows']:,} rows, version {str(payload.get('version'))[:8]}")
-    if payload.get("seconds") is not None:
-        parts.append(f"{payload['seconds']:.1f} s")
-    parts += [str(payload[key]) for key in ("error", "until", "by") if payload.get(key)]
-    return ", ".join(parts)
 
 
 def operations_of(document: Mapping[str, Any]) -> dict[str, list[Operation]]:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
+from agent.core import events
 from agent.core.graph import order
-from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
+from agent.core.model import ASSUMED, IF_DIFFERENT, Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
 
 # `dirty_reason` holds a person's text and, after an evaluation, what was found. This begins the part that was found,
 # so that it does not pile up when it is read back and written again.
@@ -16,10 +17,6 @@ UNEXPLAINED_MARK = "marked without a reason"
 
 # Begins what stands for the version of a source that does not answer.
 UNREACHABLE = "unreachable: "
-
-# Details of a reason that a plan foresees and that is not there yet.
-IF_DIFFERENT = "if it comes out different"
-ASSUMED = "assumed to change"
 
 _MOST_DEFINITIONS = 3  # named in a sentence; the evidence has them all
 
@@ -54,6 +51,88 @@ def mark_text(dirty_reason: str | None) -> str:
     """What a person wrote in `dirty_reason`, without what an evaluation added."""
     written = (dirty_reason or "").partition(STALE_MARK)[0]
     return written.removesuffix("; ").strip() or UNEXPLAINED_MARK
+
+
+def event_sentence(event: events.Event) -> str:
+    """What an event says, wherever people read it; an error in it may have more lines than one."""
+    match event:
+        case events.RunCreated(goal=goal, meaning=meaning):
+            return f"asked for: {meaning or goal}"
+        case events.RunStarted(goal=goal, trigger=trigger):
+            return f"began ({trigger}): {goal}"
+        case events.AgentThinking(stale=stale):
+            causes = ", ".join(f"{name} ({'; '.join(why)})" for name, why in stale.items())
+            return f"stale: {causes}" if stale else "everything is up to date"
+        case events.PlanGenerated(steps=steps):
+            return _steps_sentence(steps)
+        case events.ApprovalRequested(expires_at=expires_at):
+            return f"waits for approval until {expires_at}"
+        case events.ApprovalGiven():
+            answer = event.type.removeprefix("APPROVAL_").lower().replace("given", "approved")
+            return f"{answer} by {event.by}{_after_colon(event.reason)}"
+        case events.RunCompleted():
+            return _end_sentence(event)
+        case events.Unknown(payload=payload):
+            return "; ".join(f"{name}: {_shown(value)}" for name, value in payload.items() if value not in (None, []))
+        case _:
+            return _executing_sentence(event)
+
+
+def _executing_sentence(event: events.Executing) -> str:
+    name = event.component
+    match event:
+        case events.Started(number=number, reasons=reasons):
+            return "; ".join(reasons) + (f" (try {number})" if number > 1 else "")
+        case events.CutOff(seconds=seconds):  # before Finished, which it is a kind of
+            return f"{name} came out the same after {seconds:.1f} s: nothing downstream needs to run"
+        case events.Finished(rows=rows, version=version, seconds=seconds):
+            return f"{name} came out new: {rows:,} rows, version {version[:8]}, after {seconds:.1f} s"
+        case events.Failed(number=number, seconds=seconds, error=error):
+            at = f" at try {number}" if number > 1 else ""
+            return f"{name} failed{at} after {seconds:.1f} s: {error}"
+        case events.Cancelled(error=error):
+            return f"{name} was ended: {error}"
+        case events.TakenOver(from_=owner):
+            return f"{name} is taken over from {owner}, which died while it ran"
+        case events.Skipped(version=version):
+            return f"{name} is up to date{_version(version)}"
+        case events.Deferred(until=until, causes=causes):
+            though = f", though {causes_text(name, causes)}" if causes else ""
+            return f"{name} is deferred until {until}{though}"
+        case events.Blocked(by=by):
+            return f"{name} is blocked by {by}"
+        case _:
+            assert_never(event)
+
+
+def _steps_sentence(steps: Sequence[Step]) -> str:
+    """The steps by kind, without those that are up to date."""
+    kinds: dict[str, list[str]] = {}
+    for kind in (Compute, Defer, Block):
+        found = [step.component for step in steps if isinstance(step, kind)]
+        if found:
+            kinds[kind.__name__.lower()] = found
+    return "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items()) or "nothing to compute"
+
+
+def _end_sentence(event: events.RunEnded) -> str:
+    status = event.type.removeprefix("RUN_").lower()
+    if event.error is None:
+        computed = ", ".join(event.computed or ())
+        return f"{status}: computed {computed}" if computed else f"{status}: nothing was due"
+    return f"{status}: {event.error}{_in_brackets(event.owner or '')}"
+
+
+def _after_colon(text: str | None) -> str:
+    return f": {text}" if text else ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ", ".join(_shown(one) for one in value)
+    return json.dumps(value, default=str)
 
 
 def plan_lines(plan: Plan) -> list[str]:

@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 from pipelines.snapshot import EVERYTHING, Reads
 
+# Details of a reason that a plan foresees and that is not there yet.
+IF_DIFFERENT = "if it comes out different"
+ASSUMED = "assumed to change"
+
 
 @dataclass(frozen=True)
 class Spec:

@@ -6,14 +6,15 @@ that what is shown is what will be done. It cannot know what an upstream step wi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, assert_never
+from typing import assert_never
 
-from agent.core.explain import ASSUMED, IF_DIFFERENT
 from agent.core.graph import order, require_known, upstream_of
 from agent.core.model import (
+    ASSUMED,
+    IF_DIFFERENT,
     Block,
     Code,
     Compute,
@@ -145,26 +146,6 @@ def make_plan(
     return Plan(tuple(steps.values()))
 
 
-def plan_to_json(plan: Plan) -> list[dict[str, Any]]:
-    """A plan as plain values, one object a step; `plan_from_json` reads it back."""
-    return [{"step": type(step).__name__.lower(), **asdict(step)} for step in plan.steps]
-
-
-def plan_from_json(steps: Iterable[Mapping[str, Any]]) -> Plan:
-    """The plan that `plan_to_json` wrote."""
-    return Plan(tuple(_step_from_json(step) for step in steps))
-
-
-def reasons_to_json(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
-    """Reasons as plain values, for an attempt's row; `reasons_from_json` reads them back."""
-    return [asdict(reason) for reason in reasons]
-
-
-def reasons_from_json(reasons: Iterable[Mapping[str, Any]]) -> tuple[Reason, ...]:
-    """The reasons that `reasons_to_json` wrote."""
-    return tuple(Reason(**{**reason, "code": Code(reason["code"])}) for reason in reasons)
-
-
 def _wanted(specs: Mapping[str, Spec], targets: Collection[str], force: Collection[str]) -> frozenset[str]:
     require_known(specs, force, where="force")
     wanted = upstream_of(specs, targets or specs)
@@ -239,21 +220,3 @@ def _in_words(reason: Reason, expected: Mapping[str, str]) -> Reason:
         return reason
     name = f"{SOURCE}{reason.subject}" if reason.code == Code.SOURCE_NEW_DATA else reason.subject
     return replace(reason, new=None, detail=expected[name])
-
-
-def _step_from_json(step: Mapping[str, Any]) -> Step:
-    fields = {name: value for name, value in step.items() if name != "step"}
-    if "reasons" in fields:
-        fields["reasons"] = reasons_from_json(fields["reasons"])
-    match step["step"]:
-        case "compute":
-            fields["changed"] = {name: tuple(keys) for name, keys in fields["changed"].items()}
-            return Compute(**fields)
-        case "skip":
-            return Skip(**fields)
-        case "defer":
-            return Defer(**fields)
-        case "block":
-            return Block(**fields)
-        case other:
-            raise ValueError(f"{other!r} is no step of a plan")

@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from agent.clock import Clock
+from agent.core import events
 from agent.core.backoff import attempt_delay_seconds, next_retry_at
+from agent.core.events import Failed, Progress
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
 from agent.execution.commit import Success, commit_success
@@ -156,7 +158,7 @@ class Attempts:
 
     def _progress(self, name: str, done: int, total: int, what: str) -> None:
         for watch in self.log.watchers:
-            watch("PROGRESS", {"component": name, "done": done, "total": total, "what": what})
+            watch(Progress(name, done, total, what))
 
     def _as_of(self) -> datetime | None:
         """The newest tick: the present of historical data."""
@@ -202,17 +204,15 @@ class Attempts:
                     peak_memory_bytes=error.peak_memory_bytes,
                 )
                 self.log.add(
-                    "EXECUTING",
-                    {
-                        "component": name,
-                        "phase": "failed",
-                        "attempt": begun.attempt_id,
-                        "token": begun.token,
-                        "number": begun.number,
-                        "error": str(error),
-                        "transient": error.transient,
-                        "seconds": round(seconds, 3),
-                    },
+                    Failed(
+                        name,
+                        begun.attempt_id,
+                        begun.token,
+                        begun.number,
+                        error=str(error),
+                        transient=error.transient,
+                        seconds=round(seconds, 3),
+                    )
                 )
 
         sys.audit("tidemill.point", "attempt.failed")
@@ -227,14 +227,13 @@ class Attempts:
     def _abandon(self, begun: Begun, why: str) -> None:
         """Close an attempt that was ended from outside; the component stays stale."""
         sys.audit("tidemill.point", "attempt.abandoning")
-        payload = {"component": begun.name, "phase": "cancelled", "token": begun.token, "error": why}
         try:
             with self.log.writing() as connections:
                 now = self.clock.now()
                 if state.give_up_attempt(connections.project, begun.name, begun.token):
                     self._mark_again(connections, begun)
                 attempts.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
-                self.log.add("EXECUTING", payload)
+                self.log.add(events.Cancelled(begun.name, begun.token, why))
         except DatabaseError as gone:
             logger.warning("cannot give %s back (%s): whoever runs next takes it over", begun.name, gone.what)
         sys.audit("tidemill.point", "attempt.abandoned")

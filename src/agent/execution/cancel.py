@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from agent.core.events import RunCancelled
 from agent.store import events, runs
 from agent.store.engine import Database
 from agent.store.runs import Run
@@ -18,5 +19,5 @@ def cancel_run(database: Database, run_id: int, *, by: str, now: datetime) -> Ru
         runs.request_cancel(connections.control, run_id)
         error = f"cancelled by {by} before it began"
         if runs.move_run(connections.control, run_id, "CANCELLED", from_statuses=_NOT_BEGUN, now=now, error=error):
-            events.append(connections.control, run_id, "RUN_CANCELLED", {"error": error}, now)
+            events.append(connections.control, run_id, RunCancelled(error), now)
         return runs.load_run(connections.control, run_id)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agent.core.events import CutOff, Finished
 from agent.core.explain import reasons_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
@@ -149,21 +150,20 @@ def _finish(
         seconds=success.seconds,
         peak_memory_bytes=success.done.peak_memory_bytes,
     )
+    kind = CutOff if success.is_cut_off else Finished
     log.add(
-        "EXECUTING",
-        {
-            "component": success.component,
-            "phase": "cut off" if success.is_cut_off else "finished",
-            "attempt": success.attempt_id,
-            "token": success.token,
-            "input_versions": input_versions,
-            "version": snapshot.version,
-            "rows": snapshot.rows,
-            "seconds": round(success.seconds, 3),
-            "recomputed_partitions": recomputed,
-            "carried_partitions": carried,
-            "marked": marked,
-        },
+        kind(
+            success.component,
+            success.attempt_id,
+            success.token,
+            input_versions,
+            version=snapshot.version,
+            rows=snapshot.rows,
+            seconds=round(success.seconds, 3),
+            recomputed_partitions=recomputed,
+            carried_partitions=carried,
+            marked=tuple(marked),
+        )
     )
 
 

@@ -13,9 +13,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
 from agent.clock import Clock
+from agent.core.events import (
+    AgentThinking,
+    Blocked,
+    Deferred,
+    PlanGenerated,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    Skipped,
+)
 from agent.core.explain import reasons_text
 from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
-from agent.core.plan import decide_step, plan_to_json, reasons_to_json, why_unavailable
+from agent.core.plan import decide_step, why_unavailable
+from agent.core.plan_json import plan_to_json
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
 from agent.execution.commit import mend_current
@@ -100,15 +112,13 @@ class Engine:
         """Perform the run and record its end. Raises Busy when another process holds a component and `wait` is off."""
         request = self.log.request
         names = names_of(self.workspace, request)
-        self.log.add(
-            "RUN_STARTED", {"goal": request.goal, "targets": list(request.targets), "trigger": request.trigger}
-        )
+        self.log.add(RunStarted(request.goal, request.targets, request.trigger))
         mend_current(self.workspace)
         thought = think(self.workspace, self._survey, request, now=self.clock.now(), manual=self.manual)
-        clean = [name for name in names if name not in thought.stale]
-        self.log.add("AGENT_THINKING", {"stale": thought.stale, "clean": clean})
+        clean = tuple(name for name in names if name not in thought.stale)
+        self.log.add(AgentThinking(thought.stale, clean))
+        self.log.add(PlanGenerated(thought.plan.steps))
         plan = plan_to_json(thought.plan)
-        self.log.add("PLAN_GENERATED", {"steps": plan})
         planned = {step.component: step for step in thought.plan.steps}
         before = (thought.states[name].output_snapshot_id for name in names if isinstance(planned[name], Compute))
         self._survey.read_snapshots([snapshot_id for snapshot_id in before if snapshot_id is not None])
@@ -193,13 +203,11 @@ class Engine:
         """A component that is not computed in this run, and why."""
         match step:
             case Skip():
-                self.log.add("EXECUTING", {"component": step.component, "phase": "skipped", "version": step.version})
+                self.log.add(Skipped(step.component, step.version))
             case Defer():
-                told = {"until": step.until, "causes": reasons_to_json(step.reasons)}
-                self.log.add("EXECUTING", {"component": step.component, "phase": "deferred", **told})
+                self.log.add(Deferred(step.component, step.until, step.reasons))
             case Block():
-                told = {"by": step.by, "causes": reasons_to_json(step.reasons)}
-                self.log.add("EXECUTING", {"component": step.component, "phase": "blocked", **told})
+                self.log.add(Blocked(step.component, step.by, step.reasons))
             case Compute():
                 raise AssertionError(f"{step.component} was to be computed")
             case _:
@@ -214,13 +222,13 @@ class Engine:
 
     def _end(self, status: str, error: str | None, plan: list[dict[str, Any]]) -> None:
         """Record the run's end, once, and on every component what the next run will see."""
-        kind = {"COMPLETED": "RUN_COMPLETED", "FAILED": "RUN_FAILED", "CANCELLED": "RUN_CANCELLED"}[status]
+        kind = {"COMPLETED": RunCompleted, "FAILED": RunFailed, "CANCELLED": RunCancelled}[status]
         computed = [one for one in self._finished.values() if isinstance(one.step, Compute)]
-        payload = {
-            "error": error,
-            "computed": [one.component for one in computed if one.error is None],
-            "failed": [one.component for one in computed if one.error is not None],
-        }
+        event = kind(
+            error,
+            computed=tuple(one.component for one in computed if one.error is None),
+            failed=tuple(one.component for one in computed if one.error is not None),
+        )
         texts = self._what_is_left()
 
         def record() -> None:
@@ -237,7 +245,7 @@ class Engine:
                     plan=plan,
                 )
                 if is_open:  # else it was closed by whoever took this process for dead, or by a try of this very block
-                    self.log.add(kind, payload)
+                    self.log.add(event)
 
         sys.audit("tidemill.point", "run.ending")
         seconds = self.workspace.settings.executor.lease_seconds

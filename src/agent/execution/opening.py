@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from agent import identity
 from agent.clock import Clock
+from agent.core.events import Started, TakenOver
 from agent.core.explain import sentence
 from agent.core.model import Compute, Current, State, Step
 from agent.core.staleness import mark_in
@@ -107,17 +108,9 @@ class Opening:
             attempts.close_abandoned(connections.control, abandoned)  # control rows after the project's
             if not is_as_seen:
                 return None
-            self.log.add(
-                "EXECUTING",
-                {
-                    "component": name,
-                    "phase": "started",
-                    "number": number,
-                    "token": lease.token,
-                    "codes": [reason.code for reason in step.reasons],
-                    "reasons": [sentence(name, reason) for reason in step.reasons],
-                },
-            )
+            codes = tuple(reason.code for reason in step.reasons)
+            sentences = tuple(sentence(name, reason) for reason in step.reasons)
+            self.log.add(Started(name, number, lease.token, codes, sentences))
             self.log.flush(connections)
             attempt_id = attempts.start_attempt(
                 connections.control,
@@ -141,15 +134,8 @@ class Opening:
             if mark is not None:
                 state.mark_dirty(connections.project, name, mark[0], mark[1])
         if abandoned:
-            self.log.add(
-                "EXECUTING",
-                {
-                    "component": name,
-                    "phase": "taken over",
-                    "from": identity.describe(lease.took_over_from or ""),
-                    "attempts": [attempt.id for attempt in abandoned],
-                },
-            )
+            origin = identity.describe(lease.took_over_from or "")
+            self.log.add(TakenOver(name, origin, tuple(attempt.id for attempt in abandoned)))
         return abandoned
 
 

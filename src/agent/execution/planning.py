@@ -31,7 +31,7 @@ class Thought:
 
     states: Mapping[str, State]
     currents: Mapping[str, Current]
-    stale: Mapping[str, list[str]]
+    stale: Mapping[str, tuple[str, ...]]
     plan: Plan
 
 
@@ -111,7 +111,7 @@ def _think(
         assume_changed=assume_changed,
         holders=holders,
     )
-    stale = {name: [cause(name, one) for one in reasons] for name, reasons in found.items() if reasons}
+    stale = {name: tuple(cause(name, one) for one in reasons) for name, reasons in found.items() if reasons}
     return Thought(states, currents, stale, plan)
 
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from agent.clock import Clock
+from agent.core.events import Event, Progress
 from agent.store import events, leases, runs
 from agent.store.engine import Connections, Database
 from agent.store.leases import Lease
 from agent.store.runs import Run
 
-Watcher = Callable[[str, dict[str, Any]], None]
+Watcher = Callable[[Event | Progress], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RunLog:
     run: Run | None = None
     watchers: tuple[Watcher, ...] = ()
     iteration: int = 0
-    _waiting: list[tuple[str, dict[str, Any], datetime]] = field(default_factory=list)
+    _waiting: list[tuple[Event, datetime]] = field(default_factory=list)
 
     @property
     def run_id(self) -> int:
@@ -57,11 +57,11 @@ class RunLog:
         assert self.run is not None, "the run's row is written by the first flush"
         return Lease(leases.of_run(self.run.id), self.run.lease_token)
 
-    def add(self, kind: str, payload: dict[str, Any]) -> None:
-        """Tell the watchers now, the database with the next flush."""
-        self._waiting.append((kind, payload, self.clock.now()))
+    def add(self, event: Event) -> None:
+        """Report to the watchers now, to the database with the next flush."""
+        self._waiting.append((event, self.clock.now()))
         for watch in self.watchers:
-            watch(kind, payload)
+            watch(event)
 
     @contextmanager
     def writing(self) -> Iterator[Connections]:

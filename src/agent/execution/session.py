@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock, SystemClock
+from agent.core.events import RunFailed
 from agent.errors import AgentError, DatabaseError
 from agent.execution.engine import Engine, Report
 from agent.execution.executors import Executor, InlineExecutor, ProcessExecutor
@@ -139,7 +140,7 @@ def _close(log: RunLog, clock: Clock, error: str) -> None:
             if runs.move_run(
                 connections.control, log.run.id, "FAILED", from_statuses=("RUNNING",), now=now, error=error
             ):
-                log.add("RUN_FAILED", {"error": error})
+                log.add(RunFailed(error))
                 log.flush(connections)
     except DatabaseError as lost:
         logger.warning("cannot record the end of run %s (%s); the next run closes it", log.run.id, lost.what)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.core.events import Blocked, Deferred, PlanGenerated, Skipped
 from agent.core.model import Block, Compute, Defer, Skip, Step
-from agent.core.plan import plan_from_json, reasons_from_json
+from agent.core.plan_json import plan_from_json
 from agent.store import attempts, events, runs
 from agent.store.engine import Database
 
@@ -27,18 +28,19 @@ def story_of(database: Database, run_id: int) -> Story:
     with database.reading() as connections:
         run = runs.load_run(connections.control, run_id)
         tried = attempts.list_attempts(connections.control, run_id)
-        told = events.load_events(connections.control, run_id)
-    planned = next((one.payload["steps"] for one in told if one.type == "PLAN_GENERATED"), run.plan or [])
-    steps: dict[str, Step] = {step.component: step for step in plan_from_json(planned).steps}
+        told = [row.event for row in events.load_events(connections.control, run_id)]
+    planned = next((one.steps for one in told if isinstance(one, PlanGenerated)), plan_from_json(run.plan or ()).steps)
+    steps: dict[str, Step] = {step.component: step for step in planned}
     for event in told:
-        name, phase = event.payload.get("component", ""), event.payload.get("phase")
-        reasons = reasons_from_json(event.payload.get("causes", ()))
-        if phase == "skipped":
-            steps[name] = Skip(name, event.payload.get("version"))
-        elif phase == "deferred":
-            steps[name] = Defer(name, reasons, event.payload["until"])
-        elif phase == "blocked":
-            steps[name] = Block(name, event.payload["by"], reasons)
+        match event:
+            case Skipped(component=name, version=version):
+                steps[name] = Skip(name, version)
+            case Deferred(component=name, until=until, causes=causes):
+                steps[name] = Defer(name, causes, until)
+            case Blocked(component=name, by=by, causes=causes):
+                steps[name] = Block(name, by, causes)
+            case _:
+                pass
     endings = {}
     for attempt in tried:
         steps[attempt.component] = Compute(attempt.component, attempt.reasons)

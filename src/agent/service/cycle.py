@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from agent import identity
 from agent.clock import SystemClock
+from agent.core.events import RunCreated
 from agent.errors import DatabaseError
 from agent.runtime.around import Around, Ended
 from agent.service.carry_out import carry_out
@@ -50,7 +51,7 @@ def begin(settings: Settings, database: Database, trigger: str, around: Around) 
             lease_seconds=settings.executor.lease_seconds,
             now=now,
         )
-        events.append(control, run.id, "RUN_CREATED", {"goal": _GOAL, "trigger": trigger}, now)
+        events.append(control, run.id, RunCreated(_GOAL, trigger=trigger), now)
         runner.begin_cycle(control, run.id)
     for one in closed:
         around.follow(Ended(one, settings, database))

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from agent.core.events import (
+    AgentThinking,
+    ApprovalExpired,
+    ApprovalGiven,
+    ApprovalRejected,
+    ApprovalRequested,
+    PlanGenerated,
+    RunCancelled,
+    RunCreated,
+    RunFailed,
+)
 from agent.core.graph import order
-from agent.core.plan import plan_to_json
+from agent.core.plan_json import plan_to_json
 from agent.errors import Conflict
 from agent.execution.planning import think
 from agent.execution.runlog import Request
@@ -70,14 +80,8 @@ def enqueue(
                     mend="use a new key for a new run",
                 )
             return run, False
-        created = {
-            "goal": goal,
-            "meaning": intent.meaning,
-            "targets": list(intent.targets),
-            "force": list(intent.force),
-            "require_approval": require_approval,
-        }
-        events.append(connections.control, run.id, "RUN_CREATED", created, now)
+        created = RunCreated(goal, intent.meaning, intent.targets, intent.force, require_approval)
+        events.append(connections.control, run.id, created, now)
         notify.announce(connections.control)
     return run, True
 
@@ -89,7 +93,7 @@ def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: dateti
     """
     request = Request(goal=run.goal, targets=run.targets, force=run.force, trigger=run.trigger)
     thought = think(workspace, Survey(workspace), request, now=now)
-    plan = json.loads(json.dumps(plan_to_json(thought.plan), default=str))
+    plan = plan_to_json(thought.plan)
     expires_at = now + timedelta(minutes=settings.api.approval_minutes)
     with workspace.database.writing() as connections:
         if not runs.move_run(
@@ -101,9 +105,9 @@ def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: dateti
             connections.control,
             run.id,
             [
-                ("AGENT_THINKING", {"stale": dict(thought.stale)}, now),
-                ("PLAN_GENERATED", {"steps": plan}, now),
-                ("APPROVAL_REQUESTED", {"expires_at": expires_at.isoformat()}, now),
+                (AgentThinking(thought.stale), now),
+                (PlanGenerated(thought.plan.steps), now),
+                (ApprovalRequested(expires_at.isoformat()), now),
             ],
         )
     return True
@@ -143,7 +147,7 @@ def fail(database: Database, run_id: int, error: PipelineError, *, from_status: 
         text = str(error)
         moved = runs.move_run(connections.control, run_id, "FAILED", from_statuses=(from_status,), now=now, error=text)
         if moved:
-            events.append(connections.control, run_id, "RUN_FAILED", {"error": text}, now)
+            events.append(connections.control, run_id, RunFailed(text), now)
     return moved
 
 
@@ -157,17 +161,13 @@ def _answer(database: Database, run_id: int, status: str, *, by: str, reason: st
                 where="runs",
                 mend="only a run that is AWAITING_APPROVAL can be approved or rejected",
             )
-        payload = {"by": by, "reason": reason}
         if status == "approved":
             runs.move_run(control, run_id, "QUEUED", from_statuses=("AWAITING_APPROVAL",), now=now)
-            events.append(control, run_id, "APPROVAL_GIVEN", payload, now)
+            events.append(control, run_id, ApprovalGiven(by, reason), now)
             notify.announce(control)
         else:
             error = f"{status} by {by}" + (f": {reason}" if reason else "")
             runs.move_run(control, run_id, "CANCELLED", from_statuses=("AWAITING_APPROVAL",), now=now, error=error)
-            events.append_all(
-                control,
-                run_id,
-                [(f"APPROVAL_{status.upper()}", payload, now), ("RUN_CANCELLED", {"error": error}, now)],
-            )
+            answer = ApprovalRejected if status == "rejected" else ApprovalExpired
+            events.append_all(control, run_id, [(answer(by, reason), now), (RunCancelled(error), now)])
         return runs.load_run(control, run_id)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from agent.core.lifecycle import ATTEMPTS, require_move
 from agent.core.model import Reason
-from agent.core.plan import reasons_from_json, reasons_to_json
+from agent.core.plan_json import reasons_from_json, reasons_to_json
 from agent.store.engine import Connections
 from agent.store.runs import FINAL
 from agent.store.tables import attempts, runs, snapshots

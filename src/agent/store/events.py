@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from agent.core.events import Event, Unknown, from_json, to_json
 from agent.errors import NotFound
 from agent.store.tables import events, runs
 
 
 @dataclass(frozen=True)
-class Event:
-    """A row of events. `seq` counts from 1 within the run."""
+class EventRow:
+    """A row of events. `seq` counts from 1 within the run; `payload` is JSON as stored: an object, unless by a hand."""
 
     id: int
     run_id: int
     seq: int
     type: str
-    payload: Mapping[str, Any]
+    payload: Any
     created_at: datetime
+
+    @property
+    def event(self) -> Event:
+        """What happened."""
+        if not isinstance(self.payload, dict):
+            return Unknown(self.type, {"payload": self.payload})
+        return from_json(self.type, self.payload)
 
 
 # Made once, since building a statement costs more than executing it. Several rows are inserted one after the other, so
@@ -34,25 +42,19 @@ _last = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c
 _APPEND = sa.insert(events).values(run_id=_run, seq=_last.scalar_subquery() + 1)
 
 
-def append(
-    conn: sa.Connection,
-    run_id: int,
-    type: str,  # noqa: A002 (the column's name)
-    payload: Mapping[str, Any],
-    now: datetime,
-) -> None:
+def append(conn: sa.Connection, run_id: int, event: Event, now: datetime) -> None:
     """Append an event. Raises NotFound where there is no such run."""
-    append_all(conn, run_id, [(type, payload, now)])
+    append_all(conn, run_id, [(event, now)])
 
 
 def append_all(
     conn: sa.Connection,
     run_id: int,
-    new: Sequence[tuple[str, Mapping[str, Any], datetime]],
+    new: Sequence[tuple[Event, datetime]],
     *,
     iteration: int | None = None,
 ) -> None:
-    """Append events (type, payload, time) in order.
+    """Append events, each with its time, in order.
 
     `iteration` is noted in the run's row by the way. Raises NotFound where there is no such run.
     """
@@ -66,11 +68,11 @@ def append_all(
         found = conn.execute(_NOTE, {"run": run_id, "iteration": iteration}).rowcount == 1
     if not found:
         raise NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")
-    rows = [{"run": run_id, "type": kind, "payload": dict(payload), "created_at": at} for kind, payload, at in new]
+    rows = [{"run": run_id, "type": one.type, "payload": to_json(one), "created_at": at} for one, at in new]
     conn.execute(_APPEND, rows)
 
 
-def load_events(conn: sa.Connection, run_id: int, after_seq: int = 0, limit: int | None = None) -> list[Event]:
+def load_events(conn: sa.Connection, run_id: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
     """Events of a run numbered above `after_seq`, in order, at most `limit`."""
     query = sa.select(events).where(events.c.run_id == run_id, events.c.seq > after_seq).order_by(events.c.seq)
-    return [Event(**row) for row in conn.execute(query.limit(limit)).mappings()]
+    return [EventRow(**row) for row in conn.execute(query.limit(limit)).mappings()]

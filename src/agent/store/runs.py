@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent import identity
+from agent.core.events import RunFailed
 from agent.core.lifecycle import RUNS, final_states, require_move
 from agent.errors import Conflict, NotFound
 from agent.store import events, leases
@@ -207,7 +208,7 @@ def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
             continue
         if move_run(conn, row["id"], "FAILED", from_statuses=("RUNNING",), now=now, error=_DIED):
             owner = "" if row["owner"] is None else identity.describe(row["owner"])
-            events.append(conn, row["id"], "RUN_FAILED", {"error": _DIED, "owner": owner}, now)
+            events.append(conn, row["id"], RunFailed(_DIED, owner=owner), now)
             closed.append(load_run(conn, row["id"]))
     return closed
 

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent import identity
+from agent.core.events import Event, Progress
 from agent.errors import Busy, Conflict, UsageError
 from agent.execution.upkeep.backup import DamagedBackup, restore_backup, write_backup
 from agent.execution.upkeep.gc import collect
@@ -83,8 +84,8 @@ def test_from_sqlite_to_postgres_and_back(project: Path, backup: Path, postgres_
 def test_a_backup_made_in_the_middle_of_a_run_is_whole(project: Path, tmp_path: Path) -> None:
     target, other = tmp_path / "middle.tar", tiny_project(tmp_path / "other", (7, 8))
 
-    def watch(kind: str, payload: dict[str, Any]) -> None:
-        if kind == "PROGRESS" and not target.exists():
+    def watch(event: Event | Progress) -> None:
+        if isinstance(event, Progress) and not target.exists():
             with opened(project) as beside:
                 write_backup(beside, target, NOW)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from agent.core.events import Event, Progress, Started
 from pipelines.discovery import forget_changed
 from tests.tiny import bring_up_to_date, opened, steps, tiny_project
 
@@ -23,8 +23,8 @@ def test_a_run_goes_on_with_a_child_process_while_its_modules_are_forgotten(tmp_
         with opened(folder):  # loads them anew
             pass
 
-    def watch(_kind: str, payload: dict[str, Any]) -> None:
-        if payload.get("phase") == "started" and payload["component"] == "numbers":
+    def watch(event: Event | Progress) -> None:
+        if isinstance(event, Started) and event.component == "numbers":
             with ThreadPoolExecutor(1) as threads:
                 threads.submit(change_and_open).result(60)
 

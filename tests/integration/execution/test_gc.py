@@ -13,6 +13,7 @@ import pytest
 
 from agent import identity
 from agent.clock import SystemClock
+from agent.core.events import Event, Progress
 from agent.errors import Conflict, NotFound
 from agent.execution.commit import point_to_current
 from agent.execution.release import current_name
@@ -164,8 +165,8 @@ def test_gc_beside_an_attempt_takes_nothing_it_writes_or_reads(project_anywhere:
     run(project, (1, 2, 3))
     collected = []
 
-    def watch(kind: str, payload: dict[str, Any]) -> None:
-        if kind == "PROGRESS":  # numbers has just written a file that no row refers to yet
+    def watch(event: Event | Progress) -> None:
+        if isinstance(event, Progress):  # numbers has just written a file that no row refers to yet
             with opened(project) as other:
                 collected.append(gc(other).files)
                 assert len(unreferenced(other)) == len(collected)

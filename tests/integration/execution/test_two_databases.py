@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent import settings as agent_settings
+from agent.core.events import Event, Finished, Progress
 from agent.errors import LeaseLost
 from agent.execution import attempt, commit
 from agent.execution.engine import Report
@@ -126,8 +127,8 @@ def lost_commit(
     """A watcher of a run, which loses the first COMMIT that records the success of component `of`."""
     fault = Fault(is_written)
 
-    def watch(_kind: str, payload: dict[str, Any]) -> None:
-        is_end = payload.get("phase") in ("finished", "cut off") and payload["component"] == of
+    def watch(event: Event | Progress) -> None:
+        is_end = isinstance(event, Finished) and event.component == of
         fault.armed = fault.armed or (is_end and not fault.times)
 
     sa.event.listen(workspace.database.control, "commit", fault)
@@ -194,8 +195,8 @@ def test_a_release_whose_last_commit_is_lost_is_in_force_on_disk_too(
 
 
 def test_a_success_of_which_neither_database_knows_is_refused(workspace: Workspace, answers: list[int | None]) -> None:
-    def overtake(kind: str, payload: dict[str, Any]) -> None:
-        if kind == "PROGRESS" and payload["done"] == 0:
+    def overtake(event: Event | Progress) -> None:
+        if isinstance(event, Progress) and event.done == 0:
             with workspace.database.writing() as connections:
                 token = state.load_states(connections.project)[NUMBERS].lease_token
                 leases.extend(connections.project, leases.of_component(NUMBERS), token, 0)  # it ends now

@@ -13,6 +13,7 @@ import pytest
 
 from agent import identity
 from agent.clock import SystemClock
+from agent.core.events import Event, Progress
 from agent.core.explain import plan_lines
 from agent.core.model import State
 from agent.errors import Busy
@@ -35,8 +36,8 @@ class Computing:
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.fail = False
 
-    def __call__(self, kind: str, _payload: dict[str, Any]) -> None:
-        if kind == "PROGRESS":
+    def __call__(self, event: Event | Progress) -> None:
+        if isinstance(event, Progress):
             self.begun.set()
             assert self.go_on.wait(60)
             if self.fail:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from agent.core.events import RunCreated
 from agent.store import events, retention, runs
 from agent.store.engine import reading, writing
 from agent.store.tables import events as event_rows
@@ -18,7 +19,7 @@ def test_old_runs_go_with_their_events(engine: sa.Engine) -> None:
         for days in (100, 90, 80, 2):
             at = NOW - timedelta(days=days)
             run = runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=at)
-            events.append(conn, run.id, "RUN_CREATED", {"text": "x" * 2000}, at)
+            events.append(conn, run.id, RunCreated("x" * 2000), at)
             if days != 90:  # this one waits still
                 runs.move_run(conn, run.id, "CANCELLED", from_statuses=("QUEUED",), now=at)
             ids.append(run.id)
@@ -34,7 +35,7 @@ def test_old_runs_go_with_their_events(engine: sa.Engine) -> None:
 def test_vacuum_gives_the_space_back_and_leaves_the_rows(engine: sa.Engine) -> None:
     with writing(engine) as conn:
         run = runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=NOW)
-        events.append_all(conn, run.id, [("T", {"text": "x" * 4000}, NOW)] * 300)
+        events.append_all(conn, run.id, [(RunCreated("x" * 4000), NOW)] * 300)
     with writing(engine) as conn:
         conn.execute(sa.delete(event_rows))
     size = sa.text("PRAGMA freelist_count" if engine.dialect.name == "sqlite" else "SELECT pg_relation_size('events')")
@@ -45,5 +46,5 @@ def test_vacuum_gives_the_space_back_and_leaves_the_rows(engine: sa.Engine) -> N
         assert conn.scalar(size) < before
         assert runs.load_run(conn, run.id).goal == "x"
     with writing(engine) as conn:  # the connection goes back to the pool as it was
-        events.append(conn, run.id, "T", {}, NOW)
+        events.append(conn, run.id, RunCreated("all"), NOW)
         assert [event.seq for event in events.load_events(conn, run.id)] == [1]

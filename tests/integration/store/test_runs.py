@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent import identity
+from agent.core.events import RunCreated, Unknown
 from agent.core.model import Code, Reason
 from agent.errors import Conflict, NotFound
 from agent.store import attempts, catalog, events, leases, projects, runs, state
@@ -271,10 +272,10 @@ def test_ids_of_removed_rows_do_not_come_back(conn: sa.Connection) -> None:
 
 def test_events_count_from_one_within_their_run(conn: sa.Connection) -> None:
     one, two = queue(conn), queue(conn)
-    events.append(conn, one.id, "RUN_CREATED", {"nan": float("nan")}, NOW)
-    events.append_all(conn, one.id, [("A", {"n": 1}, NOW), ("B", {}, NOW)])
+    events.append(conn, one.id, Unknown("RUN_CREATED", {"nan": float("nan")}), NOW)
+    events.append_all(conn, one.id, [(Unknown("A", {"n": 1}), NOW), (Unknown("B", {}), NOW)])
     events.append_all(conn, one.id, [])
-    events.append(conn, two.id, "RUN_CREATED", {}, NOW)
+    events.append(conn, two.id, RunCreated("all"), NOW)
     assert [(event.seq, event.type) for event in events.load_events(conn, one.id)] == [
         (1, "RUN_CREATED"),
         (2, "A"),
@@ -284,7 +285,7 @@ def test_events_count_from_one_within_their_run(conn: sa.Connection) -> None:
     assert [event.type for event in events.load_events(conn, one.id, after_seq=1, limit=1)] == ["A"]
     assert events.load_events(conn, one.id)[0].payload == {"nan": None}
     with pytest.raises(NotFound):
-        events.append(conn, 99, "A", {}, NOW)
+        events.append(conn, 99, RunCreated("all"), NOW)
 
 
 def test_events_of_several_writers_have_no_gap_and_no_double(engine: sa.Engine) -> None:
@@ -294,7 +295,7 @@ def test_events_of_several_writers_have_no_gap_and_no_double(engine: sa.Engine) 
     def write() -> None:
         for _ in range(10):
             with writing(engine) as conn:
-                events.append(conn, run.id, "A", {}, database_now(conn))
+                events.append(conn, run.id, RunCreated("all"), database_now(conn))
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:

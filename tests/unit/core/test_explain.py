@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.explain import ASSUMED, IF_DIFFERENT, chain, mark_text, plan_lines, reasons_text, sentence
-from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
+from agent.core.explain import chain, mark_text, plan_lines, reasons_text, sentence
+from agent.core.model import ASSUMED, IF_DIFFERENT, Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
 from pipelines.snapshot import EVERYTHING
 
 ONE_DEFINITION = Reason(

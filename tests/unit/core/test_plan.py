@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.core.explain import ASSUMED, IF_DIFFERENT, chain, plan_lines
+from agent.core.explain import chain, plan_lines
 from agent.core.model import (
+    ASSUMED,
+    IF_DIFFERENT,
     Block,
     Code,
     Compute,
@@ -23,15 +25,8 @@ from agent.core.model import (
     Spec,
     State,
 )
-from agent.core.plan import (
-    decide_step,
-    make_plan,
-    plan_from_json,
-    plan_to_json,
-    reasons_from_json,
-    reasons_to_json,
-    why_unavailable,
-)
+from agent.core.plan import decide_step, make_plan, why_unavailable
+from agent.core.plan_json import plan_from_json, plan_to_json, reasons_from_json, reasons_to_json
 from agent.errors import UsageError
 from pipelines.snapshot import EVERYTHING
 

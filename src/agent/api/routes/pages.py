@@ -16,9 +16,9 @@ from agent.api.models import RunIn
 from agent.api.routes import runs as run_routes
 from agent.api.server import Server, ServerHere
 from agent.api.session import COOKIE, LIFETIME, Sessions
-from agent.api.wording import event_text, operations_of
-from agent.core.explain import plan_lines
-from agent.core.plan import plan_from_json
+from agent.api.wording import operations_of
+from agent.core.explain import event_sentence, plan_lines
+from agent.core.plan_json import plan_from_json
 from agent.errors import UsageError
 from agent.execution.cancel import cancel_run
 from agent.service import queue
@@ -249,7 +249,7 @@ def _run(server: Server, run_id: int) -> dict[str, Any]:
         "approval": approval,
         "is_final": run.status in FINAL,
         "plan_lines": plan_lines(plan_from_json(run.plan)) if run.plan else [],
-        "event_text": event_text,
+        "event_sentence": event_sentence,
     }
 
 

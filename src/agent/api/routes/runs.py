@@ -16,7 +16,7 @@ from agent.api.server import Limit, Server, ServerHere
 from agent.execution.cancel import cancel_run
 from agent.service import queue
 from agent.store import events, runs
-from agent.store.events import Event
+from agent.store.events import EventRow
 from agent.store.runs import FINAL, Run
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -156,7 +156,7 @@ async def _told(server: Server, request: Request, run_id: int, after: int) -> As
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _look(server: Server, run_id: int, after: int) -> tuple[Run, list[Event]]:
+def _look(server: Server, run_id: int, after: int) -> tuple[Run, list[EventRow]]:
     with server.reading() as connections:
         run = runs.load_run(connections.control, run_id)
         return run, events.load_events(connections.control, run_id, after, _MOST_EVENTS)

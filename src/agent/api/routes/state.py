@@ -11,7 +11,7 @@ from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
 from agent.api.models import ComponentState, Explanation, Mark, Name, PlanOut, ReleaseOut
 from agent.api.server import Limit, ProjectId, ServerHere
 from agent.core.explain import chain, plan_lines
-from agent.core.plan import plan_to_json
+from agent.core.plan_json import plan_to_json
 from agent.errors import NotFound
 from agent.execution.planning import think
 from agent.execution.runlog import Request

@@ -9,7 +9,7 @@ from agent.clock import SystemClock
 from agent.core.explain import chain
 from agent.core.graph import require_known
 from agent.core.model import Plan, Skip
-from agent.core.plan import plan_to_json
+from agent.core.plan_json import plan_to_json
 from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.story import story_of

@@ -7,7 +7,7 @@ import argparse
 from agent.cli.output import emit
 from agent.clock import SystemClock
 from agent.core.explain import plan_lines
-from agent.core.plan import plan_to_json
+from agent.core.plan_json import plan_to_json
 from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey

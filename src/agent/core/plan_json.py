@@ -1,0 +1,47 @@
+"""Plans and reasons as plain values, as the database stores them, and back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip, Step
+
+
+def plan_to_json(plan: Plan) -> list[dict[str, Any]]:
+    """A plan as plain values, one object a step; `plan_from_json` reads it back."""
+    return [{"step": type(step).__name__.lower(), **asdict(step)} for step in plan.steps]
+
+
+def plan_from_json(steps: Iterable[Mapping[str, Any]]) -> Plan:
+    """The plan that `plan_to_json` wrote."""
+    return Plan(tuple(_step_from_json(step) for step in steps))
+
+
+def reasons_to_json(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
+    """Reasons as plain values, for an attempt's row; `reasons_from_json` reads them back."""
+    return [asdict(reason) for reason in reasons]
+
+
+def reasons_from_json(reasons: Iterable[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    """The reasons that `reasons_to_json` wrote."""
+    return tuple(Reason(**{**reason, "code": Code(reason["code"])}) for reason in reasons)
+
+
+def _step_from_json(step: Mapping[str, Any]) -> Step:
+    fields = {name: value for name, value in step.items() if name != "step"}
+    if "reasons" in fields:
+        fields["reasons"] = reasons_from_json(fields["reasons"])
+    match step["step"]:
+        case "compute":
+            fields["changed"] = {name: tuple(keys) for name, keys in fields["changed"].items()}
+            return Compute(**fields)
+        case "skip":
+            return Skip(**fields)
+        case "defer":
+            return Defer(**fields)
+        case "block":
+            return Block(**fields)
+        case other:
+            raise ValueError(f"{other!r} is no step of a plan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.clock import SystemClock
+from agent.core.model import Mark
 from agent.errors import Conflict
 from agent.execution import cancel, session
 from agent.service import queue
@@ -52,7 +53,7 @@ def run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = ()) -> R
 def mark_dirty(desk: Desk, component: str, reason: str) -> None:
     """Ask for a recompute of a component at the next run. Raises NotFound."""
     with desk.workspace.database.writing() as connections:
-        state.mark_dirty(connections.project, component, f"{WHO}: {reason}" if reason else f"by {WHO}")
+        state.mark_dirty(connections.project, component, Mark(WHO, reason=reason))
 
 
 def cancel_run(desk: Desk, run_id: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from agent.core.explain import causes_text
+from agent.core.explain import causes_text, dirty_text
 from agent.core.model import Block, Compute, Defer, Skip, State, Step
 from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
@@ -33,7 +33,7 @@ def look(state: State, step: Step | None, *, is_at_work: bool) -> Look:
     if step is None:
         if state.run_count == 0:
             return NEVER_RUN
-        return Look("stale", ORANGE, state.dirty_reason or "") if state.is_dirty else Look("up to date", GREEN)
+        return Look("stale", ORANGE, dirty_text(state) or "") if state.is_dirty else Look("up to date", GREEN)
     match step:
         case Skip():
             return Look("up to date", GREEN)

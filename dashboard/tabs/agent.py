@@ -8,6 +8,7 @@ from functools import partial
 
 import streamlit as st
 
+from agent.core.explain import dirty_text
 from agent.core.model import Compute, State, Step
 from dashboard import actions, controls, data, look, parts, press, progress
 from dashboard.data import Desk
@@ -95,7 +96,7 @@ def _state_table(states: Mapping[str, State], steps: Mapping[str, Step], at: dat
                 row.run_count,
                 row.failure_count,
                 look.dot(one.colour, one.word),
-                one.why or row.dirty_reason,
+                one.why or dirty_text(row),
                 None if row.last_duration_s is None else f"{row.last_duration_s:.2f}",
                 None if row.output_rows is None else f"{row.output_rows:,}",
                 look.short(row.output_version),

@@ -8,12 +8,24 @@ from typing import assert_never
 
 from agent.core import events
 from agent.core.graph import order
-from agent.core.model import ASSUMED, IF_DIFFERENT, Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
+from agent.core.model import (
+    ASSUMED,
+    BY_HTTP,
+    BY_SQL,
+    IF_DIFFERENT,
+    Block,
+    Code,
+    Compute,
+    Defer,
+    Plan,
+    Reason,
+    Skip,
+    Spec,
+    State,
+    Step,
+)
 
-# `dirty_reason` holds a person's text and, after an evaluation, what was found. This begins the part that was found,
-# so that it does not pile up when it is read back and written again.
-STALE_MARK = "[auto] "
-UNEXPLAINED_MARK = "marked without a reason"
+_UNEXPLAINED_MARK = "marked without a reason"
 
 # Begins what stands for the version of a source that does not answer.
 UNREACHABLE = "unreachable: "
@@ -37,20 +49,22 @@ def cause(component: str, reason: Reason) -> str:
     return _CAUSES[reason.code](component, reason)
 
 
-def reasons_text(component: str, reasons: Sequence[Reason]) -> str:
-    """All reasons in one line for `dirty_reason`: a person's text first, then STALE_MARK and what was found.
-
-    Reading it back (`mark_text`) gives the person's text again.
-    """
-    marks = [reason.detail or UNEXPLAINED_MARK for reason in reasons if reason.code == Code.MARKED]
-    found = causes_text(component, [reason for reason in reasons if reason.code != Code.MARKED])
-    return "; ".join([*marks[:1], *([STALE_MARK + found] if found else [])])
+def found_text(component: str, reasons: Iterable[Reason]) -> str | None:
+    """What an evaluation found, in one line for `dirty_reason`; None where there is nothing but perhaps a mark."""
+    return causes_text(component, [reason for reason in reasons if reason.code != Code.MARKED]) or None
 
 
-def mark_text(dirty_reason: str | None) -> str:
-    """What a person wrote in `dirty_reason`, without what an evaluation added."""
-    written = (dirty_reason or "").partition(STALE_MARK)[0]
-    return written.removesuffix("; ").strip() or UNEXPLAINED_MARK
+def mark_text(by: str, reason: str) -> str:
+    """Who marked a component and why."""
+    if not by or by.startswith((BY_SQL, BY_HTTP)):
+        return reason or _UNEXPLAINED_MARK
+    return f"{by}: {reason}" if reason else f"{by} gave no reason"
+
+
+def dirty_text(state: State) -> str | None:
+    """Why a row's flag is set: the mark, then what the last evaluation found. None where it is not."""
+    mark = () if state.mark is None else (mark_text(state.mark.by, state.mark.reason),)
+    return "; ".join(dict.fromkeys([*mark, *filter(None, [state.dirty_reason])])) or None
 
 
 def event_sentence(event: events.Event) -> str:
@@ -244,7 +258,7 @@ def _expected(step: Compute) -> str:
 
 def _mark_cause(component: str, reason: Reason) -> str:
     what = f"its partition {reason.subject}" if reason.subject else "it"
-    return f"{what} was marked by a person{_in_brackets(reason.detail)}"
+    return f"{what} was marked by a person{_in_brackets(mark_text(reason.new or '', reason.detail))}"
 
 
 def _code_cause(component: str, reason: Reason) -> str:

@@ -40,15 +40,36 @@ class InputRecord:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
+# Begin `by` of a mark set by whom nobody named: an UPDATE of is_dirty (see the migration 0004), a request over HTTP.
+BY_SQL, BY_HTTP = "SQL", "HTTP"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A person's wish that a component be computed again at the next run, whatever its state.
+
+    by: who asked; empty where that is not on record. at: aware UTC; None where it is not known yet.
+    reason: their words. partitions: keys to compute again, None for the whole component.
+    """
+
+    by: str = ""
+    at: datetime | None = None
+    reason: str = ""
+    partitions: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True)
 class State:
-    """A row of orchestrator_state. Times are aware UTC."""
+    """A row of orchestrator_state. Times are aware UTC.
+
+    is_dirty and dirty_reason show what the last evaluation found; decisions read `mark` and the versions alone.
+    """
 
     component: str
     is_dirty: bool = True
     status: Literal["idle", "running", "failed"] = "idle"
     dirty_reason: str | None = None
-    dirty_partitions: tuple[str, ...] | None = None  # None: marked whole; (): nobody's mark, reasons are shown
+    mark: Mark | None = None
     last_run_at: datetime | None = None
     run_count: int = 0
     failure_count: int = 0
@@ -116,7 +137,8 @@ class Reason:
     """One cause of staleness with its evidence.
 
     subject: what it is about (an input, a setting, a definition in the code, a partition, a package).
-    old, new: the value recorded and the value found, as text; None where there was or is none.
+    old, new: the value recorded and the value found, as text; None where there was or is none. Of a mark: when (ISO
+    8601) and by whom, with their words as detail.
     """
 
     code: Code

@@ -1,7 +1,6 @@
 """Why a component is stale: recorded state against what is true now. Pure; only `too_old` looks at a time.
 
-`is_dirty` is a person's mark and a display in one column: after an evaluation it also shows the reasons that were
-found (see `explain.reasons_text`); those are not taken for a mark when the row is read back.
+Of a row's flag only the mark counts here: `is_dirty` and `dirty_reason` show what an evaluation found.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from agent.core.explain import mark_text
-from agent.core.model import Code, Current, InputRecord, Reason, Spec, State
+from agent.core.model import Code, Current, InputRecord, Mark, Reason, Spec, State
 
 SOURCE = "source:"  # an input of this name is a source's probe, not an upstream
 
@@ -39,7 +37,7 @@ def decide_reasons(
     `status` "running" counts as failed: whoever decides holds no lease on it, so that attempt's process died.
     """
     never = state.output_snapshot_id is None or state.code_version is None
-    found = [*_asked_for(state, forced=forced, never=never), *_failed(state)]
+    found = [*_asked_for(state, forced=forced), *_failed(state)]
     if never:
         found.append(Reason(Code.NEVER_RUN))
     else:
@@ -60,29 +58,38 @@ def can_carry_over(reasons: Iterable[Reason]) -> bool:
 def redo_keys(reasons: Iterable[Reason], state: State, current: Current) -> frozenset[str]:
     """Output partitions to recompute although no input changed: the damaged ones and those a person marked."""
     marked = any(reason.code == Code.MARKED for reason in reasons)
-    asked = (state.dirty_partitions or ()) if marked else ()
+    asked = (state.mark.partitions or ()) if marked and state.mark is not None else ()
     return frozenset((*current.missing, *current.altered, *asked))
 
 
-def mark_in(reasons: Iterable[Reason]) -> tuple[str, tuple[str, ...] | None] | None:
-    """The mark among the reasons of an attempt, as (text, partitions or None for all); None where there is none.
+def mark_in(reasons: Iterable[Reason]) -> Mark | None:
+    """The mark among the reasons of an attempt; None where there is none.
 
     An attempt clears the mark when it starts. Where it fails or its process dies, the mark is set again from this.
     """
     for reason in reasons:
         if reason.code == Code.MARKED:
-            return reason.detail, tuple(reason.subject.split(", ")) if reason.subject else None
+            return Mark(
+                by=reason.new or "",
+                at=datetime.fromisoformat(reason.old) if reason.old else None,
+                reason=reason.detail,
+                partitions=tuple(reason.subject.split(", ")) if reason.subject else None,
+            )
     return None
 
 
-def _asked_for(state: State, *, forced: bool, never: bool) -> Iterator[Reason]:
+def _asked_for(state: State, *, forced: bool) -> Iterator[Reason]:
     if forced:
         yield Reason(Code.FORCED)
-    # `dirty_partitions`: None asks for all of it, keys for those, () for nothing: then the flag shows what an
-    # evaluation found. A new row begins dirty without a text: that is `never_run`, nobody's mark.
-    asks = state.is_dirty and state.dirty_partitions != ()
-    if asks and not (never and state.dirty_reason is None):
-        yield Reason(Code.MARKED, subject=", ".join(state.dirty_partitions or ()), detail=mark_text(state.dirty_reason))
+    mark = state.mark
+    if mark is not None:
+        yield Reason(
+            Code.MARKED,
+            subject=", ".join(mark.partitions or ()),
+            old=None if mark.at is None else mark.at.isoformat(),
+            new=mark.by or None,
+            detail=mark.reason,
+        )
 
 
 def _failed(state: State) -> Iterator[Reason]:

@@ -245,7 +245,7 @@ class Attempts:
         """An attempt clears the mark when it starts; one that brought nothing gives it back."""
         mark = mark_in(begun.step.reasons)
         if mark is not None:
-            state.mark_dirty(connections.project, begun.name, mark[0], mark[1])
+            state.mark_dirty(connections.project, begun.name, mark)
 
     def _pause(self, seconds: float) -> None:
         """Wait before another try, the run kept alive. Raises Cancelled where it is to end instead."""

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.core.events import CutOff, Finished
-from agent.core.explain import reasons_text
+from agent.core.explain import found_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
 from agent.execution.release import has_files, point_to, release_name, write_release
@@ -275,5 +275,5 @@ def _seen_to_change(workspace: Workspace, connections: Connections, success: Suc
         seen = success.done.snapshot.version_of(spec.reads(success.component))
         if seen != known.read_version:
             reason = Reason(Code.INPUT_CHANGED, success.component, known.read_version, seen)
-            texts[name] = reasons_text(name, [reason])
+            texts[name] = found_text(name, [reason])
     return texts

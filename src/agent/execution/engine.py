@@ -24,7 +24,7 @@ from agent.core.events import (
     RunStarted,
     Skipped,
 )
-from agent.core.explain import reasons_text
+from agent.core.explain import found_text
 from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
 from agent.core.plan import decide_step, why_unavailable
 from agent.core.plan_json import plan_to_json
@@ -257,7 +257,7 @@ class Engine:
         texts: dict[str, str | None] = {}
         for name, one in self._finished.items():
             if isinstance(one.step, Defer | Block):
-                texts[name] = reasons_text(name, one.step.reasons) if one.step.reasons else None
+                texts[name] = found_text(name, one.step.reasons)
             elif isinstance(one.step, Skip) and one.shows_dirty:
                 texts[name] = None
         return texts

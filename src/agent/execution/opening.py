@@ -132,7 +132,7 @@ class Opening:
         for attempt in abandoned:
             mark = mark_in(attempt.reasons) if attempt.status == "crashed" else None
             if mark is not None:
-                state.mark_dirty(connections.project, name, mark[0], mark[1])
+                state.mark_dirty(connections.project, name, mark)
         if abandoned:
             origin = identity.describe(lease.took_over_from or "")
             self.log.add(TakenOver(name, origin, tuple(attempt.id for attempt in abandoned)))

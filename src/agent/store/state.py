@@ -1,26 +1,27 @@
 """The rows of orchestrator_state: read whole, written by one conditional statement each.
 
 A statement that an attempt makes carries the lease's token in its WHERE (fencing): a process that was overtaken while
-it slept changes nothing. `is_dirty` is cleared by the start of an attempt alone, so that a mark set meanwhile stays.
-`dirty_partitions` says what a person asked for: null the whole component, a list those keys, and an empty list nothing
-(the flag then only shows a cause that the orchestrator found by itself). An UPDATE that sets a flag already set is a
-person's: a trigger then makes it ask for the whole component. Statements here set it where it is not, and only there.
+it slept changes nothing. The start of an attempt alone removes the mark, so that one set meanwhile stays.
+
+No statement here names `is_dirty`: triggers (alembic/versions/0004_marks.py) keep it true where there is a mark or a
+reason, and take an UPDATE that does name it for a person's, who sets the mark or removes it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from agent.core.explain import STALE_MARK, reasons_text
-from agent.core.model import Code, InputRecord, Reason, State
+from agent.core.explain import found_text, mark_text
+from agent.core.model import Code, InputRecord, Mark, Reason, State
 from agent.errors import DatabaseError, NotFound
-from agent.store.engine import insert, shown
+from agent.store.engine import database_now, insert, shown
 from agent.store.leases import COMPONENT_ROWS, holding
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state as rows
@@ -45,7 +46,7 @@ def _nested(value: Any) -> dict[str, dict[str, str]]:
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    "dirty_partitions": _names,
+    "marked_partitions": _names,
     "code_files": _nested,
     "settings": _mapping,
     "libraries": _mapping,
@@ -62,10 +63,7 @@ _SOME_ROWS = _EVERY_ROW.where(rows.c.component.in_(sa.bindparam("components", ex
 def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
     """Make a row, dirty and never run, for each component that has none."""
     never = [Reason(Code.NEVER_RUN)]
-    values = [
-        {"component": name, "is_dirty": True, "dirty_reason": reasons_text(name, never), "dirty_partitions": []}
-        for name in components
-    ]
+    values = [{"component": name, "is_dirty": True, "dirty_reason": found_text(name, never)} for name in components]
     if values:
         conn.execute(insert(conn, rows).on_conflict_do_nothing(), values)
 
@@ -98,59 +96,70 @@ def load_states(conn: sa.Connection, components: Collection[str] | None = None) 
             except (ValueError, TypeError, KeyError, AttributeError):
                 value = None
                 broken.append(name)
-            if value is not None:
+            if value is not None or name == "marked_partitions":
                 values["inputs" if name == "input_versions" else name] = value
+        mark = _mark(values)
         if broken:
             said = f"{' and '.join(broken)} in its row of orchestrator_state cannot be read"
             log.warning("component %s: %s; it is recomputed", values["component"], said)
-            values |= {"is_dirty": True, "dirty_reason": said, "dirty_partitions": None}
+            values |= {"is_dirty": True, "dirty_reason": said}
+            mark = Mark(at=mark.at if mark else None, reason=said)
+        values["mark"] = mark
         found[values["component"]] = State(**values)
     return found
 
 
-def mark_dirty(conn: sa.Connection, component: str, reason: str, partitions: Sequence[str] | None = None) -> None:
-    """Ask for a recompute of `component`, or of some partitions of it. Raises NotFound.
+def _mark(values: dict[str, Any]) -> Mark | None:
+    """Take the columns of the mark out of a row; None where nobody marked it."""
+    at, by, reason, keys = (values.pop(f"marked_{name}") for name in ("at", "by", "reason", "partitions"))
+    return None if at is None else Mark(by or "", at, reason or "", keys)
 
-    Marks add up: the whole component outweighs single partitions, and a mark of an attempt that runs now is for the
-    next one.
+
+def mark_dirty(conn: sa.Connection, component: str, mark: Mark) -> None:
+    """Ask for a recompute of `component`, or of some partitions of it; without a time, now. Raises NotFound.
+
+    Marks add up: the whole component outweighs single partitions, the newest gives the name, and the words of earlier
+    ones follow. A mark of an attempt that runs now is for the next one.
     """
-    known = sa.select(rows.c.is_dirty, rows.c.dirty_reason, rows.c.dirty_partitions).where(
-        rows.c.component == component
-    )
-    row = conn.execute(known.with_for_update()).one_or_none()
-    if row is None:
+    _lock = sa.select(rows.c.component).where(rows.c.component == component).with_for_update()
+    if conn.execute(_lock).one_or_none() is None:
         names = ", ".join(conn.scalars(sa.select(rows.c.component).order_by(rows.c.component)))
         raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend=f"known are: {names}")
-    # A person's words go first: what an evaluation found follows them (see agent.core.explain).
-    said = [part for part in (reason, row.dirty_reason if row.is_dirty else None) if part]
-    asked = None if partitions is None else set(partitions)
-    if row.is_dirty and asked is not None:
-        asked = None if row.dirty_partitions is None else asked.union(row.dirty_partitions)
-    values: dict[str, Any] = {
-        "dirty_reason": "; ".join(dict.fromkeys(said)),
-        "dirty_partitions": None if asked is None else sorted(asked),
+    whole = _both(load_states(conn, (component,))[component].mark, mark)
+    values = {
+        "marked_at": whole.at or database_now(conn),
+        "marked_by": whole.by or None,
+        "marked_reason": whole.reason or None,
+        "marked_partitions": None if whole.partitions is None else list(whole.partitions),
     }
-    if not row.is_dirty:
-        values["is_dirty"] = True
     conn.execute(sa.update(rows).where(rows.c.component == component).values(**values))
 
 
+def _both(old: Mark | None, new: Mark) -> Mark:
+    """One mark that asks for what both ask for."""
+    if old is None:
+        return new
+    keys = None
+    if old.partitions is not None and new.partitions is not None:
+        keys = tuple(sorted({*old.partitions, *new.partitions}))
+    before = old.reason if not old.reason or old.by == new.by else mark_text(old.by, old.reason)
+    return replace(new, reason="; ".join(dict.fromkeys(filter(None, [new.reason, before]))), partitions=keys)
+
+
 def show_dirty(conn: sa.Connection, component: str, text: str) -> None:
-    """Set the flag, where it is not set, to show a cause that nobody asked for."""
-    clean = (rows.c.component == component) & rows.c.is_dirty.is_(sa.false())
-    conn.execute(sa.update(rows).where(clean).values(is_dirty=True, dirty_reason=text, dirty_partitions=[]))
+    """Show a cause that nobody asked for, where none is shown."""
+    conn.execute(_SHOW_FIRST, {"shown_component": component, "dirty_reason": text})
 
 
 def begin_attempt(conn: sa.Connection, component: str, token: int) -> bool:
-    """Clear the mark and show the component as running. False where the lease is no longer held with `token`."""
-    values = {"is_dirty": False, "dirty_partitions": None, "dirty_reason": None, "status": "running"}
-    return _update(conn, component, token, values, _OF_HOLDER)
+    """Remove the mark and show the component as running. False where the lease is no longer held with `token`."""
+    return _update(conn, component, token, {**_UNMARKED, "dirty_reason": None, "status": "running"}, _OF_HOLDER)
 
 
 def give_up_attempt(conn: sa.Connection, component: str, token: int) -> bool:
     """Give the lease back without a result. False where it is no longer held with `token`.
 
-    An attempt that was begun has cleared the flag, so giving it up sets it again.
+    An attempt that was begun has cleared the flag, so giving it up shows a reason again.
     """
     begun = _update(conn, component, token, {"status": "idle"}, _OF_RUNNING)
     held = _update(conn, component, token, COMPONENT_ROWS.released, _OF_HOLDER)
@@ -160,28 +169,13 @@ def give_up_attempt(conn: sa.Connection, component: str, token: int) -> bool:
 
 
 def show_reasons(conn: sa.Connection, texts: Mapping[str, str | None]) -> None:
-    """Let the flag show what an evaluation found: component -> every reason in words, or None for a clean one.
+    """Let the flag show what an evaluation found: component -> its reasons in words, or None where there are none.
 
-    Never clears a person's mark or its words, which may have come after the evaluation read the row; a flag that only
-    showed what an earlier evaluation found is cleared with its cause. Rows that show it already are not written.
+    A person's mark, which may have come after the evaluation read the row, stays. Rows that show it already are not
+    written.
     """
-    only_shown = sa.cast(rows.c.dirty_partitions, sa.Text) == "[]"
     for component, text in texts.items():
-        here = rows.c.component == component
-        if text is None:
-            gone = here & rows.c.dirty_reason.is_not(None) & (rows.c.is_dirty.is_(sa.false()) | only_shown)
-            conn.execute(sa.update(rows).where(gone).values(is_dirty=False, dirty_reason=None, dirty_partitions=None))
-            continue
-        show_dirty(conn, component, text)
-        differs = here & rows.c.dirty_reason.is_distinct_from(text)
-        shown = conn.execute(sa.select(rows.c.dirty_reason, only_shown).where(differs).with_for_update()).one_or_none()
-        if shown is None:
-            continue
-        written, nobody_asked = shown
-        if written and not nobody_asked:
-            text = "".join((written.partition(STALE_MARK)[0].removesuffix("; "), "; ", *text.partition(STALE_MARK)[1:]))
-            text = text.removesuffix("; ")
-        conn.execute(sa.update(rows).where(here).values(dirty_reason=text))
+        conn.execute(_SHOW, {"shown_component": component, "dirty_reason": text, "shown": text})
 
 
 def commit_success(
@@ -248,6 +242,13 @@ def commit_failure(
 
 _OF_HOLDER = COMPONENT_ROWS.of_holder
 _OF_RUNNING = _OF_HOLDER.where(rows.c.status == "running")
+_UNMARKED: Mapping[str, Any] = dict.fromkeys(("marked_at", "marked_by", "marked_reason", "marked_partitions"))
+_OF_SHOWN = sa.update(rows).where(rows.c.component == sa.bindparam("shown_component"))
+_SHOW_FIRST = _OF_SHOWN.where(rows.c.dirty_reason.is_(None))
+_SHOW = _OF_SHOWN.where(
+    rows.c.dirty_reason.is_distinct_from(sa.bindparam("shown", type_=rows.c.dirty_reason.type))
+    | (rows.c.is_dirty != sa.or_(rows.c.marked_at.is_not(None), rows.c.dirty_reason.is_not(None)))
+)
 _SUCCESS = _OF_HOLDER.values(run_count=rows.c.run_count + 1)
 _FAILURE = _OF_HOLDER.values(
     failure_count=rows.c.failure_count + 1, consecutive_failures=rows.c.consecutive_failures + 1

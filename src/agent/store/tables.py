@@ -85,12 +85,15 @@ orchestrator_state = sa.Table(
     metadata,
     sa.Column("component", sa.String(100), primary_key=True, doc="its name"),
     sa.Column("last_run_at", UtcDateTime, doc="last success"),
-    sa.Column("is_dirty", sa.Boolean, nullable=False, server_default=sa.true(), doc="the next run computes it"),
+    sa.Column("is_dirty", sa.Boolean, nullable=False, server_default=sa.true(), doc="a mark or a reason; see above"),
     _count("run_count", doc="successful attempts"),
     _count("failure_count", doc="failed attempts"),
     sa.Column("status", sa.String(20), nullable=False, server_default="idle", doc="idle | running | failed"),
-    sa.Column("dirty_reason", PlainText, doc="a person's text, then [auto] and what was found; null while clean"),
-    sa.Column("dirty_partitions", _Json, doc="keys a person marked; null: the whole component; []: none"),
+    sa.Column("dirty_reason", PlainText, doc="what the last evaluation found, for people who look; null: nothing"),
+    sa.Column("marked_at", UtcDateTime, doc="when a person asked for a recompute; null: nobody does"),
+    sa.Column("marked_by", sa.String(200), doc="who asked; SQL: an UPDATE of is_dirty"),
+    sa.Column("marked_reason", PlainText, doc="their words"),
+    sa.Column("marked_partitions", _Json, doc="keys they asked for; null: the whole component"),
     _count("consecutive_failures", doc="failures since the last success"),
     sa.Column("last_error", PlainText, doc="of the newest failure"),
     sa.Column("last_failed_at", UtcDateTime),
@@ -110,7 +113,11 @@ orchestrator_state = sa.Table(
     sa.Column("lease_taken_at", UtcDateTime),
     sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
     schema=PROJECT,
-    info={"purpose": "A row a component: what it last did, and whether it must run again. May be edited by hand."},
+    info={
+        "purpose": "One row per component: what it last did, and whether it must run again. May be edited by hand: an "
+        "UPDATE that sets `is_dirty`, also where it is true already, marks the component; one that clears it removes "
+        "the mark."
+    },
 )
 
 # --- a project's catalog ---------------------------------------------------------------------------------------

@@ -187,7 +187,7 @@ def test_rows_survive_json_with_their_types(sqlite_url: str) -> None:
             sa.insert(tables.orchestrator_state).values(
                 component="x",
                 last_run_at=NOW,
-                dirty_partitions=[],
+                marked_partitions=[],
                 settings={"a": None, "b": [1.5, "é"]},
                 code_files=None,
             )
@@ -198,6 +198,6 @@ def test_rows_survive_json_with_their_types(sqlite_url: str) -> None:
     with writing(engine) as conn:
         dump.replace_all(conn, {"orchestrator_state": before})
         assert list(dump.rows_of(conn, "orchestrator_state")) == before
-        nulls = sa.text("SELECT count(*) FROM orchestrator_state WHERE code_files IS NULL AND dirty_partitions = '[]'")
+        nulls = sa.text("SELECT count(*) FROM orchestrator_state WHERE code_files IS NULL AND marked_partitions = '[]'")
         assert conn.scalar(nulls) == 1
     engine.dispose()

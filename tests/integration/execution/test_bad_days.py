@@ -97,7 +97,7 @@ def test_a_database_taken_away_in_the_middle(world: World) -> None:
     world.require_sound()
 
 
-@pytest.mark.parametrize("column", ["input_versions", "code_files", "libraries", "dirty_partitions"])
+@pytest.mark.parametrize("column", ["input_versions", "code_files", "libraries", "marked_partitions"])
 def test_a_state_broken_by_hand_is_recomputed(world: World, column: str) -> None:
     world.run()
     with world.connected(write=True) as conn:

@@ -94,6 +94,71 @@ def test_rows_of_the_first_release_are_kept(database_url: str) -> None:
     engine.dispose()
 
 
+# is_dirty, dirty_reason, dirty_partitions, has run -> is_dirty, dirty_reason, is marked, words, partitions.
+MARKS_BEFORE: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    "clean": ((False, None, None, True), (False, None, False, None, None)),
+    "shown": ((True, "[auto] ticks changed", "[]", True), (True, "ticks changed", False, None, None)),
+    "given_up": ((True, "the last attempt failed", "[]", True), (True, "the last attempt failed", False, None, None)),
+    "by_sql": ((True, None, None, True), (True, None, True, None, None)),
+    "by_ann": ((True, "ann: bad", None, True), (True, None, True, "ann: bad", None)),
+    "keys": ((True, "ann: bad; [auto] x", '["2013"]', True), (True, "x", True, "ann: bad", '["2013"]')),
+    "new": ((True, "[auto] it has never run", "[]", False), (True, "it has never run", False, None, None)),
+    "bare": ((True, None, None, False), (True, "it has not been looked at yet", False, None, None)),
+    "new_by_ann": ((True, "ann: now", None, False), (True, None, True, "ann: now", None)),
+    "leftover": ((False, "old", '["1"]', True), (False, None, False, None, None)),
+    "broken": ((True, "ann: x", '["', True), (True, None, True, "ann: x", '["')),
+}
+
+
+def test_marks_are_carried_over_and_back(engine: sa.Engine) -> None:
+    is_postgres = engine.dialect.name == "postgresql"
+    cases = {name: case for name, case in MARKS_BEFORE.items() if name != "broken" or not is_postgres}
+    migrations.downgrade(engine, "0001")
+    with writing(engine) as conn:
+        for name, ((is_dirty, reason, keys, has_run), _) in cases.items():
+            conn.execute(
+                sa.text(
+                    "INSERT INTO orchestrator_state (component, is_dirty, dirty_reason, dirty_partitions,"
+                    f" code_version, output_snapshot_id) VALUES (:name, :dirty, :reason, {_json(engine)}, :code, :id)"
+                ),
+                {
+                    "name": name,
+                    "dirty": is_dirty,
+                    "reason": reason,
+                    "keys": keys,
+                    "code": "c" if has_run else None,
+                    "id": 1 if has_run else None,
+                },
+            )
+    migrations.upgrade(engine)
+    query = sa.text(
+        "SELECT component, is_dirty, dirty_reason, marked_at IS NOT NULL AS marked, marked_reason,"
+        " CAST(marked_partitions AS VARCHAR(99)) AS keys FROM orchestrator_state"
+    )
+    with reading(engine) as conn:
+        found = {row.component: tuple(row)[1:] for row in conn.execute(query)}
+    assert found == {name: after for name, (_, after) in cases.items()}
+    migrations.downgrade(engine, "0001")
+    query = sa.text(
+        "SELECT component, is_dirty, dirty_reason, CAST(dirty_partitions AS VARCHAR(99)) FROM orchestrator_state"
+    )
+    with writing(engine) as conn:
+        found = {row.component: tuple(row)[1:] for row in conn.execute(query)}
+        # The trigger of that version is there again.
+        conn.execute(sa.text("UPDATE orchestrator_state SET is_dirty = true WHERE component = 'shown'"))
+        again = conn.execute(
+            sa.text("SELECT dirty_partitions FROM orchestrator_state WHERE component = 'shown'")
+        ).scalar()
+    assert again is None
+    lossless = {"clean", "shown", "by_sql", "by_ann", "keys", "new", "new_by_ann"}
+    assert {name: found[name] for name in lossless} == {name: cases[name][0][:3] for name in lossless}
+    migrations.upgrade(engine)
+
+
+def _json(engine: sa.Engine) -> str:
+    return "CAST(:keys AS JSON)" if engine.dialect.name == "postgresql" else ":keys"
+
+
 def test_default_project_and_runner_are_there(engine: sa.Engine) -> None:
     with reading(engine) as conn:
         assert conn.execute(sa.text("SELECT id, name FROM projects")).all() == [(0, "default")]

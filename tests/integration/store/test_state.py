@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from agent import identity
-from agent.core.model import InputRecord
+from agent.core.model import InputRecord, Mark, State
 from agent.errors import DatabaseError, NotFound
 from agent.store import leases, state
 from agent.store.engine import open_engine, reading, writing
 from tests.integration.store.conftest import NOW
 from tests.paths import SHARED
 
+LATER = NOW + timedelta(hours=1)
 COMPONENTS = ("markets", "ticks", "features", "model", "inference", "backtest", "publish")
 SUCCESS: dict[str, Any] = {
     "now": NOW,
@@ -30,6 +32,11 @@ SUCCESS: dict[str, Any] = {
     "output_rows": 1000,
     "duration_s": 1.5,
 }
+
+
+def whole(row: State) -> bool:
+    """Whether somebody asked for the whole component."""
+    return row.mark is not None and row.mark.partitions is None
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def test_new_rows_are_dirty_and_known_ones_stay(conn: sa.Connection) -> None:
     states = state.load_states(conn)
     assert set(states) == {*COMPONENTS, "own"}
     own = states["own"]
-    assert (own.is_dirty, own.dirty_reason, own.dirty_partitions) == (True, "[auto] it has never run", ())
+    assert (own.is_dirty, own.dirty_reason, own.mark) == (True, "it has never run", None)
     assert not states["features"].is_dirty
 
 
@@ -79,7 +86,7 @@ def test_a_failure_keeps_the_last_success(conn: sa.Connection) -> None:
     assert (found.status, found.is_dirty, found.output_version) == ("failed", True, "o1")
     assert found.last_error is not None
     assert found.last_error.startswith("bad")
-    assert found.dirty_partitions == ()  # the flag only shows it: nobody asked for a recompute
+    assert found.mark is None  # the flag only shows it: nobody asked for a recompute
     succeed(conn)
     found = state.load_states(conn)["features"]
     assert (found.consecutive_failures, found.last_error, found.next_retry_at) == (0, None, None)
@@ -91,17 +98,17 @@ def test_a_mark_set_while_the_component_runs_survives_its_success(conn: sa.Conne
     assert state.commit_success(conn, "features", token, **SUCCESS)
     found = state.load_states(conn)["features"]
     assert found.is_dirty
-    assert found.dirty_partitions is None  # the whole component
+    assert whole(found)
     succeed(conn)
     assert not state.load_states(conn)["features"].is_dirty
 
 
 def test_a_mark_set_while_the_component_runs_survives_its_failure(conn: sa.Connection) -> None:
     token = begin(conn)
-    state.mark_dirty(conn, "features", "wrong prices", ["2013"])
+    state.mark_dirty(conn, "features", Mark("ann", NOW, "wrong prices", ("2013",)))
     assert state.commit_failure(conn, "features", token, now=NOW, error="x", next_retry_at=None)
     found = state.load_states(conn)["features"]
-    assert (found.dirty_partitions, found.dirty_reason) == (("2013",), "wrong prices")
+    assert (found.mark, found.dirty_reason) == (Mark("ann", NOW, "wrong prices", ("2013",)), "the last attempt failed")
 
 
 def test_an_old_token_changes_nothing(conn: sa.Connection) -> None:
@@ -127,35 +134,34 @@ def test_a_token_given_back_commits_nothing(conn: sa.Connection) -> None:
 
 def test_marks_add_up(conn: sa.Connection) -> None:
     succeed(conn)
-    state.mark_dirty(conn, "features", "late ticks", ["2013"])
-    state.mark_dirty(conn, "features", "bad day", ["2012", "2013"])
+    state.mark_dirty(conn, "features", Mark("ann", NOW, "late ticks", ("2013",)))
+    state.mark_dirty(conn, "features", Mark("bob", LATER, "bad day", ("2012", "2013")))
     found = state.load_states(conn)["features"]
-    assert (found.is_dirty, found.dirty_partitions) == (True, ("2012", "2013"))
-    assert sorted((found.dirty_reason or "").split("; ")) == ["bad day", "late ticks"]
-    state.mark_dirty(conn, "features", "all of it")
-    state.mark_dirty(conn, "features", "and one", ["2011"])
-    assert state.load_states(conn)["features"].dirty_partitions is None
+    assert (found.is_dirty, found.mark) == (True, Mark("bob", LATER, "bad day; ann: late ticks", ("2012", "2013")))
+    state.mark_dirty(conn, "features", Mark("bob", LATER, "all of it"))
+    state.mark_dirty(conn, "features", Mark("bob", LATER, "and one", ("2011",)))
+    assert whole(state.load_states(conn)["features"])
 
 
 def test_marking_a_component_that_is_not_there_names_those_that_are(conn: sa.Connection) -> None:
     with pytest.raises(NotFound, match=r"'feature'\n.*\n.*known are: backtest, features"):
-        state.mark_dirty(conn, "feature", "typo")
+        state.mark_dirty(conn, "feature", Mark(reason="typo"))
 
 
 def test_the_flag_shows_a_cause_and_goes_with_it(conn: sa.Connection) -> None:
     succeed(conn)
     state.show_reasons(conn, {"features": "settings changed: window"})
     found = state.load_states(conn)["features"]
-    assert (found.is_dirty, found.dirty_reason, found.dirty_partitions) == (True, "settings changed: window", ())
+    assert (found.is_dirty, found.dirty_reason, found.mark) == (True, "settings changed: window", None)
     state.show_reasons(conn, {"features": None})
     found = state.load_states(conn)["features"]
-    assert (found.is_dirty, found.dirty_reason, found.dirty_partitions) == (False, None, None)
+    assert (found.is_dirty, found.dirty_reason, found.mark) == (False, None, None)
 
 
 def test_an_evaluation_never_clears_a_persons_mark(conn: sa.Connection) -> None:
     succeed(conn)
     conn.execute(sa.text("UPDATE orchestrator_state SET is_dirty = true WHERE component = 'features'"))
-    state.mark_dirty(conn, "ticks", "late ticks", ["2013"])
+    state.mark_dirty(conn, "ticks", Mark(reason="late ticks", partitions=("2013",)))
     state.show_reasons(conn, {"features": None, "ticks": None})
     states = state.load_states(conn)
     assert (states["features"].is_dirty, states["ticks"].is_dirty) == (True, True)
@@ -167,14 +173,17 @@ def test_a_mark_by_sql_counts_where_the_flag_shows_a_cause_already(conn: sa.Conn
     conn.execute(sa.text("UPDATE orchestrator_state SET is_dirty = true WHERE component = 'model'"))
     state.show_reasons(conn, {"model": None})
     found = state.load_states(conn)["model"]
-    assert (found.is_dirty, found.dirty_partitions) == (True, None)
+    assert (found.is_dirty, found.dirty_reason) == (True, None)
+    assert whole(found)
 
 
 def test_reasons_do_not_take_the_keys_of_a_persons_mark(conn: sa.Connection) -> None:
     succeed(conn)
-    state.mark_dirty(conn, "features", "late ticks", ["2013"])
-    state.show_reasons(conn, {"features": "late ticks; ticks changed"})
-    assert state.load_states(conn)["features"].dirty_partitions == ("2013",)
+    mark = Mark("ann", NOW, "late ticks", ("2013",))
+    state.mark_dirty(conn, "features", mark)
+    state.show_reasons(conn, {"features": "ticks changed"})
+    found = state.load_states(conn)["features"]
+    assert (found.mark, found.dirty_reason) == (mark, "ticks changed")
 
 
 def test_a_clean_evaluation_writes_nothing(sqlite_url: str) -> None:
@@ -194,7 +203,7 @@ def test_giving_up_an_attempt_shows_the_component_dirty_again(conn: sa.Connectio
     token = begin(conn)
     assert state.give_up_attempt(conn, "features", token)
     found = state.load_states(conn)["features"]
-    assert (found.status, found.is_dirty, found.dirty_partitions) == ("idle", True, ())
+    assert (found.status, found.is_dirty, found.mark) == ("idle", True, None)
 
 
 def test_a_lease_given_back_before_the_attempt_leaves_a_clean_component_clean(conn: sa.Connection) -> None:
@@ -214,7 +223,8 @@ def test_broken_json_is_reported_and_makes_the_component_dirty(
         succeed(conn, "ticks")
         conn.execute(
             sa.text(
-                """UPDATE orchestrator_state SET input_versions = '{"ticks": ', settings = '[1]', dirty_partitions = '5'
+                """UPDATE orchestrator_state
+                   SET input_versions = '{"ticks": ', settings = '[1]', marked_partitions = '5'
                    WHERE component = 'features'"""
             )
         )
@@ -263,4 +273,4 @@ def test_the_seeds_sql_works_to_the_letter(engine: sa.Engine) -> None:
     assert [row.component for row in rows] == sorted(COMPONENTS)
     assert [(row.run_count, row.failure_count) for row in rows] == [(1, 0)] * 7
     assert [name for name, one in states.items() if one.is_dirty] == ["features"]
-    assert states["features"].dirty_partitions is None
+    assert whole(states["features"])

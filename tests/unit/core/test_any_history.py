@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.core.graph import order
-from agent.core.model import Block, Compute, Current, InputRecord, Reason, Skip, Spec, State
+from agent.core.model import Block, Compute, Current, InputRecord, Mark, Reason, Skip, Spec, State
 from agent.core.plan import decide_step, make_plan, why_unavailable
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from pipelines.snapshot import Reads, digest
@@ -182,7 +182,7 @@ class AnyHistory(RuleBasedStateMachine):
     def _attempt(self, name: str, current: Current, step: Compute, change: tuple[str, str, int] | None) -> str | None:
         before = self.states[name]
         self._assert_called_for(before, current, step)
-        self.states[name] = replace(before, status="running", is_dirty=False, dirty_reason=None, dirty_partitions=None)
+        self.states[name] = replace(before, status="running", is_dirty=False, dirty_reason=None, mark=None)
         carry = before.output_snapshot_id is not None and can_carry_over(step.reasons)
         redo = redo_keys(step.reasons, before, current)
         inputs = {up: self.snapshots[record.snapshot_id] for up, record in current.inputs.items() if up in self.specs}
@@ -277,15 +277,16 @@ class AnyHistory(RuleBasedStateMachine):
 
     def _mark(self, name: str, text: str, marked: tuple[str, ...] | None) -> None:
         state = self.states[name]
-        if state.is_dirty and marked is not None:
-            marked = None if state.dirty_partitions is None else tuple(sorted({*state.dirty_partitions, *marked}))
-        self.states[name] = replace(state, is_dirty=True, dirty_reason=text, dirty_partitions=marked)
+        if state.mark is not None and marked is not None:
+            before = state.mark.partitions
+            marked = None if before is None else tuple(sorted({*before, *marked}))
+        self.states[name] = replace(state, is_dirty=True, mark=Mark(reason=text, partitions=marked))
 
     def _restore_lost_marks(self) -> None:
         for name, reasons in self.lost_marks.items():
             mark = mark_in(reasons)
             if mark is not None:
-                self._mark(name, *mark)
+                self._mark(name, mark.reason, mark.partitions)
         self.lost_marks = {}
 
     def _output(self, name: str) -> int:

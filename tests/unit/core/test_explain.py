@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from agent.core.explain import chain, mark_text, plan_lines, reasons_text, sentence
-from agent.core.model import ASSUMED, IF_DIFFERENT, Block, Code, Compute, Defer, Plan, Reason, Skip, Spec, Step
+from agent.core.explain import chain, dirty_text, found_text, mark_text, plan_lines, sentence
+from agent.core.model import (
+    ASSUMED,
+    IF_DIFFERENT,
+    Block,
+    Code,
+    Compute,
+    Defer,
+    Mark,
+    Plan,
+    Reason,
+    Skip,
+    Spec,
+    State,
+    Step,
+)
 from pipelines.snapshot import EVERYTHING
 
 ONE_DEFINITION = Reason(
@@ -19,6 +35,7 @@ FEE = Reason(Code.SETTINGS_CHANGED, "fee_bps", "2.0", "3.0")
     [
         (Reason(Code.NEVER_RUN), "because it has never run"),
         (Reason(Code.MARKED, detail="bad volumes"), "because it was marked by a person (bad volumes)"),
+        (Reason(Code.MARKED, "", "2026", "ann", "late"), "because it was marked by a person (ann: late)"),
         (Reason(Code.MARKED, "2013", detail="late"), "because its partition 2013 was marked by a person (late)"),
         (Reason(Code.FORCED), "because it was forced"),
         (Reason(Code.FAILED, detail="disk full"), "because its last attempt failed (disk full)"),
@@ -77,18 +94,24 @@ def test_every_code_has_a_sentence(code: Code) -> None:
     assert sentence("features", Reason(code, "x", "a", "b", "d")).startswith("features runs because ")
 
 
-def test_dirty_reason_keeps_a_persons_text_through_any_number_of_evaluations() -> None:
-    text = "bad volumes"
-    for _ in range(3):
-        text = reasons_text("features", [Reason(Code.MARKED, detail=mark_text(text)), FEE])
-    assert text == "bad volumes; [auto] the setting fee_bps changed from 2.0 to 3.0"
-    assert mark_text(text) == "bad volumes"
+def test_what_was_found_leaves_the_mark_out() -> None:
+    mark = Reason(Code.MARKED, detail="bad volumes", new="ann")
+    assert found_text("features", [mark, FEE]) == "the setting fee_bps changed from 2.0 to 3.0"
+    assert found_text("features", [mark]) is None
 
 
-def test_a_mark_without_text_gets_one() -> None:
-    assert mark_text(None) == "marked without a reason"
-    assert mark_text("[auto] ticks changed") == "marked without a reason"
-    assert reasons_text("features", [Reason(Code.MARKED)]) == "marked without a reason"
+def test_a_flag_says_the_mark_first_and_then_what_was_found() -> None:
+    state = State("features", dirty_reason="ticks changed", mark=Mark("ann", reason="bad volumes"))
+    assert dirty_text(state) == "ann: bad volumes; ticks changed"
+    assert dirty_text(replace(state, mark=None)) == "ticks changed"
+    assert dirty_text(replace(state, dirty_reason=None)) == "ann: bad volumes"
+    assert dirty_text(State("features")) is None
+
+
+def test_a_mark_without_words_gets_some() -> None:
+    assert mark_text("ann", "") == "ann gave no reason"
+    assert mark_text("SQL as postgres", "") == mark_text("", "") == "marked without a reason"
+    assert mark_text("SQL", "ann: late") == mark_text("HTTP", "ann: late") == "ann: late"
 
 
 def test_a_plan_is_a_line_a_step() -> None:

@@ -19,6 +19,7 @@ from agent.core.model import (
     Current,
     Defer,
     InputRecord,
+    Mark,
     Plan,
     Reason,
     Skip,
@@ -112,7 +113,7 @@ def test_a_failure_waits_for_its_time_in_scheduled_mode_only() -> None:
     assert waiting.until == "2026-03-01 12:01:30 UTC, after 2 failures in a row"
     assert isinstance(decide(failed, current, manual=True), Compute)
     assert isinstance(decide(failed, current, manual=False, now=NOW + timedelta(seconds=90)), Compute)
-    assert isinstance(decide(replace(failed, is_dirty=True), current, manual=False), Compute)
+    assert isinstance(decide(replace(failed, mark=Mark()), current, manual=False), Compute)
 
 
 def test_a_policy_defers_new_inputs_and_nothing_else() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import Code, Current, InputRecord, Reason, Spec, State
+from agent.core.model import Code, Current, InputRecord, Mark, Reason, Spec, State
 from agent.core.staleness import can_carry_over, decide_reasons, mark_in, redo_keys
 from pipelines.snapshot import Reads
 
@@ -60,31 +60,32 @@ def test_never_run_says_only_that() -> None:
 
 
 def test_a_mark_of_the_whole_component_carries_its_text() -> None:
-    by_sql = only(reasons(replace(CLEAN, is_dirty=True)))
-    assert by_sql == Reason(Code.MARKED, detail="marked without a reason")
-    by_command = only(reasons(replace(CLEAN, is_dirty=True, dirty_reason="bad volumes")))
-    assert by_command == Reason(Code.MARKED, detail="bad volumes")
-    assert not can_carry_over([by_command])
-    assert mark_in([by_command]) == ("bad volumes", None)
+    mark = Mark("ann", NOW, "bad volumes")
+    found = only(reasons(replace(CLEAN, mark=mark)))
+    assert found == Reason(Code.MARKED, old=NOW.isoformat(), new="ann", detail="bad volumes")
+    assert not can_carry_over([found])
+    assert mark_in([found]) == mark
+    # As stored by versions that put name and words in one text.
+    assert mark_in([Reason(Code.MARKED, detail="ann: bad volumes")]) == Mark(reason="ann: bad volumes")
 
 
 def test_a_mark_of_partitions_keeps_the_others() -> None:
-    state = replace(CLEAN, is_dirty=True, dirty_reason="late prices", dirty_partitions=("2012", "2013"))
+    state = replace(CLEAN, mark=Mark(reason="late prices", partitions=("2012", "2013")))
     found = reasons(state)
     assert found == (Reason(Code.MARKED, subject="2012, 2013", detail="late prices"),)
     assert can_carry_over(found)
     assert redo_keys(found, state, SAME) == {"2012", "2013"}
-    assert mark_in(found) == ("late prices", ("2012", "2013"))
+    assert mark_in(found) == state.mark
 
 
 def test_a_flag_that_only_shows_what_was_found_is_nobodys_mark() -> None:
-    state = replace(CLEAN, is_dirty=True, dirty_reason="[auto] ticks changed", dirty_partitions=())
-    assert reasons(state) == ()
+    for shown in (replace(CLEAN, is_dirty=True, dirty_reason="ticks changed"), replace(CLEAN, is_dirty=True)):
+        assert reasons(shown) == ()
     assert mark_in(()) is None
 
 
 def test_a_mark_on_a_row_that_shows_what_was_found_counts() -> None:
-    state = replace(CLEAN, is_dirty=True, dirty_reason="bad volumes; [auto] ticks changed", dirty_partitions=None)
+    state = replace(CLEAN, is_dirty=True, dirty_reason="ticks changed", mark=Mark(reason="bad volumes"))
     assert only(reasons(state)).detail == "bad volumes"
 
 
@@ -203,7 +204,7 @@ def test_too_old_looks_at_the_last_success_and_trusts_nothing_that_was_read_befo
 
 
 def test_all_at_once_come_in_one_order() -> None:
-    state = replace(CLEAN, status="failed", is_dirty=True, dirty_reason="x")
+    state = replace(CLEAN, status="failed", mark=Mark())
     now = replace(
         SAME,
         code_version="c2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -10,7 +11,8 @@ from fastapi import APIRouter, Path, Query
 from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
 from agent.api.models import ComponentState, Explanation, Mark, Name, PlanOut, ReleaseOut
 from agent.api.server import Limit, ProjectId, ServerHere
-from agent.core.explain import chain, plan_lines
+from agent.core import model
+from agent.core.explain import chain, dirty_text, plan_lines
 from agent.core.plan_json import plan_to_json
 from agent.errors import NotFound
 from agent.execution.planning import think
@@ -27,7 +29,12 @@ def states(server: ServerHere, project_id: ProjectId = 0) -> list[ComponentState
     """Every component: when it last ran, whether it is dirty and why, how often it failed."""
     with server.reading(project_id) as connections:
         found = state.load_states(connections.project)
-    return [ComponentState.model_validate(one, from_attributes=True) for one in found.values()]
+    return [_shown(one) for one in found.values()]
+
+
+def _shown(row: model.State) -> ComponentState:
+    whole = replace(row, dirty_reason=dirty_text(row))
+    return ComponentState.model_validate(whole, from_attributes=True)
 
 
 @router.post("/state/{component}/mark-dirty", responses=CHANGES | NOT_FOUND | CONFLICT)
@@ -37,9 +44,11 @@ def mark_dirty(
     """Ask for a component, or some of its partitions, to be recomputed by the next run."""
     wanted = mark or Mark.model_validate({})
     with server.workspace(project_id) as workspace, workspace.database.writing() as connections:
-        state.mark_dirty(connections.project, component, wanted.reason, wanted.partitions)
+        keys = None if wanted.partitions is None else tuple(wanted.partitions)
+        asked = model.Mark(model.BY_HTTP, reason=wanted.reason, partitions=keys)
+        state.mark_dirty(connections.project, component, asked)
         found = state.load_states(connections.project)[component]
-    return ComponentState.model_validate(found, from_attributes=True)
+    return _shown(found)
 
 
 @router.get("/plan", responses=NOT_FOUND | CONFLICT)

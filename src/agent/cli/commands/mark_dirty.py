@@ -6,6 +6,8 @@ import argparse
 import difflib
 
 from agent.cli.output import emit, user_name
+from agent.core.explain import mark_text
+from agent.core.model import Mark
 from agent.errors import NotFound
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import catalog, state
@@ -23,12 +25,13 @@ def run(options: argparse.Namespace) -> int:
     """Set the mark, with the name of the person who asked."""
     component, _, key = options.what.partition(":")
     who = user_name()
-    reason = f"{who}: {options.reason}" if options.reason else f"{who} gave no reason"
+    mark = Mark(who, reason=options.reason, partitions=(key,) if key else None)
+    reason = mark_text(who, options.reason)
     with open_workspace(options.project_dir) as workspace:
         if key:
             _require_partition(workspace, component, key)
         with workspace.database.writing() as connections:
-            state.mark_dirty(connections.project, component, reason, [key] if key else None)
+            state.mark_dirty(connections.project, component, mark)
     what = f"partition {key} of {component}" if key else component
     value = {"component": component, "partition": key or None, "reason": reason}
     emit(options, value, f"{what} is marked ({reason}); the next run recomputes it")

@@ -6,9 +6,8 @@ import argparse
 
 from agent.cli.output import emit, moment
 from agent.console import table
-from agent.core.explain import STALE_MARK
+from agent.core.explain import dirty_text
 from agent.core.graph import order
-from agent.core.model import State
 from agent.execution.workspace import open_workspace
 from agent.store import releases, state
 
@@ -17,10 +16,6 @@ HELP = "Show the recorded state of every component and the current release."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
-
-
-def _why(one: State) -> str:
-    return (one.dirty_reason or "").replace(STALE_MARK, "")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
             str(one.failure_count),
             "" if one.output_rows is None else f"{one.output_rows:,}",
             (one.output_version or "")[:8],
-            one.last_error.partition("\n")[0] if one.status == "failed" and one.last_error else _why(one),
+            one.last_error.partition("\n")[0] if one.status == "failed" and one.last_error else dirty_text(one) or "",
         )
         for one in (states[name] for name in [*order(workspace.specs), *sorted(states.keys() - workspace.specs.keys())])
     ]

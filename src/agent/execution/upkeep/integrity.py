@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.core.model import State
+from agent.core.model import Mark, State
 from agent.execution.release import current_name, is_whole
 from agent.execution.workspace import Workspace
 from agent.store import catalog, releases, state
@@ -73,7 +73,7 @@ def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
     if hidden:
         with workspace.database.writing() as connections:
             for name, key in hidden:
-                state.mark_dirty(connections.project, name, f"{by}: {_ALTERED}", [key])
+                state.mark_dirty(connections.project, name, Mark(by, reason=_ALTERED, partitions=(key,)))
     tables, violations = _contracts(
         workspace, states, {(name, files[name, path].key) for name, path in current}, broken
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from agent.settings import DashboardSettings
+from agent.sections.dashboard import Settings as DashboardSettings
 
 _TRIES, _WINDOW_SECONDS = 5, 60.0
 

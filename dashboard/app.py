@@ -12,6 +12,7 @@ from types import ModuleType
 
 import streamlit as st
 
+from agent.sections.dashboard import Settings as DashboardSettings
 from dashboard import access, data, look
 from dashboard.data import Desk
 from dashboard.guard import guarded
@@ -34,7 +35,7 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     look.title(page.title)
     # After the navigation, which would otherwise forget the address that was asked for.
-    access.require(desk.workspace.settings.dashboard)
+    access.require(desk.workspace.settings.of(DashboardSettings))
     page.run()
 
 

@@ -23,6 +23,7 @@ from agent.execution.planning import Thought, think
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace, open_workspace
+from agent.sections.dashboard import Settings as DashboardSettings
 from agent.service import schedule
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
 from agent.store import (
@@ -65,7 +66,7 @@ class Desk:
 
     @property
     def is_read_only(self) -> bool:
-        return self.workspace.settings.dashboard.read_only
+        return self.workspace.settings.of(DashboardSettings).read_only
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from agent.cli.reference import reference as commands
 from agent.core import events
 from agent.core.explain import event_sentence
 from agent.core.model import Code, Compute, Reason
-from agent.settings import SECTIONS, VARIABLES
+from agent.settings import VARIABLES, section_class, section_names
 from agent.store.tables import PlainText, UtcDateTime, in_one_schema
 from pipelines.discovery import builtin_names, load_components, load_source, settings_of_source, summary
 from pipelines.settings import describe
@@ -118,8 +118,8 @@ def settings_page() -> str:
     components = load_components()
     for name in builtin_names("components"):
         parts += _section(name, summary("components", name), components[name].settings)
-    for name, cls in SECTIONS.items():
-        parts += _section(name, "", cls)
+    for name in section_names():
+        parts += _section(name, "", section_class(name))
     return "\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Settings of the agent itself: database, home, executor, schedule, worker, API, retention, alerts, dashboard.
+"""Settings of the agent itself: its sections (found in agent/sections), its home, and the environment.
 
 Defaults < agent.toml < .env and environment < flags. The sections of components and sources are pipelines' business
 (pipelines.project); both are read from the same agent.toml.
@@ -6,116 +6,26 @@ Defaults < agent.toml < .env and environment < flags. The sections of components
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from agent import sections
 from pipelines.errors import SettingsError
-from pipelines.settings import Faults, build, read_toml, setting
+from pipelines.settings import Faults, build, read_toml
+
+if TYPE_CHECKING:
+    from agent.sections import alerts, api, database, executor, retention, schedule, worker
+
+_T = TypeVar("_T")
 
 SETTINGS_FILE = "agent.toml"
 DATABASE_FILE = "state.sqlite"
 TradingMode = Literal["dry_run", "live"]
 
-
-@dataclass(frozen=True)
-class DatabaseSettings:
-    """[database]"""
-
-    url: str = setting("", "SQLAlchemy URL; empty means SQLite in the home folder. AGENT_DATABASE_URL goes first.")
-
-
-@dataclass(frozen=True)
-class ExecutorSettings:
-    """[executor]"""
-
-    kind: Literal["processes", "inline"] = setting(
-        "processes", "Run heavy components in a child process, or all in the orchestrator's own."
-    )
-    timeout_seconds: float = setting(3600.0, "Time a component may take before it is ended.", unit="s", low=0.1)
-    timeouts: Mapping[str, float] = field(default_factory=dict, metadata={"doc": "The same for single components."})
-    attempts: int = setting(3, "Tries of a component whose error is transient, in one run.", low=1, high=20)
-    retry_seconds: float = setting(2.0, "Wait before the second try; doubles with each.", unit="s", low=0, high=600)
-    lease_seconds: float = setting(60.0, "How long a silent process keeps its claim.", unit="s", low=0.2, high=86400)
-
-
-@dataclass(frozen=True)
-class ScheduleSettings:
-    """[schedule]"""
-
-    jitter_seconds: float = setting(0.0, "Start each scheduled run up to this much later.", unit="s", low=0, high=3600)
-    retry_base_seconds: float = setting(60.0, "Wait after a component's first failure; doubles.", unit="s", low=0)
-    retry_cap_seconds: float = setting(3600.0, "Longest wait after a failure.", unit="s", low=0)
-
-
-@dataclass(frozen=True)
-class WorkerSettings:
-    """[worker]"""
-
-    enabled: bool = setting(True, "Whether the server also works off the run queue.")
-    check_interval: float = setting(
-        5.0, "Pause between looks into the queue. WORKER_CHECK_INTERVAL.", unit="s", low=0.05
-    )
-    batch_size: int = setting(10, "Runs taken one after the other at a look. WORKER_BATCH_SIZE.", low=1, high=1000)
-
-
-@dataclass(frozen=True)
-class ApiSettings:
-    """[api]"""
-
-    host: str = setting("127.0.0.1", "Address to listen on; any but loopback needs a token.")
-    port: int = setting(8000, "Port to listen on.", low=0, high=65535)
-    token: str = setting("", "Bearer token. AGENT_API_TOKEN goes first.", secret=True)
-    project_roots: tuple[str, ...] = setting(
-        (), "Folders that projects may lie in; default: home and temporary folder."
-    )
-    max_body_bytes: int = setting(1_000_000, "Largest request body taken.", unit="bytes", low=1000)
-    rate_limit_per_minute: int = setting(600, "Changing requests a client may send in a minute.", low=1)
-    approval_minutes: int = setting(1440, "How long a run waits for approval before it expires.", unit="min", low=1)
-
-
-@dataclass(frozen=True)
-class RetentionSettings:
-    """[retention]"""
-
-    keep_days: int = setting(90, "Runs with their events and attempts are removed after this.", unit="days", low=1)
-    keep_runs: int = setting(200, "At least this many of the newest runs are kept, however old.", low=1)
-    keep_output_days: int = setting(
-        7, "Replaced outputs that no kept release needs are kept this long.", unit="days", low=0
-    )
-    keep_releases: int = setting(20, "Releases gc keeps, the current one always among them.", low=1)
-
-
-@dataclass(frozen=True)
-class AlertSettings:
-    """[alerts]"""
-
-    urls: tuple[str, ...] = setting((), "Apprise URLs that messages go to.", secret=True)
-    failures: int = setting(3, "Failures of a component in a row that are worth a message.", low=1)
-    period_minutes: int = setting(60, "At most one message a cause in this time.", unit="min", low=1)
-
-
-@dataclass(frozen=True)
-class DashboardSettings:
-    """[dashboard]"""
-
-    read_only: bool = setting(False, "Hide every action.")
-    password: str = setting("", "Asked for before anything is shown. AGENT_DASHBOARD_PASSWORD goes first.", secret=True)
-
-
-SECTIONS: Mapping[str, type[Any]] = {
-    "database": DatabaseSettings,
-    "executor": ExecutorSettings,
-    "schedule": ScheduleSettings,
-    "worker": WorkerSettings,
-    "api": ApiSettings,
-    "retention": RetentionSettings,
-    "alerts": AlertSettings,
-    "dashboard": DashboardSettings,
-}
-AGENT_SECTIONS = frozenset(SECTIONS)
 
 # Environment variable -> the setting it goes before.
 VARIABLES: Mapping[str, str] = {
@@ -131,19 +41,63 @@ VARIABLES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of the agent, checked. `base` is the project's folder, where agent.toml lies or would lie."""
+    """All settings of the agent, checked. `base` is the project's folder, where agent.toml lies or would lie.
+
+    parts: the sections that are not as they are by default, each by its name. `of` reads any section; those that
+    several rooms read have an attribute too.
+    """
 
     base: Path
     home: Path
-    database: DatabaseSettings
-    executor: ExecutorSettings
-    schedule: ScheduleSettings
-    worker: WorkerSettings
-    api: ApiSettings
-    retention: RetentionSettings
-    alerts: AlertSettings
-    dashboard: DashboardSettings
     trading_mode: TradingMode = "dry_run"
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    _defaults: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def of(self, cls: type[_T]) -> _T:
+        """The values of a section, by its settings class."""
+        found: _T = self.section(cls.__module__.rpartition(".")[2])
+        return found
+
+    def section(self, name: str) -> Any:
+        """The values of section `name`, an instance of its settings class."""
+        if name in self.parts:
+            return self.parts[name]
+        if name not in self._defaults:
+            self._defaults[name] = section_class(name)()
+        return self._defaults[name]
+
+    def with_parts(self, **parts: Any) -> Settings:
+        """The same with other values of some sections."""
+        return replace(self, parts={**self.parts, **parts})
+
+    # Typed, and imported by who reads them: a run with nothing to do makes no settings of the server.
+    @property
+    def alerts(self) -> alerts.Settings:
+        return cast("alerts.Settings", self.section("alerts"))
+
+    @property
+    def api(self) -> api.Settings:
+        return cast("api.Settings", self.section("api"))
+
+    @property
+    def database(self) -> database.Settings:
+        return cast("database.Settings", self.section("database"))
+
+    @property
+    def executor(self) -> executor.Settings:
+        return cast("executor.Settings", self.section("executor"))
+
+    @property
+    def retention(self) -> retention.Settings:
+        return cast("retention.Settings", self.section("retention"))
+
+    @property
+    def schedule(self) -> schedule.Settings:
+        return cast("schedule.Settings", self.section("schedule"))
+
+    @property
+    def worker(self) -> worker.Settings:
+        return cast("worker.Settings", self.section("worker"))
 
     @property
     def file(self) -> Path:
@@ -172,6 +126,18 @@ class Settings:
         return self.executor.timeouts.get(component, self.executor.timeout_seconds)
 
 
+def section_names() -> tuple[str, ...]:
+    """Names of the agent's own sections, in alphabetical order; nothing is imported."""
+    files = [path for folder in sections.__path__ for path in Path(folder).glob("*.py")]
+    return tuple(sorted(path.stem for path in files if not path.stem.startswith("_")))
+
+
+def section_class(name: str) -> type[Any]:
+    """The settings class of one of `section_names`."""
+    found: type[Any] = importlib.import_module(f"agent.sections.{name}").Settings
+    return found
+
+
 def load(
     base: Path | None = None, environment: Mapping[str, str] | None = None, *, faults: Faults | None = None
 ) -> Settings:
@@ -183,16 +149,18 @@ def load(
     gathered = faults
     folder = (base or Path.cwd()).resolve()
     env = {name: value for name, (value, _) in environment_of(folder, environment).items()}
-    sections = read_toml(folder / SETTINGS_FILE)
+    written = read_toml(folder / SETTINGS_FILE)
     faults = gathered if gathered is not None else Faults(str(folder / SETTINGS_FILE))
     parts = {}
-    for name, cls in SECTIONS.items():
-        values = sections.get(name, {})
+    for name in section_names():
+        if name not in written:
+            continue
+        values = written[name]
         if not isinstance(values, dict):
             faults.add(name, "must be a table")
-            values = {}
-        parts[name] = build(cls, values, name, faults)
-    settings = Settings(base=folder, home=Path(env.get("AGENT_HOME") or folder / ".tidemill").absolute(), **parts)
+            continue
+        parts[name] = build(section_class(name), values, name, faults)
+    settings = Settings(base=folder, home=Path(env.get("AGENT_HOME") or folder / ".tidemill").absolute(), parts=parts)
     settings = _with_environment(settings, env, faults)
     if gathered is None:
         faults.raise_if_any()
@@ -206,14 +174,13 @@ def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
     """
     own = load(folder, environment={})
     runs = control.retention
-    return replace(
-        own,
+    shared = own.with_parts(
         api=control.api,
         worker=control.worker,
         alerts=control.alerts,
         retention=replace(own.retention, keep_days=runs.keep_days, keep_runs=runs.keep_runs),
-        trading_mode=control.trading_mode,
     )
+    return replace(shared, trading_mode=control.trading_mode)
 
 
 def database_url() -> str:
@@ -243,7 +210,7 @@ def _with_environment(settings: Settings, values: Mapping[str, str], faults: Fau
         section, _, name = VARIABLES[variable].partition(".")
         if not name:
             continue
-        part = getattr(settings, section)
+        part = settings.section(section)
         kind = type(getattr(part, name))
         try:
             value = kind(text)
@@ -253,7 +220,7 @@ def _with_environment(settings: Settings, values: Mapping[str, str], faults: Fau
         before = len(faults.found)
         build(type(part), {name: value}, f"environment, {variable}", faults)
         if len(faults.found) == before:
-            settings = replace(settings, **{section: replace(part, **{name: value})})
+            settings = settings.with_parts(**{section: replace(part, **{name: value})})
     return settings
 
 

@@ -24,7 +24,7 @@ from pipelines.modules import LOADING, entry_points, load_module, local_folders,
 from pipelines.source import Source
 
 _ROOT = Path(__file__).parent
-COMPONENT_GROUP, SOURCE_GROUP = "tidemill.components", "tidemill.sources"
+COMPONENT_GROUP, SOURCE_GROUP, SECTION_GROUP = "tidemill.components", "tidemill.sources", "tidemill.sections"
 
 
 def builtin_names(room: str) -> tuple[str, ...]:
@@ -76,6 +76,13 @@ def settings_of_source(cls: type[Source]) -> type[Any]:
 def source_names() -> tuple[str, ...]:
     """Names of all sources, built in or from entry points."""
     return tuple(sorted({*builtin_names("sources"), *(entry.name for entry in entry_points(SOURCE_GROUP))}))
+
+
+def other_sections() -> tuple[str, ...]:
+    """Names of the sections of agent.toml that other packages own: an entry point of SECTION_GROUP names a package with
+    a file per section."""
+    folders = [Path(folder) for entry in entry_points(SECTION_GROUP) for folder in entry.load().__path__]
+    return tuple(sorted(path.stem for folder in folders for path in folder.glob("*.py") if path.stem[0] != "_"))
 
 
 def forget_changed() -> tuple[str, ...]:

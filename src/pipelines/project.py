@@ -4,19 +4,19 @@
     [sources.NAME]  settings of a source; without any, the embedded sample is the only source
     [COMPONENT]     settings of a component, built in or own
 
-Sections of the orchestrator (AGENT_SECTIONS) are handed over as they are: this package does not know them.
+Sections of other packages (the orchestrator's) are handed over as they are: this package does not know them.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.component import Component
-from pipelines.discovery import load_components, load_source, settings_of_source
+from pipelines.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.errors import SettingsError
 from pipelines.modules import LOADING
 from pipelines.settings import Faults, build, read_toml
@@ -24,7 +24,6 @@ from pipelines.source import Source
 
 SETTINGS_FILE = "agent.toml"
 DEFAULT_SOURCE = "sample"
-AGENT_SECTIONS = ("project", "database", "api", "worker", "schedule", "retention", "alerts", "dashboard", "executor")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Project:
     base: folder that relative paths start from (where agent.toml lies). modules: own modules, as written there.
     components: name -> component.
     settings: component -> its Settings. sources: name -> source. source_settings: name -> its Settings.
-    extra: sections of the orchestrator that are there, as TOML values.
+    extra: sections of other packages that are there, as TOML values.
     """
 
     base: Path
@@ -46,11 +45,18 @@ class Project:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load_project(agent_toml: Path | None = None, *, required: bool = True, faults: Faults | None = None) -> Project:
+def load_project(
+    agent_toml: Path | None = None,
+    *,
+    required: bool = True,
+    faults: Faults | None = None,
+    others: Collection[str] | None = None,
+) -> Project:
     """The project of settings file `agent_toml`; None means agent.toml of the current folder, or defaults without one.
 
     A file that is named must be there unless `required` is off. `faults` are those found elsewhere in the same file, to
-    be reported together with the ones found here. Raises SettingsError that names every unknown section or setting,
+    be reported together with the ones found here. `others` are the sections that are not this package's; where they are
+    not given they are found through entry points. Raises SettingsError that names every unknown section or setting,
     every bad value and every module that cannot be loaded.
     """
     path = Path(SETTINGS_FILE) if agent_toml is None else agent_toml
@@ -60,8 +66,9 @@ def load_project(agent_toml: Path | None = None, *, required: bool = True, fault
     base = path.resolve().parent
     faults = faults if faults is not None else Faults(str(path))
     modules = _modules(values, faults)
+    others = ("project", *(other_sections() if others is None else others))
     with LOADING:
-        components = _components(values, modules, base, faults)
+        components = _components(values, modules, base, others, faults)
         settings = {
             name: build(component.settings, _section(values, name, faults), name, faults)
             for name, component in components.items()
@@ -75,7 +82,7 @@ def load_project(agent_toml: Path | None = None, *, required: bool = True, fault
         settings=settings,
         sources={name: cls(source_settings[name], base) for name, cls in classes.items()},
         source_settings=source_settings,
-        extra={name: values[name] for name in AGENT_SECTIONS if name in values},
+        extra={name: values[name] for name in others if name in values},
     )
 
 
@@ -88,7 +95,7 @@ def _modules(values: Mapping[str, Any], faults: Faults) -> tuple[str, ...]:
 
 
 def _components(
-    values: Mapping[str, Any], modules: tuple[str, ...], base: Path, faults: Faults
+    values: Mapping[str, Any], modules: tuple[str, ...], base: Path, others: Collection[str], faults: Faults
 ) -> dict[str, Component]:
     try:
         components = load_components(modules, base)
@@ -96,9 +103,9 @@ def _components(
         faults.add("project", f"{error.what} ({error.where})" if error.where else error.what)
         return {}
     for name in components:
-        if name in AGENT_SECTIONS or name == "sources":
+        if name in others or name == "sources":
             faults.add("project", f"a component cannot be called {name!r}: [{name}] is another section")
-    known = (*components, "sources", *AGENT_SECTIONS)
+    known = (*components, "sources", *others)
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

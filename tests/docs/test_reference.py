@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from agent.core import events
-from agent.settings import SECTIONS
+from agent.settings import section_names
 from agent.store.tables import in_one_schema
 from tests.paths import PROJECT
 
@@ -41,7 +41,8 @@ def test_every_table_and_section_has_its_place() -> None:
     tables, settings = generator().tables_page(), generator().settings_page()
     for name in in_one_schema().tables:
         assert f"\n## {name}\n" in tables
-    for name in (*SECTIONS, "sources.sample", "sources.files", "ticks", "features", "model", "backtest", "publish"):
+    components = ("ticks", "features", "model", "backtest", "publish")
+    for name in (*section_names(), "sources.sample", "sources.files", *components):
         assert f"\n## [{name}]\n" in settings
 
 

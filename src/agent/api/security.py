@@ -23,7 +23,7 @@ from agent.api.metrics import Metrics
 from agent.api.session import Sessions, cookie_in
 from agent.clock import SystemClock
 from agent.errors import UsageError
-from agent.settings import ApiSettings
+from agent.sections.api import Settings as ApiSettings
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = ("/healthz", "/login", "/static/")  # without a token

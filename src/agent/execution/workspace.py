@@ -59,7 +59,7 @@ def read_settings(base: Path | None = None) -> tuple[Settings, Project]:
     folder = (base or Path.cwd()).resolve()
     faults = Faults(str(folder / agent_settings.SETTINGS_FILE))
     settings = agent_settings.load(folder, faults=faults)
-    return settings, load_project(settings.file, required=False, faults=faults)
+    return settings, load_project(settings.file, required=False, faults=faults, others=agent_settings.section_names())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 
 from agent.cli.output import emit
 from agent.errors import UsageError
-from agent.settings import SECTIONS, SETTINGS_FILE
+from agent.settings import SETTINGS_FILE, section_class, section_names
 from pipelines.discovery import load_components, load_source, settings_of_source, source_names, summary
 from pipelines.project import DEFAULT_SOURCE
 from pipelines.settings import describe
@@ -69,8 +69,7 @@ def template() -> str:
     for name, component in load_components().items():
         if dataclasses.fields(component.settings):
             parts.append("\n".join([f"[{name}]", *_settings(component.settings, name)]))
-    for name, cls in SECTIONS.items():
-        parts.append("\n".join([f"[{name}]", *_settings(cls, name)]))
+    parts += ["\n".join([f"[{name}]", *_settings(section_class(name), name)]) for name in section_names()]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 

@@ -13,7 +13,7 @@ from agent.cli.output import emit, plain
 from agent.console import table
 from agent.errors import NotFound
 from agent.execution.workspace import read_settings
-from agent.settings import SECTIONS, SETTINGS_FILE, VARIABLES, environment_of
+from agent.settings import SETTINGS_FILE, VARIABLES, environment_of, section_names
 from pipelines.settings import read_toml
 
 HELP = "Show every setting in force and where it comes from; secrets are hidden."
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     variables = environment_of(settings.base)
     from_outside = {VARIABLES[name]: f"{origin} {name}" for name, (_, origin) in variables.items()}
     parts = {
-        **{name: getattr(settings, name) for name in SECTIONS},
+        **{name: settings.section(name) for name in section_names()},
         **{f"sources.{name}": values for name, values in project.source_settings.items()},
         **project.settings,
     }

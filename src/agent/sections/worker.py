@@ -1,0 +1,18 @@
+"""[worker]: The queue of runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.settings import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """[worker]"""
+
+    enabled: bool = setting(True, "Whether the server also works off the run queue.")
+    check_interval: float = setting(
+        5.0, "Pause between looks into the queue. WORKER_CHECK_INTERVAL.", unit="s", low=0.05
+    )
+    batch_size: int = setting(10, "Runs taken one after the other at a look. WORKER_BATCH_SIZE.", low=1, high=1000)

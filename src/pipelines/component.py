@@ -197,81 +197,65 @@ class ComponentFunction(Protocol):
 
 
 @dataclass(frozen=True)
-class Component:
-    """A component as the graph knows it.
+class NoSettings:
+    """For a component that has nothing to set."""
 
-    upstream: name -> what is read of it. reads_sources: it asks the configured sources, so that their probes and
-    settings count. heavy: run it in a child process. policy: may defer a recompute whose only causes are new inputs.
-    settle: finds outcomes of pending predictions in the inputs. libraries: packages whose major.minor version counts.
-    projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a JSON
-    partition, backtest_metrics. is_release: its output is a release, shown in a folder of its own. extra_modules:
-    modules that its settings name (own features), whose code counts as its own. contract: checks the table in one of
-    its partitions, given its key, and raises ContractViolation; for `agent checks`, since a component checks its output
-    itself before it writes it.
+
+@dataclass(frozen=True, kw_only=True)
+class _Declared:
+    """What is said about a component where it is declared, and what the graph knows of it.
+
+    reads_sources: it asks the configured sources, so that their probes and settings count. heavy: run it in a child
+    process. libraries: packages whose major.minor version counts. is_release: its output is a release, shown in a
+    folder of its own. The hooks, each a small function or table:
+
+    policy: may defer a recompute whose only causes are new inputs. settle: finds outcomes of pending predictions in the
+    inputs. projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a
+    JSON partition, backtest_metrics. extra_modules: modules that its settings name (own features), whose code counts as
+    its own. contract: checks the table in one of its partitions, given its key, and raises ContractViolation; for
+    `agent checks`, since a component checks its output itself before it writes it.
     """
+
+    settings: type[Any] = NoSettings
+    reads_sources: bool = False
+    heavy: bool = True
+    version: str | None = None
+    libraries: tuple[str, ...] = ()
+    is_release: bool = False
+    policy: Callable[[Observation], Deferral | Due | None] | None = None
+    settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
+    projections: Mapping[str, str] = field(default_factory=dict)
+    extra_modules: Callable[[Any, Path], Sequence[str]] | None = None
+    contract: Callable[[str, pl.DataFrame], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component(_Declared):
+    """A component as the graph knows it. upstream: name -> what is read of it."""
 
     name: str
     function: ComponentFunction
     module: str
     upstream: Mapping[str, Reads]
-    settings: type[Any]
-    reads_sources: bool = False
-    heavy: bool = True
-    version: str | None = None
-    libraries: tuple[str, ...] = ()
-    policy: Callable[[Observation], Deferral | Due | None] | None = None
-    settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
-    projections: Mapping[str, str] = field(default_factory=dict)
-    is_release: bool = False
-    extra_modules: Callable[[Any, Path], Sequence[str]] | None = None
-    contract: Callable[[str, pl.DataFrame], None] | None = None
 
 
-@dataclass(frozen=True)
-class NoSettings:
-    """For a component that has nothing to set."""
+@dataclass(frozen=True, kw_only=True)
+class component(_Declared):  # noqa: N801 (a decorator, as users write it)
+    """Makes a function a component. Its name is its module's last part unless `name` says otherwise.
 
+    upstream: the names of what it reads, or name -> what is read of it.
+    """
 
-def component(
-    *,
-    upstream: Mapping[str, Reads] | Sequence[str] = (),
-    settings: type[Any] = NoSettings,
-    name: str | None = None,
-    reads_sources: bool = False,
-    heavy: bool = True,
-    version: str | None = None,
-    libraries: tuple[str, ...] = (),
-    policy: Callable[[Observation], Deferral | Due | None] | None = None,
-    settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None,
-    projections: Mapping[str, str] | None = None,
-    is_release: bool = False,
-    extra_modules: Callable[[Any, Path], Sequence[str]] | None = None,
-    contract: Callable[[str, pl.DataFrame], None] | None = None,
-) -> Callable[[ComponentFunction], Component]:
-    """Make a function a component. Its name is its module's last part unless `name` says otherwise."""
-    reads = dict(upstream) if isinstance(upstream, Mapping) else dict.fromkeys(upstream, EVERYTHING)
+    name: str | None = None
+    upstream: Mapping[str, Reads] | Sequence[str] = ()
 
-    def wrap(function: ComponentFunction) -> Component:
+    def __call__(self, function: ComponentFunction) -> Component:
+        """The component that `function` computes."""
         module: str = function.__module__
-        return Component(
-            name=name or module.rpartition(".")[2],
-            function=function,
-            module=module,
-            upstream=reads,
-            settings=settings,
-            reads_sources=reads_sources,
-            heavy=heavy,
-            version=version,
-            libraries=libraries,
-            policy=policy,
-            settle=settle,
-            projections=projections or {},
-            is_release=is_release,
-            extra_modules=extra_modules,
-            contract=contract,
-        )
-
-    return wrap
+        upstream = self.upstream
+        reads = dict(upstream) if isinstance(upstream, Mapping) else dict.fromkeys(upstream, EVERYTHING)
+        said = {**vars(self), "name": self.name or module.rpartition(".")[2], "upstream": reads}
+        return Component(function=function, module=module, **said)
 
 
 def perform(

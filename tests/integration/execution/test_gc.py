@@ -14,6 +14,7 @@ import pytest
 from agent import identity
 from agent.clock import SystemClock
 from agent.core.events import Event, Progress
+from agent.core.model import Mark
 from agent.errors import Conflict, NotFound
 from agent.execution.commit import point_to_current
 from agent.execution.release import current_name
@@ -152,7 +153,7 @@ def test_a_partition_stays_while_any_kept_snapshot_shares_it(project: Path) -> N
     with opened(project) as workspace:
         perform(workspace, Request(targets=("numbers",)))
         with workspace.database.writing() as connections:
-            state.mark_dirty(connections.project, "numbers", "test", ["n1"])
+            state.mark_dirty(connections.project, "numbers", Mark(reason="test", partitions=("n1",)))
         perform(workspace, Request(targets=("numbers",)))
         found = gc(workspace)
         assert (found.snapshots, found.files) == (1, 1)  # the earlier snapshot of numbers shared n0 with this one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.core.model import Mark
 from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.execution.workspace import open_workspace
@@ -53,7 +54,7 @@ def run(folder: Path) -> dict[str, str]:
 
 def mark(folder: Path, component: str) -> None:
     with open_workspace(folder) as workspace, workspace.database.writing() as connections:
-        state.mark_dirty(connections.project, component, "test")
+        state.mark_dirty(connections.project, component, Mark(reason="test"))
 
 
 def test_new_data_is_deferred_and_a_new_definition_upstream_is_not(tmp_path: Path) -> None:

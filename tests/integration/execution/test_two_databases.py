@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from agent import identity
 from agent import settings as agent_settings
 from agent.core.events import Event, Finished, Progress
+from agent.core.model import Mark
 from agent.errors import LeaseLost
 from agent.execution import attempt, commit
 from agent.execution.engine import Report
@@ -68,7 +69,7 @@ def run(workspace: Workspace, **options: Any) -> Report:
 def mark(workspace: Workspace) -> None:
     """Ask for a partition that there is not: everything is carried over, and no snapshot is written."""
     with workspace.database.writing() as connections:
-        state.mark_dirty(connections.project, NUMBERS, "test", ["absent"])
+        state.mark_dirty(connections.project, NUMBERS, Mark(reason="test", partitions=("absent",)))
 
 
 def attempts_of(workspace: Workspace) -> list[Attempt]:

@@ -7,7 +7,7 @@ that what is shown is what will be done. It cannot know what an upstream step wi
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -87,6 +87,21 @@ def why_unavailable(step: Step) -> str | None:
             return None
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What is known beside the rows and the versions of now, by component.
+
+    deferrals, dues: as of `decide_step`, from the policies. holders: the process that computes it now; a run would have
+    to wait for that one. history: seconds and rows to expect. changed: input -> changed partition keys.
+    """
+
+    deferrals: Mapping[str, str] = field(default_factory=dict)
+    dues: Mapping[str, str] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)
+    history: Mapping[str, tuple[float | None, int | None]] = field(default_factory=dict)
+    changed: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
 def make_plan(
     specs: Mapping[str, Spec],
     states: Mapping[str, State],
@@ -96,22 +111,17 @@ def make_plan(
     force: Collection[str] = (),
     now: datetime,
     manual: bool = True,
-    deferrals: Mapping[str, str] | None = None,
-    dues: Mapping[str, str] | None = None,
-    history: Mapping[str, tuple[float | None, int | None]] | None = None,
-    changed: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
+    outlook: Outlook | None = None,
     assume_changed: Collection[str] = (),
-    holders: Mapping[str, str] | None = None,
 ) -> Plan:
     """The steps for `targets` (none: all) and everything upstream of them, in the order they are performed.
 
-    history: component -> seconds and rows to expect. changed: component -> input -> changed partition keys.
     assume_changed: components, or `source:NAME`, to be taken as changed, for "what would happen if".
-    holders: component -> the process that computes it now; a run would have to wait for that one.
     Raises UsageError for a name that is no component, and for one forced outside the targets.
     """
     wanted = _wanted(specs, targets, force)
     _require_inputs(specs, currents, assume_changed)
+    outlook = outlook or Outlook()
     steps: dict[str, Step] = {}
     unavailable: dict[str, str] = {}
     for name in order(specs):
@@ -119,7 +129,7 @@ def make_plan(
             continue
         planned = {other: IF_DIFFERENT for other, step in steps.items() if isinstance(step, Compute)}
         expected = planned | dict.fromkeys(assume_changed, ASSUMED)
-        deferral, is_foreseen = (deferrals or {}).get(name), bool(expected.keys() & specs[name].upstream.keys())
+        deferral, is_foreseen = outlook.deferrals.get(name), bool(expected.keys() & specs[name].upstream.keys())
         step = decide_step(
             specs[name],
             states[name],
@@ -129,14 +139,13 @@ def make_plan(
             forced=name in force,
             # A policy was asked with the inputs of now: what it says of those to come is not known yet.
             deferral=None if is_foreseen else deferral,
-            due=(dues or {}).get(name),
+            due=outlook.dues.get(name),
             manual=manual,
         )
-        seconds, rows = (history or {}).get(name, (None, None))
-        holder = (holders or {}).get(name)
+        holder = outlook.holders.get(name)
         if holder is not None:
             step = Block(name, holder, () if isinstance(step, Skip) else step.reasons)
-        step = _annotated(step, expected, seconds, rows, (changed or {}).get(name, {}))
+        step = _annotated(step, expected, outlook)
         if isinstance(step, Compute) and deferral is not None and _may_wait(step, specs, steps):
             step = replace(step, may_be_cut_off=True, unless=deferral)
         steps[name] = step
@@ -181,24 +190,19 @@ def _anticipated(state: State, current: Current, spec: Spec, expected: Mapping[s
     return replace(current, inputs=inputs)
 
 
-def _annotated(
-    step: Step,
-    expected: Mapping[str, str],
-    seconds: float | None,
-    rows: int | None,
-    changed: Mapping[str, tuple[str, ...]],
-) -> Step:
+def _annotated(step: Step, expected: Mapping[str, str], outlook: Outlook) -> Step:
     """`step` with its unknown versions put in words and, where it computes, with what is known from history."""
     if isinstance(step, Skip):
         return step
     reasons = tuple(_in_words(reason, expected) for reason in step.reasons)
     match step:
-        case Compute():
+        case Compute(component=name):
+            seconds, rows = outlook.history.get(name, (None, None))
             return replace(
                 step,
                 reasons=reasons,
                 may_be_cut_off=all(reason.detail == IF_DIFFERENT for reason in reasons),
-                changed=dict(changed),
+                changed=dict(outlook.changed.get(name, {})),
                 expected_seconds=seconds,
                 expected_rows=rows,
             )

@@ -11,7 +11,7 @@ from agent import identity
 from agent.core import graph
 from agent.core.explain import cause
 from agent.core.model import Current, Plan, State
-from agent.core.plan import make_plan
+from agent.core.plan import Outlook, make_plan
 from agent.core.staleness import decide_reasons
 from agent.errors import NotFound
 from agent.execution.policy import ask_policy
@@ -96,6 +96,13 @@ def _think(
     if request.force or is_news:
         with workspace.database.reading() as connections:
             history = attempts.expectations(connections.control, workspace.database.project_id)
+    outlook = Outlook(
+        deferrals={name: said.until for name, said in advice.items() if isinstance(said, Deferral)},
+        dues={name: said.because for name, said in advice.items() if isinstance(said, Due)},
+        holders=holders,
+        history=history,
+        changed=survey.changes(names, states),
+    )
     plan = make_plan(
         workspace.specs,
         states,
@@ -104,12 +111,8 @@ def _think(
         force=request.force,
         now=now,
         manual=manual,
-        deferrals={name: said.until for name, said in advice.items() if isinstance(said, Deferral)},
-        dues={name: said.because for name, said in advice.items() if isinstance(said, Due)},
-        history=history,
-        changed=survey.changes(names, states),
+        outlook=outlook,
         assume_changed=assume_changed,
-        holders=holders,
     )
     stale = {name: tuple(cause(name, one) for one in reasons) for name, reasons in found.items() if reasons}
     return Thought(states, currents, stale, plan)

@@ -26,7 +26,7 @@ from agent.core.model import (
     Spec,
     State,
 )
-from agent.core.plan import decide_step, make_plan, why_unavailable
+from agent.core.plan import Outlook, decide_step, make_plan, why_unavailable
 from agent.core.plan_json import plan_from_json, plan_to_json, reasons_from_json, reasons_to_json
 from agent.errors import UsageError
 from pipelines.snapshot import EVERYTHING
@@ -38,6 +38,7 @@ UPSTREAM: dict[str, list[str]] = {
     "model": ["features"],
     "publish": ["model", "features"],
 }
+WAITING = Outlook(deferrals={"model": "500 new rows"})
 SPECS = {name: Spec(name, dict.fromkeys(reads, EVERYTHING), not reads) for name, reads in UPSTREAM.items()}
 
 
@@ -191,8 +192,7 @@ def test_history_and_changed_partitions_are_told_where_it_computes(
         states,
         currents,
         now=NOW,
-        history={"model": (2.5, 1000), "ticks": (9.0, 9)},
-        changed={"model": {"features": ("2013",)}},
+        outlook=Outlook(history={"model": (2.5, 1000), "ticks": (9.0, 9)}, changed={"model": {"features": ("2013",)}}),
     )
     step = steps(plan)["model"]
     assert (step.expected_seconds, step.expected_rows) == (2.5, 1000)
@@ -249,7 +249,7 @@ def test_a_failure_that_waits_blocks_what_lies_downstream(
 
 def test_a_policys_deferral_leaves_downstream_alone(states: dict[str, State], currents: dict[str, Current]) -> None:
     currents["model"] = replace(currents["model"], inputs={"features": record("features", "v2")})
-    plan = make_plan(SPECS, states, currents, now=NOW, deferrals={"model": "500 new rows"})
+    plan = make_plan(SPECS, states, currents, now=NOW, outlook=WAITING)
     assert kinds(plan) == {"ticks": "Skip", "features": "Skip", "model": "Defer", "publish": "Skip"}
     assert plan.is_empty
 
@@ -259,14 +259,19 @@ def test_a_deferral_is_not_foretold_while_its_inputs_are_due(
 ) -> None:
     """What a policy says of the inputs of now does not hold for those that the run is about to make."""
     currents["model"] = replace(currents["model"], inputs={"features": record("features", "v2")})
-    plan = make_plan(SPECS, states, currents, force=["features"], now=NOW, deferrals={"model": "500 new rows"})
+    plan = make_plan(SPECS, states, currents, force=["features"], now=NOW, outlook=WAITING)
     step = steps(plan)["model"]
     assert isinstance(step, Compute)
     assert (step.may_be_cut_off, step.unless) == (True, "500 new rows")
     assert plan_lines(plan)[2].endswith(", unless it waits until 500 new rows")
     assert chain("model", SPECS, steps(plan))[-1].endswith(", unless it waits until 500 new rows")
     assumed = make_plan(
-        SPECS, states, currents, assume_changed=["features"], now=NOW, deferrals={"model": "500 new rows"}
+        SPECS,
+        states,
+        currents,
+        assume_changed=["features"],
+        now=NOW,
+        outlook=WAITING,
     )
     assert isinstance(steps(assumed)["model"], Compute)
 
@@ -275,7 +280,7 @@ def test_a_policy_is_not_foretold_where_inputs_get_another_meaning(
     states: dict[str, State], currents: dict[str, Current]
 ) -> None:
     currents["features"] = replace(currents["features"], settings_hash="s2")
-    step = steps(make_plan(SPECS, states, currents, now=NOW, deferrals={"model": "500 new rows"}))["model"]
+    step = steps(make_plan(SPECS, states, currents, now=NOW, outlook=WAITING))["model"]
     assert isinstance(step, Compute)
     assert step.unless is None
 

@@ -8,13 +8,14 @@ from datetime import datetime
 
 import plotly.graph_objects as go
 
-from agent.core.graph import order
+from agent.core.graph import order, reads_of
 from agent.core.model import Spec, State
 from agent.store.attempts import Attempt
 from dashboard import look
 from dashboard.charts import local
 from dashboard.health import Look
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
+from pipelines.ordering import levels
 
 _ATTEMPT = {
     "succeeded": ("succeeded", GREEN),
@@ -104,12 +105,8 @@ def _attempt_hover(attempt: Attempt, end: datetime) -> str:
 
 def _places(specs: Mapping[str, Spec]) -> dict[str, tuple[float, float]]:
     """Component -> x by the longest way to it, y spread around the middle."""
-    depths: dict[str, int] = {}
-    for name in order(specs):
-        depths[name] = max((depths[up] + 1 for up in specs[name].upstream), default=0)
     places = {}
-    for depth in sorted(set(depths.values())):
-        column = [name for name in depths if depths[name] == depth]
+    for depth, column in enumerate(levels(reads_of(specs))):
         for number, name in enumerate(column):
             # Neighbours stand a little higher and lower by turns, so that their names have room on a phone.
             sway = 0.22 * (-1) ** depth if len(column) == 1 else 0.0

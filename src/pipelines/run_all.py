@@ -10,14 +10,13 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
 from pipelines.component import Component, perform
 from pipelines.errors import PipelineError, SettingsError
 from pipelines.lake import Lake
-from pipelines.modules import shown_name
+from pipelines.ordering import in_order
 from pipelines.project import Project, load_project
 from pipelines.snapshot import Snapshot
 
@@ -38,7 +37,7 @@ def run_all(
     partition, release/ with what a release component made. Raises SettingsError before anything is run or removed.
     """
     project = load_project(settings)
-    steps = in_order(project.components)
+    steps = steps_of(project.components)
     _empty(out)
     snapshots: dict[str, Snapshot] = {}
     statuses: dict[str, Status] = {}
@@ -57,31 +56,9 @@ def run_all(
     return statuses
 
 
-def in_order(components: Mapping[str, Component]) -> list[Component]:
-    """Each after everything it reads; inference, which people wait for, before backtest. Raises SettingsError."""
-    for component in components.values():
-        unknown = sorted(set(component.upstream) - set(components))
-        if unknown:
-            raise SettingsError(
-                f"component {component.name!r} reads {unknown[0]!r}, which does not exist",
-                where=shown_name(component.module),
-                mend=f"correct its upstream; the components are: {', '.join(sorted(components))}",
-            )
-    sorter = TopologicalSorter({name: list(one.upstream) for name, one in components.items()})
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        raise SettingsError(
-            f"components read each other in a circle: {' → '.join(error.args[1])}",
-            where="upstream of these components",
-            mend="take one of these upstreams out of its @component(upstream=…)",
-        ) from error
-    found: list[Component] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready(), reverse=True)
-        found += [components[name] for name in ready]
-        sorter.done(*ready)
-    return found
+def steps_of(components: Mapping[str, Component]) -> list[Component]:
+    """Each after everything it reads. Raises SettingsError for an unknown upstream or a circle."""
+    return [components[name] for name in in_order({name: one.upstream for name, one in components.items()})]
 
 
 def function_name(component: Component) -> str:

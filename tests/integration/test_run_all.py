@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.component import Component, Context, component
 from pipelines.errors import SettingsError
-from pipelines.run_all import in_order, main, run_all
+from pipelines.run_all import main, run_all, steps_of
 from pipelines.snapshot import EVERYTHING
 from tests.processes import Nursery
 from tests.terminal import Terminal
@@ -97,12 +97,12 @@ def chain(**upstream: list[str]) -> dict[str, Component]:
 def test_the_order_is_upstream_first_and_does_not_depend_on_the_mapping() -> None:
     graph = {"publish": ["model", "inference", "backtest"], "backtest": ["model"], "inference": ["model"], "model": []}
     expected = ["model", "inference", "backtest", "publish"]
-    assert [one.name for one in in_order(chain(**graph))] == expected
-    assert [one.name for one in in_order(chain(**dict(reversed(graph.items()))))] == expected
+    assert [one.name for one in steps_of(chain(**graph))] == expected
+    assert [one.name for one in steps_of(chain(**dict(reversed(graph.items()))))] == expected
 
 
 def test_a_circle_and_an_unknown_upstream_are_named() -> None:
     with pytest.raises(SettingsError, match=r"circle: (a → b → a|b → a → b)"):
-        in_order(chain(a=["b"], b=["a"]))
+        steps_of(chain(a=["b"], b=["a"]))
     with pytest.raises(SettingsError, match="'a' reads 'nowhere', which does not exist"):
-        in_order(chain(a=["nowhere"]))
+        steps_of(chain(a=["nowhere"]))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.component import perform
 from pipelines.lake import Lake
 from pipelines.project import load_project
-from pipelines.run_all import in_order
+from pipelines.run_all import steps_of
 from pipelines.snapshot import Snapshot
 from tests.examples import examples
 from tests.paths import SHARED_DATA, needs_shared_data
@@ -58,7 +58,7 @@ class Mill:
         self.runs += 1
         before = {} if scratch else dict(self.made)
         now: dict[str, Snapshot] = {}
-        for component in in_order(project.components):
+        for component in steps_of(project.components):
             now[component.name] = perform(
                 component,
                 project.settings[component.name],

@@ -6,22 +6,25 @@ from collections.abc import Iterable, Mapping
 
 from agent.core.model import Spec
 from agent.errors import UsageError
+from pipelines.ordering import in_order
 
 
 def order(specs: Mapping[str, Spec]) -> tuple[str, ...]:
     """All names, each after everything it reads; the same for equal specs, however the mapping is ordered.
 
-    Raises UsageError where an upstream is unknown or the graph has a cycle, with the names.
+    Raises SettingsError where an upstream is unknown or components read each other in a circle, with the names.
     """
-    depths = _depths(specs)
-    # Which of two independent components goes first is free. The later name first puts inference, which people wait
-    # for, before backtest.
-    return tuple(sorted(sorted(specs, reverse=True), key=depths.__getitem__))
+    return in_order(reads_of(specs))
+
+
+def reads_of(specs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
+    """Component -> names of what it reads."""
+    return {name: tuple(spec.upstream) for name, spec in specs.items()}
 
 
 def upstream_of(specs: Mapping[str, Spec], names: Iterable[str]) -> frozenset[str]:
     """`names` and everything they read, directly or through others. Raises UsageError for an unknown name."""
-    return _closure(names, {name: tuple(spec.upstream) for name, spec in specs.items()})
+    return _closure(names, reads_of(specs))
 
 
 def downstream_of(specs: Mapping[str, Spec], names: Iterable[str]) -> frozenset[str]:
@@ -59,36 +62,3 @@ def _closure(names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> froz
             found.add(name)
             waiting.extend(edges[name])
     return frozenset(found)
-
-
-def _depths(specs: Mapping[str, Spec]) -> dict[str, int]:
-    """Length of the longest way from a component that reads no other."""
-    for name, spec in specs.items():
-        require_known(specs, spec.upstream, where=f"upstream of component {name}")
-    depths: dict[str, int] = {}
-    while len(depths) < len(specs):
-        ready = [
-            name
-            for name, spec in specs.items()
-            if name not in depths and all(upstream in depths for upstream in spec.upstream)
-        ]
-        if not ready:
-            circle = " → ".join(_circle(specs, depths))
-            raise UsageError(
-                f"components read each other in a circle: {circle}",
-                where="upstream of these components",
-                mend="take one of these upstreams out of its @component(upstream=…)",
-            )
-        for name in ready:
-            depths[name] = max((depths[upstream] + 1 for upstream in specs[name].upstream), default=0)
-    return depths
-
-
-def _circle(specs: Mapping[str, Spec], done: Mapping[str, int]) -> list[str]:
-    """One circle among the components that are not `done`: each of them has an upstream that is not done either."""
-    walk = [min(name for name in specs if name not in done)]
-    while True:
-        following = min(name for name in specs[walk[-1]].upstream if name not in done)
-        if following in walk:
-            return [*walk[walk.index(following) :], following]
-        walk.append(following)

@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
-from agent import sections
+from agent import dotenv_file, sections
 from pipelines.errors import SettingsError
 from pipelines.settings import Faults, build, read_toml
 
@@ -148,7 +148,7 @@ def load(
     """
     gathered = faults
     folder = (base or Path.cwd()).resolve()
-    env = {name: value for name, (value, _) in environment_of(folder, environment).items()}
+    env = environment_of(folder, environment)
     written = read_toml(folder / SETTINGS_FILE)
     faults = gathered if gathered is not None else Faults(str(folder / SETTINGS_FILE))
     parts = {}
@@ -160,7 +160,8 @@ def load(
             faults.add(name, "must be a table")
             continue
         parts[name] = build(section_class(name), values, name, faults)
-    settings = Settings(base=folder, home=Path(env.get("AGENT_HOME") or folder / ".tidemill").absolute(), parts=parts)
+    home, _ = env.get("AGENT_HOME", (folder / ".tidemill", ""))
+    settings = Settings(base=folder, home=Path(home).absolute(), parts=parts)
     settings = _with_environment(settings, env, faults)
     if gathered is None:
         faults.raise_if_any()
@@ -191,54 +192,41 @@ def database_url() -> str:
 def environment_of(folder: Path, environment: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
     """Variable -> its value and where it comes from (`environment` or `.env`), for those of VARIABLES that are set."""
     env = os.environ if environment is None else environment
-    dotenv = _read_dotenv(folder / ".env")
+    dotenv = dotenv_file.read(folder / dotenv_file.NAME)
     found = {}
     for name in VARIABLES:
         if env.get(name):
             found[name] = (env[name], "environment")
         elif dotenv.get(name) and name not in env:
-            found[name] = (dotenv[name], ".env")
+            found[name] = (dotenv[name], dotenv_file.NAME)
     return found
 
 
-def _with_environment(settings: Settings, values: Mapping[str, str], faults: Faults) -> Settings:
-    mode = values.get("TRADING_MODE", "dry_run")
-    if mode not in ("dry_run", "live"):
-        faults.add("environment", f"TRADING_MODE = {mode!r} is not 'dry_run' or 'live'")
-    settings = replace(settings, trading_mode="live" if mode == "live" else "dry_run")
-    for variable, text in values.items():
-        section, _, name = VARIABLES[variable].partition(".")
-        if not name:
-            continue
-        part = settings.section(section)
-        kind = type(getattr(part, name))
-        try:
-            value = kind(text)
-        except ValueError:
-            faults.add("environment", f"{variable} = {text!r} is not a number")
-            continue
-        before = len(faults.found)
-        build(type(part), {name: value}, f"environment, {variable}", faults)
-        if len(faults.found) == before:
-            settings = settings.with_parts(**{section: replace(part, **{name: value})})
+def _with_environment(settings: Settings, values: Mapping[str, tuple[str, str]], faults: Faults) -> Settings:
+    for variable, (text, origin) in values.items():
+        found = Faults(str(settings.base / origin) if origin == dotenv_file.NAME else origin)
+        settings = _with_variable(settings, variable, text, found)
+        faults.take(found)
     return settings
 
 
-def _read_dotenv(path: Path) -> dict[str, str]:
-    """KEY=VALUE lines of a .env file; `#` starts a comment line, quotes around a value are taken off."""
+def _with_variable(settings: Settings, variable: str, text: str, faults: Faults) -> Settings:
+    if variable == "TRADING_MODE":
+        if text not in get_args(TradingMode):
+            faults.add(variable, f"{text!r} is not 'dry_run' or 'live'")
+        return replace(settings, trading_mode="live" if text == "live" else "dry_run")
+    section, _, name = VARIABLES[variable].partition(".")
+    if not name:
+        return settings
+    part = settings.section(section)
+    kind = type(getattr(part, name))
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read .env: {error}", where=str(path), mend="correct or remove it") from error
-    values = {}
-    for number, line in enumerate(lines, start=1):
-        text = line.strip().removeprefix("export ").strip()
-        if not text or text.startswith("#"):
-            continue
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise SettingsError("a line is not KEY=VALUE", where=f"{path}, line {number}", mend="correct the line")
-        values[key.strip()] = value.strip().strip("'\"")
-    return values
+        value = kind(text)
+    except ValueError:
+        faults.add(variable, f"{text!r} is not a number")
+        return settings
+    before = len(faults.found)
+    build(type(part), {name: value}, variable, faults)
+    if len(faults.found) > before:
+        return settings
+    return settings.with_parts(**{section: replace(part, **{name: value})})

@@ -41,13 +41,20 @@ def setting(
 
 @dataclass
 class Faults:
-    """Faults found so far, to be reported together."""
+    """Faults found so far, to be reported together. `file` is where they are looked for, `files` where some were."""
 
     file: str
     found: list[str] = dataclasses.field(default_factory=list)
+    files: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, where: str, what: str) -> None:
         self.found.append(f"[{where}] {what}")
+        self.files.append(self.file)
+
+    def take(self, other: Faults) -> None:
+        """Add what was found elsewhere, such as in the environment."""
+        self.found += other.found
+        self.files += other.files
 
     def raise_if_any(self) -> None:
         """Raise SettingsError that names every fault."""
@@ -56,7 +63,7 @@ class Faults:
         count = "a setting is" if len(self.found) == 1 else f"{len(self.found)} settings are"
         raise SettingsError(
             f"{count} wrong:\n    " + "\n    ".join(self.found),
-            where=self.file,
+            where=", ".join(dict.fromkeys(self.files)),
             mend="correct the lines above; nothing was run and nothing was changed",
         )
 

@@ -40,6 +40,7 @@ _FILE = "tidemill_file"  # in the info of a connection to SQLite: its _File
 _MAP = "schema_translate_map"  # execution option of SQLAlchemy: symbolic schema -> the real one, None the default one
 _ELSEWHERE = {PROJECT: "project_in_another_database"}  # for a connection that has none of the project's tables
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_URL = "AGENT_DATABASE_URL, else [database] url in agent.toml (`agent settings database` says which)"
 _EXAMPLES = "write it as sqlite:////folder/state.sqlite or postgresql+psycopg://user:password@host/database"
 
 
@@ -52,7 +53,7 @@ def open_engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
-        raise DatabaseError("the database URL cannot be read", where="AGENT_DATABASE_URL", mend=_EXAMPLES) from error
+        raise DatabaseError("the database URL cannot be read", where=_URL, mend=_EXAMPLES) from error
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(parsed)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):

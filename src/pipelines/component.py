@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, SettingsError
 from pipelines.lake import Lake
+from pipelines.signatures import caller, require_call, require_settings
 from pipelines.snapshot import EVERYTHING, Partition, Reads, Snapshot, diff
 
 if TYPE_CHECKING:
@@ -250,12 +251,31 @@ class component(_Declared):  # noqa: N801 (a decorator, as users write it)
     upstream: Mapping[str, Reads] | Sequence[str] = ()
 
     def __call__(self, function: ComponentFunction) -> Component:
-        """The component that `function` computes."""
-        module: str = function.__module__
+        """The component that `function` computes.
+
+        Raises SettingsError, with the user's file and line, for what could not be called or read when its turn comes.
+        """
         upstream = self.upstream
+        if isinstance(upstream, str):
+            raise SettingsError(
+                f"upstream = {upstream!r} is one text, not names",
+                where=caller(),
+                mend=f'write upstream=["{upstream}"]',
+            )
+        require_call(function, "ctx, settings", "a component")
+        module: str = function.__module__
+        name = self.name or module.rpartition(".")[2]
+        require_settings(self.settings, f"component {name}")
+        for hook, arguments in (
+            (self.policy, "observation"),
+            (self.settle, "inputs, pending"),
+            (self.extra_modules, "settings, base"),
+            (self.contract, "key, frame"),
+        ):
+            if hook is not None:
+                require_call(hook, arguments, f"a hook of component {name}")
         reads = dict(upstream) if isinstance(upstream, Mapping) else dict.fromkeys(upstream, EVERYTHING)
-        said = {**vars(self), "name": self.name or module.rpartition(".")[2], "upstream": reads}
-        return Component(function=function, module=module, **said)
+        return Component(function=function, module=module, **{**vars(self), "name": name, "upstream": reads})
 
 
 def perform(

@@ -20,7 +20,8 @@ from typing import Any
 from pipelines.code import FRAMEWORK
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
-from pipelines.modules import LOADING, entry_points, load_module, local_folders, shown_name
+from pipelines.modules import LOADING, entry_points, load_entry, load_module, local_folders, shown_name
+from pipelines.signatures import require_settings, require_source
 from pipelines.source import Source
 
 _ROOT = Path(__file__).parent
@@ -45,7 +46,14 @@ def load_components(modules: Sequence[str] = (), base: Path | None = None) -> di
     for name in builtin_names("components"):
         _add(found, _components_in(importlib.import_module(f"pipelines.components.{name}")))
     for entry in entry_points(COMPONENT_GROUP):
-        _add(found, [entry.load()])
+        loaded = load_entry(entry)
+        if not isinstance(loaded, Component):
+            raise SettingsError(
+                f"entry point {entry.name!r} leads to {type(loaded).__name__}, not to a component",
+                where=f"{entry.value} in group {COMPONENT_GROUP}",
+                mend="let it name a function under @component(…)",
+            )
+        _add(found, [loaded])
     for module in modules:
         _add(found, _components_in(load_module(module, base)))
     return found
@@ -55,16 +63,21 @@ def load_source(name: str) -> type[Source]:
     """The source class behind `[sources.NAME]`. Raises SettingsError, with the nearest name, where there is none."""
     if name in builtin_names("sources"):
         module = importlib.import_module(f"pipelines.sources.{name}")
-        cls: type[Source] = module.SOURCE
-        return cls
+        return _source(getattr(module, "SOURCE", None), name)
     for entry in entry_points(SOURCE_GROUP):
         if entry.name == name:
-            loaded: type[Source] = entry.load()
-            return loaded
+            return _source(load_entry(entry), name)
     known = source_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean [sources.{near[0]}]?" if near else f"known are: {', '.join(known)}"
     raise SettingsError(f"there is no source {name!r}", where=f"[sources.{name}]", mend=hint)
+
+
+def _source(loaded: Any, name: str) -> type[Source]:
+    require_source(loaded, f"source {name!r}")
+    require_settings(settings_of_source(loaded), f"source {name!r}")
+    cls: type[Source] = loaded
+    return cls
 
 
 def settings_of_source(cls: type[Source]) -> type[Any]:

@@ -18,9 +18,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SettingsError
-from pipelines.modules import entry_points, load_module, shown_name
+from pipelines.modules import entry_points, load_entry, load_module, shown_name
+from pipelines.signatures import caller, require_call
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     import polars as pl
 
 FEATURE_GROUP = "tidemill.features"
@@ -65,12 +68,17 @@ class Feature:
 def feature(*, bars: int) -> Callable[[Callable[[Bars], pl.Expr]], Feature]:
     """Make a function a feature whose value depends on the last `bars` bars, the current one included.
 
-    Raises ValueError for fewer than one.
+    Raises SettingsError, with the user's file and line, for fewer than one, and for a function that does not fit.
     """
     if bars < 1:
-        raise ValueError(f"a feature depends on at least one bar, not {bars}")
+        raise SettingsError(
+            f"a feature depends on at least one bar, not {bars!r}",
+            where=caller(),
+            mend="write @feature(bars=N), N the number of bars that a value depends on, the current one included",
+        )
 
     def wrap(function: Callable[[Bars], pl.Expr]) -> Feature:
+        require_call(function, "bars", "a feature")
         return Feature(function.__name__, bars, function, function.__module__)
 
     return wrap
@@ -86,7 +94,7 @@ def own_features(modules: Sequence[str], base: Path) -> list[Feature]:
 
     Raises SettingsError for a module that cannot be loaded or has no feature.
     """
-    found = [one for entry in entry_points(FEATURE_GROUP) for one in _offered(entry.load())]
+    found = [one for entry in entry_points(FEATURE_GROUP) for one in _offered(entry)]
     for name in modules:
         module = load_module(name, base)
         new = features_in(vars(module))
@@ -114,7 +122,15 @@ def unique_names(features: Iterable[Feature]) -> tuple[Feature, ...]:
     return tuple(seen.values())
 
 
-def _offered(loaded: object) -> list[Feature]:
-    if isinstance(loaded, Feature):
-        return [loaded]
-    return features_in(vars(loaded)) if isinstance(loaded, ModuleType) else []
+def _offered(entry: EntryPoint) -> list[Feature]:
+    loaded = load_entry(entry)
+    found = [loaded] if isinstance(loaded, Feature) else []
+    if isinstance(loaded, ModuleType):
+        found = features_in(vars(loaded))
+    if not found:
+        raise SettingsError(
+            f"entry point {entry.name!r} leads to no feature",
+            where=f"{entry.value} in group {FEATURE_GROUP}",
+            mend="let it name a module with features, or a function under @feature(bars=…)",
+        )
+    return found

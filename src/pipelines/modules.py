@@ -12,9 +12,10 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import SettingsError
+from pipelines.errors import PipelineError, SettingsError
+from pipelines.signatures import place_in
 
 if TYPE_CHECKING:
     import importlib.metadata
@@ -69,8 +70,12 @@ def _load_file(name: str, base: Path | None) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # a script that leaves must not take a server's thread along
         del sys.modules[module_name]
+        if isinstance(error, PipelineError):
+            raise  # says what, where and the fix by itself
         raise SettingsError(
-            f"cannot load {name!r}: {type(error).__name__}: {error}", where=str(path), mend=_mend_of(error, path)
+            f"cannot load {name!r}: {type(error).__name__}: {error}",
+            where=place_in(error, path),
+            mend=_mend_of(error, path),
         ) from error
     return module
 
@@ -114,6 +119,21 @@ def entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:
     import importlib.metadata
 
     return importlib.metadata.entry_points(group=group)
+
+
+def load_entry(entry: importlib.metadata.EntryPoint) -> Any:
+    """What an entry point leads to. Raises SettingsError where it cannot be loaded."""
+    try:
+        return entry.load()
+    except PipelineError:
+        raise
+    except (Exception, SystemExit) as error:
+        package = f" of package {entry.dist.name}" if entry.dist else ""
+        raise SettingsError(
+            f"cannot load entry point {entry.name!r}{package}: {type(error).__name__}: {error}",
+            where=f"{entry.value} in group {entry.group}",
+            mend="correct or uninstall that package",
+        ) from error
 
 
 @functools.cache

@@ -100,7 +100,7 @@ def _components(
     try:
         components = load_components(modules, base)
     except SettingsError as error:
-        faults.add("project", f"{error.what} ({error.where})" if error.where else error.what)
+        faults.add("project", f"{error.what} ({error.where}); {error.mend}")
         return {}
     for name in components:
         if name in others or name == "sources":
@@ -121,7 +121,7 @@ def _sources(sections: Mapping[str, Any], faults: Faults) -> tuple[dict[str, typ
         try:
             classes[name] = load_source(name)
         except SettingsError as error:
-            faults.add(f"sources.{name}", f"{error.what}; {error.mend}")
+            faults.add(f"sources.{name}", f"{error.what}; {error.mend} ({error.where})")
             continue
         section = _section(sections, name, faults, f"sources.{name}")
         settings[name] = build(settings_of_source(classes[name]), section, f"sources.{name}", faults)

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SYNC := UV_COMPILE_BYTECODE=1 $(BIN)/uv sync --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint audit torture bench dashboard serve start start-agent test-agent wheel docs clean
+.PHONY: help run test lint audit torture bench dashboard serve start start-agent test-agent wheel docs site clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,11 +59,17 @@ start-agent: $(VENV)/.synced  ## the HTTP API and pages alone, which work off th
 test-agent: $(VENV)/.synced  ## queue a run on the server that is running and watch it to its end
 	@$(BIN)/python scripts/test_agent_execution.py
 
-docs: $(VENV)/.synced  ## write docs/reference/ anew from settings, tables and commands
+docs: $(VENV)/.synced  ## write docs/reference/ again from settings, tables, commands and docstrings
 	@PYTHONPATH=src $(BIN)/python scripts/make_reference.py
+	@$(BIN)/python scripts/make_python_reference.py
+
+# In an environment of its own, which uv keeps: .venv stays as `make run` needs it.
+site: $(BIN)/uv  ## build the documentation as a site with search, into build/site
+	@$(PYTHON) scripts/stage_site.py build/pages
+	@$(BIN)/uv run --quiet --isolated --frozen --only-group docs zensical build --strict --clean
 
 wheel: $(BIN)/uv  ## build the wheel into dist/
 	@$(BIN)/uv build --wheel --quiet
 
 clean:  ## remove the environment and everything computed
-	rm -rf $(VENV) .tidemill dist
+	rm -rf $(VENV) .tidemill dist build

@@ -86,7 +86,7 @@ class Context:
     sources: Mapping[str, Source] = field(default_factory=dict)
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
     base: Path = Path()
-    _written: dict[str, Partition] = field(default_factory=dict)
+    _written: dict[str, Partition] = field(init=False, default_factory=dict)
 
     def progress(self, done: int, total: int, what: str = "") -> None:
         """Tell the person who waits: `done` of `total` steps, now at `what`."""

@@ -30,23 +30,31 @@ FEATURE_GROUP = "tidemill.features"
 
 
 class Bars:
-    """One market's bars, oldest first, each column as a Polars expression. Use shifts and windows that look back."""
+    """One market's bars, oldest first, each column as a Polars expression. Use shifts and windows that look back.
 
-    ts: pl.Expr  # instant at which the bar is known, UTC
+    - `ts`: the instant at which the bar is known, UTC; `bar_start`, `interval_seconds`
+    - `open`, `high`, `low`, `close`; `volume`, null where the source has no sizes
+    - `bid`, `ask`: the last of the bar, null where there is none; `spread`: (ask - bid) / mid
+    - `trade_count`: real ticks
+    - `log_return`: ln(close / close of the bar before), which spans 2 bars
+    - `kind` of the market: spot, fx, equity or binary; `end_at` of the market, null where it has no end
+    """
+
+    ts: pl.Expr
     bar_start: pl.Expr
     interval_seconds: pl.Expr
     open: pl.Expr
     high: pl.Expr
     low: pl.Expr
     close: pl.Expr
-    volume: pl.Expr  # null where the source has no sizes
-    bid: pl.Expr  # last of the bar, null where there is none
+    volume: pl.Expr
+    bid: pl.Expr
     ask: pl.Expr
-    spread: pl.Expr  # (ask - bid) / mid
-    trade_count: pl.Expr  # real ticks
-    log_return: pl.Expr  # ln(close / close of the bar before): spans 2 bars
-    kind: pl.Expr  # of the market: spot | fx | equity | binary
-    end_at: pl.Expr  # of the market, null where it has no end
+    spread: pl.Expr
+    trade_count: pl.Expr
+    log_return: pl.Expr
+    kind: pl.Expr
+    end_at: pl.Expr
 
     def __init__(self) -> None:
         import polars as pl

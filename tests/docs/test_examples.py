@@ -29,14 +29,19 @@ def install(package: Path, site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines))
 
 
-def test_own_source_and_notebook(tmp_path: Path, heavy_nursery: Nursery) -> None:
+def test_own_source_own_component_and_notebook(tmp_path: Path, heavy_nursery: Nursery) -> None:
     folder, site = tmp_path / "project", tmp_path / "site"
     terminal = Terminal(folder, heavy_nursery, {"PYTHONPATH": str(site)})
     shutil.copytree(EXAMPLES / "own_source", folder)
     install(folder, site)
+    component = tmp_path / "component"
+    shutil.copytree(EXAMPLES / "own_component", component)
+    install(component, site)
     terminal.run("python", "make_prices.py")
     assert "2 parts, historical" in terminal.run("agent", "sources")
-    assert "report.html" in terminal.run("agent", "run")
+    said = terminal.run("agent", "run")
+    assert "report.html" in said
+    assert "turnover " in said
 
     with closing(sqlite3.connect(folder / "prices.sqlite")) as prices, prices:
         prices.execute(

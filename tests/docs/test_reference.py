@@ -1,4 +1,4 @@
-"""docs/reference/ says what the settings classes and the tables say (the commands: test_cli_reference)."""
+"""docs/reference/ says what settings classes, tables and docstrings say (the commands: test_cli_reference)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from agent.settings import section_names
 from agent.store.tables import in_one_schema
 from tests.paths import PROJECT
 
-SCRIPT = PROJECT / "scripts" / "make_reference.py"
-
 
 @cache
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_reference", SCRIPT)
+def generator(name: str = "make_reference") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -56,3 +54,22 @@ def test_every_event_has_its_place() -> None:
 def test_what_markdown_would_swallow_is_escaped() -> None:
     assert "idle \\| running \\| failed" in generator().tables_page()
     assert "(?P&lt;market>" in generator().settings_page()
+
+
+def test_the_python_api_is_not_stale() -> None:
+    made = generator("make_python_reference")
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(), "docs/reference/python.md is stale; run: make docs"
+    assert "pipelines.component.component" in made.PAGE.read_text(encoding="utf-8")
+
+
+def test_long_signatures_are_cut_at_their_parameters() -> None:
+    cut = generator("make_python_reference")._cut
+    assert cut("f(a: int) -> None") == "f(a: int) -> None"
+    long = f"f(a: dict[int, str], b: C = lambda x, y: (x, y), {'c' * 90}: int = 1) -> dict[str, int]"
+    assert cut(long).splitlines() == [
+        "f(",
+        "    a: dict[int, str],",
+        "    b: C = lambda x, y: (x, y),",
+        f"    {'c' * 90}: int = 1,",
+        ") -> dict[str, int]",
+    ]

@@ -52,7 +52,9 @@ class Status(TypedDict):
 
 
 class AgentRunner:
-    """See the module. `interval_minutes` None keeps what was set last (60 at first).
+    """The background loop of a project: runs the pipeline again and again, and can be paused and triggered by hand.
+
+    `interval_minutes` None keeps what was set last (60 at first).
 
     `after_run` is called after each cycle, once alerts are sent and old things forgotten, see
     `agent.runtime.around`. Use within one event loop, and `close` at the end.

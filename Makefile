@@ -65,7 +65,8 @@ docs: $(VENV)/.synced  ## write docs/reference/ again from settings, tables, com
 
 # In an environment of its own, which uv keeps: .venv stays as `make run` needs it.
 site: $(BIN)/uv  ## build the documentation as a site with search, into build/site
-	@$(PYTHON) scripts/stage_site.py build/pages
+	@rm -rf build/pages && mkdir -p build/pages
+	@cp -R README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs examples deploy changelog.d build/pages
 	@$(BIN)/uv run --quiet --isolated --frozen --only-group docs zensical build --strict --clean
 
 wheel: $(BIN)/uv  ## build the wheel into dist/

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from pipelines.errors import PipelineError
 from pipelines.lake import TABLE_SUFFIX, Lake
-from pipelines.modules import entry_points
+from pipelines.modules import entry_points, load_entry
 from pipelines.snapshot import Partition, Snapshot
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def load(
             where=f"entry point group {CATALOG_GROUP}",
             mend="install tidemill (pip install -e . in a checkout)",
         )
-    open_snapshot: OpenSnapshot = openers[0].load()
+    open_snapshot: OpenSnapshot = load_entry(openers[0])
     lake, snapshot = open_snapshot(component, home)
     table = load_frame(lake, snapshot, prefix, as_of, columns)
     return table if frame == "polars" else table.to_pandas()

@@ -132,7 +132,7 @@ def load_entry(entry: importlib.metadata.EntryPoint) -> Any:
         raise SettingsError(
             f"cannot load entry point {entry.name!r}{package}: {type(error).__name__}: {error}",
             where=f"{entry.value} in group {entry.group}",
-            mend="correct or uninstall that package",
+            mend="correct or uninstall that package, or rename a file or folder here that is called like it",
         ) from error
 
 

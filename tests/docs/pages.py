@@ -22,7 +22,7 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """Every page that people read, in the order of their paths."""
-    found = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md"]
+    found = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md", PROJECT / "SECURITY.md"]
     for folder in ("docs", "examples", "changelog.d", "deploy"):
         found += (PROJECT / folder).rglob("*.md")
     return sorted(found)

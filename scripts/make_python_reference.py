@@ -126,7 +126,7 @@ def _entry(packages: Mapping[str, griffe.Object | griffe.Alias], name: str) -> s
     for member in found.members.values():
         if "async" in member.labels:
             text = text.replace(f"```python\n{member.name}(", f"```python\nasync {member.name}(")
-    return text + "\n"
+    return text.replace(f"#### `{name}.", f"#### `{found.name}.") + "\n"
 
 
 def _cut(line: str) -> str:

@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipelines.component import Component, perform
+from pipelines.component import Component
 from pipelines.discovery import builtin_names
 from pipelines.lake import Lake
 from pipelines.project import Project, load_project
-from pipelines.run_all import steps_of
-from pipelines.snapshot import Snapshot
 from pipelines.testing import ComponentSuite, Moment
 from tests import small
+from tests.chain import perform_all
 
 DAYS = (40, 42, 41)  # of each market at each moment: added, then removed
 
@@ -28,17 +27,7 @@ def chain(folder: Path) -> tuple[list[Moment], Project]:
         base = folder / f"moment{number}"
         base.mkdir()
         project = load_project(small.small_project(base, days) / "agent.toml")
-        made: dict[str, Snapshot] = {}
-        for one in steps_of(project.components):
-            made[one.name] = perform(
-                one,
-                project.settings[one.name],
-                {name: made[name] for name in one.upstream},
-                lake=lake,
-                attempt=f"chain-{number}",
-                sources=project.sources if one.reads_sources else {},
-                base=base,
-            )
+        made = perform_all(project, lake, f"chain-{number}")
         moments.append(Moment(lake, made, project.sources, base))
     return moments, project
 

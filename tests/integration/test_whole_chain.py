@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.component import perform
 from pipelines.lake import Lake
 from pipelines.project import load_project
-from pipelines.run_all import steps_of
 from pipelines.snapshot import Snapshot
+from tests.chain import perform_all
 from tests.examples import examples
 from tests.paths import SHARED_DATA, needs_shared_data
 
@@ -56,20 +55,7 @@ class Mill:
         """Component -> version, incrementally or from scratch in a lake of its own."""
         project = load_project(self.folder / "agent.toml")
         self.runs += 1
-        before = {} if scratch else dict(self.made)
-        now: dict[str, Snapshot] = {}
-        for component in steps_of(project.components):
-            now[component.name] = perform(
-                component,
-                project.settings[component.name],
-                {name: now[name] for name in component.upstream},
-                lake=Lake(self.folder / lake),
-                attempt=f"t{self.runs}",
-                previous=before.get(component.name),
-                previous_inputs={name: before[name] for name in component.upstream if name in before},
-                sources=project.sources if component.reads_sources else {},
-                base=self.folder,
-            )
+        now = perform_all(project, Lake(self.folder / lake), f"t{self.runs}", None if scratch else self.made)
         if not scratch:
             self.made = now
         return {name: snapshot.version for name, snapshot in now.items()}

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from agent.store import migrations, projects
 from agent.store.engine import of_project, open_engine, reading, writing
 from agent.store.tables import PROJECT, metadata
-from tests.torture.world import Process, World
+from tests.processes import Process
+from tests.torture.world import World
 
 _OWN = {table.name for table in metadata.tables.values() if table.schema == PROJECT}
 _TABLE = re.compile(r"(?<=FROM )\w+")

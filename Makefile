@@ -33,9 +33,9 @@ lint: $(VENV)/.synced  ## ruff, mypy, import-linter
 # An environment that forbids bytecode would have every process of a session rewrite every test again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Three processes on two cores: many tests wait for children and servers of theirs.
+# A process for each of two cores: a third one would save little time and cost ten CPU seconds of imports.
 test: lint  ## lint and all tests but the long ones
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 audit: $(VENV)/.synced  ## bandit, and many generated requests to the API
 	@$(BIN)/python -m pytest -m audit

@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +16,8 @@ import fasteners
 import httpx
 import pytest
 
-from tests.processes import Nursery, Process, environment, heavy_nursery
+from tests.processes import Nursery, Process, heavy_nursery
+from tests.processes import environment as environment  # many tests know it from here
 
 # A source that cannot be read: a run fails at its first component, within a second and without a child process.
 FAILING = """
@@ -97,14 +96,9 @@ def published_home(factory: pytest.TempPathFactory) -> Path:
     with fasteners.InterProcessLock(f"{made}.lock"):
         if not (made / "done").exists():
             made.mkdir(exist_ok=True)
-            subprocess.run(
-                [sys.executable, "-m", "agent.orchestrator", "--mode", "once"],
-                cwd=made,
-                env=environment(),
-                check=True,
-                capture_output=True,
-                timeout=300,
-            )
+            (made / "agent.toml").write_text(INLINE, encoding="utf-8")  # how it is computed counts for no version
+            process = heavy_nursery().start(made, "orchestrator", ["--mode", "once"], made / "output")
+            assert process.wait() == 0, process.said()
             (made / "done").touch()
     return made
 

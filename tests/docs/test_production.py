@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from agent.cli.main import main
-from agent.settings import AlertSettings
+from agent.sections import alerts
 from pipelines.settings import Faults, build
 from tests.docs.pages import blocks
 from tests.paths import PROJECT
@@ -29,9 +29,9 @@ def test_metrics_exist() -> None:
 def test_alert_settings_are_settings() -> None:
     (toml,) = [block.text for block in blocks(PRODUCTION) if block.language == "toml"]
     faults = Faults(str(PRODUCTION))
-    made = build(AlertSettings, tomllib.loads(toml)["alerts"], "alerts", faults)
+    made = build(alerts.Settings, tomllib.loads(toml)["alerts"], "alerts", faults)
     faults.raise_if_any()
-    assert (made.failures, made.period_minutes) == (AlertSettings().failures, AlertSettings().period_minutes)
+    assert (made.failures, made.period_minutes) == (alerts.Settings().failures, alerts.Settings().period_minutes)
 
 
 def test_what_is_copied_to_the_server_runs_the_command_of_the_page() -> None:

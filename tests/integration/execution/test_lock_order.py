@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent import settings as agent_settings
-from agent.core.model import Code, Reason
+from agent.core.model import Code, Mark, Reason
 from agent.execution import session
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace
@@ -85,9 +85,11 @@ class Recorder:
         listeners = {"begin": begin, "before_cursor_execute": execute, "commit": commit}
         for name, listener in listeners.items():
             sa.event.listen(sa.Engine, name, listener)
-        yield
-        for name, listener in listeners.items():
-            sa.event.remove(sa.Engine, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners.items():
+                sa.event.remove(sa.Engine, name, listener)
 
 
 def _referred(names: list[str]) -> set[str]:
@@ -162,7 +164,7 @@ def leave_dead(workspace: Workspace) -> None:
     """A run and an attempt of a process that died."""
     dead = identity.own().rpartition("/")[0] + "/1"  # of this process's number, begun at another time
     with workspace.database.writing() as connections:
-        state.mark_dirty(connections.project, "numbers", "a person")
+        state.mark_dirty(connections.project, "numbers", Mark(reason="a person"))
         lease = leases.take(connections.project, leases.of_component("numbers"), dead, 600)
         state.begin_attempt(connections.project, "numbers", lease.token)
         run = runs.create_run(
@@ -191,7 +193,7 @@ def leave_dead(workspace: Workspace) -> None:
 
 def mark(workspace: Workspace) -> None:
     with workspace.database.writing() as connections:
-        state.mark_dirty(connections.project, "numbers", "a person")
+        state.mark_dirty(connections.project, "numbers", Mark(reason="a person"))
 
 
 def fail_at(kind: str, **payload: Any) -> Callable[[str, dict[str, Any]], None]:

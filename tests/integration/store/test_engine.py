@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from agent.core.model import Mark
 from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.store import migrations, runs, state
 from agent.store.engine import Database, database_now, of_project, open_engine, reading, to_json, writing
@@ -133,11 +134,11 @@ def test_what_is_compiled_once_serves_each_schema(postgres_url: str) -> None:
         found = list(pool.map(lambda name: (name, names(places[name])), [*places] * 20))
     assert all(listed == ["every", name] for name, listed in found)
     with writing(places["of 2"]) as conn:
-        state.mark_dirty(conn, "every", "because")
+        state.mark_dirty(conn, "every", Mark(reason="because"))
     with writing(engine) as conn:
         state.ensure_rows(conn, ["every"])
-    marks = {name: state.load_states(conn)["every"].dirty_reason for name, conn in _each(places)}
-    assert [name for name, reason in marks.items() if "because" in (reason or "")] == ["of 2"]
+    marks = {name: state.load_states(conn)["every"].mark for name, conn in _each(places)}
+    assert [name for name, mark in marks.items() if mark is not None and mark.reason == "because"] == ["of 2"]
     engine.dispose()
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipelines.source import Probe
+from pipelines.errors import BadInput
+from pipelines.source import Batch, Probe
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class TideSource:
     def probe(self) -> Probe:
         """Hash of each file: they are tiny."""
         return Probe({path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.folder.glob("*.txt")})
+
+    def markets(self) -> pl.DataFrame:
+        """Nobody asks: the components of the torture read lines, not markets."""
+        raise BadInput("there are no markets", where="data/", mend="read the parts")
+
+    def fetch(self, part: str) -> Batch:
+        """Nobody asks, as for markets."""
+        raise BadInput("there are no rows", where=part, mend="read the parts")
 
     def read(self, part: str) -> bytes:
         """A part's bytes."""

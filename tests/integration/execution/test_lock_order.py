@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent import settings as agent_settings
+from agent.core.events import Event, Progress, Skipped
 from agent.core.model import Code, Mark, Reason
 from agent.execution import session
 from agent.execution.runlog import Request
@@ -196,11 +197,11 @@ def mark(workspace: Workspace) -> None:
         state.mark_dirty(connections.project, "numbers", Mark(reason="a person"))
 
 
-def fail_at(kind: str, **payload: Any) -> Callable[[str, dict[str, Any]], None]:
-    """A watcher that raises when it is told of this."""
+def fail_at(kind: type[Event], component: str) -> Callable[[Event], None]:
+    """A watcher that raises at the first event of this kind about `component`."""
 
-    def watch(told: str, facts: dict[str, Any]) -> None:
-        if told == kind and payload.items() <= facts.items():
+    def watch(event: Event) -> None:
+        if isinstance(event, kind) and getattr(event, "component", None) == component:
             raise RuntimeError("as asked")
 
     return watch
@@ -221,13 +222,13 @@ def everything(workspace: Workspace, tmp_path: Path) -> None:
     """Every way through the functions that write rows of both kinds."""
     assert perform(workspace) == "COMPLETED"
     mark(workspace)
-    assert perform(workspace, watchers=(fail_at("PROGRESS"),)) == "FAILED"
+    assert perform(workspace, watchers=(fail_at(Progress, "numbers"),)) == "FAILED"
     assert perform(workspace, stop=after(2)) == "CANCELLED"
     leave_dead(workspace)
     assert perform(workspace) == "COMPLETED"  # closes the run, takes over the component
     mark(workspace)
     with pytest.raises(RuntimeError, match="as asked"):  # and the run is closed
-        perform(workspace, watchers=(fail_at("EXECUTING", component="total", phase="skipped"),))
+        perform(workspace, watchers=(fail_at(Skipped, "total"),))
     mark(workspace)
     with workspace.database.writing() as connections:
         lease = leases.take(connections.project, leases.of_component("numbers"), "far-away/boot/pid:[1]/7/9", 600)

@@ -63,11 +63,12 @@ def _ask(password: str) -> None:
         given = st.text_input("Password", type="password")
         if not st.form_submit_button("Open", type="primary"):
             return
-    if _tries().is_too_many():
-        st.error("Too many wrong passwords. Wait a minute, then try again.")
-    elif hmac.compare_digest(given.encode(), password.encode()):
+    # The right one first: whoever guesses must not keep its owner out.
+    if hmac.compare_digest(given.encode(), password.encode()):
         st.session_state["is_known"] = True
         st.rerun()
+    elif _tries().is_too_many():
+        st.error("Too many wrong passwords. Wait a minute, then try again.")
     else:
         _tries().at.append(time.monotonic())
         st.error("This is not the password. It stands under [dashboard] in agent.toml.")

@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 
 SETTINGS_FILE = "agent.toml"
 DATABASE_FILE = "state.sqlite"
+HOME_FOLDER = ".tidemill"
 TradingMode = Literal["dry_run", "live"]
 
 
@@ -159,7 +160,7 @@ def load(
             faults.add(name, "must be a table")
             continue
         parts[name] = build(section_class(name), values, name, faults)
-    home, _ = env.get("AGENT_HOME", (folder / ".tidemill", ""))
+    home, _ = env.get("AGENT_HOME", (folder / HOME_FOLDER, ""))
     settings = Settings(base=folder, home=Path(home).absolute(), parts=parts)
     settings = _with_environment(settings, env, faults)
     if gathered is None:

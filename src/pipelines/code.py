@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import fingerprint
 from pipelines.errors import PipelineError
+from pipelines.private import close_file, make_folder
 
 if TYPE_CHECKING:
     import ast
@@ -36,6 +37,7 @@ FRAMEWORK = frozenset(
         "pipelines.components",
         "pipelines.sources",
         "pipelines.errors",
+        "pipelines.private",
         "pipelines.snapshot",
         "pipelines.ordering",
         "pipelines.signatures",
@@ -131,8 +133,9 @@ class CodeCache:
             return
         part = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             part.write_text(json.dumps({"made_by": _made_by(), "files": self._entries}), encoding="utf-8")
+            close_file(part)
             part.replace(self.path)
         except OSError:
             with suppress(OSError):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import LakeError
+from pipelines.private import close_file, make_folder
 from pipelines.snapshot import Partition, digest
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Lake:
         with _Saying(path):
             for folder in reversed([f for f in path.parents if f.is_relative_to(self.root)]):
                 if not folder.exists():
-                    folder.mkdir(parents=True, exist_ok=True)
+                    make_folder(folder)
                     self._unsynced.add(folder.parent)
                     sys.audit("tidemill.point", "lake.folder.made")
         sys.audit("tidemill.point", "lake.file.writing")
@@ -196,6 +197,7 @@ class Lake:
     ) -> Partition:
         sys.audit("tidemill.point", "lake.file.written")
         with _Saying(path), path.open("rb") as file:
+            close_file(path)
             os.fsync(file.fileno())
         sys.audit("tidemill.point", "lake.file.flushed")
         self._unsynced.add(path.parent)

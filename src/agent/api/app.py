@@ -14,10 +14,13 @@ from fastapi.staticfiles import StaticFiles
 
 from agent import settings as agent_settings
 from agent.api import errors
+from agent.api.limits import WrongTokens
 from agent.api.metrics import Metrics
+from agent.api.peers import PeerUser, user_at
 from agent.api.security import Gate
 from agent.api.server import Server
 from agent.api.session import Sessions
+from agent.execution.workspace import close_home
 from agent.service.runner import get_agent_runner
 from agent.service.worker import Worker
 
@@ -27,12 +30,14 @@ _HERE = Path(__file__).parent
 _SWITCH_SECONDS = 0.0002
 
 
-def create_app(base: Path | None = None) -> FastAPI:
+def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI:
     """The application for the project in folder `base` (default: the current one). Raises SettingsError.
 
+    `peer` says which user is at the other end of a connection, where there is no token to tell by.
     Runner and worker come to life with the server, not before. The runner is not started: a person does that.
     """
     settings = agent_settings.load(base)
+    close_home(settings)
     metrics, sessions = Metrics(), Sessions(settings.api.token)
 
     @asynccontextmanager
@@ -65,12 +70,13 @@ def create_app(base: Path | None = None) -> FastAPI:
     )
     app.state.leaving = asyncio.Event()
     app.state.sessions = sessions
+    app.state.wrong = WrongTokens()
     errors.install(app)
     for path in sorted((_HERE / "routes").glob("*.py")):
         if path.stem != "__init__":
             app.include_router(importlib.import_module(f"agent.api.routes.{path.stem}").router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.add_middleware(Gate, api=settings.api, sessions=sessions, metrics=metrics)
+    app.add_middleware(Gate, api=settings.api, sessions=sessions, metrics=metrics, wrong=app.state.wrong, peer=peer)
     return app
 
 

@@ -1,24 +1,27 @@
 """The gate before every route: who may ask at all, how much and how often, and what every answer carries.
 
 Without a token only this machine is served, and only under its own names, so that a page on another site can reach the
-server neither by a cross-site request nor by a name that it lets point here (DNS rebinding). With a token every request
-but the open ones needs it, as a bearer token or as the cookie of a page that was logged in with it.
+server neither by a cross-site request nor by a name that it lets point here (DNS rebinding), and only to the user who
+started it (or root). With a token every request but the open ones needs it, as a bearer token or as the cookie of a
+page that was logged in with it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
+import re
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.api import peers
+from agent.api.limits import RateLimit, WrongTokens
 from agent.api.metrics import Metrics
 from agent.api.session import Sessions, cookie_in
 from agent.clock import SystemClock
@@ -28,8 +31,11 @@ from agent.sections.api import Settings as ApiSettings
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = ("/healthz", "/login", "/static/")  # without a token
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_WINDOW_SECONDS = 60.0
-_MOST_CLIENTS = 10_000
+# What ends something is never put off: it waits for no limit.
+_ENDS = re.compile(r"/api/agent/stop|/ui/agent/stop|(/ui)?/runs/[0-9]+/cancel")
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+LEAST_TOKEN = 16
+_NEW_TOKEN = "`agent serve --new-token` makes one"  # noqa: S105 (a sentence)
 _HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'; "
     "object-src 'none'",
@@ -53,13 +59,25 @@ def is_loopback(host: str) -> bool:
 
 def require_safe_address(host: str, token: str) -> None:
     """Raises UsageError for an address that others can reach, without a token that keeps them out."""
-    if not token and not is_loopback(host):
-        raise UsageError(
-            f"without a token the server listens on this machine alone, not on {host}",
-            where="agent serve --host",
-            mend="set AGENT_API_TOKEN to a long secret (python -c 'import secrets; print(secrets.token_urlsafe(32))'), "
-            "or leave --host out",
-        )
+    if is_strong(token) or is_loopback(host):
+        return
+    what = f"a token of {len(token.strip())} characters can be guessed" if token.strip() else "without a token"
+    raise UsageError(
+        f"{what}: the server listens on this machine alone, not on {host}",
+        where="agent serve --host",
+        mend=f"set AGENT_API_TOKEN to a secret of at least {LEAST_TOKEN} characters ({_NEW_TOKEN}), "
+        "or leave --host out",
+    )
+
+
+def is_strong(token: str) -> bool:
+    """Whether a token is long enough to keep others out over a network."""
+    return len(token.strip()) >= LEAST_TOKEN
+
+
+def is_token(given: str, token: str) -> bool:
+    """Whether `given` is the token that is set; compared in constant time. Nothing is where none is set."""
+    return bool(token.strip()) and hmac.compare_digest(given.strip().encode(), token.strip().encode())
 
 
 class Refused(Exception):
@@ -70,32 +88,25 @@ class Refused(Exception):
         self.status, self.detail, self.mend, self.headers = status, detail, mend, headers
 
 
-@dataclass
-class RateLimit:
-    """At most `most` changing requests a client in a minute."""
-
-    most: int
-    _times: dict[str, deque[float]] = field(default_factory=dict)
-
-    def wait_seconds(self, client: str, now: float) -> float:
-        """0 where the request may go on (it is counted), else how long to wait."""
-        if len(self._times) > _MOST_CLIENTS:
-            self._times = {name: times for name, times in self._times.items() if times[-1] > now - _WINDOW_SECONDS}
-        times = self._times.setdefault(client, deque())
-        while times and times[0] <= now - _WINDOW_SECONDS:
-            times.popleft()
-        if len(times) >= self.most:
-            return times[0] + _WINDOW_SECONDS - now
-        times.append(now)
-        return 0.0
+class WrongToken(Refused):
+    """A token was sent, and it is not the one."""
 
 
 class Gate:
     """The ASGI middleware. `scope["state"]["session"]` is the page's cookie where there is a valid one."""
 
-    def __init__(self, app: ASGIApp, *, api: ApiSettings, sessions: Sessions, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        api: ApiSettings,
+        sessions: Sessions,
+        metrics: Metrics,
+        wrong: WrongTokens,
+        peer: peers.PeerUser,
+    ) -> None:
         self._app, self._api, self._sessions, self._metrics = app, api, sessions, metrics
-        self._rate = RateLimit(api.rate_limit_per_minute)
+        self._rate, self._wrong, self._peer = RateLimit(api.rate_limit_per_minute), wrong, peer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request, pass it on, dress and time the answer."""
@@ -122,6 +133,8 @@ class Gate:
             if scope["method"] not in _SAFE:
                 self._check_rate(scope)
                 receive = await self._with_body(headers, receive)
+        except WrongToken as refused:
+            await _answer(await self._slowed(scope, refused), dressed)
         except Refused as refused:
             await _answer(refused, dressed)
         else:
@@ -132,12 +145,15 @@ class Gate:
             self._metrics.observe(scope["method"], route, status, time.perf_counter() - started)
 
     def _check_address(self, scope: Scope, headers: Headers) -> None:
-        """Without a token: a caller on this machine, and a Host that names this machine."""
-        if self._api.token:
+        """Without a token: a caller on this machine, of this user, and a Host that names this machine."""
+        if is_strong(self._api.token):
             return
         client = scope.get("client")
         if client is not None and not is_loopback(client[0]):
-            raise Refused(403, "without a token only this machine is served", "set AGENT_API_TOKEN on the server")
+            what = f"a token of fewer than {LEAST_TOKEN} characters" if self._api.token else "without a token"
+            raise Refused(403, f"{what}: only this machine is served", "set a long AGENT_API_TOKEN on the server")
+        if self._api.token:
+            return
         host = _hostname(headers.get("host", ""))
         if host is None or not is_loopback(host):
             raise Refused(
@@ -145,6 +161,23 @@ class Gate:
                 f"the Host header does not name this machine: {headers.get('host', '')[:100]}",
                 "use http://localhost or http://127.0.0.1, or set AGENT_API_TOKEN on the server",
             )
+        if any(name in headers for name in _FORWARDED):
+            raise Refused(
+                403,
+                "a request that comes through a proxy may be anyone's, and this server has no token",
+                f"set AGENT_API_TOKEN on the server: {_NEW_TOKEN}",
+            )
+        self._check_user(scope)
+
+    def _check_user(self, scope: Scope) -> None:
+        uid = self._peer(scope.get("client"), scope.get("server"))
+        if peers.may_ask(uid, peers.own_user()):
+            return
+        mend = f"send the server's token ({_NEW_TOKEN}), or ask as the user who started it"
+        if uid is not None:
+            raise Refused(403, f"without a token only the user who started the server is served, not user {uid}", mend)
+        if scope["method"] not in _SAFE:
+            raise Refused(403, "this system does not say whose request it is: changes need a token", mend)
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """A browser says where a request comes from: another site's page may neither change nor read anything."""
@@ -162,8 +195,8 @@ class Gate:
         token, path = self._api.token, scope["path"]
         if not token or path.startswith(_OPEN):
             return
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+        kind, _, bearer = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and is_token(bearer, token):
             return
         if session:
             is_form = path.startswith("/ui/")  # whose routes check the field that the form carries
@@ -173,13 +206,18 @@ class Gate:
             raise Refused(403, "the X-CSRF-Token header is missing or wrong", "send the token of the page's form")
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             raise Refused(303, "log in first", "open /login", location="/login")
-        raise Refused(
+        raise (WrongToken if bearer else Refused)(
             401, "a token is needed", "send the header Authorization: Bearer TOKEN", **{"www-authenticate": "Bearer"}
         )
 
+    async def _slowed(self, scope: Scope, refused: WrongToken) -> Refused:
+        """The answer to a wrong token, once its time has come."""
+        return refused if await wait_for_turn(self._wrong, scope) else TOO_MANY_WRONG
+
     def _check_rate(self, scope: Scope) -> None:
-        client = scope.get("client")
-        wait = self._rate.wait_seconds(client[0] if client else "", time.monotonic())
+        if scope["path"] == "/login" or _ENDS.fullmatch(scope["path"]):  # wrong tokens have a limit of their own
+            return
+        wait = self._rate.wait_seconds(_client_of(scope), time.monotonic())
         if wait > 0:
             raise Refused(
                 429,
@@ -213,6 +251,25 @@ class Gate:
             return body.pop() if body else await receive()
 
         return replay
+
+
+TOO_MANY_WRONG = Refused(
+    429, "too many wrong tokens in a minute", "wait; the right token is let in at any time", **{"retry-after": "10"}
+)
+
+
+async def wait_for_turn(wrong: WrongTokens, scope: Scope) -> bool:
+    """Wait until a wrong token of this client may be answered; False where too many of them wait already."""
+    delay = wrong.delay_seconds(_client_of(scope), time.monotonic())
+    if delay is None:
+        return False
+    await asyncio.sleep(delay)
+    return True
+
+
+def _client_of(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _hostname(host: str) -> str | None:

@@ -24,6 +24,7 @@ from agent.execution.workspace import Workspace
 from agent.store import attempts, catalog, leases, projections, releases, state
 from agent.store.engine import Connections
 from pipelines.errors import LakeError
+from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot
 
 logger = logging.getLogger("tidemill.commit")
@@ -65,7 +66,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     it. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
     component = workspace.project.components[success.component]
     if component.is_release:
-        workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
+        make_folder(workspace.settings.releases_path)
         write_release(workspace.lake, success.done.snapshot, workspace.settings.releases_path, success.release)
     sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
@@ -206,7 +207,7 @@ def point_to_current(workspace: Workspace) -> None:
             sizes = {fact.key: fact.size for fact in facts}
             snapshot = None if has_files(folder, sizes) else catalog.load_snapshot(connections.project, row.snapshot_id)
         if snapshot is not None:
-            workspace.settings.releases_path.mkdir(parents=True, exist_ok=True)
+            make_folder(workspace.settings.releases_path)
             write_release(workspace.lake, snapshot, workspace.settings.releases_path, row.name)
         point_to(workspace.settings.releases_path, row.name)
         name = row.name

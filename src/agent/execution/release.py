@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.lake import Lake, fsync_folder, hash_file
+from pipelines.private import close_file, make_folder
 from pipelines.snapshot import Snapshot
 
 POINTER = "current"
@@ -35,10 +36,11 @@ def write_release(lake: Lake, snapshot: Snapshot, releases: Path, name: str) -> 
     shutil.rmtree(draft, ignore_errors=True)
     for partition in snapshot.select():
         path = draft / partition.key
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         sys.audit("tidemill.point", "release.file.writing")
         path.write_bytes(lake.read_bytes(partition))
         sys.audit("tidemill.point", "release.file.written")
+        close_file(path)
         with path.open("rb") as file:
             os.fsync(file.fileno())
         sys.audit("tidemill.point", "release.file.flushed")

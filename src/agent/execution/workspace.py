@@ -10,11 +10,12 @@ from pathlib import Path
 
 from agent import settings as agent_settings
 from agent.core.model import Spec
-from agent.settings import Settings
+from agent.settings import HOME_FOLDER, Settings
 from agent.store import engine, migrations, state
 from agent.store.engine import Database
 from pipelines.code import CodeCache
 from pipelines.lake import Lake
+from pipelines.private import close_folder
 from pipelines.project import Project, load_project
 from pipelines.settings import Faults
 
@@ -62,6 +63,13 @@ def read_settings(base: Path | None = None) -> tuple[Settings, Project]:
     return settings, load_project(settings.file, required=False, faults=faults, others=agent_settings.section_names())
 
 
+def close_home(settings: Settings) -> None:
+    """Let only its owner into the home that an earlier version left open. A folder that AGENT_HOME names may hold other
+    things: that one is left alone."""
+    if settings.home.name == HOME_FOLDER:
+        close_folder(settings.home)
+
+
 @contextmanager
 def open_workspace(
     base: Path | None = None, *, control: Settings | None = None, project_id: int = 0
@@ -75,6 +83,7 @@ def open_workspace(
     settings, project = read_settings(base)
     if control is not None:
         settings = agent_settings.for_project(settings.base, control, project_id)
+    close_home(settings)
     outer = engine.open_engine(settings.database_url if control is None else control.database_url)
     if control is None:
         own = outer

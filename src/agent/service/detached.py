@@ -8,6 +8,7 @@ import threading
 
 from agent.errors import AgentError
 from agent.settings import Settings
+from pipelines.private import make_folder, open_new
 
 _LOG_FILE = "worker.log"
 
@@ -20,8 +21,8 @@ def start_worker(settings: Settings) -> None:
     """
     log = settings.home / "logs" / _LOG_FILE
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
+        make_folder(log.parent)
+        with open(log, "ab", opener=open_new) as out:
             child = subprocess.Popen(
                 [sys.executable, "-m", "agent", "worker", "--once"],
                 cwd=settings.base,

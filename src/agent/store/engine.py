@@ -7,7 +7,9 @@ search path. Plain SQL (sa.text) is not mapped: it must not name a project's tab
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -20,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from agent.errors import DatabaseError
+from agent.masking import HIDDEN, SECRET_NAME, masked
 from agent.store.faults import readable
 from agent.store.tables import PROJECT
+from pipelines.private import FILE_MODE, make_folder
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -52,8 +56,15 @@ def open_engine(url: str) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise DatabaseError("the database URL cannot be read", where=_URL, mend=_EXAMPLES) from error
+    except (sa.exc.ArgumentError, ValueError):
+        # Without its cause, which may quote a piece of the password.
+        raise DatabaseError("the database URL cannot be read", where=_URL, mend=_EXAMPLES) from None
+    if "@" in (parsed.host or ""):
+        raise DatabaseError(
+            "the database URL cannot be read: the password holds an @",
+            where=_URL,
+            mend="write %40 for each @ in user and password (%2F for /, %3A for :)",
+        )
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(parsed)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
@@ -64,8 +75,18 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def shown(url: sa.URL) -> str:
-    """A database URL as people may see it, without its password."""
-    return url.render_as_string(hide_password=True)
+    """A database URL as people may see it, without its password, whichever way that is written."""
+    hidden = {name: HIDDEN for name in url.query if SECRET_NAME.search(name)}
+    return masked(url.update_query_dict(hidden).render_as_string(hide_password=True), secrets_in(url))
+
+
+def secrets_in(url: sa.URL) -> tuple[str, ...]:
+    """The passwords that a database URL carries: before the host, or as a parameter."""
+    found = [str(url.password)] if url.password else []
+    for name, value in url.query.items():
+        if SECRET_NAME.search(name):
+            found += [value] if isinstance(value, str) else value
+    return tuple(found)
 
 
 def of_project(engine: sa.Engine, project_id: int) -> sa.Engine:
@@ -241,7 +262,7 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
         )
     path = Path(url.database).absolute()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise DatabaseError(
             f"cannot make the database's folder: {error.strerror}",
@@ -263,7 +284,7 @@ class _File:
     """SQLite's file. Deleted or replaced while it is open, the system would take each commit and lose it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._is_uri = path, any(part.startswith("file:") for part in path.parts)
         self._opened: tuple[int, int] | None = None
 
     def was_opened(self, _connection: object, record: ConnectionPoolEntry) -> None:
@@ -273,12 +294,21 @@ class _File:
 
     def require(self, *_: object) -> None:
         """Raise DatabaseError where it is another one now, or none."""
-        if self._opened is not None and self._identity() != self._opened:
+        if self._opened is None:
+            self._make_private()
+        elif self._identity() != self._opened:
             raise DatabaseError(
                 "the database file was deleted or replaced while this process had it open; nothing was written",
                 where=str(self._path),
                 mend="put it back if it was moved, then start again; without it everything is computed anew",
             )
+
+    def _make_private(self) -> None:
+        """A new file is its owner's alone. What SQLite makes beside it (-wal, -shm) gets the same mode."""
+        if self._is_uri:
+            return
+        with contextlib.suppress(OSError):  # SQLite then says why it cannot open it
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -333,4 +363,4 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        raise readable(error, place_of(engine)) from error
+        raise readable(error, place_of(engine), secrets_in(engine.url)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from agent.errors import DatabaseError, DatabaseUnavailable
+from agent.masking import masked
 
 _UPGRADE = "run `agent db upgrade` (or `alembic upgrade head`)"
 _WAIT = "nothing was changed; try again"
@@ -42,11 +43,13 @@ _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
 _LOST = "check that the server runs and can be reached from here; what was not committed is done again"
 
 
-def readable(error: sa.exc.DBAPIError | sa.exc.TimeoutError, where: str) -> DatabaseError:
-    """A driver's error as ours. `where` is the database's URL without its password."""
+def readable(
+    error: sa.exc.DBAPIError | sa.exc.TimeoutError, where: str, secrets: tuple[str, ...] = ()
+) -> DatabaseError:
+    """A driver's error as ours. `where` is the database's URL without its password; `secrets` are kept out of it."""
     if isinstance(error, sa.exc.TimeoutError):
         return DatabaseUnavailable("every connection to the database is in use", where=where, mend=_WAIT)
-    what = _first_line(error)
+    what = masked(_first_line(error), secrets)
     state = getattr(error.orig, "sqlstate", None) or ""
     for code, words, mend, passes in _KNOWN:
         if (state and code and state.startswith(code)) or (not state and words in what.lower()):

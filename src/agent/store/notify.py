@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent.store.engine import shown
+from agent.store.engine import secrets_in, shown
 from agent.store.faults import readable
 
 _CHANNEL = "tidemill_runs"
@@ -45,4 +45,4 @@ def listening(engine: sa.Engine) -> Iterator[Callable[[float], bool]]:
             finally:
                 conn.invalidate()  # a pooled connection must not go on listening
     except sa.exc.DBAPIError as error:
-        raise readable(error, shown(engine.url)) from error
+        raise readable(error, shown(engine.url), secrets_in(engine.url)) from error

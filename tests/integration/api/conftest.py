@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,12 +35,13 @@ def make_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mak
             *,
             client: str = "127.0.0.1",
             base_url: str = "http://localhost:8000",
+            user: int | None = os.geteuid(),  # who is at the other end: there is no socket here to tell by
             **env: str,
         ) -> TestClient:
             (tmp_path / "agent.toml").write_text(toml, encoding="utf-8")
             for name, value in env.items():
                 monkeypatch.setenv(name, value)
-            app = create_app(tmp_path)
+            app = create_app(tmp_path, peer=lambda _client, _server: user)
             return stack.enter_context(
                 TestClient(app, base_url=base_url, client=(client, 50000), follow_redirects=False)
             )

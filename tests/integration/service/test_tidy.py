@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -172,7 +173,8 @@ def serving(folder: Path) -> TestClient:
     from agent.api.app import create_app
     from tests.asgi import TestClient
 
-    return TestClient(create_app(folder), base_url="http://localhost:8000", client=("127.0.0.1", 50000))
+    app = create_app(folder, peer=lambda _client, _server: os.geteuid())
+    return TestClient(app, base_url="http://localhost:8000", client=("127.0.0.1", 50000))
 
 
 def test_a_server_s_worker_and_runner_share_the_hour(tmp_path: Path, old_runs: Database) -> None:

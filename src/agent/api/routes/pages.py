@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from fastapi.templating import Jinja2Templates
 from agent.api.errors import status_of
 from agent.api.models import RunIn
 from agent.api.routes import runs as run_routes
+from agent.api.security import is_token, wait_for_turn
 from agent.api.server import Server, ServerHere
 from agent.api.session import COOKIE, LIFETIME, Sessions
 from agent.api.wording import operations_of
@@ -167,11 +167,12 @@ def login_page(request: Request, server: ServerHere) -> Response:
 
 @router.post("/login")
 async def login(request: Request, server: ServerHere) -> Response:
-    """Check the token and begin a session."""
+    """Check the token and begin a session. The right one is let in at any time, wrong ones are slowed down."""
     given = (await request.form()).get("token")
-    token = server.settings.api.token
-    if not token or not isinstance(given, str) or not hmac.compare_digest(given.strip().encode(), token.encode()):
-        return _page(request, server, "login.html", {"message": "That is not the token."}, 401)
+    if not isinstance(given, str) or not is_token(given, server.settings.api.token):
+        if await wait_for_turn(request.app.state.wrong, request.scope):
+            return _page(request, server, "login.html", {"message": "That is not the token."}, 401)
+        return _page(request, server, "login.html", {"message": "Too many wrong tokens: wait a little."}, 429)
     response = RedirectResponse("/", 303)
     _set_cookie(request, response, _sessions(request).new(server.now()))
     return response

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -13,12 +12,12 @@ from agent.cli.output import emit, plain
 from agent.console import table
 from agent.errors import NotFound
 from agent.execution.workspace import read_settings
+from agent.masking import masked
 from agent.settings import SETTINGS_FILE, VARIABLES, environment_of, section_names
 from pipelines.settings import read_toml
 
 HELP = "Show every setting in force and where it comes from; secrets are hidden."
 
-_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 _HIDDEN = "(hidden)"
 
 
@@ -71,10 +70,19 @@ def _lines(section: str, values: Any, written: Mapping[str, Any], outside: Mappi
         value = plain(getattr(values, item.name))
         if item.metadata.get("secret"):
             value = _HIDDEN if value else "(not set)"
-        elif isinstance(value, str):
-            value = _PASSWORD.sub(r"\1***@", value)
+        else:
+            value = _masked(value)
         origin = outside.get(f"{section}.{item.name}") or (SETTINGS_FILE if item.name in written else "default")
         yield Line(section, item.name, value, origin)
+
+
+def _masked(value: Any) -> Any:
+    """`value` with its texts masked, however deep they lie: a dataset's address may carry a password."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {name: _masked(one) for name, one in value.items()}
+    return [_masked(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _written(toml: Mapping[str, Any], section: str) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ from agent.execution.workspace import Workspace, open_workspace, read_settings
 from agent.store import dump, migrations
 from agent.store.engine import open_engine, reading
 from pipelines.lake import fsync_folder
+from pipelines.private import make_folder, open_new
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -57,7 +58,7 @@ def write_backup(workspace: Workspace, target: Path, now: datetime) -> Backup:
         raise UsageError("there is a file of that name already", where=str(target), mend="give another name")
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
-        with draft.open("wb") as file:
+        with open(draft, "wb", opener=open_new) as file:
             done = _write(workspace, file, now)
             file.flush()
             os.fsync(file.fileno())
@@ -152,7 +153,7 @@ def restore_backup(source: Path, base: Path | None, *, force: bool = False) -> B
     while a process holds a lease; nothing was changed then.
     """
     settings, _ = read_settings(base)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.home)
     draft = Path(tempfile.mkdtemp(prefix=".restore-", suffix=".draft", dir=settings.home))
     engine = open_engine(settings.database_url)
     try:
@@ -212,7 +213,7 @@ def _unpack(source: Path, draft: Path) -> dict[str, Any]:
                 path = draft / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 reader = _Hashing(content)
-                with path.open("wb") as file:
+                with open(path, "wb", opener=open_new) as file:
                     while data := reader.read(_CHUNK):
                         file.write(data)
                 found[member.name] = reader.hexdigest()
@@ -247,7 +248,7 @@ def _move_files(draft: Path, lake: Path) -> tuple[int, int]:
     folders, size = {lake}, 0
     for path, mtime_ns in times.items():
         unpacked, target = draft / "lake" / path, lake / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with unpacked.open("rb") as file:
             os.fsync(file.fileno())
             size += file.seek(0, os.SEEK_END)

@@ -12,6 +12,7 @@ from dashboard.data import Desk
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.sqlbox import ROWS_DOWNLOADED
+from pipelines.csv_text import neutralised
 
 TITLE, ICON, ORDER = "Data", ":material/database:", 80
 
@@ -54,10 +55,11 @@ def _answer(desk: Desk, query: str) -> None:
     answer = sqlbox.ask(desk, query)
     cut = f"the first {answer.frame.height:,} rows" if answer.is_cut else f"{answer.frame.height:,} rows"
     st.caption(f"{cut} in {answer.seconds:.2f} s. Times are UTC.")
-    st.dataframe(answer.frame, hide_index=True, key="sql_answer", placeholder="–")
+    # As in the file, since the table's own menu saves what it shows as CSV.
+    st.dataframe(neutralised(answer.frame), hide_index=True, key="sql_answer", placeholder="–")
 
     def as_csv() -> bytes:
-        return sqlbox.ask(desk, query, ROWS_DOWNLOADED).frame.write_csv().encode()
+        return neutralised(sqlbox.ask(desk, query, ROWS_DOWNLOADED).frame).write_csv().encode()
 
     def as_parquet() -> bytes:
         buffer = io.BytesIO()

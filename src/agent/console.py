@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -28,6 +29,8 @@ from pipelines.errors import PipelineError, SettingsError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+# Controls of C0 (but tab and line break), DEL and C1, and what turns the direction of writing.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _AT = "%Y-%m-%d %H:%M:%SZ"  # UTC, as everywhere else
 
 
@@ -48,10 +51,23 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
+class TextLines(logging.Formatter):
+    """Log records as lines of text; what others wrote into a goal or a name cannot steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As usual, control characters escaped."""
+        return visible(super().format(record))
+
+
+def visible(text: str) -> str:
+    """`text` with control characters as `\\u001b`, so that they are seen and do nothing; line breaks and tabs stay."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def set_up_logging(style: str, *, debug: bool = False) -> None:
     """Log to standard error, as `text` or `json` lines."""
     handler = logging.StreamHandler(sys.stderr)
-    lines = JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(message)s", _AT)
+    lines = JsonLines() if style == "json" else TextLines("%(asctime)s %(message)s", _AT)
     lines.converter = time.gmtime
     handler.setFormatter(lines)
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
@@ -102,7 +118,7 @@ class Watch:
                 TextColumn("{task.fields[name]:<12}"),
                 BarColumn(bar_width=24),
                 TimeElapsedColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),  # an error may hold [brackets]
                 console=Console(file=self.stream),
             )
             self._bar.start()
@@ -192,7 +208,7 @@ def exit_code_of(work: Callable[[], int], *, debug: bool) -> int:
     except PipelineError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         if isinstance(error, AgentError):
             return error.exit_code
         return 2 if isinstance(error, SettingsError) else 1
@@ -200,7 +216,9 @@ def exit_code_of(work: Callable[[], int], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         what = f"error: {type(error).__name__}: {error}\n  mend:  "
-        print(what + "this is a fault of tidemill itself: run again with --debug and report it", file=sys.stderr)
+        print(
+            visible(what) + "this is a fault of tidemill itself: run again with --debug and report it", file=sys.stderr
+        )
         return 1
 
 
@@ -230,7 +248,7 @@ def table(
     rows: Sequence[Sequence[str]], headings: Sequence[str], right: set[int] | frozenset[int] = frozenset()
 ) -> str:
     """Rows in aligned columns; `right` are the numbers of columns aligned to the right."""
-    lines = [list(headings), *[list(row) for row in rows]]
+    lines = [list(headings), *[[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     shown = []
     for line in lines:

@@ -83,7 +83,7 @@ def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
         return
     where = _from_here(workspace.settings.releases_path)
     quarantined = [(name, rows, _from_here(workspace.settings.lake_path / path)) for name, rows, path in left_out]
-    print(console.report_text(report, release, where, SystemClock().now(), quarantined), flush=True)
+    print(console.visible(console.report_text(report, release, where, SystemClock().now(), quarantined)), flush=True)
 
 
 def _from_here(path: Path) -> str:

@@ -11,10 +11,19 @@ from agent.service.cycle_schedule import HIGH_MINUTES, LOW_MINUTES
 
 Utc = Annotated[datetime, AfterValidator(lambda value: value.astimezone(UTC))]
 RunStatus = Literal["QUEUED", "AWAITING_APPROVAL", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+# What moves a terminal's cursor, forges a line of a log, or turns the direction of writing.
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=rf"^[^{_CONTROLS}]+$")
 ]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=rf"^[^{_CONTROLS}]+$")
+]
+# As Line, and it may have several lines.
+Prose = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=rf"^([^{_CONTROLS}]|[\t\n])+$"),
+]
 # 5 where it is whole, as people write it.
 Seconds = Annotated[float, PlainSerializer(lambda value: int(value) if value == int(value) else value)]
 
@@ -200,7 +209,7 @@ class Answer(BaseModel):
     """A person's answer to a run that waits for approval."""
 
     model_config = _example(reason="the new settings look right")
-    reason: Line | None = None
+    reason: Prose | None = None
 
 
 class WorkerStatus(BaseModel):
@@ -258,7 +267,7 @@ class Mark(BaseModel):
     """A request to recompute a component, or some of its partitions, in the next run."""
 
     model_config = _example(reason="the source corrected its prices")
-    reason: Line = "marked over HTTP"
+    reason: Prose = "marked over HTTP"
     partitions: list[Name] | None = Field(None, min_length=1, max_length=10_000)
 
 

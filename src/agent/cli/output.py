@@ -11,10 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agent.console import visible
+
 
 def emit(options: argparse.Namespace, value: Any, text: str) -> None:
     """Print `value` as JSON where --json was given, else `text`."""
-    print(json.dumps(plain(value), ensure_ascii=False, indent=1) if options.json else text)
+    print(visible(json.dumps(plain(value), ensure_ascii=False, indent=1) if options.json else text))
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.component import Context, component
+from pipelines.csv_text import neutralised
 from pipelines.errors import PipelineError, ReleaseRefused
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
@@ -70,7 +71,7 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     report = _report_data(ctx, predictions, metrics, card, inputs, as_of)
     ctx.write_table("predictions.parquet", predictions, time="ts")
     texts = {
-        "predictions.csv": predictions.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
+        "predictions.csv": neutralised(predictions).write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
         "metrics.json": _as_json(metrics),
         "model_card.md": _model_card(card, metrics, as_of),
     }

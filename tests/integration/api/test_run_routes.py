@@ -152,3 +152,10 @@ def test_process_works_off_a_batch_where_the_worker_is_off(make_client: MakeClie
     run_id = client.post("/runs", json={"goal": "refresh markets"}).json()["id"]
     assert client.post("/worker/process").json() == {"status": "triggered", "queued": 1}
     wait_until(lambda: client.get(f"/runs/{run_id}").json()["status"] == "COMPLETED")
+
+
+@pytest.mark.parametrize("bad", ["a\x1b[2Jb", "a\rb", "a\nb", "a\x7fb", "a\x9bb", "a\u202eb", "a\u2028b"])
+def test_goals_and_names_with_control_characters_are_refused(make_client: MakeClient, tmp_path: Path, bad: str) -> None:
+    client = make_client()
+    assert client.post("/runs", json={"goal": bad}).status_code == 422
+    assert client.post("/projects", params={"name": bad, "local_path": str(tmp_path / "own")}).status_code == 422

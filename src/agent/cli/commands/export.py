@@ -14,6 +14,7 @@ from agent.cli.output import emit
 from agent.errors import NotFound, UsageError
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import catalog, state
+from pipelines.csv_text import neutralised
 from pipelines.lake import Lake
 from pipelines.loading import TABLES, load_frame, tables_of
 from pipelines.snapshot import Partition, Snapshot
@@ -87,7 +88,7 @@ def _csv(stack: ExitStack, path: Path) -> Callable[[pl.DataFrame], None]:
     file = stack.enter_context(path.open("wb"))
 
     def append(frame: pl.DataFrame) -> None:
-        frame.write_csv(file, include_header=file.tell() == 0)
+        neutralised(frame).write_csv(file, include_header=file.tell() == 0)
 
     return append
 

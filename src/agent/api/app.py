@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from agent import settings as agent_settings
@@ -20,6 +20,7 @@ from agent.api.peers import PeerUser, user_at
 from agent.api.security import Gate
 from agent.api.server import Server
 from agent.api.session import Sessions
+from agent.api.strict import refuse_unknown
 from agent.execution.workspace import close_home
 from agent.service.runner import get_agent_runner
 from agent.service.worker import Worker
@@ -74,7 +75,9 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
     errors.install(app)
     for path in sorted((_HERE / "routes").glob("*.py")):
         if path.stem != "__init__":
-            app.include_router(importlib.import_module(f"agent.api.routes.{path.stem}").router)
+            # A browser's address may carry parameters of others (?utm_source=…): pages pass over them.
+            strict = [] if path.stem == "pages" else [Depends(refuse_unknown)]
+            app.include_router(importlib.import_module(f"agent.api.routes.{path.stem}").router, dependencies=strict)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(Gate, api=settings.api, sessions=sessions, metrics=metrics, wrong=app.state.wrong, peer=peer)
     return app

@@ -66,9 +66,21 @@ async def _of_pipeline(request: Request, error: Exception) -> Response:
     return _problem(status, error.what, error.where, error.mend, state=state)
 
 
-async def _of_validation(_request: Request, error: Exception) -> Response:
+async def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()]
+    kind = request.headers.get("content-type", "")
+    if isinstance(error.body, bytes) and "json" not in kind.partition(";")[0].lower():
+        what = f"Content-Type is {kind.partition(';')[0][:100]}" if kind else "there is no Content-Type"
+        return _problem(
+            422,
+            f"the body was not read: {what}",
+            "the request's headers",
+            "send the header Content-Type: application/json",
+        )
+    faults = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg'].removeprefix('Value error, ')}"
+        for one in error.errors()
+    ]
     return _problem(422, "; ".join(faults), "the request", "correct it; /openapi.json says what is expected")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
+from agent.api.strict import Body
 from agent.service.cycle_schedule import HIGH_MINUTES, LOW_MINUTES
 
 Utc = Annotated[datetime, AfterValidator(lambda value: value.astimezone(UTC))]
@@ -87,7 +88,7 @@ class Moved(BaseModel):
     message: str
 
 
-class IntervalUpdate(BaseModel):
+class IntervalUpdate(Body):
     """The interval to be set: from one cycle's start to the next one's."""
 
     model_config = _example(interval_minutes=30)
@@ -128,7 +129,7 @@ class ProjectOut(BaseModel):
     created_at: Utc
 
 
-class RunIn(BaseModel):
+class RunIn(Body):
     """A run to be queued."""
 
     model_config = _example(project_id=1, goal="refresh features")
@@ -205,7 +206,7 @@ class EventOut(BaseModel):
     created_at: Utc
 
 
-class Answer(BaseModel):
+class Answer(Body):
     """A person's answer to a run that waits for approval."""
 
     model_config = _example(reason="the new settings look right")
@@ -263,7 +264,7 @@ class Explanation(BaseModel):
     sentences: list[str]
 
 
-class Mark(BaseModel):
+class Mark(Body):
     """A request to recompute a component, or some of its partitions, in the next run."""
 
     model_config = _example(reason="the source corrected its prices")

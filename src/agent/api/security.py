@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.api import peers
 from agent.api.limits import RateLimit, WrongTokens
 from agent.api.metrics import Metrics
-from agent.api.session import Sessions, cookie_in
+from agent.api.session import Sessions, cookies_in
 from agent.clock import SystemClock
 from agent.errors import UsageError
 from agent.sections.api import Settings as ApiSettings
@@ -33,6 +33,7 @@ _OPEN = ("/healthz", "/login", "/static/")  # without a token
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 # What ends something is never put off: it waits for no limit.
 _ENDS = re.compile(r"/api/agent/stop|/ui/agent/stop|(/ui)?/runs/[0-9]+/cancel")
+_MOST_DIGITS = 18
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 LEAST_TOKEN = 16
 _NEW_TOKEN = "`agent serve --new-token` makes one"  # noqa: S105 (a sentence)
@@ -182,15 +183,15 @@ class Gate:
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """A browser says where a request comes from: another site's page may neither change nor read anything."""
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        if origin is not None and _netloc(origin) != headers.get("host", "").lower():
             raise Refused(403, "a page of another site may not ask this server", "use the server's own pages")
         if scope["method"] not in _SAFE and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise Refused(403, "a page of another site may not change anything here", "use the server's own pages")
 
     def _check_identity(self, scope: Scope, headers: Headers) -> None:
-        header = headers.get("cookie")
-        cookie = cookie_in(header) if header else ""
-        session = cookie if cookie and self._sessions.is_valid(cookie, SystemClock().now()) else ""
+        now = SystemClock().now()
+        sent = [value for header in headers.getlist("cookie") for value in cookies_in(header)]
+        session = next((value for value in sent if self._sessions.is_valid(value, now)), "")
         scope.setdefault("state", {})["session"] = session
         token, path = self._api.token, scope["path"]
         if not token or path.startswith(_OPEN):
@@ -231,7 +232,7 @@ class Gate:
         most = self._api.max_body_bytes
         too_large = Refused(413, f"the body is larger than {most} bytes", "send less ([api] max_body_bytes)")
         declared = headers.get("content-length", "0")
-        if not declared.isdecimal():
+        if not (declared.isascii() and declared.isdecimal() and len(declared) <= _MOST_DIGITS):
             raise Refused(400, "Content-Length is not a number", "correct the request")
         if int(declared) > most:
             raise too_large
@@ -270,6 +271,14 @@ async def wait_for_turn(wrong: WrongTokens, scope: Scope) -> bool:
 def _client_of(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def _netloc(origin: str) -> str | None:
+    """Host and port in an Origin header; None where it cannot be read, which is no site of ours."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _hostname(host: str) -> str | None:

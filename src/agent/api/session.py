@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime, timedelta
-from http.cookies import CookieError, SimpleCookie
 
 COOKIE = "tidemill_session"
 LIFETIME = timedelta(days=7)
@@ -46,10 +45,11 @@ class Sessions:
         return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
 
 
-def cookie_in(header: str) -> str:
-    """Our cookie's value in a Cookie header; empty where it has none."""
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
+def cookies_in(header: str) -> list[str]:
+    """The values of our cookie in a Cookie header: of another path there may be a second one.
+
+    Read by hand: other programs on localhost send their cookies here, too, and http.cookies gives up at the first that
+    it does not like.
+    """
+    pairs = (part.partition("=") for part in header.split(";"))
+    return [value.strip().strip('"') for name, _, value in pairs if name.strip() == COOKIE]

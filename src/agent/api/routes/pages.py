@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
+from starlette.datastructures import FormData
 
 from agent.api.errors import status_of
 from agent.api.models import RunIn
@@ -38,11 +39,19 @@ _cycles: set[asyncio.Future[Any]] = set()  # begun from a page: asyncio itself k
 
 async def checked_form(request: Request) -> dict[str, str]:
     """The fields of a form whose token is right. Raises HTTPException 403."""
-    fields = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    fields = {name: value for name, value in (await _form_of(request)).items() if isinstance(value, str)}
     session = request.state.session
     if not session or not _sessions(request).is_form_token(session, fields.get("csrf", "")):
         raise HTTPException(403, "the form is too old or not ours: load the page again and send it once more")
     return fields
+
+
+async def _form_of(request: Request) -> FormData:
+    """The fields that were sent. Raises HTTPException 400 for a form that cannot be read, whatever its headers say."""
+    try:
+        return await request.form()
+    except (ValueError, LookupError) as error:  # a charset or a boundary that is none
+        raise HTTPException(400, "the form cannot be read") from error
 
 
 Form = Annotated[dict[str, str], Depends(checked_form)]
@@ -168,7 +177,7 @@ def login_page(request: Request, server: ServerHere) -> Response:
 @router.post("/login")
 async def login(request: Request, server: ServerHere) -> Response:
     """Check the token and begin a session. The right one is let in at any time, wrong ones are slowed down."""
-    given = (await request.form()).get("token")
+    given = (await _form_of(request)).get("token")
     if not isinstance(given, str) or not is_token(given, server.settings.api.token):
         if await wait_for_turn(request.app.state.wrong, request.scope):
             return _page(request, server, "login.html", {"message": "That is not the token."}, 401)

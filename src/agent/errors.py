@@ -48,6 +48,10 @@ class Conflict(AgentError):
     exit_code = 3
 
 
+class Leaving(AgentError):
+    """This process was told to stop, and does not wait for the end of what was asked (HTTP 503)."""
+
+
 class NotFound(AgentError):
     """There is no such run, release, project or component."""
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from agent.api.models import Problem
-from agent.errors import Busy, Conflict, DatabaseError, NotFound, UsageError
+from agent.errors import Busy, Conflict, DatabaseError, Leaving, NotFound, UsageError
 from pipelines.errors import PipelineError, SettingsError
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ _STATUS: tuple[tuple[type[PipelineError], int], ...] = (
     (UsageError, 422),
     (SettingsError, 409),  # what is asked for is fine, the project's agent.toml is not
     (DatabaseError, 503),
+    (Leaving, 503),
 )
 RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The token is missing or wrong."},
     403: {"model": Problem, "description": "Not from this machine, or from another site's page."},
     422: {"model": Problem, "description": "The request does not say what it should."},
-    503: {"model": Problem, "description": "The database does not answer now."},
+    503: {"model": Problem, "description": "The database does not answer now, or the server was told to stop."},
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing."}}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible in this state."}}
@@ -61,7 +62,7 @@ async def _of_pipeline(request: Request, error: Exception) -> Response:
     if status >= 500:
         logger.error("%s %s: %s", request.method, request.url.path, error)
     state = None
-    if status == 409 and request.url.path.startswith("/api/agent/"):
+    if (status == 409 or isinstance(error, Leaving)) and request.url.path.startswith("/api/agent/"):
         state = request.app.state.server.runner.get_status()["state"]
     return _problem(status, error.what, error.where, error.mend, state=state)
 

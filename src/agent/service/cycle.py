@@ -15,7 +15,7 @@ from agent.runtime.around import Around, Ended
 from agent.service.carry_out import carry_out
 from agent.service.projects import DEFAULT_PROJECT
 from agent.settings import Settings
-from agent.store import events, projections, runner, runs
+from agent.store import events, runner, runs
 from agent.store.engine import Database
 from agent.store.runs import Run
 
@@ -35,9 +35,9 @@ class CycleResult(TypedDict):
 def begin(settings: Settings, database: Database, trigger: str, around: Around) -> Run:
     """The run of a new cycle, RUNNING and ours. Raises Conflict while another one is carried out, here or elsewhere."""
     now = SystemClock().now()
+    recover(settings, database, around)  # a cycle that died must not be waited for
     with database.writing() as connections:
         control = connections.control
-        closed = runs.abandon_runs(control, now)  # a cycle that died must not be waited for
         runner.reserve_cycle(control)
         run = runs.create_run(
             control,
@@ -53,9 +53,16 @@ def begin(settings: Settings, database: Database, trigger: str, around: Around) 
         )
         events.append(control, run.id, RunCreated(_GOAL, trigger=trigger), now)
         runner.begin_cycle(control, run.id)
+    return run
+
+
+def recover(settings: Settings, database: Database, around: Around) -> None:
+    """Close the runs of dead processes, and count a cycle that ended without being counted, since it was killed."""
+    with database.writing() as connections:
+        closed = runs.abandon_runs(connections.control, SystemClock().now())
+        runner.count_cycle(connections.control)
     for one in closed:
         around.follow(Ended(one, settings, database))
-    return run
 
 
 def perform(
@@ -73,12 +80,7 @@ def perform(
         ended = carry_out(settings, database, run, manual=manual, stop=stop, around=around)
         success, error = ended.status == "COMPLETED", ended.error
         with database.writing() as connections:
-            runner.finish_cycle(
-                connections.control,
-                started_at=started_at,
-                error=error if ended.status == "FAILED" else None,
-                forecasts=projections.count_published(connections.project, run.id),
-            )
+            runner.count_cycle(connections.control)
     except DatabaseError as lost:
         logger.error("the end of cycle %s could not be recorded: %s", run.id, lost)
         success, error = False, str(lost)

@@ -14,12 +14,12 @@ _JOB = "cycle"
 
 
 def check_interval(minutes: int) -> None:
-    """Raise UsageError unless it is a minute to a week."""
-    if not LOW_MINUTES <= minutes <= HIGH_MINUTES:
+    """Raise UsageError unless it is a whole number of minutes, one minute to a week."""
+    if type(minutes) is not int or not LOW_MINUTES <= minutes <= HIGH_MINUTES:
         raise UsageError(
-            f"interval_minutes = {minutes} is out of bounds",
+            f"interval_minutes = {minutes!r} is out of bounds",
             where="runner",
-            mend=f"choose {LOW_MINUTES} to {HIGH_MINUTES} minutes",
+            mend=f"choose a whole number of minutes, {LOW_MINUTES} to {HIGH_MINUTES}",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from agent.core.events import (
     AgentThinking,
@@ -94,13 +94,12 @@ def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: dateti
     request = Request(goal=run.goal, targets=run.targets, force=run.force, trigger=run.trigger)
     thought = think(workspace, Survey(workspace), request, now=now)
     plan = plan_to_json(thought.plan)
-    expires_at = now + timedelta(minutes=settings.api.approval_minutes)
     with workspace.database.writing() as connections:
         if not runs.move_run(
             connections.control, run.id, "AWAITING_APPROVAL", from_statuses=("QUEUED",), now=now, plan=plan
         ):
             return False
-        approvals.ask(connections.control, run.id, now=now, expires_at=expires_at)
+        expires_at = approvals.ask(connections.control, run.id, now=now, minutes=settings.api.approval_minutes)
         events.append_all(
             connections.control,
             run.id,
@@ -116,20 +115,23 @@ def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: dateti
 def approve(database: Database, run_id: int, *, by: str, reason: str | None, now: datetime) -> Run:
     """Let a waiting run go ahead: back into the queue, for any worker to take.
 
-    Raises NotFound, and Conflict where the run waits for no answer.
+    Raises NotFound, and Conflict where the run waits for no answer, or no longer: past its deadline it is ended here,
+    whether or not a worker has looked since.
     """
+    expire_overdue(database, now)
     return _answer(database, run_id, "approved", by=by, reason=reason, now=now)
 
 
 def reject(database: Database, run_id: int, *, by: str, reason: str | None, now: datetime) -> Run:
-    """End a waiting run. Raises NotFound, and Conflict where the run waits for no answer."""
+    """End a waiting run. Raises NotFound, and Conflict where the run waits for no answer, as `approve` does."""
+    expire_overdue(database, now)
     return _answer(database, run_id, "rejected", by=by, reason=reason, now=now)
 
 
 def expire_overdue(database: Database, now: datetime) -> list[int]:
     """End the runs whose approval was not given in time; returns them."""
     with database.reading() as connections:
-        overdue = approvals.overdue(connections.control, now)
+        overdue = approvals.overdue(connections.control)
     ended = []
     for run_id in overdue:
         with contextlib.suppress(Conflict):  # answered this moment
@@ -156,8 +158,9 @@ def _answer(database: Database, run_id: int, status: str, *, by: str, reason: st
         control = connections.control
         run = runs.load_run(control, run_id)
         if not approvals.answer(control, run_id, status, now=now, answered_by=by, reason=reason):
+            why = f": {run.error}" if run.error else ""
             raise Conflict(
-                f"run {run_id} waits for no approval: it is {run.status}",
+                f"run {run_id} waits for no approval: it is {run.status}{why}",
                 where="runs",
                 mend="only a run that is AWAITING_APPROVAL can be approved or rejected",
             )

@@ -105,7 +105,9 @@ class AgentRunner:
         )
 
     async def attach(self) -> None:
-        """Follow the row from now on. `start` does so by itself."""
+        """Follow the row from now on, once a cycle that was killed is counted. `start` does so by itself."""
+        if self._watch is None:
+            await asyncio.to_thread(cycle.recover, self.settings, self.database, self.around)
         await self._refresh()
         if self._watch is None:
             self._watch = asyncio.create_task(self._keep_watch(), name="runner-watch")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from agent.store.engine import database_now
 from agent.store.tables import approvals, runs
 
 
@@ -24,16 +25,22 @@ class Approval:
     answered_at: datetime | None
 
 
-def ask(conn: sa.Connection, run_id: int, *, now: datetime, expires_at: datetime) -> None:
-    """Ask for approval of a run."""
+def ask(conn: sa.Connection, run_id: int, *, now: datetime, minutes: float) -> datetime:
+    """Ask for approval of a run within so many minutes, by the database's clock; returns when the question expires."""
+    expires_at = database_now(conn) + timedelta(minutes=minutes)
     conn.execute(sa.insert(approvals).values(run_id=run_id, status="waiting", created_at=now, expires_at=expires_at))
+    return expires_at
 
 
 def answer(
     conn: sa.Connection, run_id: int, status: str, *, now: datetime, answered_by: str, reason: str | None = None
 ) -> bool:
-    """Answer the question on a run: approved, rejected or expired. False where none waits for an answer."""
-    here = sa.and_(approvals.c.run_id == run_id, approvals.c.status == "waiting")
+    """Answer the question on a run: approved, rejected or expired. False where none waits for that answer: a person's
+    comes before the deadline, `expired` after it."""
+    in_time = approvals.c.expires_at > database_now(conn)
+    here = sa.and_(
+        approvals.c.run_id == run_id, approvals.c.status == "waiting", ~in_time if status == "expired" else in_time
+    )
     values = {"status": status, "answered_at": now, "answered_by": answered_by, "reason": reason}
     return conn.execute(sa.update(approvals).where(here).values(**values)).rowcount == 1
 
@@ -44,9 +51,10 @@ def load_approval(conn: sa.Connection, run_id: int) -> Approval | None:
     return None if row is None else Approval(**row)
 
 
-def overdue(conn: sa.Connection, now: datetime) -> list[int]:
-    """Runs whose approval was not given in time."""
-    query = sa.select(approvals.c.run_id).where(approvals.c.status == "waiting", approvals.c.expires_at <= now)
+def overdue(conn: sa.Connection) -> list[int]:
+    """Runs whose approval was not given in time, by the database's clock."""
+    late = approvals.c.expires_at <= database_now(conn)
+    query = sa.select(approvals.c.run_id).where(approvals.c.status == "waiting", late)
     return list(conn.scalars(query.order_by(approvals.c.run_id)))
 
 

@@ -13,14 +13,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent import identity
+from agent.core.lifecycle import RUNS, final_states
 from agent.errors import Busy, Conflict
-from agent.store import leases
+from agent.store import leases, projections
 from agent.store.engine import database_now
 from agent.store.leases import Lease
 from agent.store.tables import runner as table
 from agent.store.tables import runs
 
 _DIED = "the process that ran it died; start it again"
+_OVER = final_states(RUNS)
 
 
 @dataclass(frozen=True)
@@ -118,16 +120,32 @@ def begin_cycle(conn: sa.Connection, run_id: int) -> None:
     conn.execute(sa.update(table).values(cycle_run_id=run_id))
 
 
-def finish_cycle(conn: sa.Connection, *, started_at: datetime, error: str | None, forecasts: int) -> None:
-    """Count a cycle that ended. `forecasts` are the predictions it published; the newest error is kept."""
-    values: dict[str, Any] = {
-        "last_run": started_at,
-        "run_count": table.c.run_count + 1,
-        "total_forecasts": table.c.total_forecasts + forecasts,
-    }
-    if error is not None:
-        values |= {"error_count": table.c.error_count + 1, "last_error": error}
+def count_cycle(conn: sa.Connection) -> bool:
+    """Count the newest cycle once its run is over, however it ended; False where there is nothing to count.
+
+    Whoever sees the end counts it: the process that carried it out, or, where that one was killed, any other. The
+    predictions it published are counted, and the newest error is kept. Call it where control and project are one.
+    """
+    conn.execute(sa.select(table.c.id).with_for_update())
+    row = conn.execute(sa.select(table)).mappings().one()
+    if row["cycle_run_id"] is None:
+        return False
+    run = conn.execute(sa.select(runs).where(runs.c.id == row["cycle_run_id"])).mappings().one_or_none()
+    if run is not None and run["status"] not in _OVER:
+        return False
+    values: dict[str, Any] = {"cycle_run_id": None}
+    started_at = None if run is None else run["started_at"] or run["created_at"]
+    is_counted = run is None or started_at == row["last_run"]  # by a version that left the number of the run here
+    if run is not None and not is_counted:
+        values |= {
+            "last_run": started_at,
+            "run_count": table.c.run_count + 1,
+            "total_forecasts": table.c.total_forecasts + projections.count_published(conn, run["id"]),
+        }
+        if run["status"] == "FAILED":
+            values |= {"error_count": table.c.error_count + 1, "last_error": run["error"]}
     conn.execute(sa.update(table).values(**values))
+    return not is_counted
 
 
 def _is_held(row: Runner, now: datetime) -> bool:

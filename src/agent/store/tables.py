@@ -352,7 +352,11 @@ runner = sa.Table(
     sa.Column("interval_minutes", sa.Integer, nullable=False, server_default="60", doc="between cycles"),
     sa.Column("last_run", UtcDateTime),
     sa.Column("next_run", UtcDateTime),
-    sa.Column("cycle_run_id", _Id, doc="the newest cycle; while that run is RUNNING no other one may begin"),
+    sa.Column(
+        "cycle_run_id",
+        _Id,
+        doc="the newest cycle until it is counted; while that run is RUNNING no other one may begin",
+    ),
     _count("run_count", doc="finished cycles, failed or not"),
     _count("error_count", doc="failed cycles"),
     sa.Column("last_error", PlainText, doc="the newest"),

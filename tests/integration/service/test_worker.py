@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import pytest
 import sqlalchemy as sa
 
 from agent import settings as agent_settings
+from agent.errors import Conflict
 from agent.runtime.around import Around, Ended
 from agent.service import projects, queue
 from agent.service.goals import Intent
+from agent.service.projects import open_project
 from agent.service.worker import Worker
 from agent.settings import Settings
 from agent.store import approvals, events, notify, runs
 from agent.store.engine import Database, open_engine
 from agent.store.runs import Run
+from agent.store.tables import approvals as approvals_table
 from agent.store.tables import orchestrator_state as states
 from tests.served import INLINE, environment, wait_until
 
@@ -116,8 +120,9 @@ def test_nobody_approved_in_time(settings: Settings, database: Database) -> None
     worker = Worker(settings, database, Around())
     worker.process()
     assert load(database, run_id).status == "AWAITING_APPROVAL"
-    late = now() + timedelta(minutes=settings.api.approval_minutes + 1)
-    assert queue.expire_overdue(database, late) == [run_id]
+    assert queue.expire_overdue(database, now()) == []
+    make_overdue(database, run_id)
+    assert queue.expire_overdue(database, now()) == [run_id]
     assert load(database, run_id).status == "CANCELLED"
     assert types(database, run_id)[-2:] == ["APPROVAL_EXPIRED", "RUN_CANCELLED"]
     with database.reading() as connections:
@@ -125,6 +130,39 @@ def test_nobody_approved_in_time(settings: Settings, database: Database) -> None
     assert asked is not None
     assert asked.status == "expired"
     assert worker.process() == 0
+    database.close()
+
+
+def make_overdue(database: Database, run_id: int) -> None:
+    """Let the deadline of a question pass."""
+    with database.writing() as connections:
+        late = sa.update(approvals_table).where(approvals_table.c.run_id == run_id)
+        connections.control.execute(late.values(expires_at=now() - timedelta(seconds=1)))
+
+
+@pytest.mark.parametrize("answer", [queue.approve, queue.reject])
+def test_an_answer_after_the_deadline_is_refused_without_any_worker(
+    settings: Settings, database: Database, answer: Callable[..., object]
+) -> None:
+    run_id = put(database, require_approval=True)
+    Worker(settings, database, Around()).process()
+    make_overdue(database, run_id)
+    with pytest.raises(Conflict, match="nobody approved it in time"):
+        answer(database, run_id, by="me", reason=None, now=now())
+    run = load(database, run_id)
+    assert run.status == "CANCELLED"
+    assert types(database, run_id)[-2:] == ["APPROVAL_EXPIRED", "RUN_CANCELLED"]
+    database.close()
+
+
+def test_a_local_clock_that_is_wrong_does_not_move_the_deadline(settings: Settings, database: Database) -> None:
+    """The deadline is set and judged by the database's clock, whatever `now` a process hands over."""
+    run_id = put(database, require_approval=True)
+    wrong = now() - timedelta(days=300)
+    with open_project(settings, database, 0) as workspace:
+        assert queue.ask_approval(workspace, settings, load(database, run_id), wrong)
+    assert queue.expire_overdue(database, now() + timedelta(days=300)) == []
+    assert queue.approve(database, run_id, by="me", reason=None, now=wrong).status == "QUEUED"
     database.close()
 
 

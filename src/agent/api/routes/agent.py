@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from agent.api.errors import CHANGES, CONFLICT
+from agent.api.leaving import unless_leaving
 from agent.api.models import AgentRunResult, AgentStatus, IntervalUpdate, IntervalUpdated, Moved, Started
 from agent.api.server import ServerHere
 
@@ -29,35 +30,38 @@ async def start(server: ServerHere) -> Started:
 
 @router.post("/stop", responses=CHANGES | CONFLICT)
 async def stop(
+    request: Request,
     server: ServerHere,
     cancel: Annotated[bool, Query(description="Cancel a cycle that is being carried out, instead of its end.")] = False,
 ) -> Moved:
     """Stop the runner. The answer comes when nothing runs any more."""
-    await server.runner.stop(cancel=cancel)
+    await unless_leaving(request.app.state.leaving, server.runner.stop(cancel=cancel))
     return Moved(status="stopped", message="Agent stopped successfully")
 
 
 @router.post("/pause", responses=CHANGES | CONFLICT)
-async def pause(server: ServerHere) -> Moved:
+async def pause(request: Request, server: ServerHere) -> Moved:
     """Begin no more cycles until resumed."""
-    await server.runner.pause()
+    await unless_leaving(request.app.state.leaving, server.runner.pause())
     return Moved(status="paused", message="Agent paused")
 
 
 @router.post("/resume", responses=CHANGES | CONFLICT)
-async def resume(server: ServerHere) -> Moved:
+async def resume(request: Request, server: ServerHere) -> Moved:
     """Go on after a pause."""
-    await server.runner.resume()
+    await unless_leaving(request.app.state.leaving, server.runner.resume())
     return Moved(status="resumed", message="Agent resumed")
 
 
 @router.post("/run-once", responses=CHANGES | CONFLICT)
 async def run_once(
+    request: Request,
     server: ServerHere,
     wait: Annotated[bool, Query(description="While a cycle is being carried out: wait for its end, not 409.")] = False,
 ) -> AgentRunResult:
     """Carry out a cycle now; the answer comes at its end. A failed one is told in `success` and `error`."""
-    return AgentRunResult.model_validate(await server.runner.run_once(wait=wait))
+    result = await unless_leaving(request.app.state.leaving, server.runner.run_once(wait=wait))
+    return AgentRunResult.model_validate(result)
 
 
 @router.put("/interval", responses=CHANGES)

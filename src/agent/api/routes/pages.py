@@ -12,6 +12,7 @@ from fastapi.templating import Jinja2Templates
 from starlette.datastructures import FormData
 
 from agent.api.errors import status_of
+from agent.api.leaving import unless_leaving
 from agent.api.models import RunIn
 from agent.api.routes import runs as run_routes
 from agent.api.security import is_token, wait_for_turn
@@ -75,7 +76,7 @@ async def act(request: Request, server: ServerHere, action: str, form: Form) -> 
     """A button of the agent."""
     message, status = "", 200
     try:
-        message = await _acted(server, action, form)
+        message = await unless_leaving(request.app.state.leaving, _acted(server, action, form))
     except PipelineError as error:
         message, status = f"{error.what}: {error.mend}", status_of(error)
     is_fragment = request.headers.get("hx-request") == "true"

@@ -52,6 +52,12 @@ class Leaving(AgentError):
     """This process was told to stop, and does not wait for the end of what was asked (HTTP 503)."""
 
 
+class Untrusted(AgentError):
+    """Another user could change the code that is to run (HTTP 403)."""
+
+    exit_code = 2
+
+
 class NotFound(AgentError):
     """There is no such run, release, project or component."""
 

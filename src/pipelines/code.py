@@ -156,6 +156,9 @@ class CodeCache:
             return {}
 
 
+_IMPORTS = CodeCache(None)  # of files_behind: in memory, since nothing of a project is believed there yet
+
+
 @dataclass(frozen=True)
 class _Module:
     """A module that counts, by a name that is the same on every host; `base` is the folder of its top-level package."""
@@ -196,6 +199,33 @@ def code_of(module: str, *, cache: CodeCache) -> Code:
             for definition, (_, line) in known.definitions.items()
         },
     )
+
+
+def files_behind(module: str, base: Path) -> list[Path]:
+    """Files of the project that loading `module` executes: a dotted name, or the path of a .py file relative to `base`.
+
+    Read as text; nothing is imported. Empty where there is no such file, and without what a file that is not Python
+    would import.
+    """
+    finder = _Finder()
+    if module.endswith(".py"):
+        file = (base / module).absolute()
+        roots = [_Module(file.stem, file, file.parent)] if file.is_file() else []
+    else:
+        roots = list(finder.imported(module, _Module("", base / "agent.toml", base)))
+    found = {root.file: None for root in roots}
+    waiting = list(roots)
+    while waiting:
+        one = waiting.pop()
+        try:
+            imports = _IMPORTS.facts(one.file).imports
+        except PipelineError:
+            continue
+        for name in imports:
+            new = [other for other in finder.imported(_absolute(name, one), one) if other.file not in found]
+            found |= {other.file: None for other in new}
+            waiting += new
+    return list(found)
 
 
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:

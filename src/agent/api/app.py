@@ -23,6 +23,7 @@ from agent.api.session import Sessions
 from agent.api.strict import refuse_unknown
 from agent.execution.workspace import close_home
 from agent.service.runner import get_agent_runner
+from agent.service.trust import warn_of_own
 from agent.service.worker import Worker
 
 _HERE = Path(__file__).parent
@@ -39,6 +40,7 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
     """
     settings = agent_settings.load(base)
     close_home(settings)
+    warn_of_own(settings.base)
     metrics, sessions = Metrics(), Sessions(settings.api.token)
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from agent.api.models import Problem
-from agent.errors import Busy, Conflict, DatabaseError, Leaving, NotFound, UsageError
+from agent.errors import Busy, Conflict, DatabaseError, Leaving, NotFound, Untrusted, UsageError
 from pipelines.errors import PipelineError, SettingsError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ logger = logging.getLogger("tidemill.api")
 _STATUS: tuple[tuple[type[PipelineError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
+    (Untrusted, 403),
     (Busy, 409),
     (UsageError, 422),
     (SettingsError, 409),  # what is asked for is fine, the project's agent.toml is not
@@ -31,7 +32,10 @@ _STATUS: tuple[tuple[type[PipelineError], int], ...] = (
 )
 RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The token is missing or wrong."},
-    403: {"model": Problem, "description": "Not from this machine, or from another site's page."},
+    403: {
+        "model": Problem,
+        "description": "Not from this machine or user, from another site's page, or a project that others could change.",
+    },
     422: {"model": Problem, "description": "The request does not say what it should."},
     503: {"model": Problem, "description": "The database does not answer now, or the server was told to stop."},
 }

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.execution.workspace import Workspace, open_workspace
+from agent.service.trust import require_trusted
 from agent.settings import Settings
 from agent.store import projects
 from agent.store.engine import Database
 from agent.store.projects import Project
 from pipelines.discovery import forget_changed
+from pipelines.private import make_folder
 
 DEFAULT_PROJECT = 0
 
@@ -26,16 +28,18 @@ DEFAULT_PROJECT = 0
 def create(database: Database, settings: Settings, *, name: str, local_path: str, now: datetime) -> Project:
     """Register a project; its folder is made where it is missing, and so are its tables.
 
-    Raises UsageError for a path outside the roots or one that is no folder, Conflict where the name is taken.
+    Raises UsageError for a path outside the roots or one that is no folder, Conflict where the name is taken, Untrusted where
+    another user could change what is in it.
     """
     folder = confined(local_path, roots_of(settings))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UsageError(
             f"cannot make the project's folder: {error.strerror}", where=local_path, mend="choose another local_path"
         ) from error
     confined(str(folder), roots_of(settings))  # a link put there meanwhile
+    require_trusted(folder, Path(local_path).expanduser())
     with database.writing() as connections:
         return projects.create_project(connections.control, name=name, local_path=str(folder), now=now)
 
@@ -73,7 +77,8 @@ def confined(local_path: str, roots: Sequence[Path]) -> Path:
 def open_project(settings: Settings, database: Database, project_id: int) -> Iterator[Workspace]:
     """The workspace of a project, with the code and settings that are on disk now.
 
-    `settings` and `database` are the server's. Raises NotFound, UsageError where its folder has left the roots, and
+    `settings` and `database` are the server's. Raises NotFound, UsageError where its folder has left the roots,
+    Untrusted where another user could change its code, and
     what `open_workspace` raises.
     """
     forget_changed()
@@ -84,5 +89,6 @@ def open_project(settings: Settings, database: Database, project_id: int) -> Ite
     with database.reading() as connections:
         project = projects.load_project(connections.control, project_id)
     folder = confined(project.local_path, roots_of(settings))
+    require_trusted(folder, Path(project.local_path))
     with open_workspace(folder, control=settings, project_id=project_id) as workspace:
         yield workspace

@@ -7,6 +7,7 @@ import logging
 
 from agent import settings as agent_settings
 from agent.runtime.signals import stop_on_signals
+from agent.service.trust import warn_of_own
 from agent.service.wiring import around_runs
 from agent.service.worker import Worker
 from agent.store import engine, migrations
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Work until told to stop, or until the queue is empty."""
     settings = agent_settings.load(options.project_dir)
+    warn_of_own(settings.base)
     own = engine.open_engine(settings.database_url)
     migrations.ensure_current(own, automatic=settings.is_embedded)
     database = Database(control=own, project=own)

@@ -39,6 +39,10 @@ VARIABLES: Mapping[str, str] = {
 }
 
 
+# What a project must not decide for the server that runs it: where files and rows go, and who may ask.
+_MOVING = ("AGENT_HOME", "AGENT_DATABASE_URL", "AGENT_API_TOKEN", "AGENT_DASHBOARD_PASSWORD")
+
+
 @dataclass(frozen=True)
 class Settings:
     """All settings of the agent, checked. `base` is the project's folder, where agent.toml lies or would lie.
@@ -172,7 +176,15 @@ def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
     """Settings of a project other than the default one: its own home and state, the server's everything else.
 
     Runs of all projects lie in the server's database: how long they are kept is no project's to say.
+    Raises SettingsError.
     """
+    moved = [name for name in _MOVING if name in environment_of(folder, {})]
+    if moved and not control.api.projects_may_move:
+        raise SettingsError(
+            f"a project may not set {', '.join(moved)}",
+            where=str(folder / ".env"),
+            mend="take the line out, or let the person who runs the server set [api] projects_may_move = true",
+        )
     own = load(folder, environment={})
     runs = control.retention
     shared = own.with_parts(

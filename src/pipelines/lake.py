@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TABLE_SUFFIX = ".parquet"
+OWNER_FILE = ".owner"  # says which database the lake belongs to; no partition
 _CHUNK = 1 << 20
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
@@ -271,5 +272,5 @@ def _refusal(error: BaseException | None) -> str | None:
 
 
 def files_below(root: Path) -> Iterable[Path]:
-    """Every file of a lake, for gc and checks."""
-    return (path for path in root.rglob("*") if path.is_file())
+    """Every file of a lake, for gc and checks; not the one that says whose it is."""
+    return (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(OWNER_FILE))

@@ -34,7 +34,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The token is missing or wrong."},
     403: {
         "model": Problem,
-        "description": "Not from this machine or user, from another site's page, or a project that others could change.",
+        "description": "Not this machine or user, another site's page, or a project that others could change.",
     },
     422: {"model": Problem, "description": "The request does not say what it should."},
     503: {"model": Problem, "description": "The database does not answer now, or the server was told to stop."},

@@ -17,6 +17,7 @@ from agent.core.events import CutOff, Finished
 from agent.core.explain import found_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
+from agent.execution.lake_owner import require_own
 from agent.execution.release import has_files, point_to, release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.work import Done
@@ -70,6 +71,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
         write_release(workspace.lake, success.done.snapshot, workspace.settings.releases_path, success.release)
     sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
+        require_own(connections, workspace.settings.lake_path)
         now, snapshot_id = log.clock.now(), None
         if leases.is_held(connections.project, leases.of_component(success.component), success.token):
             snapshot_id = _record(workspace, connections, log, success, old, now)

@@ -16,6 +16,7 @@ from agent.core.model import Compute, Current, State, Step
 from agent.core.staleness import mark_in
 from agent.errors import Busy
 from agent.execution.executors import Cancelled
+from agent.execution.lake_owner import claim
 from agent.execution.runlog import RunLog
 from agent.execution.workspace import Workspace
 from agent.store import attempts, leases, runs, state
@@ -88,6 +89,7 @@ class Opening:
 
     def _open(self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute) -> Begun | None:
         """The attempt, begun; None where the rows that were decided from have changed."""
+        claim(self.workspace.database, self.workspace.settings.lake_path)
         sys.audit("tidemill.point", "attempt.opening")
         with self.log.writing() as connections:
             # The lease first: it locks the row, so that no mark comes in between what is read and what is cleared.

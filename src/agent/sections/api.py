@@ -17,6 +17,9 @@ class Settings:
     project_roots: tuple[str, ...] = setting(
         (), "Folders that projects may lie in; default: home and temporary folder."
     )
+    projects_may_move: bool = setting(
+        False, "Let a project's .env set AGENT_HOME, AGENT_DATABASE_URL, a token or a password."
+    )
     max_body_bytes: int = setting(1_000_000, "Largest request body taken.", unit="bytes", low=1000)
     rate_limit_per_minute: int = setting(600, "Changing requests a client may send in a minute.", low=1)
     approval_minutes: int = setting(1440, "How long a run waits for approval before it expires.", unit="min", low=1)

@@ -9,17 +9,19 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from agent.errors import UsageError
+from agent.errors import Conflict, NotFound, UsageError
 from agent.execution.workspace import Workspace, open_workspace
 from agent.service.trust import require_trusted
-from agent.settings import Settings
-from agent.store import projects
-from agent.store.engine import Database
+from agent.settings import Settings, for_project
+from agent.store import projects, runs
+from agent.store.engine import Database, key_of
 from agent.store.projects import Project
 from pipelines.discovery import forget_changed
+from pipelines.errors import SettingsError
 from pipelines.private import make_folder
 
 DEFAULT_PROJECT = 0
@@ -28,8 +30,8 @@ DEFAULT_PROJECT = 0
 def create(database: Database, settings: Settings, *, name: str, local_path: str, now: datetime) -> Project:
     """Register a project; its folder is made where it is missing, and so are its tables.
 
-    Raises UsageError for a path outside the roots or one that is no folder, Conflict where the name is taken, Untrusted where
-    another user could change what is in it.
+    Raises UsageError for a path outside the roots or one that is no folder, Conflict where the name, the folder, the
+    home or the database is taken, Untrusted where another user could change what is in it.
     """
     folder = confined(local_path, roots_of(settings))
     try:
@@ -41,7 +43,11 @@ def create(database: Database, settings: Settings, *, name: str, local_path: str
     confined(str(folder), roots_of(settings))  # a link put there meanwhile
     require_trusted(folder, Path(local_path).expanduser())
     with database.writing() as connections:
-        return projects.create_project(connections.control, name=name, local_path=str(folder), now=now)
+        projects.lock_projects(connections.control)
+        others = projects.list_projects(connections.control)
+        made = projects.create_project(connections.control, name=name, local_path=str(folder), now=now)
+        _require_own_place(settings, made, others)
+    return made
 
 
 def roots_of(settings: Settings) -> tuple[Path, ...]:
@@ -73,13 +79,79 @@ def confined(local_path: str, roots: Sequence[Path]) -> Path:
     return folder
 
 
+def _require_own_place(settings: Settings, project: Project, others: Sequence[Project]) -> None:
+    """Raise Conflict where folder, home or database of `project` is the server's or that of one of `others`: whoever
+    tidies up there would take the other one's files for its own."""
+    folder = Path(project.local_path).resolve()
+    if folder == settings.base:
+        raise _taken("the folder is the server's own", project, "use project 0, or choose another folder")
+    for other in others:
+        if other.id != DEFAULT_PROJECT and Path(other.local_path).resolve() == folder:
+            raise _taken(f"the folder is that of project {other.id} ({other.name!r})", project, "use that project")
+    if folder.is_relative_to(settings.home.resolve()):
+        raise _taken("the folder lies in the server's home", project, "choose a folder outside of it")
+    own = _place_of(settings, project)
+    if own is None:
+        return  # opening it says what is wrong with its settings
+    for whose, place in _places(settings, [other for other in others if other.id != project.id]):
+        if own.home.is_relative_to(place.home) or place.home.is_relative_to(own.home):
+            raise _taken(f"its home {own.home} is {whose}, or lies within it", project, "give it a home of its own")
+        if own.database == place.database:
+            raise _taken(f"its database is {whose}", project, "give it a database or ?schema= of its own")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a project's files and rows lie."""
+
+    home: Path
+    database: tuple[str, ...]
+
+
+def _place_of(settings: Settings, project: Project) -> _Place | None:
+    try:
+        own = for_project(Path(project.local_path), settings, project.id)
+    except SettingsError:
+        return None
+    return _Place(own.home.resolve(), key_of(own.database_url))
+
+
+def _places(settings: Settings, projects: Sequence[Project]) -> Iterator[tuple[str, _Place]]:
+    """The server's place and those of other projects whose settings can be read."""
+    yield "the server's", _Place(settings.home.resolve(), key_of(settings.database_url))
+    for other in projects:
+        place = None if other.id == DEFAULT_PROJECT else _place_of(settings, other)
+        if place is not None:
+            yield f"that of project {other.id}", place
+
+
+def _taken(what: str, project: Project, mend: str) -> Conflict:
+    return Conflict(what, where=f"project {project.name!r}, {project.local_path}", mend=mend)
+
+
+def _require_there(settings: Settings, database: Database, project: Project, folder: Path) -> None:
+    """Raise NotFound where the project's folder, or the home of one that has run, is gone: a disk that is not mounted.
+    Made again, empty, it would look like a project that has computed nothing."""
+    mend = "mount the disk that it lies on; nothing was made in its place"
+    if not folder.is_dir():
+        raise NotFound("the project's folder is gone", where=str(folder), mend=mend)
+    home = for_project(folder, settings, project.id).home
+    if home.is_dir():
+        return
+    with database.reading() as connections:
+        has_run = runs.list_runs(connections.control, project_id=project.id, status="COMPLETED", limit=1)
+    if has_run:
+        again = f"{mend} (to compute everything anew, make the folder yourself)"
+        raise NotFound("the home of a project that has run is gone", where=str(home), mend=again)
+
+
 @contextmanager
 def open_project(settings: Settings, database: Database, project_id: int) -> Iterator[Workspace]:
     """The workspace of a project, with the code and settings that are on disk now.
 
-    `settings` and `database` are the server's. Raises NotFound, UsageError where its folder has left the roots,
-    Untrusted where another user could change its code, and
-    what `open_workspace` raises.
+    `settings` and `database` are the server's. Raises NotFound (also where its folder is gone), UsageError where that
+    has left the roots, Conflict where folder, home or database is another project's, Untrusted where another user could
+    change its code, and what `open_workspace` raises.
     """
     forget_changed()
     if project_id == DEFAULT_PROJECT:
@@ -88,7 +160,10 @@ def open_project(settings: Settings, database: Database, project_id: int) -> Ite
         return
     with database.reading() as connections:
         project = projects.load_project(connections.control, project_id)
+        earlier = [one for one in projects.list_projects(connections.control) if one.id < project_id]
     folder = confined(project.local_path, roots_of(settings))
     require_trusted(folder, Path(project.local_path))
+    _require_there(settings, database, project, folder)
+    _require_own_place(settings, project, earlier)
     with open_workspace(folder, control=settings, project_id=project_id) as workspace:
         yield workspace

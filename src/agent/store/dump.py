@@ -20,7 +20,7 @@ from agent.store.engine import database_now, reading
 from agent.store.tables import UtcDateTime
 
 Row = dict[str, Any]  # column -> JSON value; times in ISO 8601
-_VERSION_TABLE = "alembic_version"
+_NO_DATA = ("alembic_version", "lake_identity")  # of this very database: a restored one is another
 _BATCH = 500
 
 
@@ -36,9 +36,9 @@ def reading_all(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def table_names(conn: sa.Connection) -> tuple[str, ...]:
-    """Every table but alembic's, those that others refer to first."""
+    """Every table that holds data, those that others refer to first."""
     ordered = sa.inspect(conn).get_sorted_table_and_fkc_names()
-    return tuple(name for name, _ in ordered if name is not None and name != _VERSION_TABLE)
+    return tuple(name for name, _ in ordered if name is not None and name not in _NO_DATA)
 
 
 def rows_of(conn: sa.Connection, name: str) -> Iterator[Row]:
@@ -62,6 +62,11 @@ def refuse_if_held(conn: sa.Connection) -> None:
                 where="orchestrator_state",
                 mend="stop that process, then restore",
             )
+
+
+def has_tables(conn: sa.Connection) -> bool:
+    """Whether this database was migrated to a version in which it knows its lake."""
+    return sa.inspect(conn).has_table("lake_identity")
 
 
 def is_empty(conn: sa.Connection) -> bool:

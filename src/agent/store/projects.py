@@ -35,6 +35,11 @@ def create_project(
     return load_project(conn, project_id)
 
 
+def lock_projects(conn: sa.Connection) -> None:
+    """Let nobody else register or change a project until this transaction ends."""
+    conn.execute(sa.select(projects.c.id).where(projects.c.id == 0).with_for_update())
+
+
 def load_project(conn: sa.Connection, project_id: int) -> Project:
     """A project. Raises NotFound."""
     row = conn.execute(sa.select(projects).where(projects.c.id == project_id)).mappings().one_or_none()

@@ -258,6 +258,15 @@ projects = sa.Table(
     info={"purpose": "Folders that the server runs."},
 )
 
+lake_identity = sa.Table(
+    "lake_identity",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, doc="1"),
+    sa.Column("identity", sa.String(64), nullable=False, doc="stands in the file `.owner` of the lake"),
+    schema=PROJECT,
+    info={"purpose": "Which lake is this database's: deletions and commits are refused in any other."},
+)
+
 runs = sa.Table(
     "runs",
     metadata,

@@ -50,8 +50,10 @@ WAYS = [pytest.param(open_up, id="writable"), pytest.param(give_away, id="anothe
 @pytest.mark.parametrize("change", WAYS)
 @pytest.mark.parametrize(
     "part",
-    [".", "..", "agent.toml", ".env", "first.py", "second.py", "parts", "parts/third.py", "parts/__init__.py"]
-    + ["__pycache__", ".tidemill", ".tidemill/lake", ".tidemill/state.sqlite"],
+    [
+        *(".", "..", "agent.toml", ".env", "first.py", "second.py", "parts", "parts/third.py", "parts/__init__.py"),
+        *("__pycache__", ".tidemill", ".tidemill/lake", ".tidemill/state.sqlite"),
+    ],
 )
 def test_whatever_could_be_changed_is_found(folder: Path, part: str, change: Callable[[Path], None]) -> None:
     path = folder / part

@@ -20,10 +20,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from agent.errors import AgentError, Conflict, UsageError
+from agent.execution import lake_owner
 from agent.execution.commit import point_to_current
 from agent.execution.workspace import Workspace, open_workspace, read_settings
-from agent.store import dump, migrations
-from agent.store.engine import open_engine, reading
+from agent.store import dump, lake_identity, migrations
+from agent.store.engine import open_engine, reading, writing
 from pipelines.lake import fsync_folder
 from pipelines.private import make_folder, open_new
 
@@ -160,6 +161,9 @@ def restore_backup(source: Path, base: Path | None, *, force: bool = False) -> B
         manifest = _unpack(source, draft)
         with reading(engine) as conn:
             dump.refuse_if_held(conn)
+            if not force and lake_owner.is_claimed(settings.lake_path):
+                identity = lake_identity.load(conn) if dump.has_tables(conn) else None
+                lake_owner.require(settings.lake_path, identity)
             if not force and not dump.is_empty(conn):
                 raise Conflict(
                     "there is a state here already",
@@ -169,6 +173,9 @@ def restore_backup(source: Path, base: Path | None, *, force: bool = False) -> B
         files, size = _move_files(draft, settings.lake_path)
         tables = _Tables(draft / "tables")
         migrations.load_at(engine, manifest["revision"], lambda conn: dump.replace_all(conn, tables))
+        with writing(engine) as conn:
+            identity = lake_identity.make(conn)
+        lake_owner.replace(settings.lake_path, identity)
     finally:
         engine.dispose()
         shutil.rmtree(draft, ignore_errors=True)

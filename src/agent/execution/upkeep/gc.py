@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from agent.errors import Conflict
+from agent.execution.lake_owner import require_own
 from agent.execution.release import POINTER
 from agent.settings import Settings
 from agent.store import garbage
@@ -63,6 +64,7 @@ def collect(
     files = list(files_below(settings.lake_path)) if settings.lake_path.is_dir() else []
     folders = list(settings.releases_path.iterdir()) if settings.releases_path.is_dir() else []
     with database.reading() as connections:
+        require_own(connections, settings.lake_path)
         _refuse_foreign(connections, settings.lake_path, files)
     with database.reading() if dry_run else database.writing() as connections:
         doomed = garbage.find_doomed(

@@ -1,0 +1,31 @@
+"""Which lake belongs to this database.
+
+Revision ID: 0006
+Revises: 0004
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "lake_identity",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("identity", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_lake_identity"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("lake_identity")

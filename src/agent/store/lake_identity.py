@@ -1,0 +1,27 @@
+"""What a database calls itself in its lake: random, made with the first file, and never that of another database."""
+
+from __future__ import annotations
+
+import secrets
+
+import sqlalchemy as sa
+
+from agent.store.engine import insert
+from agent.store.tables import lake_identity
+
+_ONLY = 1
+
+
+def load(conn: sa.Connection) -> str | None:
+    """The identity; None where no file was written yet."""
+    found: str | None = conn.scalar(sa.select(lake_identity.c.identity))
+    return found
+
+
+def make(conn: sa.Connection) -> str:
+    """The identity, made where there is none yet."""
+    new = insert(conn, lake_identity).values(id=_ONLY, identity=secrets.token_hex(16))
+    conn.execute(new.on_conflict_do_nothing(index_elements=["id"]))
+    found = load(conn)
+    assert found is not None
+    return found

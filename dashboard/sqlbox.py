@@ -1,20 +1,24 @@
 """Answers SQL queries over the lake and the state, closed in: nothing outside the lake is read, nothing is written.
 
-DuckDB runs in memory with external access off, the lake as its only folder, and its configuration locked. It would
-still write into that folder (COPY … TO), so that a query must be one SELECT: the parser says so, not a search for
-words. Tables of the state are copied into memory, only those that the query names.
+DuckDB runs in a process of its own, whose memory and time the system limits, with external access off, the lake as its
+only folder, and its configuration locked. It would still write into that folder (COPY … TO): a query must be one
+SELECT: the parser says so, not a search for words. Tables of the state are copied, only those that the query names.
 """
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import re
-import threading
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import duckdb
 
 from agent.errors import UsageError
 from agent.store import browse
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN, ROWS_DOWNLOADED = 5_000, 1_000_000
 SECONDS = 20.0
+MEMORY_BYTES = 512 << 20  # beyond what the process has once it has begun
+_ANSWER_BYTES = 256 << 20
+GRACE_SECONDS = 5.0  # to begin, and to say that the time is over; then the process is killed
 # View -> the component whose partitions it has, and the start of their keys.
 _VIEWS = {
     "ticks": ("ticks", ""),
@@ -65,70 +72,75 @@ def views(desk: Desk) -> dict[str, list[Partition]]:
 
 
 def ask(desk: Desk, query: str, rows: int = ROWS_SHOWN) -> Answer:
-    """The first `rows` of the answer. Raises UsageError for what is not one SELECT, fails, or takes too long."""
+    """The first `rows` of the answer. Raises UsageError for what is not one SELECT, fails, or takes too much time or
+    memory: the query runs in a process of its own, which the system limits (see sqlchild)."""
     begun = time.monotonic()
-    connection = _closed_in(desk, query)
-    timer = threading.Timer(SECONDS, connection.interrupt)
-    timer.start()
+    request, tables = _request(desk, query, rows)
+    command = [sys.executable, "-I", str(Path(__file__).with_name("sqlchild.py"))]
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    sent = json.dumps(request).encode() + b"\n" + b"".join(tables)
     try:
-        frame: pl.DataFrame = connection.sql(query).limit(rows + 1).pl()
-    except duckdb.InterruptException as error:
-        raise UsageError(
-            f"the query took longer than {SECONDS:.0f} s and was ended", where="SQL", mend="filter or aggregate more"
-        ) from error
-    except duckdb.OutOfMemoryException as error:
-        raise UsageError("the query needs too much memory", where="SQL", mend="filter or aggregate more") from error
-    except duckdb.Error as error:
-        raise UsageError(str(error), where="SQL", mend=_MEND) from error
-    finally:
-        timer.cancel()
-        connection.close()
-    return Answer(frame.head(rows), frame.height > rows, time.monotonic() - begun)
+        done = subprocess.run(
+            command, input=sent, capture_output=True, timeout=SECONDS + GRACE_SECONDS, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:  # it was killed
+        raise _too_long() from None
+    head, _, answer = done.stdout.partition(b"\n")
+    if not head:  # ended by the system: it asked for more memory than there is, or computed past its time
+        raise _too_long() if done.returncode == -signal.SIGXCPU else _too_much()
+    outcome = json.loads(head)
+    match outcome["kind"]:
+        case "":
+            frame = _from_arrow(answer)
+            return Answer(frame.head(rows), frame.height > rows, time.monotonic() - begun)
+        case "time":
+            raise _too_long()
+        case "memory":
+            raise _too_much()
+        case _:
+            raise UsageError(outcome["error"], where="SQL", mend=_MEND)
 
 
-def _closed_in(desk: Desk, query: str) -> duckdb.DuckDBPyConnection:
-    """A connection that can read the lake and copies of the state's tables, and do nothing else."""
-    connection = duckdb.connect(config={"threads": "2", "memory_limit": "256MB", "max_temp_directory_size": "0MB"})
-    try:
-        _require_select(connection, query)
-        # Words, not DuckDB's own list, which it can only make once the tables are there. One too many does no harm.
-        named = set(_WORD.findall(query.lower()))
-        lake = desk.workspace.lake
-        for name, partitions in views(desk).items():
-            if name in named:
-                files = [str(lake.path_of(one)) for one in partitions]
-                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({_quoted(files)})")  # noqa: S608
-        for name in sorted(named.intersection(browse.table_names())):
-            with desk.workspace.database.reading() as connections:
-                _copy(connection, name, browse.copy_table(connections, name))
-        for statement in (
-            "SET TimeZone = 'UTC'",
-            "SET python_enable_replacements = false",
-            "SET autoinstall_known_extensions = false",
-            "SET autoload_known_extensions = false",
-            f"SET allowed_directories = {_quoted([f'{lake.root.absolute()}/'])}",
-            "SET enable_external_access = false",
-            "SET lock_configuration = true",
-        ):
-            connection.execute(statement)
-    except duckdb.Error as error:
-        connection.close()
-        raise UsageError(str(error), where="SQL", mend=_MEND) from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _too_long() -> UsageError:
+    return UsageError(
+        f"the query took longer than {SECONDS:.0f} s and was ended", where="SQL", mend="filter or aggregate more"
+    )
 
 
-def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    statements = connection.extract_statements(query)
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        kinds = ", ".join(one.type.name for one in statements) or "nothing"
-        raise UsageError(f"this is not one SELECT but {kinds}", where="SQL", mend=_MEND)
+def _too_much() -> UsageError:
+    return UsageError("the query needs too much memory", where="SQL", mend="filter or aggregate more")
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, name: str, table: TableCopy) -> None:
+def _request(desk: Desk, query: str, rows: int) -> tuple[dict[str, Any], list[bytes]]:
+    """What the child is asked, and copies of the state's tables that the query names."""
+    # Words, not DuckDB's own list, which it can only make once the tables are there. One too many does no harm.
+    named = set(_WORD.findall(query.lower()))
+    lake = desk.workspace.lake
+    tables = {}
+    for name in sorted(named.intersection(browse.table_names())):
+        with desk.workspace.database.reading() as connections:
+            tables[name] = _copied(browse.copy_table(connections, name))
+    request = {
+        "query": query,
+        "rows": rows + 1,
+        "seconds": SECONDS,
+        "memory_bytes": MEMORY_BYTES,
+        "answer_bytes": _ANSWER_BYTES,
+        "root": f"{lake.root.absolute()}/",
+        "views": {
+            name: [str(lake.path_of(one).absolute()) for one in partitions]
+            for name, partitions in views(desk).items()
+            if name in named
+        },
+        "tables": {name: len(data) for name, data in tables.items()},
+    }
+    return request, list(tables.values())
+
+
+def _copied(table: TableCopy) -> bytes:
+    """A table's rows as an Arrow stream."""
     import polars as pl
+    import pyarrow as pa
 
     types: dict[type[Any], pl.DataType] = {
         str: pl.String(),
@@ -138,12 +150,17 @@ def _copy(connection: duckdb.DuckDBPyConnection, name: str, table: TableCopy) ->
         datetime: pl.Datetime("us", "UTC"),
     }
     schema = {column: types[kind] for column, kind in table.kinds.items()}
-    frame = pl.DataFrame(table.rows, schema=schema, orient="row")
-    connection.register("_copied", frame.to_arrow())
-    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _copied")  # noqa: S608 (a name of our own tables)
-    connection.unregister("_copied")
+    frame = pl.DataFrame(table.rows, schema=schema, orient="row").to_arrow()
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, frame.schema) as stream:
+        stream.write_table(frame)
+    return buffer.getvalue()
 
 
-def _quoted(texts: list[str]) -> str:
-    """Texts as a list of SQL literals."""
-    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
+def _from_arrow(data: bytes) -> pl.DataFrame:
+    import polars as pl
+    import pyarrow as pa
+
+    frame = pl.from_arrow(pa.ipc.open_stream(data).read_all())
+    assert isinstance(frame, pl.DataFrame)
+    return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,9 +89,33 @@ def test_what_it_must_not_do_is_refused(desk: Desk, tmp_path: Path, query: str) 
 
 
 def test_a_query_without_end_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlbox, "SECONDS", 0.3)
+    monkeypatch.setattr("dashboard.sqlbox.SECONDS", 0.3)
     with pytest.raises(UsageError, match="took longer"):
         sqlbox.ask(desk, "SELECT count(*) FROM bars a, bars b, bars c WHERE a.close + b.close > c.close")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT repeat('x', 2000000000) AS x",
+        "SELECT length(repeat('x', 2000000000)) AS x",
+        "SELECT list(range) FROM range(1000000000)",
+        "SELECT repeat(repeat('x', 1000000), 3000) FROM range(10)",
+    ],
+)
+def test_memory_has_a_limit_that_no_function_gets_around(desk: Desk, query: str) -> None:
+    with pytest.raises(UsageError, match="too much memory"):
+        sqlbox.ask(desk, query)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20, "a GiB, in KiB"
+
+
+def test_time_has_a_limit_that_no_function_gets_around(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call of a function that does not look whether it should end: its process is killed."""
+    monkeypatch.setattr("dashboard.sqlbox.SECONDS", 1.0)
+    monkeypatch.setattr("dashboard.sqlbox.GRACE_SECONDS", 1.0)
+    text = "repeat('ab', 500000)"
+    with pytest.raises(UsageError, match="took longer"):
+        sqlbox.ask(desk, f"SELECT jaro_winkler_similarity({text}, reverse({text})) AS x")
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:

@@ -181,7 +181,7 @@ def run_scheduled(
 def _scheduled(options: argparse.Namespace) -> int:
     from agent.service.schedule import rule_of
 
-    rule = rule_of(options.interval_sec, options.cron, DEFAULT_INTERVAL_SECONDS)
+    rule = rule_of(options.interval_sec, options.cron, DEFAULT_INTERVAL_SECONDS, options.cron_timezone)
     if options.dry_run:
         with open_workspace() as workspace:
             return _dry_run(workspace, options, manual=False)
@@ -192,7 +192,7 @@ def _scheduled(options: argparse.Namespace) -> int:
 
 
 def _once(options: argparse.Namespace) -> int:
-    if options.interval_sec is not None or options.cron is not None:
+    if (options.interval_sec, options.cron, options.cron_timezone) != (None, None, None):
         raise UsageError(
             "an interval or a cron expression, and a single run",
             where="--mode once",
@@ -216,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mode", choices=("once", "scheduled"), default="once")
     parser.add_argument("--interval-sec", type=float, help="scheduled: seconds between runs (default 3600)")
     parser.add_argument("--cron", help='scheduled: "minute hour day month weekday" instead of an interval')
+    parser.add_argument("--cron-timezone", metavar="ZONE", help="of the cron expression, such as Europe/Paris (UTC)")
     add_run_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object a run")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")

@@ -7,15 +7,18 @@ what the wall clock says is compared with the monotonic one.
 
 from __future__ import annotations
 
+import difflib
 import logging
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from agent.clock import Clock, SystemClock
+from agent.core import cron
+from agent.core.cron import Cron
 from agent.errors import AgentError, DatabaseError, UsageError
 from agent.store import schedules
 from agent.store.engine import Database
@@ -25,25 +28,27 @@ logger = logging.getLogger("tidemill.schedule")
 NAME = "orchestrator"
 _LOOK_SECONDS = 0.2
 _CLOCK_SET_SECONDS = 5.0  # a smaller difference of the two clocks is their drift
-_WRONG_CLOCK = timedelta(days=1)  # set back by more than this, it was wrong before, not corrected a little
+_WRONG_CLOCK = timedelta(minutes=5)  # set back by as much, it was wrong before, not corrected a little
 _LATE = timedelta(seconds=1)
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_NUMBERED_DAYS = re.compile(r"(?P<low>\d)(-(?P<high>\d))?(/(?P<step>[1-9]))?")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An interval in seconds, or a cron expression of five fields (UTC); one of the two."""
+    """An interval in seconds, or a cron expression of five fields in time zone `zone`; one of the two."""
 
     interval_seconds: float | None = None
     cron: str | None = None
+    zone: str = "UTC"
 
     def __str__(self) -> str:
-        return f"cron {self.cron}" if self.cron else f"interval {self.interval_seconds:g} s"
+        where = "" if self.zone == "UTC" else f" {self.zone}"
+        return f"cron {self.cron}{where}" if self.cron else f"interval {self.interval_seconds:g} s"
 
 
-def rule_of(interval_seconds: float | None, cron: str | None, default_seconds: float) -> Rule:
+def rule_of(interval_seconds: float | None, cron: str | None, default_seconds: float, zone: str | None = None) -> Rule:
     """The rule that options ask for. Raises UsageError where both are given or one makes no sense."""
+    if cron is None and zone is not None:
+        raise UsageError("a time zone without a cron expression", where="--cron-timezone", mend="give --cron too")
     if cron is None:
         seconds = default_seconds if interval_seconds is None else interval_seconds
         if not 0.1 <= seconds <= 366 * 86400:
@@ -53,7 +58,7 @@ def rule_of(interval_seconds: float | None, cron: str | None, default_seconds: f
         return Rule(interval_seconds=seconds)
     if interval_seconds is not None:
         raise UsageError("an interval and a cron expression at once", where="--cron", mend="give one of the two")
-    rule = Rule(cron=cron)
+    rule = Rule(cron=cron, zone="UTC" if zone is None else zone)
     if _trigger(rule, 0).get_next_fire_time(None, SystemClock().now()) is None:
         raise UsageError(
             f"the cron expression {cron!r} never comes true", where="--cron", mend="name a day that its months have"
@@ -68,50 +73,35 @@ def seconds_awake_or_asleep() -> float:
 
 
 def _trigger(rule: Rule, jitter_seconds: float) -> Any:
-    jitter = jitter_seconds or None
-    if rule.cron is None:
-        from apscheduler.triggers.interval import IntervalTrigger
+    if rule.cron is not None:
+        from agent.service.cron_trigger import cron_trigger
 
-        return IntervalTrigger(seconds=rule.interval_seconds, jitter=jitter, timezone="UTC")
-    from apscheduler.triggers.cron import CronTrigger
+        return cron_trigger(read_cron(rule.cron), zone_of(rule.zone), jitter_seconds)
+    from apscheduler.triggers.interval import IntervalTrigger
 
-    fields = rule.cron.split()
+    return IntervalTrigger(seconds=rule.interval_seconds, jitter=jitter_seconds or None, timezone="UTC")
+
+
+def read_cron(text: str) -> Cron:
+    """A cron expression. Raises UsageError where it cannot be read."""
     try:
-        if len(fields) != 5:
-            raise ValueError(f"it has {len(fields)} field{'s' * (len(fields) != 1)}, not five")
-        minute, hour, day, month, weekday = fields
-        return CronTrigger(
-            minute=minute,
-            hour=hour,
-            day=day,
-            month=month,
-            day_of_week=_weekdays(weekday),
-            jitter=jitter,
-            timezone="UTC",
-        )
+        return cron.read(text)
     except ValueError as error:
         raise UsageError(
-            f"cannot read the cron expression {rule.cron!r}: {error}",
+            f"cannot read the cron expression {text!r}: {error}",
             where="--cron",
             mend='write five fields, "minute hour day month weekday", such as "0 * * * *" or "30 6 * * mon-fri"',
         ) from error
 
 
-def _weekdays(text: str) -> str:
-    """The weekday field with names for numbers: to cron 0 and 7 are Sunday, to APScheduler 0 is Monday."""
-    parts = []
-    for part in text.split(","):
-        found = _NUMBERED_DAYS.fullmatch(part)
-        if found is None:
-            parts.append(part)
-            continue
-        low = int(found["low"])
-        high = int(found["high"]) if found["high"] else (6 if found["step"] else low)
-        days = range(low, high + 1, int(found["step"] or 1))
-        if not days or high > 7:
-            raise ValueError(f"{part!r} names no weekdays; they are 0 (Sunday) to 6 (Saturday), or sun to sat")
-        parts += [_DAYS[day % 7] for day in days]
-    return ",".join(parts)
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name. Raises UsageError with the nearest one where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError) as error:  # a key that is no name, no file, or no zone
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        mend = f"did you mean {near[0]}?" if near else "give a name such as Europe/Paris or UTC"
+        raise UsageError(f"there is no time zone {name!r}", where="--cron-timezone", mend=mend) from error
 
 
 @dataclass
@@ -216,8 +206,9 @@ class Schedule:
     def _due_after_setting(self, moved: float) -> datetime:
         """When the next run is due now that the clock was set by `moved` seconds.
 
-        An interval goes on as if nothing had happened. A cron time that was passed over is run once, now; one that
-        comes again has had its run, unless the clock had been plainly wrong.
+        An interval goes on as if nothing had happened. A cron time that was passed over is run once, now. One that
+        comes again has had its run where the clock was corrected a little; set back by five minutes or more, it had
+        been wrong, and the next due time that it shows is the next run.
         """
         now = self.clock.now()
         if self.rule.interval_seconds is not None:
@@ -227,7 +218,8 @@ class Schedule:
             due: datetime = self._job.next_run_time
             return due
         last = self._last_started_at
-        had = now if last is None or last > now + _WRONG_CLOCK else max(now, last)
+        was_wrong = last is None or -moved >= _WRONG_CLOCK.total_seconds() or last > now + _WRONG_CLOCK
+        had = now if last is None or was_wrong else max(now, last)
         after: datetime = _trigger(self.rule, 0).get_next_fire_time(None, had + timedelta(milliseconds=1))
         return after
 

@@ -10,5 +10,4 @@ from agent.runtime.around import After, Around
 
 def around_runs(*more: After, clock: Clock | None = None) -> Around:
     """For a run by a person, a schedule, the queue, the runner or the dashboard alike; `more` comes after the rest."""
-    clock = clock or SystemClock()
-    return Around(before=(), after=(Alerts(clock), Tidy(clock), *more))
+    return Around(before=(), after=(Alerts(clock or SystemClock()), Tidy(clock), *more))

@@ -198,6 +198,11 @@ class Database:
         """Reading transactions, see `reading`."""
         return self._connected(reading)
 
+    def now(self) -> datetime:
+        """The present instant by the project's database, aware UTC."""
+        with reading(self.project) as conn:
+            return database_now(conn)
+
     def close(self) -> None:
         """Close every connection."""
         self.control.dispose()

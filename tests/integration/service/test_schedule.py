@@ -154,6 +154,35 @@ def test_what_a_clock_set_back_does_to_cron(database: Database) -> None:
             assert schedule._due_after_setting(-20.0) == due
 
 
+def test_a_clock_set_back_by_ten_minutes_runs_at_the_next_due_wall_time(database: Database) -> None:
+    """It had been wrong: what it shows now counts, and each of its due times runs once."""
+    ran = datetime(2026, 3, 2, 12, 0, 0, 300, tzinfo=UTC)
+    schedule = Schedule(Rule(cron="0 * * * *"), database, lambda: None, lambda: None)
+    schedule._last_started_at = ran
+    for shows, due in (
+        (ran - timedelta(minutes=9), ran.replace(microsecond=0)),
+        (ran - timedelta(minutes=1), ran.replace(microsecond=0)),
+        (ran + timedelta(minutes=20), ran.replace(hour=13, microsecond=0)),
+    ):
+        with time_machine.travel(shows, tick=False):
+            assert schedule._due_after_setting(-600.0) == due
+
+
+def test_a_cron_rule_in_a_time_zone() -> None:
+    rule = rule_of(None, "30 9 * * mon-fri", 1, "America/New_York")
+    assert str(rule) == "cron 30 9 * * mon-fri America/New_York"
+    trigger = _trigger(rule, 0)
+    friday = datetime(2026, 3, 6, 15, tzinfo=UTC)  # daylight saving begins on the Sunday after it
+    assert trigger.get_next_fire_time(None, friday) == datetime(2026, 3, 9, 13, 30, tzinfo=UTC)
+    late = datetime(2026, 3, 20, 13, 30, tzinfo=UTC)
+    assert trigger.get_next_fire_time(friday, late) == late, "what was missed is one run, not many"
+    for zone in ("Europe/Pariss", "", "../etc/passwd", "\0"):
+        with pytest.raises(UsageError, match="time zone"):
+            rule_of(None, "0 * * * *", 1, zone)
+    with pytest.raises(UsageError, match="without a cron expression"):
+        rule_of(None, None, 1, "UTC")
+
+
 def test_a_failing_cycle_does_not_end_the_schedule(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     def act(number: int) -> None:
         if number == 1:
@@ -176,7 +205,7 @@ def test_weekdays_are_those_of_cron() -> None:
         assert names == days.split(), field_text
 
 
-@pytest.mark.parametrize("cron", ["", "0 * * *", "61 * * * *", "0 0 * * 8", "0 0 * * 5-1", "a b c d e"])
+@pytest.mark.parametrize("cron", ["", "0 * * *", "61 * * * *", "0 0 * * 8", "0 0 * * 1-", "a b c d e"])
 def test_a_cron_expression_that_cannot_be_read_is_refused(cron: str) -> None:
     with pytest.raises(UsageError, match="cron expression"):
         rule_of(None, cron, 3600)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import emit
-from agent.clock import SystemClock
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace, read_settings
 from agent.runtime.retention import forget_runs
@@ -55,7 +54,7 @@ def _migrate(options: argparse.Namespace) -> int:
 def _vacuum(options: argparse.Namespace) -> int:
     with open_workspace(options.project_dir) as workspace:
         database = workspace.database
-        count = forget_runs(workspace.settings, database, SystemClock().now())
+        count = forget_runs(workspace.settings, database, database.now())
         vacuum(database.control)
         where = shown(database.control.url)
     emit(options, {"database": where, "forgotten_runs": count}, f"{where}: forgot {count} runs, gave the space back")

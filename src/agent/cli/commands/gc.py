@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import emit, size_text
-from agent.clock import SystemClock
 from agent.errors import UsageError
 from agent.execution.upkeep.gc import collect
 from agent.execution.workspace import open_workspace
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
             workspace.releasing,
             keep_releases=releases,
             keep_days=days,
-            now=SystemClock().now(),
+            now=workspace.database.now(),
             dry_run=options.dry_run,
         )
     verb = "would remove" if options.dry_run else "removed"

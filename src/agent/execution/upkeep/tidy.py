@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from agent.clock import Clock, SystemClock
+from agent.clock import Clock
 from agent.execution.upkeep.gc import collect
 from agent.runtime import retention
 from agent.runtime.around import Ended
@@ -15,13 +15,15 @@ logger = logging.getLogger("tidemill.tidy")
 
 @dataclass(frozen=True)
 class Tidy:
-    """Follows a run (see `agent.runtime.around`), at most once an hour per project."""
+    """Follows a run (see `agent.runtime.around`), at most once an hour per project, by the database's clock: that of one
+    host may be wrong, and what is removed is gone. `clock` is another one to go by."""
 
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock | None = None
 
     def __call__(self, ended: Ended) -> None:
         """Forget what is older than [retention] says. Raises DatabaseError; nothing is half removed then."""
-        now, keep = self.clock.now(), ended.settings.retention
+        now = self.clock.now() if self.clock is not None else ended.database.now()
+        keep = ended.settings.retention
         if ended.releasing is None or not retention.is_due(ended.database, now):
             return
         runs = retention.forget_runs(ended.settings, ended.database, now)

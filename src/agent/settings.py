@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from agent import dotenv_file, sections
+from pipelines.errors import SettingsError
 from pipelines.settings import Faults, build, read_toml
 
 if TYPE_CHECKING:

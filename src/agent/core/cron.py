@@ -5,7 +5,7 @@ months and weekdays; 0 and 7 are Sunday. Where both day and weekday are restrict
 
 Daylight saving, as cron(8) does it: an expression for certain hours runs once a day whatever the clocks do. A time that
 does not exist runs when the clocks have jumped over it, one that exists twice runs the first time. An expression for
-every hour (`*`) follows the hours that pass: it runs in both of those that are called alike, and in none that is left out.
+every hour (`*`) follows the hours that pass: it runs in both of those that are called alike, none that is left out.
 """
 
 from __future__ import annotations

@@ -45,21 +45,16 @@ def test_other_fields() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0 * * *", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 32 * *", "0 0 * 13 *", "0 0 * * 8", "0 0 * * x"]
-    + [
-        "*/0 * * * *",
-        "1- * * * *",
-        "-1 * * * *",
-        "1,,2 * * * *",
-        "* * * * * *",
-        "0 0 * * mon-",
-        "0 0 * foo *",
+    [
+        *("", "0 * * *", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 32 * *", "0 0 * 13 *", "0 0 * * 8", "0 0 * * x"),
+        *("*/0 * * * *", "1- * * * *", "-1 * * * *", "1,,2 * * * *", "* * * * * *", "0 0 * * mon-", "0 0 * foo *"),
         "² * * * *",
     ],
 )
 def test_what_cannot_be_read_says_why(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError) as refused:
         read(text)
+    assert str(refused.value)
 
 
 def times(text: str, zone: ZoneInfo, start: datetime, count: int) -> list[str]:

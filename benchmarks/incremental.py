@@ -49,7 +49,6 @@ def day_of_ticks(day: int, per_market: int, seed: int) -> pl.DataFrame:
             side=pl.lit(None, pl.String),
             bid=pl.lit(None, pl.Float64),
             ask=pl.lit(None, pl.Float64),
-            synthetic=pl.lit(0, pl.Int8),
         )
         .select(pl.col(name).cast(kind) for name, kind in frame_schema(TICK_COLUMNS).items())
     )
@@ -69,7 +68,9 @@ def universe() -> pl.DataFrame:
 
 def write_day(lake: Lake, day: int, frame: pl.DataFrame, attempt: str) -> Partition:
     """One day's partition of ticks."""
-    return lake.write_table("ticks", f"{START + timedelta(days=day):%Y-%m-%d}", frame, attempt=attempt, time="ts")
+    return lake.write_table(
+        "ticks", f"trades/{START + timedelta(days=day):%Y-%m-%d}", frame, attempt=attempt, time="ts"
+    )
 
 
 def main() -> None:

@@ -12,8 +12,10 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.data import Desk
+from pipelines.labels import GAP_FACTOR, usual_spacing
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot, diff
+from pipelines.spans import span_key, span_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 CANDLES = 500  # about two pixels each on a phone, four on a desk
 TICKS_SHOWN = 200
 _BARS, _QUARANTINE = "bars/", "quarantine"
-_GAP_FACTOR = 1.5  # a bar that starts this many intervals after the one before leaves a gap
 _GAPS_SHOWN = 20
 _SNAPSHOTS_COMPARED = 12
 
@@ -36,11 +37,12 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class Gaps:
-    """Where a market's bars are missing. `longest`: start and end of the silence, longest first."""
+    """Where a market's bars are missing: where one is known more than GAP_FACTOR times the usual spacing after the one
+    before. `longest`: end of the bar before and start of the bar after, longest first."""
 
     bars: int
     count: int
-    interval_seconds: int
+    spacing_seconds: int
     longest: tuple[tuple[datetime, datetime], ...]
 
 
@@ -102,7 +104,8 @@ def gaps(desk: Desk, market_id: str) -> Gaps | None:
 
 
 def newest_ticks(desk: Desk, market_id: str) -> pl.DataFrame:
-    """The last TICKS_SHOWN ticks of a market, newest first, from its newest partition."""
+    """The last TICKS_SHOWN trades and quotes of a market, or bars of its source, newest first, from its newest
+    partition."""
     import polars as pl
 
     ticks = data.output(desk, "ticks")
@@ -126,9 +129,9 @@ def rewrites(desk: Desk) -> list[Rewrite]:
     found = []
     for newer, older in pairwise(rows):
         before, after = data.snapshot(desk, older.id), data.snapshot(desk, newer.id)
-        newest = max((p.key for p in before.select() if p.key != _QUARANTINE), default="")
-        changed = diff(before, after) & before.by_key.keys()
-        late = tuple(sorted(key for key in changed if key < newest and key != _QUARANTINE))
+        newest = max((span_of(span_key(p.key))[0] for p in before.select() if p.key != _QUARANTINE), default=None)
+        changed = (diff(before, after) & before.by_key.keys()) - {_QUARANTINE}
+        late = tuple(sorted(key for key in changed if newest is not None and span_of(span_key(key))[1] <= newest))
         if late:
             found.append(Rewrite(newer.created_at, late))
     return found
@@ -150,8 +153,8 @@ def _last_bars(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
     # DuckDB goes through the files in pieces: memory does not grow with the history.
     with duckdb.connect(config={"threads": "2", "memory_limit": "256MB"}) as connection:
         found = connection.sql(
-            "SELECT market_id, count(*) AS bars, max(ts) AS last_ts, arg_max(close, ts) AS last_price"
-            " FROM read_parquet($files) GROUP BY market_id",
+            'SELECT market_id, count(*) AS bars, max("end") AS last_ts, arg_max(close, "end") AS last_price'
+            " FROM read_parquet($files, union_by_name=true) GROUP BY market_id",
             params={"files": files},
         )
         table: pl.DataFrame = found.pl()
@@ -173,21 +176,20 @@ def _candles(
         return pl.DataFrame()
     rows = _lake.scan_tables(wanted).filter(pl.col("market_id") == market_id)
     if start is not None:
-        rows = rows.filter(pl.col("bar_start") >= start)
+        rows = rows.filter(pl.col("start") >= start)
     if end is not None:
-        rows = rows.filter(pl.col("bar_start") <= end)
-    columns = ("bar_start", "interval_seconds", "open", "high", "low", "close", "volume")
-    table = rows.select(columns).collect()
+        rows = rows.filter(pl.col("start") <= end)
+    table = rows.select("start", "open", "high", "low", "close", "volume").collect()
     if table.is_empty():
         return table
     # Candles hold equal numbers of bars rather than equal times: nights and weekends take no room of their own.
     per_candle = math.ceil(table.height / CANDLES)
     return (
-        table.sort("bar_start")
+        table.sort("start")
         .with_row_index("number")
         .group_by(pl.col("number") // per_candle, maintain_order=True)
         .agg(
-            pl.col("bar_start").first().alias("ts"),
+            pl.col("start").first().alias("ts"),
             pl.col("open").first(),
             pl.col("high").max(),
             pl.col("low").min(),
@@ -206,19 +208,20 @@ def _gaps(version: str, market_id: str, _lake: Lake, _snapshot: Snapshot) -> Gap
     table = (
         _lake.scan_tables(_snapshot.select(_BARS))
         .filter(pl.col("market_id") == market_id)
-        .select("bar_start", "interval_seconds")
+        .select("market_id", "start", "end")
         .collect()
-        .sort("bar_start")
+        .sort("end")
     )
     if table.is_empty():
         return None
-    interval = int(table.item(-1, "interval_seconds"))
-    limit = timedelta(seconds=interval * _GAP_FACTOR)
-    silent = table.select(pl.col("bar_start").shift(1).alias("start"), pl.col("bar_start").alias("end")).filter(
-        pl.col("end") - pl.col("start") > limit
+    spacing = int(usual_spacing(table).item(0, "spacing_seconds"))
+    silent = (
+        table.with_columns(before=pl.col("end").shift(1))
+        .filter(pl.col("end") - pl.col("before") > timedelta(seconds=GAP_FACTOR * spacing))
+        .select("before", "start")
     )
-    longest = silent.sort(pl.col("end") - pl.col("start"), descending=True).head(_GAPS_SHOWN)
-    return Gaps(table.height, silent.height, interval, tuple(longest.iter_rows()))
+    longest = silent.sort(pl.col("start") - pl.col("before"), descending=True).head(_GAPS_SHOWN)
+    return Gaps(table.height, silent.height, spacing, tuple(longest.iter_rows()))
 
 
 @st.cache_data(show_spinner=False, max_entries=48)
@@ -226,7 +229,7 @@ def _newest_ticks(version: str, market_id: str, _lake: Lake, _snapshot: Snapshot
     import polars as pl
 
     timed = [p for p in _snapshot.select() if p.key != _QUARANTINE and p.max_ts is not None]
-    for partition in sorted(timed, key=lambda p: p.key, reverse=True):
+    for partition in sorted(timed, key=lambda p: span_key(p.key), reverse=True):
         rows = _lake.scan_tables([partition]).filter(pl.col("market_id") == market_id).tail(TICKS_SHOWN).collect()
         if not rows.is_empty():
             return rows.reverse().drop("market_id")

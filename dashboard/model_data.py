@@ -208,10 +208,9 @@ def _importance(
     model_version: str, version: str, _lake: Lake, _model: Snapshot, _features: Snapshot
 ) -> list[tuple[str, float]]:
     import numpy as np
-    import polars as pl
 
     from pipelines.costs import BASIS_POINT
-    from pipelines.labels import with_labels
+    from pipelines.labels import as_spacing, with_labels
     from pipelines.learner import FittedModel
     from pipelines.metrics import brier
 
@@ -219,9 +218,9 @@ def _importance(
     facts = _json(model_version, "model.json", _lake, _model)
     rows = _newest_rows(_lake, _features, _IMPORTANCE_ROWS)
     bars = _bars_since(_lake, _features, rows.get_column("ts").min())
-    labelled = with_labels(bars, facts["horizon_bars"], facts["cost_bps"] * BASIS_POINT).filter(
-        pl.col("label").is_not_null()
-    )
+    spacing = as_spacing(facts["spacing_seconds"])
+    labelled = with_labels(bars, spacing, facts["horizon_bars"], facts["cost_bps"] * BASIS_POINT)
+    labelled = labelled.drop_nulls("label")
     known = rows.join(labelled.select("market_id", "ts", "label"), on=("market_id", "ts"), how="inner")
     if known.is_empty() or any(name not in known.columns for name in fitted.features):
         return []
@@ -258,8 +257,8 @@ def _bars_since(lake: Lake, features: Snapshot, since: Any) -> pl.DataFrame:
     import polars as pl
 
     wanted = [p for p in features.select("bars/") if p.max_ts is not None and p.max_ts >= since]
-    columns = ("market_id", "ts", "open", "close", "interval_seconds")
-    return lake.scan_tables(wanted).filter(pl.col("ts") >= since).select(columns).collect()
+    rows = lake.scan_tables(wanted).select("market_id", "open", "close", ts="end")
+    return rows.filter(pl.col("ts") >= since).collect()
 
 
 @st.cache_data(show_spinner=False, max_entries=6)

@@ -37,7 +37,7 @@ _ANSWER_BYTES = 256 << 20
 GRACE_SECONDS = 5.0  # to begin, and to say that the time is over; then the process is killed
 # View -> the component whose partitions it has, and the start of their keys.
 _VIEWS = {
-    "ticks": ("ticks", ""),
+    "ticks": ("ticks", "trades/"),
     "quarantine": ("ticks", "quarantine"),
     "bars": ("features", "bars/"),
     "features": ("features", "features/"),
@@ -45,6 +45,12 @@ _VIEWS = {
     "equity": ("backtest", "equity/"),
     "trades": ("backtest", "trades/"),
 }
+# Bars as exports show them: ts is when a bar is known, its end.
+_BAR_COLUMNS = (
+    'market_id, "end" AS ts, start AS bar_start, date_diff(\'second\', start, "end") AS interval_seconds,'
+    " * EXCLUDE (market_id), bid_close AS bid, ask_close AS ask,"
+    " (ask_close - bid_close) / ((ask_close + bid_close) / 2) AS spread"
+)
 _WORD = re.compile(r"\w+")
 _MEND = "write one SELECT over the tables below; nothing can be changed here"
 
@@ -64,8 +70,6 @@ def views(desk: Desk) -> dict[str, list[Partition]]:
     for name, (component, prefix) in _VIEWS.items():
         snapshot = data.output(desk, component)
         partitions = [] if snapshot is None else [one for one in snapshot.select(prefix) if one.column_hashes]
-        if name == "ticks":
-            partitions = [one for one in partitions if one.key != "quarantine"]
         if partitions:
             found[name] = partitions
     return found
@@ -128,7 +132,10 @@ def _request(desk: Desk, query: str, rows: int) -> tuple[dict[str, Any], list[by
         "answer_bytes": _ANSWER_BYTES,
         "root": f"{lake.root.absolute()}/",
         "views": {
-            name: [str(lake.path_of(one).absolute()) for one in partitions]
+            name: (
+                _BAR_COLUMNS if name == "bars" else "*",
+                [str(lake.path_of(one).absolute()) for one in partitions],
+            )
             for name, partitions in views(desk).items()
             if name in named
         },

@@ -23,7 +23,7 @@ def main() -> int:
     """Answer the query on standard input.
 
     The line of JSON: query, rows (at most), seconds, memory_bytes, answer_bytes, root (the lake), views (name -> its
-    files), tables (name -> bytes of its Arrow stream, in this order after the line).
+    columns and files), tables (name -> bytes of its Arrow stream, in this order after the line).
     """
     asked = json.loads(sys.stdin.buffer.readline())
     tables = {
@@ -71,8 +71,9 @@ def require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 
 def close_in(connection: duckdb.DuckDBPyConnection, asked: dict[str, Any], tables: dict[str, pa.Table]) -> None:
     """Let the connection read the lake and the copies, and do nothing else."""
-    for name, files in asked["views"].items():
-        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({quoted(files)})")  # noqa: S608
+    for name, (columns, files) in asked["views"].items():
+        rows = f"{columns} FROM read_parquet({quoted(files)}, union_by_name=true)"
+        connection.execute(f"CREATE VIEW {name} AS SELECT {rows}")
     for name, table in tables.items():
         connection.register("_copied", table)
         connection.execute(f"CREATE TABLE {name} AS SELECT * FROM _copied")  # noqa: S608 (a name of our own tables)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipelines.bars import look_at
 from pipelines.component import Component, perform
 from pipelines.lake import Lake
 from pipelines.snapshot import Partition, Snapshot
-from pipelines.source import MARKET_COLUMNS, frame_schema
+from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, frame_schema
 from tests.paths import SHARED_DATA
 
 START = datetime(2018, 1, 1, tzinfo=UTC)
@@ -63,15 +64,14 @@ def crypto_bars(pairs: Sequence[str] | None = None) -> pl.DataFrame:
 
 
 def _complete(bars: pl.DataFrame, seconds: int) -> pl.DataFrame:
-    missing = pl.lit(None, dtype=pl.Float64)
-    return bars.with_columns(
-        ts=pl.col("bar_start") + pl.duration(seconds=seconds),
-        interval_seconds=pl.lit(seconds, dtype=pl.Int64),
-        bid=missing,
-        ask=missing,
-        spread=missing,
-        trade_count=pl.lit(0, dtype=pl.Int64),
-    ).sort("market_id", "ts")
+    full = bars.with_columns(start=pl.col("bar_start"), end=pl.col("bar_start") + pl.duration(seconds=seconds))
+    missing = [pl.lit(None, pl.Float64).alias(name) for name in BAR_COLUMNS if name not in full.columns]
+    return look_at(full.with_columns(missing).select(*BAR_COLUMNS)).sort("market_id", "ts")
+
+
+def stored(bars: pl.DataFrame) -> pl.DataFrame:
+    """Bars as they lie in the lake, from bars as features see them."""
+    return bars.with_columns(start=pl.col("bar_start"), end=pl.col("ts")).select(*BAR_COLUMNS)
 
 
 def features_of(bars: pl.DataFrame) -> pl.DataFrame:
@@ -114,7 +114,8 @@ def features_snapshot(lake: Lake, bars: pl.DataFrame, attempt: str = "f") -> Sna
         keyed = frame.with_columns(key=start[prefix].dt.strftime(form))
         for (key,), part in keyed.group_by("key"):
             part = part.drop("key").sort("market_id", "ts")
-            partitions.append(lake.write_table("features", f"{prefix}/{key}", part, attempt=attempt, time="ts"))
+            part, time = (stored(part), "end") if prefix == "bars" else (part, "ts")
+            partitions.append(lake.write_table("features", f"{prefix}/{key}", part, attempt=attempt, time=time))
     return Snapshot("features", tuple(partitions))
 
 

@@ -1,4 +1,4 @@
-"""Ticks and markets as snapshots, for tests of what is made of them. Real data is read where it lies."""
+"""Bars, trades and markets as snapshots, for tests of what is made of them. Real data is read where it lies."""
 
 from __future__ import annotations
 
@@ -10,44 +10,43 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipelines.bars import look_at
 from pipelines.component import perform
 from pipelines.components.features import Settings, build_features
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, TICK_COLUMNS, frame_schema
-from pipelines.tick_parts.frames import unfold_bars
 from tests.paths import SHARED_DATA
 
 TIME = pl.Datetime("us", "UTC")
 KEY_OF = {"day": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}
 
 
-def ticks_of_bars(bars: pl.DataFrame, seconds: int) -> pl.DataFrame:
-    """Synthetic ticks of source bars (market_id, ts = start, open, high, low, close, volume), as `ticks` makes them."""
-    quotes = [name for name in BAR_COLUMNS if name not in bars.columns]
-    full = bars.with_columns(
-        pl.col("ts").cast(TIME), *(pl.lit(None, pl.Float64).alias(name) for name in quotes)
-    ).with_columns(interval_seconds=pl.lit(seconds, pl.Int64))
-    return unfold_bars(full).select(frame_schema(TICK_COLUMNS).keys()).sort("market_id", "ts", "seq")
+def source_bars(bars: pl.DataFrame, seconds: int) -> pl.DataFrame:
+    """Bars (market_id, ts = start, open, high, low, close, volume) as a source of bars of `seconds` gives them."""
+    start = pl.col("ts").cast(TIME)
+    full = bars.with_columns(start=start, end=start + pl.duration(seconds=seconds))
+    missing = [pl.lit(None, pl.Float64).alias(name) for name in BAR_COLUMNS if name not in full.columns]
+    return full.with_columns(missing).select(*BAR_COLUMNS).sort("market_id", "start")
 
 
 def trades(rows: Iterable[tuple[str, datetime, float]], **more: Any) -> pl.DataFrame:
     """Real ticks of (market_id, ts, price)."""
     frame = pl.DataFrame(list(rows), schema={"market_id": pl.String, "ts": TIME, "price": pl.Float64}, orient="row")
-    others = {"seq": 0, "size": None, "side": None, "bid": None, "ask": None, "synthetic": 0} | more
+    others = {"seq": 0, "size": None, "side": None, "bid": None, "ask": None} | more
     frame = frame.with_columns(**{name: pl.lit(value) for name, value in others.items()})
     return frame.select(pl.col(name).cast(kind) for name, kind in frame_schema(TICK_COLUMNS).items())
 
 
 def crypto_5m(pairs: Iterable[str], days: int) -> pl.DataFrame:
-    """Ticks of the first whole days of real five-minute bars."""
+    """Real five-minute bars of the first whole days."""
     frames = []
     for pair in pairs:
         raw = pl.read_ipc(SHARED_DATA / "crypto-5m" / f"{pair}-5m.feather").rename({"date": "ts"})
         frames.append(raw.with_columns(market_id=pl.lit(f"files:{pair}"), ts=pl.col("ts").cast(TIME)))
     start = datetime(2018, 1, 11, tzinfo=UTC)
     bars = pl.concat(frames).filter(pl.col("ts").is_between(start, start + timedelta(days=days), closed="left"))
-    return ticks_of_bars(bars, 300)
+    return source_bars(bars, 300)
 
 
 def crypto_trades() -> pl.DataFrame:
@@ -63,7 +62,6 @@ def crypto_trades() -> pl.DataFrame:
             side=pl.col("side").cast(pl.String),
             bid=pl.lit(None, pl.Float64),
             ask=pl.lit(None, pl.Float64),
-            synthetic=pl.lit(0, pl.Int8),
         )
         .unique()
         .sort("ts", "seq")
@@ -93,17 +91,12 @@ def walk(market: str, *, bars: int, seconds: int, start: datetime, seed: int = 0
 
 def universe(**markets: Mapping[str, Any]) -> pl.DataFrame:
     """A universe of market_id -> what differs from an open spot market without bars of its own."""
-    rows = [
-        {
-            "source": "t",
-            "external_id": name,
-            "kind": "spot",
-            "status": "open",
-            **more,
-            "market_id": name,
-        }
-        for name, more in markets.items()
-    ]
+    rows = []
+    for name, more in markets.items():
+        row = {"source": "t", "external_id": name, "kind": "spot", "status": "open", **more, "market_id": name}
+        if row.get("interval_seconds"):
+            row["interval"] = f"{row['interval_seconds']}s"
+        rows.append(row if row.get("interval") is None else {"timezone": "UTC", **row})
     frame = pl.DataFrame(rows, schema_overrides={"end_at": TIME} if any("end_at" in row for row in rows) else None)
     missing = [pl.lit(None).alias(name) for name in MARKET_COLUMNS if name not in frame.columns]
     types = frame_schema(MARKET_COLUMNS)
@@ -121,19 +114,21 @@ class Bench:
         part = self.lake.write_table("markets", "markets", frame, attempt=self._attempt())
         return Snapshot("markets", (part,))
 
-    def ticks(self, frame: pl.DataFrame, grains: Mapping[str, str] | None = None) -> Snapshot:
-        """Ticks in partitions of a day, or what `grains` says of a market (day, month, year)."""
+    def ticks(self, *frames: pl.DataFrame, grains: Mapping[str, str] | None = None) -> Snapshot:
+        """Bars or trades in partitions of a day, or what `grains` says of a market (day, month, year)."""
         grain = pl.col("market_id").replace_strict(dict(grains or {}), default="day", return_dtype=pl.String)
-        keys = pl.coalesce(pl.when(grain == name).then(pl.col("ts").dt.strftime(form)) for name, form in KEY_OF.items())
-        parts = frame.with_columns(key=keys).partition_by("key", as_dict=True, include_key=False)
-        attempt = self._attempt()
-        return Snapshot(
-            "ticks",
-            tuple(
-                self.lake.write_table("ticks", str(key[0]), rows, attempt=attempt, time="ts")
-                for key, rows in parts.items()
-            ),
-        )
+        attempt, parts = self._attempt(), []
+        for frame in frames:
+            prefix, begin, known = ("bars", "start", "end") if "start" in frame.columns else ("trades", "ts", "ts")
+            keys = pl.coalesce(
+                pl.when(grain == name).then(pl.col(begin).dt.strftime(form)) for name, form in KEY_OF.items()
+            )
+            cut = frame.with_columns(key=keys).partition_by("key", as_dict=True, include_key=False)
+            parts += [
+                self.lake.write_table("ticks", f"{prefix}/{key[0]}", rows, attempt=attempt, time=known)
+                for key, rows in cut.items()
+            ]
+        return Snapshot("ticks", tuple(parts))
 
     def features(
         self,
@@ -158,7 +153,10 @@ class Bench:
         )
 
     def table(self, snapshot: Snapshot, prefix: str) -> pl.DataFrame:
-        return self.lake.read_tables(snapshot.select(prefix)).sort("market_id", "ts")
+        """The tables below `prefix`; bars as features see them."""
+        parts = [self.lake.read_table(one) for one in snapshot.select(prefix)]
+        shown = [look_at(one) if "start" in one.columns else one for one in parts]
+        return pl.concat(shown).sort("market_id", "ts") if shown else pl.DataFrame()
 
     def _attempt(self) -> str:
         self.attempts += 1

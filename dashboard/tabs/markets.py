@@ -11,6 +11,7 @@ from dashboard import charts, data, look, market_data, parts
 from dashboard.data import Desk
 from dashboard.guard import guarded
 from dashboard.look import Column
+from pipelines.labels import GAP_FACTOR
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,9 +117,9 @@ def _market(desk: Desk, market: dict[str, Any]) -> None:
     left, right = st.columns(2)
     with left:
         _gaps(desk, market_id)
-    with right, st.expander("Newest ticks"):
+    with right, st.expander("Newest rows of its source"):
         ticks = market_data.newest_ticks(desk, market_id)
-        st.caption("`synthetic`: 0 is a real tick, 1 to 4 are the open, high, low and close of a bar. Times are UTC.")
+        st.caption("Trades and quotes, or bars, as the source gave them. Times are UTC.")
         st.dataframe(ticks, height=300, hide_index=True, key=f"ticks_{market_id}")
 
 
@@ -126,8 +127,8 @@ def _gaps(desk: Desk, market_id: str) -> None:
     gaps = market_data.gaps(desk, market_id)
     if gaps is None:
         return
-    with st.expander(f"{gaps.bars:,} bars of {look.span(gaps.interval_seconds)}, {gaps.count:,} gaps"):
-        st.caption("Closed hours, weekends and holidays count as gaps: no bar is made up for them.")
+    with st.expander(f"{gaps.bars:,} bars, usually {look.span(gaps.spacing_seconds)} apart, {gaps.count:,} gaps"):
+        st.caption(f"A gap is more than {GAP_FACTOR} times the usual spacing. No bar is made up for it.")
         look.table(
             [Column("From", "short"), Column("To", "short"), Column("Length", "num")],
             [

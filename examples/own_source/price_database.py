@@ -45,7 +45,8 @@ class PriceDatabase:
         """An open equity a share."""
         import polars as pl
 
-        known = {"source": self.name, "kind": "equity", "status": "open", "interval_seconds": 86_400}
+        known = {"source": self.name, "kind": "equity", "status": "open"}
+        known |= {"interval": "86400s", "interval_seconds": 86_400, "timezone": "UTC"}
         rows = [
             {"market_id": f"{self.name}:{symbol}", "external_id": symbol, "symbol": symbol, **known}
             for symbol in sorted(self.probe().parts)
@@ -53,7 +54,7 @@ class PriceDatabase:
         return pl.DataFrame(rows, schema=frame_schema(MARKET_COLUMNS))
 
     def fetch(self, part: str) -> Batch:
-        """The bars of share `part`; a bar's ts is 00:00 UTC of its day. Raises BadInput for a share that is not there.
+        """The bars of share `part`; a bar is of one day in UTC. Raises BadInput for a share that is not there.
 
         Rows that break a rule (a negative price, a high below the low) need no care here: `ticks` finds them.
         """
@@ -67,9 +68,11 @@ class PriceDatabase:
             )
         names = ["day", "open", "high", "low", "close", "volume"]
         raw = pl.DataFrame(rows, schema={"day": pl.String} | dict.fromkeys(names[1:], pl.Float64), orient="row")
+        start = pl.col("day").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC")
         frame = raw.select(
             pl.lit(f"{self.name}:{part}").alias("market_id"),
-            pl.col("day").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC").alias("ts"),
+            start.alias("start"),
+            (start + pl.duration(days=1)).alias("end"),
             *names[1:],
             *(pl.lit(None, pl.Float64).alias(name) for name in BAR_COLUMNS if name.startswith(("bid_", "ask_"))),
         )

@@ -11,29 +11,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.calendars import CALENDARS
 from pipelines.errors import ContractViolation
-from pipelines.source import MARKET_COLUMNS, TICK_COLUMNS, frame_schema
+from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, TICK_COLUMNS, frame_schema
 
 if TYPE_CHECKING:
     import pandera.polars as pa
     import polars as pl
     from pandera.errors import SchemaErrors
 
-BARS: Mapping[str, str] = {
-    "market_id": "String",
-    "ts": "Datetime",  # instant at which the bar is known: bar_start + interval
-    "bar_start": "Datetime",
-    "interval_seconds": "Int64",
-    "open": "Float64",
-    "high": "Float64",
-    "low": "Float64",
-    "close": "Float64",
-    "volume": "Float64",  # null where no tick of the bar has a size
-    "bid": "Float64",  # last of the bar, null where there is none
-    "ask": "Float64",
-    "spread": "Float64",  # (ask - bid) / mid
-    "trade_count": "Int64",  # real ticks; synthetic ones do not count
-}
+BARS: Mapping[str, str] = {**BAR_COLUMNS, "trade_count": "Int64"}  # of the bars that are made of others, or of trades
 PREDICTIONS: Mapping[str, str] = {
     "market_id": "String",
     "ts": "Datetime",  # when the prediction could be made
@@ -60,7 +47,13 @@ def check_markets(frame: pl.DataFrame, where: str = "markets") -> None:
         | pl.col("resolution").is_between(0, 1),
         "a resolved market has its resolution and resolved_at": (pl.col("status") != "resolved")
         | (pl.col("resolution").is_not_null() & pl.col("resolved_at").is_not_null()),
-        "interval_seconds > 0": pl.col("interval_seconds") > 0,
+        "interval is seconds such as 300s, or day, week, month": pl.col("interval").str.contains(
+            rf"^(?:[1-9]\d*s|{'|'.join(CALENDARS)})$"
+        ),
+        "interval_seconds is what interval says": pl.when(pl.col("interval").str.ends_with("s"))
+        .then(pl.format("{}s", "interval_seconds").eq_missing(pl.col("interval")))
+        .otherwise(pl.col("interval_seconds").is_null()),
+        "bars have a timezone": pl.col("interval").is_null() | pl.col("timezone").is_not_null(),
         "tick_size > 0": _positive("tick_size"),
         **{f"{name} is finite and >= 0": _not_negative(name) for name in ("volume", "liquidity")},
     }
@@ -76,33 +69,45 @@ def check_ticks(frame: pl.DataFrame, where: str = "ticks") -> None:
         **{f"{name} is finite and > 0": _positive(name) for name in ("price", "bid", "ask")},
         "size is finite and >= 0": _not_negative("size"),
         f"side is one of {', '.join(SIDES)}": pl.col("side").is_in(SIDES),
-        "synthetic lies in 0..4": pl.col("synthetic").is_between(0, 4),
     }
-    required = ("market_id", "ts", "seq", "price", "synthetic")
+    required = ("market_id", "ts", "seq", "price")
     _check(frame, where, TICK_COLUMNS, required, rules, key=("market_id", "ts", "seq"))
 
 
+def check_source_bars(frame: pl.DataFrame, where: str = "ticks") -> None:
+    """Bars as sources give them: BAR_COLUMNS, sorted by (market_id, start), none over before it began, none beginning
+    before the one before is over. Raises ContractViolation."""
+    _check_bars(frame, where, BAR_COLUMNS, {})
+
+
 def check_bars(frame: pl.DataFrame, where: str = "features", *, binary: Collection[str] = ()) -> None:
-    """Bars: columns BARS, sorted and unique by (market_id, ts). `binary` are the ids of markets whose price is a
-    probability. Raises ContractViolation."""
+    """Bars made of trades or of other bars: columns BARS, else as check_source_bars. `binary` are the ids of markets
+    whose price is a probability. Raises ContractViolation."""
     import polars as pl
 
-    interval = pl.duration(seconds=pl.col("interval_seconds"))
+    rules = {"trade_count >= 0": pl.col("trade_count") >= 0}
+    if binary:
+        rules["a binary market's price lies in 0..1"] = ~pl.col("market_id").is_in(list(binary)) | (pl.col("high") <= 1)
+    _check_bars(frame, where, BARS, rules)
+
+
+def _check_bars(frame: pl.DataFrame, where: str, columns: Mapping[str, str], more: Mapping[str, pl.Expr]) -> None:
+    import polars as pl
+
+    prices = ("open", "high", "low", "close")
+    quotes = [f"{side}_{name}" for side in ("bid", "ask") for name in prices]
+    is_next = pl.col("market_id") == pl.col("market_id").shift()
     rules = {
-        **{f"{name} is finite and > 0": _positive(name) for name in ("open", "high", "low", "close", "bid", "ask")},
+        **{f"{name} is finite and > 0": _positive(name) for name in (*prices, *quotes)},
         "low <= open, close <= high": pl.min_horizontal("open", "close").ge(pl.col("low"))
         & pl.max_horizontal("open", "close").le(pl.col("high")),
         "volume is finite and >= 0": _not_negative("volume"),
-        "spread is finite": pl.col("spread").is_finite(),
-        "trade_count >= 0": pl.col("trade_count") >= 0,
-        "interval_seconds > 0": pl.col("interval_seconds") > 0,
-        "ts = bar_start + interval": pl.col("ts") == pl.col("bar_start") + interval,
+        "end > start": pl.col("end") > pl.col("start"),
+        "bars of a market do not overlap": ~is_next | (pl.col("start") >= pl.col("end").shift()),
+        **more,
     }
-    if binary:
-        rules["a binary market's price lies in 0..1"] = ~pl.col("market_id").is_in(list(binary)) | (pl.col("high") <= 1)
-    nullable = {"volume", "bid", "ask", "spread"}
-    required = tuple(name for name in BARS if name not in nullable)
-    _check(frame, where, BARS, required, rules, key=("market_id", "ts"))
+    required = ("market_id", "start", "end", *prices)
+    _check(frame, where, columns, required, rules, key=("market_id", "start"))
 
 
 def check_features(frame: pl.DataFrame, where: str = "features", *, features: Sequence[str] = ()) -> None:
@@ -133,6 +138,19 @@ def check_predictions(frame: pl.DataFrame, where: str = "inference") -> None:
         rules,
         key=("market_id", "ts"),
     )
+
+
+def check_entries(frame: pl.DataFrame, where: str = "backtest") -> None:
+    """Trades (signal_at, entry_at, exit_at): none entered before its signal was known, none left before it was entered.
+    Raises ContractViolation."""
+    import polars as pl
+
+    columns = dict.fromkeys(("signal_at", "entry_at", "exit_at"), "Datetime")
+    rules = {
+        "no entry before its signal was known": pl.col("entry_at") >= pl.col("signal_at"),
+        "no exit before its entry": pl.col("exit_at") >= pl.col("entry_at"),
+    }
+    _check(frame.select(*columns), where, columns, ("entry_at", "exit_at"), rules, key=())
 
 
 def _positive(name: str) -> pl.Expr:
@@ -202,6 +220,8 @@ def _key_rules(key: Sequence[str]) -> dict[str, pl.Expr]:
         after = after | (same & (value > value.shift()))
         same = same & (value == value.shift())
     names = ", ".join(key)
+    if not key:
+        return {}
     return {f"sorted by ({names})": after | same, f"unique by ({names})": ~same}
 
 

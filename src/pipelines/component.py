@@ -9,7 +9,7 @@ or the network: the same inputs give the same bytes. Sources alone reach outside
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,20 +44,21 @@ class Input:
 
     def read(self, key: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The table in partition `key` (declared columns unless told). Raises LakeError when it is missing."""
-        return self.lake.read_table(self._need(key), columns or self._declared())
+        return self.lake.read_table(self.require(key), columns or self._declared())
 
     def read_bytes(self, key: str) -> bytes:
-        return self.lake.read_bytes(self._need(key))
+        return self.lake.read_bytes(self.require(key))
 
     def read_all(self, prefix: str = "", columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All partitions below `prefix`, one after the other in key order. Whole history in memory: mind the size."""
         keys = [key for key in self.keys if key.startswith(prefix)]
-        return self.lake.read_tables([self._need(key) for key in keys], columns or self._declared())
+        return self.lake.read_tables([self.require(key) for key in keys], columns or self._declared())
 
     def _declared(self) -> Sequence[str] | None:
         return None if self.reads.columns == ("*",) else self.reads.columns
 
-    def _need(self, key: str) -> Partition:
+    def require(self, key: str) -> Partition:
+        """Partition `key`. Raises PipelineError where there is none."""
         partition = self.partition(key)
         if partition is None:
             raise PipelineError(
@@ -102,6 +103,12 @@ class Context:
         self._written[key] = old
         return True
 
+    def refer(self, key: str, source: Input, name: str) -> None:
+        """Take partition `name` of an input into the output as `key`: the same file, which is not written again."""
+        if key in self._written:
+            raise self._twice(key)
+        self._written[key] = replace(source.require(name), key=key)
+
     def write_table(
         self, key: str, frame: pl.DataFrame, *, sort_by: Sequence[str] = (), time: str | None = None
     ) -> None:
@@ -131,16 +138,19 @@ class Context:
 
     def _keep(self, new: Partition) -> None:
         if new.key in self._written:
-            raise PipelineError(
-                f"{self.component} wrote partition {new.key!r} twice",
-                where=f"the code of component {self.component}",
-                mend="write each partition once in a run: gather its rows first",
-            )
+            raise self._twice(new.key)
         old = None if self.previous is None or new.key in self.redo else self.previous.by_key.get(new.key)
         if old is not None and old.content_hash == new.content_hash:
             self.lake.discard(new)
             new = old
         self._written[new.key] = new
+
+    def _twice(self, key: str) -> PipelineError:
+        return PipelineError(
+            f"{self.component} wrote partition {key!r} twice",
+            where=f"the code of component {self.component}",
+            mend="write each partition once in a run: gather its rows first",
+        )
 
 
 @dataclass(frozen=True)

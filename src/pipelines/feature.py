@@ -32,10 +32,11 @@ FEATURE_GROUP = "tidemill.features"
 class Bars:
     """One market's bars, oldest first, each column as a Polars expression. Use shifts and windows that look back.
 
-    - `ts`: the instant at which the bar is known, UTC; `bar_start`, `interval_seconds`
+    - `ts`: the instant at which the bar is known, UTC; `bar_start`; `interval_seconds` from start to end: 90000 for a
+      day of 25 hours
     - `open`, `high`, `low`, `close`; `volume`, null where the source has no sizes
     - `bid`, `ask`: the last of the bar, null where there is none; `spread`: (ask - bid) / mid
-    - `trade_count`: real ticks
+    - `trade_count`: trades and quotes; null where the source gives bars
     - `log_return`: ln(close / close of the bar before), which spans 2 bars
     - `kind` of the market: spot, fx, equity or binary; `end_at` of the market, null where it has no end
     """

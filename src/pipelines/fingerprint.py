@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import ast
 
 # Raised by hand when the framework changes what components write (layout, hashing, partition keys).
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MODULE_LEVEL = "<module>"
 

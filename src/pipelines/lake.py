@@ -133,14 +133,16 @@ class Lake:
         return pl.concat(frames, rechunk=True) if frames else pl.DataFrame()
 
     def scan_tables(self, partitions: Sequence[Partition]) -> pl.LazyFrame:
-        """Several partitions of the same columns for a query that reads only the columns and rows it needs.
+        """Several partitions for a query that reads only the columns and rows it needs; columns are those of the first.
 
         Raises LakeError where a file is missing or cut short; an empty frame for none.
         """
         import polars as pl
 
         paths = [self._whole(partition) for partition in partitions]
-        return pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame()
+        if not paths:
+            return pl.LazyFrame()
+        return pl.scan_parquet(paths, glob=False, missing_columns="insert", extra_columns="ignore")
 
     def read_bytes(self, partition: Partition) -> bytes:
         """The bytes of `partition`, checked against its hash (code may be unpickled from them)."""

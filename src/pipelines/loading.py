@@ -11,10 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from pipelines.bars import SHOWN, look_at
 from pipelines.errors import PipelineError
 from pipelines.lake import TABLE_SUFFIX, Lake
 from pipelines.modules import entry_points, load_entry
 from pipelines.snapshot import Partition, Snapshot
+from pipelines.source import BAR_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 CATALOG_GROUP = "tidemill.catalog"
 OpenSnapshot = Callable[[str, Path | None], tuple[Lake, Snapshot]]  # (component, home) -> its newest snapshot
 
-# What people ask for -> the component that has it, and the start of the partitions' keys. Ticks are all of "ticks" that
-# is named by a time: the quarantine is another table.
+# What people ask for -> the component that has it, and the start of the partitions' keys. Where no source gives single
+# trades or quotes, ticks are what the sources do give: their bars.
 TABLES = {
     "markets": ("markets", "markets"),
-    "ticks": ("ticks", ""),
+    "ticks": ("ticks", "trades/"),
     "bars": ("features", "bars/"),
     "features": ("features", "features/"),
     "predictions": ("inference", "predictions"),
@@ -86,13 +88,14 @@ def load_frame(
 ) -> pl.DataFrame:
     """The tables of `snapshot` whose keys start with `prefix`, one after the other in key order.
 
-    `as_of` (aware): only rows with ts at or before it; partitions that begin later are not read. Raises PipelineError
-    for a naive `as_of`, one for tables without event time, an unknown column, or where there is no such table.
+    Bars are shown as pipelines.bars.look_at shows them. `as_of` (aware): only rows with ts at or before it; partitions
+    that begin later are not read. Raises PipelineError for a naive `as_of`, one for tables without event time, an
+    unknown column, or where there is no such table.
     """
     import polars as pl
 
     tables = tables_of(snapshot, prefix)
-    known = {name for table in tables for name in table.column_hashes}
+    known = {name for table in tables for name in _columns(table)}
     unknown = sorted(set(columns or ()) - known)
     if unknown:
         raise PipelineError(
@@ -101,7 +104,7 @@ def load_frame(
             mend=f"its columns are: {', '.join(sorted(known))}",
         )
     if as_of is None:
-        return lake.read_tables(tables, columns)
+        return _read(lake, tables, columns)
     if as_of.tzinfo is None:
         raise PipelineError(f"{as_of} has no time zone", where="as_of", mend="say which: datetime(…, tzinfo=UTC)")
     if "ts" not in known:
@@ -109,14 +112,16 @@ def load_frame(
     begun = [table for table in tables if table.min_ts is None or table.min_ts <= as_of]
     wanted = None if columns is None else list(dict.fromkeys([*columns, "ts"]))
     # The first table's columns stand for all where none has begun.
-    rows = lake.read_tables(begun or tables[:1], wanted).filter(pl.col("ts") <= as_of)
+    rows = _read(lake, begun or tables[:1], wanted).filter(pl.col("ts") <= as_of)
     return rows if columns is None else rows.select(columns)
 
 
 def tables_of(snapshot: Snapshot, prefix: str) -> list[Partition]:
     """Tables below `prefix` that share their columns with the first. Raises PipelineError where there is none."""
+    if snapshot.component == "ticks" and prefix == TABLES["ticks"][1] and not snapshot.select(prefix):
+        prefix = "bars/"
     found = [one for one in snapshot.select(prefix) if one.path.endswith(TABLE_SUFFIX)]
-    alike = [one for one in found if one.column_hashes.keys() == found[0].column_hashes.keys()]
+    alike = [one for one in found if _columns(one) == _columns(found[0])]
     if not alike:
         raise PipelineError(
             f"{snapshot.component} has no table{f' {prefix!r}' if prefix else ''}",
@@ -124,3 +129,17 @@ def tables_of(snapshot: Snapshot, prefix: str) -> list[Partition]:
             mend="run the pipeline first: python -m agent.orchestrator --mode once",
         )
     return alike
+
+
+def _columns(table: Partition) -> frozenset[str]:
+    """The columns that a table is shown with."""
+    return frozenset(SHOWN) if table.column_hashes.keys() >= BAR_COLUMNS.keys() else frozenset(table.column_hashes)
+
+
+def _read(lake: Lake, tables: Sequence[Partition], columns: Sequence[str] | None) -> pl.DataFrame:
+    import polars as pl
+
+    if _columns(tables[0]) != frozenset(SHOWN):
+        return lake.read_tables(tables, columns)
+    rows = pl.concat([look_at(lake.read_table(table)) for table in tables], rechunk=True)
+    return rows if columns is None else rows.select(columns)

@@ -23,7 +23,8 @@ _SECOND = 1_000_000
 class Quote(NamedTuple):
     """One bar of one market. Times are microseconds since the epoch: `ts` when the bar is known, `start` its open.
 
-    side: 1 or -1 where the signal made at `ts` lies beyond the margin, else 0. strength: how far from the base rate.
+    spacing_seconds: how far apart the market's bars usually are. side: 1 or -1 where the signal made at `ts` lies
+    beyond the margin, else 0. strength: how far from the base rate.
     """
 
     ts: int
@@ -31,7 +32,7 @@ class Quote(NamedTuple):
     start: int
     open: float
     close: float
-    interval_seconds: int
+    spacing_seconds: int
     side: int
     strength: float
 
@@ -48,10 +49,14 @@ class CurvePoint(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """A closed position. `pnl` is net of `costs` (fees and slippage of both fills); prices are those of the fills."""
+    """A closed position. `pnl` is net of `costs` (fees and slippage of both fills); prices are those of the fills.
+
+    signal_at: when the signal was known that it was entered on, never later than `entry_at`; None where no signal was.
+    """
 
     market_id: str
     side: int
+    signal_at: int | None
     entry_at: int
     exit_at: int
     quantity: float
@@ -96,6 +101,7 @@ class Position:
     slippage: float
     bars_left: int
     bars_held: int = 0
+    signal_at: int | None = None
 
     @property
     def side(self) -> int:
@@ -104,19 +110,20 @@ class Position:
 
 @dataclass
 class Mark:
-    """A market's newest close, when it was known, and the bar's length."""
+    """A market's newest close, when it was known, and how far apart its bars usually are."""
 
     price: float
     ts: int
-    interval_seconds: int
+    spacing_seconds: int
 
 
 @dataclass
 class Order:
-    """What to be in at the next open: side 1 or -1, or 0 for out. An entry lapses at `until`."""
+    """What to be in at the next open: side 1 or -1, or 0 for out. Known `at`; an entry lapses at `until`."""
 
     side: int
     strength: float
+    at: int
     until: int
 
 
@@ -173,11 +180,12 @@ class Book:
         self.paid += fee + slippage
         return filled, fee, slippage
 
-    def enter(self, quote: Quote, quantity: float, bars_left: int) -> None:
+    def enter(self, quote: Quote, quantity: float, bars_left: int, signal_at: int | None = None) -> None:
         """Open a position at the bar's open."""
         filled, fee, slippage = self.fill(quantity, quote.open)
-        self.positions[quote.market] = Position(quantity, filled, quote.start, fee, slippage, bars_left)
-        self.marks[quote.market] = Mark(quote.open, quote.start, quote.interval_seconds)
+        position = Position(quantity, filled, quote.start, fee, slippage, bars_left, signal_at=signal_at)
+        self.positions[quote.market] = position
+        self.marks[quote.market] = Mark(quote.open, quote.start, quote.spacing_seconds)
 
     def leave(self, market: str, price: float, at: int, reason: str) -> None:
         """Close a position at `price` and write the trade down."""
@@ -188,6 +196,7 @@ class Book:
             Trade(
                 market_id=market,
                 side=position.side,
+                signal_at=position.signal_at,
                 entry_at=position.opened_at,
                 exit_at=at,
                 quantity=abs(position.quantity),
@@ -204,7 +213,7 @@ class Book:
     def see(self, quotes: Mapping[str, Quote]) -> None:
         """Take in the bars that are now known."""
         for market, quote in quotes.items():
-            self.marks[market] = Mark(quote.close, quote.ts, quote.interval_seconds)
+            self.marks[market] = Mark(quote.close, quote.ts, quote.spacing_seconds)
             position = self.positions.get(market)
             if position is not None:
                 position.bars_left -= 1
@@ -215,7 +224,7 @@ class Book:
         return [
             market
             for market in sorted(self.positions)
-            if now - self.marks[market].ts > GAP_FACTOR * horizon_bars * self.marks[market].interval_seconds * _SECOND
+            if now - self.marks[market].ts > GAP_FACTOR * horizon_bars * self.marks[market].spacing_seconds * _SECOND
         ]
 
     def record(self, now: int) -> None:
@@ -297,11 +306,11 @@ def _fill_entries(book: Book, due: Mapping[str, Order], bars: Mapping[str, Quote
     for market, order in sorted(due.items(), key=lambda item: (-item[1].strength, item[0])):
         quote = bars[market]
         is_free = market not in book.positions and len(book.positions) < rules.max_positions
-        if order.side == 0 or not is_free or quote.start > order.until:
+        if order.side == 0 or not is_free or not order.at <= quote.start <= order.until:
             continue
         notional = entry_notional(book.equity, book.cash, book.exposure, weight, rules.costs.fill_fraction)
         if notional > 0:
-            book.enter(quote, order.side * notional / quote.open, rules.horizon_bars)
+            book.enter(quote, order.side * notional / quote.open, rules.horizon_bars, order.at)
             events.append(Event(order.side, notional / book.equity))
     return events
 
@@ -310,14 +319,14 @@ def _decide(book: Book, orders: dict[str, Order], quote: Quote, rules: Rules) ->
     """What to do at this market's next open, given the signal that came with its newest bar."""
     position = book.positions.get(quote.market)
     wanted = quote.side if quote.side == 1 or rules.allow_short else 0
-    until = quote.ts + GAP_FACTOR * rules.horizon_bars * quote.interval_seconds * _SECOND
+    until = quote.ts + GAP_FACTOR * rules.horizon_bars * quote.spacing_seconds * _SECOND
     if position is None:
         if wanted:
-            orders[quote.market] = Order(wanted, quote.strength, until)
+            orders[quote.market] = Order(wanted, quote.strength, quote.ts, until)
     elif quote.side == position.side:
         position.bars_left = rules.horizon_bars
     elif quote.side == -position.side or position.bars_left <= 0:
-        orders[quote.market] = Order(wanted, quote.strength, until)
+        orders[quote.market] = Order(wanted, quote.strength, quote.ts, until)
 
 
 def _buy_and_hold(book: Book, quotes: Sequence[Quote], rules: Rules) -> None:
@@ -337,7 +346,7 @@ def _rebalance(book: Book, joined: Sequence[str], bars: Mapping[str, Quote]) -> 
     for market in joined:
         quote = bars[market]
         book.positions[market] = Position(0.0, quote.open, quote.start, 0.0, 0.0, 0)
-        book.marks[market] = Mark(quote.open, quote.start, quote.interval_seconds)
+        book.marks[market] = Mark(quote.open, quote.start, quote.spacing_seconds)
     prices = {m: bars[m].open if m in bars else book.marks[m].price for m in sorted(book.positions)}
     worth = book.cash + sum(book.positions[market].quantity * price for market, price in prices.items())
     # Twice the costs stay aside: what is sold and what is bought both pay them.

@@ -7,7 +7,8 @@ changed; `fetch(part)` reads one part whole. A component, `ticks`, works out wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -27,7 +28,9 @@ MARKET_COLUMNS: Mapping[str, str] = {
     "resolution": "Float64",  # 1.0 yes, 0.0 no, between where settled so; null while unknown
     "resolved_at": "Datetime",  # when the resolution became known: never use it before
     "tick_size": "Float64",
-    "interval_seconds": "Int64",  # spacing of the source's bars; null for single trades or quotes
+    "interval": "String",  # length of the source's bars: 300s, day, week, month; null for single trades or quotes
+    "interval_seconds": "Int64",  # the same as a number; null for a calendar's, and for trades or quotes
+    "timezone": "String",  # whose clock days, weeks and months go by; null for trades or quotes
     "volume": "Float64",
     "liquidity": "Float64",
 }
@@ -40,11 +43,11 @@ TICK_COLUMNS: Mapping[str, str] = {
     "side": "String",  # buy | sell (the taker's), null where unknown
     "bid": "Float64",
     "ask": "Float64",
-    "synthetic": "Int8",  # 0 a real observation; 1 open, 2 and 3 high and low, 4 close of a bar (volume on the close)
 }
 BAR_COLUMNS: Mapping[str, str] = {
     "market_id": "String",
-    "ts": "Datetime",  # start of the bar
+    "start": "Datetime",
+    "end": "Datetime",  # exclusive: when the bar is known
     "open": "Float64",
     "high": "Float64",
     "low": "Float64",
@@ -78,16 +81,34 @@ class Probe:
 
 @dataclass(frozen=True)
 class Batch:
-    """One part's content. `frame` has BAR_COLUMNS or, for ticks, TICK_COLUMNS without `synthetic` (seq null where the
-    source has no trade id). Rows in the source's own order: later rows correct earlier ones of the same key.
+    """One part's content. `frame` has BAR_COLUMNS or, for ticks, TICK_COLUMNS (seq null where the source has no trade
+    id). Rows in the source's own order: later rows correct earlier ones of the same key.
 
     quarantined: rows left out because they broke a rule, QUARANTINE_COLUMNS. Whether they fail the run is decided by
     `ticks`, which also applies `broken_rule` to `frame`: a source does so itself only to name the line of a file.
+
+    written_at: when the part was last written, where it is a file. A bar that was not over then is still running: it is
+    left out by `ticks` and taken in when the part is written again after its end. None: every bar given is over.
+
+    lines, line_text: the line of each row of `frame`, and how to say it ("line {} of a.csv"), for errors that are found
+    later; None: rows are known by their number in the frame.
     """
 
     kind: Literal["bars", "ticks"]
     frame: pl.DataFrame
     quarantined: pl.DataFrame | None = None
+    written_at: datetime | None = None
+    lines: pl.Series | None = None
+    line_text: str = "row {}"
+
+    def place(self, row: int) -> str:
+        """Where row number `row` of the frame stands, in words."""
+        return self.line_text.replace("{}", str(row + 1 if self.lines is None else self.lines[row]), 1)
+
+    def only(self, kept: pl.Series) -> Batch:
+        """The batch with the rows of which `kept` is true."""
+        lines = None if self.lines is None else self.lines.filter(kept)
+        return replace(self, frame=self.frame.filter(kept), lines=lines)
 
 
 class Source(Protocol):
@@ -123,7 +144,8 @@ def broken_rule(kind: Literal["bars", "ticks"]) -> pl.Expr:
     """
     import polars as pl
 
-    rules = [(pl.col("market_id").is_null(), "market is missing"), (pl.col("ts").is_null(), "time is missing")]
+    time = "start" if kind == "bars" else "ts"
+    rules = [(pl.col("market_id").is_null(), "market is missing"), (pl.col(time).is_null(), "time is missing")]
     if kind == "ticks":
         rules += _price_rules("price", required=True)
         rules += [rule for side in ("bid", "ask") for rule in _price_rules(side, required=False)]
@@ -140,6 +162,7 @@ def broken_rule(kind: Literal["bars", "ticks"]) -> pl.Expr:
             for above in (names["open"], names["close"]):
                 rules.append((pl.col(low) > pl.col(above), f"{low} is above {above}"))
         rules += _size_rules("volume")
+        rules.append(((pl.col("end") <= pl.col("start")).fill_null(True), "the bar does not end after its start"))
     return pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)
 
 

@@ -11,7 +11,7 @@ import pytest
 from pipelines.errors import PipelineError
 from pipelines.loading import load_frame
 from pipelines.snapshot import Snapshot
-from tests.ticks import Bench, ticks_of_bars, universe, walk
+from tests.ticks import Bench, source_bars, universe, walk
 
 START = datetime(2018, 1, 11, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def features(bench: Bench) -> Snapshot:
-    ticks = ticks_of_bars(walk("m", bars=3 * 288, seconds=300, start=START), 300)
+    ticks = source_bars(walk("m", bars=3 * 288, seconds=300, start=START), 300)
     markets = bench.markets(universe(m={"interval_seconds": 300}))
     return bench.features({"ticks": bench.ticks(ticks), "markets": markets})
 

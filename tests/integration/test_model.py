@@ -21,7 +21,7 @@ from pipelines.components import model as model_component
 from pipelines.components.model import Settings, train_model
 from pipelines.errors import PipelineError
 from pipelines.folds import fold_start
-from pipelines.labels import with_labels
+from pipelines.labels import usual_spacing, with_labels
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from tests.modelling import compute, crypto_bars, features_snapshot, lake_at, markets_snapshot, walk_bars
@@ -110,7 +110,9 @@ def test_the_purge_is_exact(tmp_path: Path) -> None:
     for embargo in (0, 4):
         settings = replace(QUICK, embargo_bars=embargo, horizon_bars=7)
         done = compute(train_model, lake, inputs_of(lake, bars, f"f{embargo}"), settings, attempt=f"a{embargo}")
-        labelled = with_labels(bars, 7, settings.cost_bps * 1e-4).filter(pl.col("label").is_not_null())
+        labelled = with_labels(bars, usual_spacing(bars), 7, settings.cost_bps * 1e-4).filter(
+            pl.col("label").is_not_null()
+        )
         for fold in json_of(lake, done, "metrics.json")["folds"]:
             start = pl.lit(fold["test_start"]).str.to_datetime(time_zone="UTC")
             usable = labelled.filter(pl.col("label_end") + pl.duration(days=embargo) <= start)
@@ -125,7 +127,7 @@ def test_out_of_sample_rows_are_every_bar_of_their_span(tmp_path: Path) -> None:
     done = compute(train_model, lake, inputs_of(lake, bars), QUICK)
     sample = lake.read_tables(done.select("oof/"))
     first = fold_start(fold_keys(done)[0])
-    expected = with_labels(bars, 5, 0.001).filter(pl.col("ts") >= first).sort("ts", "market_id")
+    expected = with_labels(bars, usual_spacing(bars), 5, 0.001).filter(pl.col("ts") >= first).sort("ts", "market_id")
     columns = ["market_id", "ts", "label", "forward_return"]
     assert sample.select(columns).equals(expected.select(columns))
     assert sample.select(pl.col("probability").is_between(0, 1).all()).item()

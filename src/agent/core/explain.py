@@ -261,10 +261,15 @@ def _mark_cause(component: str, reason: Reason) -> str:
     return f"{what} was marked by a person{_in_brackets(mark_text(reason.new or '', reason.detail))}"
 
 
+_FORMAT = "pipelines:FORMAT_VERSION"
+
+
 def _code_cause(component: str, reason: Reason) -> str:
     if not reason.subject:
         return f"the code of {component} changed"
     names = reason.subject.split(", ")
+    if _FORMAT in names:
+        return "this version of Tidemill stores it in another format"
     places = reason.detail.split(", ") if reason.detail else []
     told = [_definition(name, places[number] if number < len(places) else "") for number, name in enumerate(names)]
     more = len(told) - _MOST_DEFINITIONS

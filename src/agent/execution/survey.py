@@ -14,7 +14,7 @@ from agent.store.catalog import FileFacts
 from pipelines.code import Code, code_of, library_versions
 from pipelines.component import Component
 from pipelines.errors import PipelineError
-from pipelines.fingerprint import code_version, settings_hash
+from pipelines.fingerprint import FORMAT_VERSION, code_version, settings_hash
 from pipelines.lake import hash_file
 from pipelines.settings import counted_values
 from pipelines.snapshot import Snapshot, diff, digest
@@ -41,7 +41,8 @@ class Survey:
         missing, altered = self._damage(state) if check_files else ((), ())
         return Current(
             code_version=component.version or code.version,
-            code_files=code.files,
+            # The format is named like a definition, so that a recompute that it causes can be explained.
+            code_files={**code.files, "pipelines": {"FORMAT_VERSION": str(FORMAT_VERSION)}},
             definitions=code.definitions,
             settings_hash=settings_hash(self._settings(component)),
             settings=self._shown_settings(component),

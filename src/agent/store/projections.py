@@ -14,6 +14,7 @@ from agent.store.tables import backtest_metrics, markets, predictions, releases,
 from pipelines.component import Outcome, Pending
 
 Record = dict[str, Any]  # a row: column -> value
+_MOST_TIMES = 500  # in one statement: SQLite takes a limited number
 
 
 def upsert_markets(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
@@ -46,14 +47,50 @@ def latest_markets(conn: sa.Connection, limit: int) -> list[Record]:
 
 
 def insert_predictions(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], snapshot_id: int, now: datetime) -> None:
-    """Keep predictions as history: one that is known by market, time and model stays as it is.
+    """Keep predictions as history: one that says what the newest one for its bar says is not kept twice; one that says
+    something else supersedes it, and both stay.
 
     Each row has market_id, ts, model_version, price, probability, confidence, edge, horizon_bars, horizon_end_at.
     """
-    if not rows:
+    known = _in_force(conn, rows)
+    new = [row for row in rows if not _says_the_same(known.get((row["market_id"], row["ts"])), row)]
+    if not new:
         return
-    new = insert(conn, predictions).on_conflict_do_nothing(index_elements=["market_id", "ts", "model_version"])
-    conn.execute(new, [{**row, "snapshot_id": snapshot_id, "created_at": now} for row in rows])
+    # A row of this very snapshot is there already where a commit is repeated after its answer was lost.
+    keep = insert(conn, predictions).on_conflict_do_nothing(
+        index_elements=["market_id", "ts", "model_version", "snapshot_id"]
+    )
+    conn.execute(keep, [{**row, "snapshot_id": snapshot_id, "created_at": now} for row in new])
+    again = [row for row in new if (row["market_id"], row["ts"]) in known]
+    if not again:
+        return
+    newest = predictions.alias("newest")
+    here = sa.and_(newest.c.market_id == predictions.c.market_id, newest.c.ts == predictions.c.ts)
+    by = sa.select(sa.func.max(newest.c.id)).where(here, newest.c.snapshot_id == snapshot_id).scalar_subquery()
+    earlier = sa.and_(
+        predictions.c.market_id == sa.bindparam("its_market"),
+        predictions.c.ts == sa.bindparam("its_ts"),
+        predictions.c.snapshot_id != snapshot_id,
+        predictions.c.superseded_by.is_(None),
+    )
+    named = [{"its_market": row["market_id"], "its_ts": row["ts"]} for row in again]
+    conn.execute(sa.update(predictions).where(earlier).values(superseded_by=by), named)
+
+
+def _in_force(conn: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, datetime], Mapping[str, Any]]:
+    """(market, ts) -> the prediction that counts for it, of the times that `rows` are of."""
+    found: dict[tuple[str, datetime], Mapping[str, Any]] = {}
+    times = sorted({row["ts"] for row in rows})
+    for start in range(0, len(times), _MOST_TIMES):
+        query = sa.select(predictions).where(
+            predictions.c.ts.in_(times[start : start + _MOST_TIMES]), predictions.c.superseded_by.is_(None)
+        )
+        found |= {(row["market_id"], row["ts"]): row for row in conn.execute(query).mappings()}
+    return found
+
+
+def _says_the_same(known: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
+    return known is not None and all(known[name] == value for name, value in row.items())
 
 
 def latest_predictions(conn: sa.Connection, limit: int) -> list[Record]:
@@ -63,8 +100,8 @@ def latest_predictions(conn: sa.Connection, limit: int) -> list[Record]:
 
 
 def predictions_with_outcome(conn: sa.Connection, limit: int) -> list[Record]:
-    """Predictions whose outcome is known, newest first."""
-    settled = sa.select(predictions).where(predictions.c.outcome.is_not(None))
+    """Predictions whose outcome is known and that were not superseded, newest first."""
+    settled = sa.select(predictions).where(predictions.c.outcome.is_not(None), predictions.c.superseded_by.is_(None))
     return _records(conn, settled.order_by(predictions.c.ts.desc(), predictions.c.id.desc()).limit(limit))
 
 
@@ -79,10 +116,11 @@ def count_published(conn: sa.Connection, run_id: int) -> int:
 
 
 def pending_predictions(conn: sa.Connection, limit: int) -> list[Pending]:
-    """Predictions without outcome, oldest first. Whether a horizon is over is for the data to tell, not a clock."""
+    """Predictions without outcome that were not superseded, oldest first. Whether a horizon is over is for the data to
+    tell, not a clock."""
     query = (
         sa.select(*(predictions.c[name] for name in ("id", "market_id", "ts", "horizon_end_at", "horizon_bars")))
-        .where(predictions.c.outcome.is_(None))
+        .where(predictions.c.outcome.is_(None), predictions.c.superseded_by.is_(None))
         .order_by(predictions.c.ts, predictions.c.id)
         .limit(limit)
     )
@@ -109,9 +147,10 @@ def settle_predictions(conn: sa.Connection, outcomes: Sequence[Outcome], now: da
 
 
 def live_brier(conn: sa.Connection) -> tuple[float | None, int]:
-    """Brier score of published predictions, mean (probability − outcome)², and how many have an outcome."""
+    """Brier score of predictions that were not superseded, mean (probability − outcome)², and of how many."""
     error = predictions.c.probability - predictions.c.outcome
-    query = sa.select(sa.func.avg(error * error), sa.func.count()).where(predictions.c.outcome.is_not(None))
+    counts = predictions.c.outcome.is_not(None) & predictions.c.superseded_by.is_(None)
+    query = sa.select(sa.func.avg(error * error), sa.func.count()).where(counts)
     score, count = conn.execute(query).one()
     return (None if score is None else float(score)), count
 

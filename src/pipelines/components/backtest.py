@@ -1,7 +1,8 @@
 """The backtest: what trading the out-of-sample predictions would have earned, against holding and against chance.
 
-History is simulated partition by partition of the bars; the state after each is kept, so that a later run resumes
-before the first partition that changed. Equity is a multiple of what each strategy starts with.
+History is simulated span by span, in the order in which bars were known whatever partitions they lie in; the state
+after each span is kept, so that a later run resumes before the first one that changed. Equity is a multiple of what
+each strategy starts with.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from pipelines.checks import check_entries
 from pipelines.component import Context, component
 from pipelines.costs import Costs
 from pipelines.errors import PipelineError
@@ -19,6 +21,7 @@ from pipelines.folds import fold_start
 from pipelines.metrics import equity_metrics
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
+from pipelines.spans import span_key, span_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,17 +48,25 @@ class Settings:
     seed: int = setting(7, "seed of the random entries", low=0, high=2**31 - 1)
 
 
+def _contract(key: str, frame: pl.DataFrame) -> None:
+    if key.startswith("trades/"):
+        check_entries(frame, f"backtest, partition {key}")
+
+
 @component(
     upstream={
-        "features": Reads(("market_id", "ts", "bar_start", "interval_seconds", "open", "close"), prefix=_BARS),
-        "model": Reads(("market_id", "ts", "probability", "base_rate", "horizon_bars"), prefix="oof/"),
+        "features": Reads(("market_id", "start", "end", "open", "close"), prefix=_BARS),
+        "model": Reads(
+            ("market_id", "ts", "probability", "base_rate", "horizon_bars", "spacing_seconds"), prefix="oof/"
+        ),
     },
     settings=Settings,
     projections={"metrics.json": "backtest_metrics"},
+    contract=_contract,
 )
 def run_backtest(ctx: Context, settings: Settings) -> None:
-    """Write "equity/KEY", "trades/KEY" and "checkpoint/KEY" for each partition KEY of the bars from the first
-    prediction on, and "metrics.json" over all of them. Raises PipelineError where no bar follows the predictions."""
+    """Write "equity/KEY", "trades/KEY" and "checkpoint/KEY" for each span KEY from the first prediction on, and
+    "metrics.json" over all of them. Raises PipelineError where no bar follows the predictions."""
     signals = ctx.inputs["model"].read_all()
     if signals.is_empty():
         raise PipelineError(
@@ -98,26 +109,33 @@ def run_backtest(ctx: Context, settings: Settings) -> None:
 
 
 def _keys_from(ctx: Context, begin: datetime) -> list[str]:
-    """Partition keys of the bars, in time order, that reach to `begin` or beyond."""
-    partitions = ctx.inputs["features"].snapshot.select(_BARS)
-    return [p.key.removeprefix(_BARS) for p in partitions if p.max_ts is not None and p.max_ts >= begin]
+    """Spans, in time order, in which bars were known at `begin` or later: years, months or days, like the longest that
+    partitions of bars are of, so that a span never begins before the one before has ended."""
+    partitions = [p for p in ctx.inputs["features"].snapshot.select(_BARS) if p.max_ts is not None]
+    length = min((len(span_key(p.key)) for p in partitions), default=0)
+    known = ((p.min_ts, p.max_ts) for p in partitions if p.min_ts is not None and p.max_ts is not None)
+    ends = {max(one, begin) for pair in known if pair[1] >= begin for one in pair}
+    return sorted({_span_before(end)[:length] for end in ends})
+
+
+def _span_before(end: datetime) -> str:
+    """The day whose bars may end at `end`: midnight is the end of the day before."""
+    return f"{end - timedelta(microseconds=1):%Y-%m-%d}"
 
 
 def _first_to_compute(ctx: Context, keys: Sequence[str]) -> int:
-    """Index of the first partition whose output may differ from the previous one's: everything from there on does."""
+    """Index of the first span whose output may differ from the previous one's: everything from there on does."""
     if ctx.previous is None:
         return 0
     bars, model = ctx.inputs["features"], ctx.inputs["model"]
-    changed_bars = min((key.removeprefix(_BARS) for key in bars.changed), default=None)
-    changed_from = min((fold_start(key) for key in model.changed), default=None)
+    # A bar is known after the start of its span, a prediction at the start of its fold or later.
+    changes = [span_of(span_key(key))[0] + timedelta(microseconds=1) for key in bars.changed]
+    changes += [fold_start(key) for key in model.changed]
+    changed_from = min(changes, default=None)
     for number, key in enumerate(keys):
-        partition = bars.snapshot.by_key[_BARS + key]
-        assert partition.max_ts is not None
         outputs = [f"{table}/{key}" for table in _TABLES]
-        if (
-            (changed_bars is not None and key >= changed_bars)
-            or (changed_from is not None and partition.max_ts >= changed_from)
-            or any(name in ctx.redo or name not in ctx.previous.by_key for name in outputs)
+        if (changed_from is not None and span_of(key)[1] >= changed_from) or any(
+            name in ctx.redo or name not in ctx.previous.by_key for name in outputs
         ):
             return number
     return len(keys)
@@ -140,26 +158,31 @@ def _rules(signals: pl.DataFrame, begin: datetime, settings: Settings) -> Rules:
 
 
 def _quotes(ctx: Context, key: str, signals: pl.DataFrame, begin: datetime, settings: Settings) -> list[Quote]:
-    """The bars of partition `key` from `begin` on, each with the signal made when it was known."""
+    """The bars known within span `key`, from `begin` on, each with the signal made when it was known."""
     import polars as pl
 
     from pipelines.simulation import Quote
 
+    features = ctx.inputs["features"]
+    low, high = span_of(key)
+    near = [p for p in features.snapshot.select(_BARS) if p.max_ts and p.min_ts and p.max_ts > low and p.min_ts <= high]
+    bars = pl.concat([features.read(p.key) for p in near]).rename({"end": "ts"})
     excess = pl.col("probability") - pl.col("base_rate")
     side = pl.when(excess >= settings.entry_margin).then(1).when(excess <= -settings.entry_margin).then(-1).otherwise(0)
+    spacing = signals.select("market_id", "spacing_seconds").unique("market_id", keep="last", maintain_order=True)
+    length = (pl.col("ts") - pl.col("start")).dt.total_seconds()
     table = (
-        ctx.inputs["features"]
-        .read(_BARS + key)
-        .filter(pl.col("ts") >= begin)
-        .join(signals, on=("market_id", "ts"), how="left")
+        bars.filter(pl.col("ts") > low, pl.col("ts") <= high, pl.col("ts") >= begin)
+        .join(signals.drop("spacing_seconds"), on=("market_id", "ts"), how="left")
+        .join(spacing, on="market_id", how="left")
         .sort("ts", "market_id")
         .select(
             pl.col("ts").cast(pl.Int64),
             "market_id",
-            pl.col("bar_start").cast(pl.Int64),
+            pl.col("start").cast(pl.Int64),
             "open",
             "close",
-            "interval_seconds",
+            pl.col("spacing_seconds").fill_null(length),
             side,
             excess.abs().fill_null(0.0).alias("strength"),
         )
@@ -191,7 +214,7 @@ def _trades(piece: Piece) -> pl.DataFrame:
         pl.DataFrame(piece.trades[name], schema=schema, orient="row").select(pl.lit(name).alias("strategy"), pl.all())
         for name in STRATEGIES
     ]
-    return pl.concat(frames).with_columns(pl.col("entry_at", "exit_at").cast(pl.Datetime("us", "UTC")))
+    return pl.concat(frames).with_columns(pl.col("signal_at", "entry_at", "exit_at").cast(pl.Datetime("us", "UTC")))
 
 
 def _previous_table(ctx: Context, key: str) -> pl.DataFrame:

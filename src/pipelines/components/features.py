@@ -1,7 +1,7 @@
 """Bars and features of every market, a partition at a time. What each feature is stands here.
 
-Output: partitions `bars/KEY` and `features/KEY`, KEY that of the ticks partition. A feature is a function of bars up to
-its own; own features come from the modules that `[features] modules` names.
+Output: partitions `bars/KEY` (the source's own, by reference), `bars/made/KEY` and `features/KEY`, KEY the span. A
+feature is a function of bars up to its own; own features come from the modules that `[features] modules` names.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.bars import TICKS_READ
-from pipelines.checks import check_bars, check_features
+from pipelines.bars import TRADES_READ
+from pipelines.checks import check_bars, check_features, check_source_bars
 from pipelines.component import Context, component
 from pipelines.feature import Bars, feature, features_in, own_features, unique_names
-from pipelines.feature_work import FeatureWork
+from pipelines.feature_work import MADE, OWN, FeatureWork
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
+from pipelines.source import BAR_COLUMNS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -246,21 +247,26 @@ def feature_modules(settings: Settings, base: Path) -> list[str]:
 
 
 def _contract(key: str, frame: pl.DataFrame) -> None:
-    if key.startswith("bars/"):
+    if key.startswith(MADE):
         check_bars(frame, f"features, partition {key}")
+    elif key.startswith(OWN):
+        check_source_bars(frame, f"features, partition {key}")
     else:
         check_features(frame, f"features, partition {key}", features=frame.columns[2:])
 
 
 @component(
-    upstream={"ticks": Reads(TICKS_READ), "markets": Reads(("market_id", "interval_seconds", "kind", "end_at"))},
+    upstream={
+        "ticks": Reads(tuple(dict.fromkeys((*BAR_COLUMNS, *TRADES_READ)))),
+        "markets": Reads(("market_id", "interval", "kind", "end_at")),
+    },
     settings=Settings,
     libraries=("polars",),
     extra_modules=feature_modules,
     contract=_contract,
 )
 def build_features(ctx: Context, settings: Settings) -> None:
-    """Bars of each changed ticks partition, then features of each partition that a changed bar reaches."""
+    """Bars of each span that changed, then features of each span that a changed bar reaches."""
     own = own_features(settings.modules, ctx.base)
     work = FeatureWork(
         ctx,

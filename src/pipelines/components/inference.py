@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from pipelines.calendars import CALENDARS, later
 from pipelines.checks import check_predictions
 from pipelines.component import Context, Input, Outcome, Pending, component
 from pipelines.costs import BASIS_POINT
 from pipelines.errors import PipelineError
-from pipelines.labels import with_labels
+from pipelines.labels import as_spacing, with_labels
 from pipelines.learner import FittedModel
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Partition, Reads
+from pipelines.spans import span_key
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,15 +50,18 @@ def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) 
         return []
     oldest = min(one.ts for one in pending)
     partitions = [p for p in inputs["features"].snapshot.select(_BARS) if p.max_ts is not None and p.max_ts >= oldest]
-    columns = ("market_id", "ts", "open", "close", "interval_seconds")
-    bars = inputs["features"].lake.read_tables(partitions, columns)
+    bars = inputs["features"].lake.read_tables(partitions, ("market_id", "end", "open", "close"))
     if bars.is_empty():
         return []
-    bars = bars.filter(pl.col("market_id").is_in(sorted({one.market_id for one in pending})), pl.col("ts") >= oldest)
-    cost = _card(inputs["model"])["cost_bps"] * BASIS_POINT
+    bars = bars.rename({"end": "ts"}).filter(
+        pl.col("market_id").is_in(sorted({one.market_id for one in pending})), pl.col("ts") >= oldest
+    )
+    card = _card(inputs["model"])
+    cost = card["cost_bps"] * BASIS_POINT
+    spacing = as_spacing(card["spacing_seconds"])
     known: dict[tuple[str, datetime, int], tuple[float, int]] = {}
     for horizon in sorted({one.horizon_bars for one in pending}):
-        labelled = with_labels(bars, horizon, cost).filter(pl.col("label").is_not_null())
+        labelled = with_labels(bars, spacing, horizon, cost).filter(pl.col("label").is_not_null())
         for market, ts, change, label in labelled.select("market_id", "ts", "forward_return", "label").iter_rows():
             known[market, ts, horizon] = (change, label)
     paid = _paid_within(inputs["markets"], bars, pending, cost)
@@ -96,7 +101,9 @@ def _contract(_key: str, frame: pl.DataFrame) -> None:
     upstream={
         "features": EVERYTHING,
         "model": Reads(prefix="model"),
-        "markets": Reads(("market_id", "kind", "status", "end_at", "resolved_at", "resolution")),
+        "markets": Reads(
+            ("market_id", "kind", "status", "end_at", "resolved_at", "resolution", "interval", "timezone")
+        ),
     },
     settings=Settings,
     libraries=("scikit-learn",),
@@ -125,7 +132,8 @@ def run_inference(ctx: Context, settings: Settings) -> None:
     fitted = FittedModel.from_bytes(model.read_bytes("model"))
     card = _card(model)
     version = model.snapshot.by_key["model"].content_hash
-    predictions = _predict(newest.join(universe.select("market_id", "kind"), on="market_id"), fitted, card, version)
+    facts = universe.select("market_id", "kind", "interval", "timezone")
+    predictions = _predict(newest.join(facts, on="market_id", maintain_order="left"), fitted, card, version)
     check_predictions(predictions)
     ctx.write_table("predictions", predictions, sort_by=("market_id",), time="ts")
     summary = {
@@ -147,9 +155,10 @@ def _card(model: Input) -> dict[str, Any]:
 
 
 def _newest_rows(features: Input, now: datetime, max_age_bars: float) -> pl.DataFrame:
-    """The newest bar with its features of each market that has one no older than `max_age_bars` of its intervals.
+    """The newest bar (market_id, ts, start, close) with its features of each market that has one no older than
+    `max_age_bars` times its length.
 
-    Reads partitions from the newest backwards, as far as the longest interval met so far reaches.
+    Reads partitions from the newest backwards, as far as the longest bar met so far reaches.
     """
     import polars as pl
 
@@ -158,14 +167,11 @@ def _newest_rows(features: Input, now: datetime, max_age_bars: float) -> pl.Data
     for partition in _newest_first(features):
         if partition.max_ts is None or partition.max_ts < now - limit:
             break
-        columns = ("market_id", "ts", "close", "interval_seconds")
-        bars = features.read(partition.key, columns)
-        longest = bars.get_column("interval_seconds").max()
-        assert isinstance(longest, int)
-        limit = max(limit, timedelta(seconds=max_age_bars * longest))
-        age = pl.lit(now) - pl.col("ts")
-        fresh = bars.filter(age <= pl.duration(seconds=max_age_bars * pl.col("interval_seconds")))
-        rows = features.read(_FEATURES + partition.key.removeprefix(_BARS))
+        bars = features.read(partition.key, ("market_id", "start", "end", "close")).rename({"end": "ts"})
+        longest = bars.select((pl.col("ts") - pl.col("start")).max()).item()
+        limit = max(limit, max_age_bars * longest)
+        fresh = bars.filter(pl.lit(now) - pl.col("ts") <= max_age_bars * (pl.col("ts") - pl.col("start")))
+        rows = features.read(_FEATURES + span_key(partition.key))
         found.append(fresh.join(rows, on=("market_id", "ts"), how="inner"))
     return pl.concat(found).sort("market_id", "ts").unique("market_id", keep="last", maintain_order=True)
 
@@ -202,6 +208,20 @@ def _predict(rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], v
         (2 * probability - 1).abs().alias("confidence"),
         (probability * up + (1 - probability) * down - card["cost_bps"] * BASIS_POINT).alias("edge"),
         pl.lit(horizon, dtype=pl.Int32).alias("horizon_bars"),
-        (pl.col("ts") + pl.duration(seconds=horizon * pl.col("interval_seconds"))).alias("horizon_end_at"),
+        _horizon_ends(rows, horizon).alias("horizon_end_at"),
         pl.lit(version).alias("model_version"),
     )
+
+
+def _horizon_ends(rows: pl.DataFrame, horizon: int) -> pl.Series:
+    """When the last bar of each row's horizon is over, if every bar exists."""
+    import polars as pl
+
+    ts = rows.get_column("ts")
+    ends = rows.select(pl.col("ts") + horizon * (pl.col("ts") - pl.col("start"))).to_series()
+    for interval in CALENDARS:
+        mine = rows.get_column("interval").eq_missing(interval)
+        for zone in rows.filter(mine).get_column("timezone").unique():
+            is_here = mine & (rows.get_column("timezone") == zone)
+            ends = later(ts, interval, zone, horizon).zip_with(is_here, ends)
+    return ends

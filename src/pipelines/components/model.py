@@ -17,7 +17,7 @@ from pipelines.component import Context, component
 from pipelines.costs import BASIS_POINT
 from pipelines.errors import PipelineError
 from pipelines.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
-from pipelines.labels import with_labels
+from pipelines.labels import usual_spacing, with_labels
 from pipelines.learner import Calibration, FittedModel, Recipe, fit, fit_slope, predict_raw
 from pipelines.metrics import feature_bins, forecast_metrics
 from pipelines.retraining import defer_retraining
@@ -101,6 +101,7 @@ class Rows:
     ts: Instants
     known_at: Instants  # when the label was known, embargo added; unknown labels: never
     label: npt.NDArray[np.int8]
+    spacing: npt.NDArray[np.int64]  # seconds, of the row's market
     forward_return: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -151,17 +152,19 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
     import polars as pl
 
     source = ctx.inputs["features"]
-    wanted = ("market_id", "ts", "open", "close", "interval_seconds")
-    bars = source.read_all("bars/", wanted)
+    bars = source.read_all("bars/", ("market_id", "start", "end", "open", "close"))
     features = source.read_all("features/")
     if bars.is_empty() or features.is_empty():
         raise PipelineError("there are no bars to learn from", where="features", mend="add market data to a source")
     markets = ctx.inputs["markets"].read_all().select("market_id", "kind", "resolved_at")
-    embargo = pl.duration(seconds=settings.embargo_bars * pl.col("interval_seconds"))
-    labelled = with_labels(bars, settings.horizon_bars, settings.cost_bps * BASIS_POINT)
+    embargo = settings.embargo_bars * (pl.col("ts") - pl.col("start"))
+    spacing = usual_spacing(bars)
+    known = bars.rename({"end": "ts"})
+    labelled = with_labels(known, spacing, settings.horizon_bars, settings.cost_bps * BASIS_POINT)
     table = (
         features.join(labelled, on=("market_id", "ts"), how="inner")
         .join(markets, on="market_id", how="left")
+        .join(spacing, on="market_id", how="left")
         .filter(pl.col("resolved_at").is_null() | (pl.col("ts") < pl.col("resolved_at")))
         .with_columns(known_at=pl.col("label_end") + embargo)
         .sort("ts", "market_id")
@@ -176,6 +179,7 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
         ts=table.get_column("ts").cast(pl.Int64).to_numpy(),
         known_at=table.get_column("known_at").cast(pl.Int64).fill_null(never).to_numpy(),
         label=table.get_column("label").fill_null(_UNKNOWN).to_numpy(),
+        spacing=table.get_column("spacing_seconds").to_numpy(),
         forward_return=table.get_column("forward_return").to_numpy(),
     )
 
@@ -299,6 +303,7 @@ def _write_fold(
             "raw_probability": raw,
             "base_rate": base_rate,  # of the training rows: what a model that knows nothing would say
             "horizon_bars": pl.Series([settings.horizon_bars] * len(test), dtype=pl.Int32),
+            "spacing_seconds": pl.Series(rows.spacing[test], dtype=pl.Int64),
             "label": label.set(label == _UNKNOWN, None),
             "forward_return": pl.Series(rows.forward_return[test]).fill_nan(None),
         }
@@ -340,6 +345,8 @@ def _write_final(ctx: Context, settings: Settings, rows: Rows, sample: OutOfSamp
         "base_rate": base_rate,
         "calibration_slope": slope,
         "moves": _moves(rows, train),
+        # How far apart the bars of each market usually are: more than GAP_FACTOR times as far is a gap.
+        "spacing_seconds": {market: int(rows.spacing[rows.market == market][0]) for market in sorted(set(rows.market))},
         "distribution": {
             name: feature_bins(rows.matrix[train, column].astype(np.float64))
             for column, name in enumerate(rows.features)

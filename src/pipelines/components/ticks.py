@@ -1,39 +1,33 @@
-"""Price observations of every market, in partitions of a day, month or year, each recomputed only when it changed.
+"""What the sources say of every market, in partitions of a day, month or year, each recomputed only when it changed.
 
-Sources say which of their parts changed; a changed part is read whole and what it contributes to each partition and
-market is compared with what it contributed before. Where that differs, the market's ticks of that partition are built
-anew from every part that contributes to them. The result depends on the parts alone, not on the order they came in.
+Bars stay bars (`bars/KEY`), trades and quotes stay single rows (`trades/KEY`). Sources say which of their parts
+changed; a changed part is read whole and what it contributes to each partition and market is compared with what it
+contributed before. Where that differs, the market's rows of that partition are built again from every part that
+contributes to them. The result depends on the parts alone, not on the order they came in.
 """
 
 from __future__ import annotations
 
 import tempfile
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.checks import check_ticks
+from pipelines.checks import check_source_bars, check_ticks
 from pipelines.component import Context, component
-from pipelines.errors import BadInput, LakeError, PipelineError
+from pipelines.errors import BadInput, LakeError
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
-from pipelines.source import (
-    BAR_COLUMNS,
-    QUARANTINE_COLUMNS,
-    QUARANTINE_KEY,
-    TICK_COLUMNS,
-    Batch,
-    broken_rule,
-    frame_schema,
-)
-from pipelines.tick_parts.frames import Contribution, contribution, finish, merge, ranked, unfinish
+from pipelines.source import QUARANTINE_KEY
+from pipelines.tick_parts.frames import BARS, Contribution, contribution, ranked
+from pipelines.tick_parts.intake import Intake, bad_rows, take_in
 from pipelines.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
+from pipelines.tick_parts.merging import Bar, edges, finish, kind_of, merge, overlap, unfinish
 from pipelines.tick_parts.spill import Spill
 
 if TYPE_CHECKING:
     import polars as pl
-
-_SHOWN = 5  # bad rows shown in an error
 
 
 @dataclass(frozen=True)
@@ -49,12 +43,14 @@ class Settings:
 
 
 def _contract(key: str, frame: pl.DataFrame) -> None:
-    if key != QUARANTINE_KEY:
+    if key.startswith(BARS):
+        check_source_bars(frame, f"ticks, partition {key}")
+    elif key != QUARANTINE_KEY:
         check_ticks(frame, f"ticks, partition {key}")
 
 
 @component(
-    upstream={"markets": Reads(("market_id", "source", "external_id", "interval_seconds"))},
+    upstream={"markets": Reads(("market_id", "source", "external_id", "kind", "interval", "interval_seconds"))},
     settings=Settings,
     reads_sources=True,
     libraries=("polars",),
@@ -63,8 +59,9 @@ def _contract(key: str, frame: pl.DataFrame) -> None:
 def ingest_ticks(ctx: Context, settings: Settings) -> None:
     """Bring the partitions of ticks up to date with the sources.
 
-    Writes TICK_COLUMNS sorted by (market_id, ts, seq), a partition a span, and the rows that broke a rule as partition
-    "quarantine". Raises BadInput for such rows (on_bad_rows = "fail"), or ticks of a market that `markets` lacks.
+    Writes "bars/KEY" (BAR_COLUMNS by market and start) and "trades/KEY" (TICK_COLUMNS by market, ts and seq), one for
+    each span, and the rows that broke a rule as "quarantine". Raises BadInput for such rows (on_bad_rows = "fail"), for
+    bars that overlap, and for rows of a market that `markets` lacks.
     """
     universe = ranked(ctx.inputs["markets"].read_all(), settings.partition)
     with tempfile.TemporaryDirectory(prefix="tidemill-ticks-") as folder:
@@ -87,6 +84,8 @@ class _Ingest:
     affected: set[Pair] = field(default_factory=set)
     taken: dict[PartId, set[Pair]] = field(default_factory=dict)
     bad: dict[PartId, pl.DataFrame] = field(default_factory=dict)  # of every part read in this run
+    counts: dict[PartId, dict[str, int]] = field(default_factory=dict)
+    edges: dict[str, pl.DataFrame] = field(default_factory=dict)  # first and last bars of partitions built in this run
 
     def find_changes(self) -> None:
         """Read the parts that changed; take up the rows that differ from what was remembered."""
@@ -110,7 +109,7 @@ class _Ingest:
             differing = {pair for pair, text in hashes.items() if before.get(pair) != text or pair in self.affected}
             self._take(part, found, differing)
             self.affected |= differing | (before.keys() - hashes.keys())
-            self.records[part] = PartRecord(tokens[part], hashes)
+            self.records[part] = PartRecord(tokens[part], hashes, self.counts.pop(part))
         for part in tokens.keys() - self.records.keys():
             self.records[part] = remembered[part]
 
@@ -146,8 +145,13 @@ class _Ingest:
                 self.ctx.carry(key)
                 continue
             frame = self._build(key, affected[key], markets[key] - affected[key])
-            check_ticks(frame, f"ticks {key}")
-            self.ctx.write_table(key, frame, time="ts")
+            if key.startswith(BARS):
+                check_source_bars(frame, f"ticks {key}")
+                self.ctx.write_table(key, frame, time="end")
+            else:
+                check_ticks(frame, f"ticks {key}")
+                self.ctx.write_table(key, frame, time="ts")
+        self._check_neighbours(markets)
         self._write_quarantine()
         self.ctx.write_bytes(MEMO_KEY, dump(self.records, self.universe), suffix=".parquet")
 
@@ -167,36 +171,16 @@ class _Ingest:
         return previous is not None and key in previous.by_key and key not in self.ctx.redo
 
     def _read(self, part: PartId) -> Contribution:
+        found = self._take_in(part)
+        if self.fails_on_bad_rows and not found.bad.is_empty():
+            raise bad_rows(found.bad)
+        self.bad[part] = found.bad
+        self.counts[part] = {"running": found.running, "quarantined": found.bad.height}
+        return contribution(found.batch, self.universe)
+
+    def _take_in(self, part: PartId) -> Intake:
         source, name = part
-        batch, bad = _split(self.ctx.sources[source].fetch(name), f"{source}:{name}")
-        if self.fails_on_bad_rows and not bad.is_empty():
-            raise _bad_rows(bad)
-        self.bad[part] = bad
-        self._check_markets(batch, name)
-        return contribution(batch, self.universe)
-
-    def _check_markets(self, batch: Batch, part: str) -> None:
-        """Raise BadInput where the markets of a batch are unknown or of the other kind."""
-        import polars as pl
-
-        ids = batch.frame.select(pl.col("market_id").unique(maintain_order=True))
-        seen = ids.join(self.universe, on="market_id", how="left")
-        unknown = seen.filter(pl.col("_market").is_null()).get_column("market_id").sort().to_list()
-        if unknown:
-            raise BadInput(
-                f"ticks of {len(unknown)} markets that are not in the universe: {', '.join(unknown[:_SHOWN])}",
-                where=part,
-                mend="run again (markets are then listed anew); if it stays, the source does not list them",
-            )
-        has_interval = pl.col("interval_seconds").is_not_null()
-        odd = seen.filter(~has_interval if batch.kind == "bars" else has_interval).get_column("market_id").to_list()
-        if odd:
-            have, want = ("bars", "single ticks") if batch.kind == "bars" else ("single ticks", "bars")
-            raise BadInput(
-                f"the part has {have} of {odd[0]}, which elsewhere is a market of {want}",
-                where=part,
-                mend="give the bars another market name than the single ticks, or take only one of them",
-            )
+        return take_in(self.ctx.sources[source].fetch(name), f"{source}:{name}", self.universe)
 
     def _take(self, part: PartId, found: Contribution, pairs: set[Pair]) -> None:
         import polars as pl
@@ -206,18 +190,86 @@ class _Ingest:
         self.taken.setdefault(part, set()).update(pairs)
 
     def _build(self, key: str, affected: set[str], unaffected: set[str]) -> pl.DataFrame:
-        """Partition `key`: affected markets merged anew, the others as they were."""
+        """Partition `key`: affected markets merged again, the others as they were."""
         import polars as pl
 
-        frames = []
+        kind, frames, merged = kind_of(key), [], None
         rows = self.spill.take(key)
         if rows is not None:
-            frames.append(merge(rows))
+            merged = merge(rows, kind)
+            frames.append(merged.drop("_part", "_row"))
         if unaffected:
             assert self.ctx.previous is not None
             others = self.universe.filter(pl.col("market_id").is_in(list(unaffected)))
-            frames.append(unfinish(self.ctx.lake.read_table(self.ctx.previous.by_key[key]), others))
-        return finish(pl.concat(frames).sort("_market", "ts", "seq"), self.universe)
+            frames.append(unfinish(self.ctx.lake.read_table(self.ctx.previous.by_key[key]), others, kind))
+        if kind == "bars" and merged is not None:
+            self._refuse_overlap(merged)
+            self.edges[key] = edges(merged)
+        order = ("_market", "start") if kind == "bars" else ("_market", "ts", "seq")
+        return finish(pl.concat(frames).sort(*order), self.universe, kind)
+
+    def _check_neighbours(self, markets: dict[str, set[str]]) -> None:
+        """Raise BadInput where a bar of a partition built now overlaps one of the partitions next to it."""
+        import polars as pl
+
+        keys: dict[str, list[str]] = {}  # market -> partitions with bars of it, in time order: they are of one span
+        for key in sorted(key for key in markets if key.startswith(BARS)):
+            for market in markets[key]:
+                keys.setdefault(market, []).append(key)
+        wanted: dict[str, set[str]] = {}  # partition next to one built now -> markets to look at
+        for key, rows in self.edges.items():
+            for market in self._names(rows):
+                at = bisect_left(keys[market], key)
+                for one in (*keys[market][max(0, at - 1) : at], *keys[market][at + 1 : at + 2]):
+                    wanted.setdefault(one, set()).add(market)
+        frames = list(self.edges.values())
+        for key, names in sorted(wanted.items()):
+            unseen = names - self._names(self.edges[key]) if key in self.edges else names
+            if unseen:
+                frames.append(self._edges_in_lake(key, unseen))
+        if frames:
+            together = pl.concat(frames, how="diagonal").unique(("_market", "start"), keep="first")
+            self._refuse_overlap(together.sort("_market", "start"))
+
+    def _names(self, rows: pl.DataFrame) -> set[str]:
+        return set(self.universe.get_column("market_id").gather(rows.get_column("_market").unique()))
+
+    def _edges_in_lake(self, key: str, names: set[str]) -> pl.DataFrame:
+        import polars as pl
+
+        table = self.ctx.lake.read_table(self.ctx.result().by_key[key], ("market_id", "start", "end"))
+        others = self.universe.filter(pl.col("market_id").is_in(list(names))).select("market_id", "_market")
+        rows = table.join(others, on="market_id", how="inner", maintain_order="left").select("_market", "start", "end")
+        return edges(rows)
+
+    def _refuse_overlap(self, bars: pl.DataFrame) -> None:
+        found = overlap(bars, self.universe)
+        if found is None:
+            return
+        first, second = found
+        spacing = second.start - first.start
+        raise BadInput(
+            f"two bars of {first.market} overlap: {self._place(first)} and {self._place(second)}",
+            where=self._part_of(first) or self._part_of(second) or first.market,
+            mend=f"set the interval to how far apart bars are, here {spacing} "
+            '(interval = "day", "week" or "month" where they go by the calendar); where the times are the ends of '
+            'bars, ts_is = "end"; where rows are of several markets, columns = { market = … }',
+        )
+
+    def _part_of(self, bar: Bar) -> str | None:
+        if bar.part is None:
+            return None
+        return next(f"{source}:{name}" for (source, name), rank in self.ranks.items() if rank == bar.part)
+
+    def _place(self, bar: Bar) -> str:
+        """Where a bar stands and what it spans."""
+        span = f"{bar.start:%Y-%m-%d %H:%M:%S} to {bar.end:%Y-%m-%d %H:%M:%S} UTC"
+        if bar.part is None or bar.row is None:
+            return f"the one from {span}"
+        part = next(one for one, rank in self.ranks.items() if rank == bar.part)
+        batch = self._take_in(part).batch  # read again: only now is the line of interest
+        place = batch.place(bar.row) if bar.row < batch.frame.height else part[1]
+        return f"{place} ({span})"
 
     def _write_quarantine(self) -> None:
         """List the rows left out: those of the parts read now, and the known ones of parts that were not."""
@@ -231,41 +283,3 @@ class _Ingest:
         table = pl.concat(frames) if frames else pl.DataFrame()
         if not table.is_empty():
             self.ctx.write_table(QUARANTINE_KEY, table, sort_by=("part",))
-
-
-def _split(batch: Batch, part: str) -> tuple[Batch, pl.DataFrame]:
-    """A batch without the rows that break a rule, and those rows as `part`, `row`, `rule`, `text`."""
-    import polars as pl
-
-    columns = BAR_COLUMNS if batch.kind == "bars" else {k: v for k, v in TICK_COLUMNS.items() if k != "synthetic"}
-    if dict(batch.frame.schema) != frame_schema(columns):
-        raise PipelineError(
-            f"the source gave columns {dict(batch.frame.schema)}",
-            where=part,
-            mend=f"a source's fetch() gives {', '.join(columns)} with the types of pipelines.source",
-        )
-    rule = batch.frame.select(broken_rule(batch.kind).alias("rule")).to_series()
-    named = pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)) if batch.quarantined is None else batch.quarantined
-    if rule.null_count() < batch.frame.height:
-        numbered = batch.frame.with_row_index("_row", 1)
-        found = numbered.filter(rule.is_not_null()).select(
-            pl.format("row {}", "_row").alias("where"),
-            rule.drop_nulls(),
-            pl.struct(batch.frame.columns).struct.json_encode().alias("row"),
-        )
-        named = pl.concat([named, found])
-        batch = Batch(batch.kind, batch.frame.filter(rule.is_null()))
-    return batch, named.select(pl.lit(part).alias("part"), pl.col("where").alias("row"), "rule", text=pl.col("row"))
-
-
-def _bad_rows(bad: pl.DataFrame) -> BadInput:
-    count = "a row breaks a rule" if bad.height == 1 else f"{bad.height} rows break a rule, the first"
-    shown = [f"{row}: {rule}: {text}" for row, rule, text in bad.select("row", "rule", "text").head(_SHOWN).iter_rows()]
-    # The first line stands alone wherever there is room for one only: it names the row and the rule.
-    first = f"{count}: {bad.item(0, 'row')}: {bad.item(0, 'rule')}"
-    more = [f"and {bad.height - _SHOWN} more"] if bad.height > _SHOWN else []
-    return BadInput(
-        "\n    ".join([first, *shown, *more]),
-        where=bad.item(0, "part"),
-        mend='correct the data, or set on_bad_rows = "quarantine" under [ticks] to leave such rows out and list them',
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.calendars import CALENDARS, seconds_of
 from pipelines.errors import BadInput
 from pipelines.file_tables.read import (
     LINE,
@@ -40,15 +41,16 @@ def list_markets(source: str, found: Sequence[DatasetFiles]) -> pl.DataFrame:
     """MARKET_COLUMNS of every market that a dataset names, sorted by market_id.
 
     A market is resolved where its outcome and the time it became known are there, else open. Raises BadInput where
-    two datasets give a market another kind or interval.
+    two datasets give a market another kind or interval, or days of another zone.
     """
     import polars as pl
 
     schema = frame_schema(MARKET_COLUMNS)
     universe = pl.concat([pl.DataFrame(schema=schema), *(_of_dataset(source, one).select(*schema) for one in found)])
+    clock = pl.when(pl.col("interval").is_in(CALENDARS)).then("timezone").alias("clock")
     odd = (
         universe.group_by("market_id")
-        .agg(pl.struct("kind", "interval_seconds").n_unique().alias("count"))
+        .agg(pl.struct("kind", "interval", clock).n_unique().alias("count"))
         .filter(pl.col("count") > 1)
     )
     if not odd.is_empty():
@@ -82,7 +84,7 @@ def _market_id(source: str) -> pl.Expr:
 def _of_dataset(source: str, found: DatasetFiles) -> pl.DataFrame:
     import polars as pl
 
-    dataset = found.dataset
+    dataset, interval = found.dataset, found.dataset.interval_text
     names = pl.DataFrame({"external_id": sorted(_names(found))}, schema={"external_id": pl.String})
     table = (
         pl.DataFrame(schema=_table_schema()) if dataset.markets is None else _described(dataset.markets, found.tables)
@@ -100,7 +102,9 @@ def _of_dataset(source: str, found: DatasetFiles) -> pl.DataFrame:
         pl.when(is_resolved).then("resolution"),
         pl.when(is_resolved).then("resolved_at"),
         pl.lit(dataset.tick_size, pl.Float64).alias("tick_size"),
-        pl.lit(dataset.interval_seconds, pl.Int64).alias("interval_seconds"),
+        pl.lit(interval, pl.String).alias("interval"),
+        pl.lit(None if interval is None else seconds_of(interval), pl.Int64).alias("interval_seconds"),
+        pl.lit(None if interval is None else dataset.zone, pl.String).alias("timezone"),
         pl.lit(None, pl.Float64).alias("volume"),
         pl.lit(None, pl.Float64).alias("liquidity"),
     )

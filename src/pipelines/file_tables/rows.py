@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.calendars import later, next_at, period_start
 from pipelines.errors import BadInput
 from pipelines.file_tables.read import (
     LINE,
@@ -44,14 +46,13 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
 }
 _SIDES = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
 _NO_SIDE = ("", "none", "null", "unknown")
-_BARE_TICKS = {name: kind for name, kind in TICK_COLUMNS.items() if name != "synthetic"}
 
 
 def no_rows() -> Batch:
     """A batch of nothing, for a part that describes markets."""
     import polars as pl
 
-    return Batch("ticks", pl.DataFrame(schema=frame_schema(_BARE_TICKS)))
+    return Batch("ticks", pl.DataFrame(schema=frame_schema(TICK_COLUMNS)))
 
 
 def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
@@ -84,12 +85,30 @@ def read_batch(source: str, dataset: Dataset, files: Sequence[Path], ends: pl.Da
     """
     import polars as pl
 
+    written_at = min(_written_at(file) for file in files)
     sides = [_read_file(source, dataset, file) for file in files]
     frame = sides[0][0] if len(sides) == 1 else _join_sides(sides[0][0], sides[1][0])
     if ends is not None:
-        known = frame.join(ends, on="market_id", how="left", maintain_order="left")
-        frame = known.filter((pl.col("ts") < pl.col("end_at")).fill_null(True)).drop("end_at")
-    return Batch(_kind(dataset), frame, pl.concat([bad for _, bad in sides]))
+        # A bar belongs to what was before the end only where it was over by then.
+        known = pl.col("ts") < pl.col("end_at") if "ts" in frame.columns else pl.col("end") <= pl.col("end_at")
+        frame = frame.join(ends, on="market_id", how="left", maintain_order="left")
+        frame = frame.filter(known.fill_null(True)).drop("end_at")
+    word = "line" if is_text(files[0]) else "row"
+    return Batch(
+        _kind(dataset),
+        frame.drop(LINE),
+        pl.concat([bad for _, bad in sides]),
+        written_at=written_at,
+        lines=frame.get_column(LINE),
+        line_text=f"{word} {{}} of {files[0].name}",
+    )
+
+
+def _written_at(file: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError as error:
+        raise unreadable(file, error) from error
 
 
 def _kind(dataset: Dataset) -> Literal["bars", "ticks"]:
@@ -97,21 +116,20 @@ def _kind(dataset: Dataset) -> Literal["bars", "ticks"]:
 
 
 def _read_file(source: str, dataset: Dataset, file: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good rows in the batch's columns, bad rows as QUARANTINE_COLUMNS."""
+    """Good rows in the batch's columns and LINE, bad rows as QUARANTINE_COLUMNS."""
     import polars as pl
 
     kind = _kind(dataset)
-    schema = frame_schema(BAR_COLUMNS if kind == "bars" else _BARE_TICKS)
+    schema = frame_schema(BAR_COLUMNS if kind == "bars" else TICK_COLUMNS)
     raw = _raw(dataset, file)
     rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone)
     ts, unread = to_utc(raw.get_column("ts"), rules, str(file))
-    seconds = dataset.ts_shift_seconds - (dataset.interval_seconds or 0) * (dataset.ts_is == "end")
+    ts = ts + timedelta(seconds=dataset.ts_shift_seconds)
     values, faults = _values(dataset, raw, file)
-    columns = {name: values.get(name, pl.lit(None)) for name in schema} | {
-        "market_id": pl.format("{}:{}", pl.lit(source), "market"),
-        "ts": pl.lit(ts) + pl.duration(seconds=seconds),
-    }
+    columns = {name: values.get(name, pl.lit(None)) for name in schema} | _times(dataset, ts)
+    columns["market_id"] = pl.format("{}:{}", pl.lit(source), "market")
     frame = raw.select(
+        LINE,
         *(value.cast(schema[name]).alias(name) for name, value in columns.items()),
         pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
     )
@@ -125,6 +143,26 @@ def _read_file(source: str, dataset: Dataset, file: Path) -> tuple[pl.DataFrame,
         pl.struct(pl.exclude(LINE)).struct.json_encode().alias("row"),
     )
     return frame.filter(rule.is_null()), bad
+
+
+def _times(dataset: Dataset, ts: pl.Series) -> dict[str, pl.Expr]:
+    """The batch's columns of time: a tick's ts, or a bar's start and end by the dataset's interval."""
+    import polars as pl
+
+    interval = dataset.interval_text
+    if dataset.content != "bars" or interval is None:
+        return {"ts": pl.lit(ts)}
+    if dataset.ts_is == "start":
+        start, end = ts, later(ts, interval, dataset.zone)
+    elif interval in ("week", "month"):
+        # Named by its last day, be it the last one of trading, or by the instant after it: the period that holds it.
+        start = period_start(ts - timedelta(microseconds=1), interval, dataset.zone)
+        end = later(start, interval, dataset.zone)
+    else:
+        start, end = later(ts, interval, dataset.zone, -1), ts
+    if dataset.known_after is not None:
+        end = next_at(start, dataset.known_after, dataset.zone)
+    return {"start": pl.lit(start), "end": pl.lit(end)}
 
 
 def _raw(dataset: Dataset, file: Path) -> pl.DataFrame:
@@ -211,11 +249,11 @@ def _join_sides(bid: pl.DataFrame, ask: pl.DataFrame) -> pl.DataFrame:
     """Bars of the bid and of the ask side joined on market and time; a time that one side lacks has no mid."""
     import polars as pl
 
-    key = ["market_id", "ts"]
+    key = ["market_id", "start"]
     bid, ask = (side.unique(key, keep="last", maintain_order=True) for side in (bid, ask))
     both = bid.join(ask.select(*key, *_PRICES), on=key, how="inner", suffix="_ask", maintain_order="left")
     return both.with_columns(
         *((pl.col(name) + pl.col(f"{name}_ask")).truediv(2).alias(name) for name in _PRICES),
         *(pl.col(name).alias(f"bid_{name}") for name in _PRICES),
         *(pl.col(f"{name}_ask").alias(f"ask_{name}") for name in _PRICES),
-    ).select(*frame_schema(BAR_COLUMNS))
+    ).select(LINE, *frame_schema(BAR_COLUMNS))

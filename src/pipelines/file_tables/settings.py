@@ -10,8 +10,12 @@ from typing import Literal
 from pipelines.settings import setting
 from pipelines.source import BAR_COLUMNS
 
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 Value = str | int | float | bool | tuple[str, ...]
-ROLES = ("market", "price", "size", "side", "id", "bid", "ask", *(name for name in BAR_COLUMNS if name != "market_id"))
+_NOT_READ = ("market_id", "start", "end")  # columns of a bar that are worked out
+ROLES = ("ts", "market", "price", "size", "side", "id", "bid", "ask", *(n for n in BAR_COLUMNS if n not in _NOT_READ))
+_UNCHANGING = ("UTC", "GMT", "Etc/UTC", "Etc/GMT", "Zulu", "Etc/UCT", "UCT", "Universal")  # zones whose day is 86400 s
+_DAY_SECONDS, _WEEK_SECONDS = 86_400, 604_800
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,13 @@ class Dataset:
     path: str | None = setting(None, "file, folder or glob, relative to agent.toml; none: a table of markets alone")
     ask_path: str | None = setting(None, "where the ask side's bars lie, when `path` has the bid side alone")
     content: Literal["bars", "trades", "quotes"] = setting("bars", "what a row is")
-    interval_seconds: int | None = setting(None, "length of a bar", unit="seconds", low=1)
+    interval_seconds: int | None = setting(None, "length of a bar that is shorter than a day", unit="seconds", low=1)
+    interval: Literal["day", "week", "month"] | None = setting(
+        None, "length of a bar that goes by the clock of `timezone`, where a day may have 23 or 25 hours"
+    )
+    known_after: str | None = setting(
+        None, "time of day at which a daily bar is complete, such as 16:30; unset: when the day is over"
+    )
     market: str | None = setting(None, "name of the one market in these files")
     market_pattern: str | None = setting(
         None, "regular expression for the file's name whose group (?P<market>…) is the market's name"
@@ -63,6 +73,24 @@ class Dataset:
     markets: MarketTable | None = setting(None, "a table that describes the markets")
 
     @property
+    def interval_text(self) -> str | None:
+        """Length of a bar as the markets show it: 300s, day, week, month; None for trades and quotes.
+
+        Where a zone's clocks change, 86400 s are a day and 604800 s a week of it.
+        """
+        if self.interval is not None or self.interval_seconds is None:
+            return self.interval
+        if self.timezone is not None and self.timezone not in _UNCHANGING:
+            by_clock = {_DAY_SECONDS: "day", _WEEK_SECONDS: "week"}
+            return by_clock.get(self.interval_seconds, f"{self.interval_seconds}s")
+        return f"{self.interval_seconds}s"
+
+    @property
+    def zone(self) -> str:
+        """The zone whose clock days, weeks and months go by."""
+        return self.timezone or "UTC"
+
+    @property
     def cuts_at_end(self) -> bool:
         """Whether rows from the market's end on are left out."""
         return self.stop_at_end and self.markets is not None and self.markets.end is not None
@@ -73,17 +101,28 @@ class Dataset:
         faults = [f"columns: there is no {name!r}; known are {', '.join(ROLES)}" for name in odd]
         if self.path is None and self.markets is None:
             faults.append("path is missing")
-        if self.path is not None and self.content == "bars" and self.interval_seconds is None:
-            faults.append("interval_seconds is missing: how long is a bar?")
-        if self.content != "bars":
-            given = [name for name in ("interval_seconds", "ask_path") if getattr(self, name) is not None]
-            faults += [f"{name} is for bars only" for name in given]
+        faults += self._interval_faults()
         if self.content != "trades" and self.price_is == "decimal_odds":
             faults.append("price_is = 'decimal_odds' is for trades only")
         if self.market_pattern is not None:
             faults += _pattern_faults(self.market_pattern)
         if self.market is not None and self.market_pattern is not None:
             faults.append("market and market_pattern are both given: name the market by one of them")
+        return faults
+
+    def _interval_faults(self) -> list[str]:
+        if self.content != "bars":
+            names = ("interval_seconds", "interval", "known_after", "ask_path")
+            return [f"{name} is for bars only" for name in names if getattr(self, name) is not None]
+        faults = []
+        if self.path is not None and self.interval_text is None:
+            faults.append("interval_seconds (or interval = 'day', 'week', 'month') is missing: how long is a bar?")
+        if self.interval is not None and self.interval_seconds is not None:
+            faults.append("interval and interval_seconds are both given: say how long a bar is by one of them")
+        if self.known_after is not None and not _TIME_OF_DAY.fullmatch(self.known_after):
+            faults.append(f"known_after = {self.known_after!r} is no time of day such as 16:30")
+        if self.known_after is not None and self.interval_text != "day":
+            faults.append("known_after is for interval = 'day' only")
         return faults
 
 

@@ -54,15 +54,16 @@ class SampleSource:
         import polars as pl
 
         schema = frame_schema(MARKET_COLUMNS)
-        known = {"source": self.name, "kind": "equity", "status": "open", "interval_seconds": _DAY_SECONDS}
+        known = {"source": self.name, "kind": "equity", "status": "open"}
+        bars = {"interval": f"{_DAY_SECONDS}s", "interval_seconds": _DAY_SECONDS, "timezone": "UTC"}
         rows = [
-            {"market_id": f"{self.name}:{symbol}", "external_id": symbol, "symbol": symbol, **known}
+            {"market_id": f"{self.name}:{symbol}", "external_id": symbol, "symbol": symbol, **known, **bars}
             for symbol in self._symbols
         ]
         return pl.DataFrame(rows, schema=schema)
 
     def fetch(self, part: str) -> Batch:
-        """The daily bars of symbol `part`; a bar's ts is 00:00 UTC of its date. Raises BadInput for another symbol."""
+        """The daily bars of symbol `part`; a bar is of one date in UTC. Raises BadInput for another symbol."""
         import polars as pl
 
         if part not in self._symbols:
@@ -70,7 +71,8 @@ class SampleSource:
         raw = pl.read_parquet(_FILE).filter(pl.col("symbol") == part).sort("date")
         frame = raw.select(
             pl.format("{}:{}", pl.lit(self.name), "symbol").alias("market_id"),
-            pl.col("date").cast(pl.Datetime("us", "UTC")).alias("ts"),
+            pl.col("date").cast(pl.Datetime("us", "UTC")).alias("start"),
+            (pl.col("date").cast(pl.Datetime("us", "UTC")) + pl.duration(seconds=_DAY_SECONDS)).alias("end"),
             *("open", "high", "low", "close", "volume"),
             *(pl.lit(None, pl.Float64).alias(name) for name in BAR_COLUMNS if name.startswith(("bid_", "ask_"))),
         )

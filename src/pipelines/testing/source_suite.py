@@ -89,17 +89,16 @@ class SourceSuite:
     def test_parts_have_the_columns_of_their_kind_and_known_markets(self, tmp_path: Path) -> None:
         """BAR_COLUMNS for bars, TICK_COLUMNS for ticks; every market is one of markets()."""
         source = self.make(tmp_path)
-        known = dict(source.markets().select("market_id", "interval_seconds").iter_rows())
-        ticks = {column: kind for column, kind in TICK_COLUMNS.items() if column != "synthetic"}
+        known = dict(source.markets().select("market_id", "interval").iter_rows())
         for part in source.probe().parts:
             batch = source.fetch(part)
-            wanted = frame_schema(BAR_COLUMNS if batch.kind == "bars" else ticks)
+            wanted = frame_schema(BAR_COLUMNS if batch.kind == "bars" else TICK_COLUMNS)
             _same_schema(f"part {part}", dict(batch.frame.schema), wanted)
             for market in batch.frame.get_column("market_id").unique():
                 assert market in known, f"part {part}: {market} is none of markets()"
                 has_bars = known[market] is not None
                 assert has_bars == (batch.kind == "bars"), (
-                    f"part {part}: {market} has {batch.kind}, but its interval_seconds is {known[market]}"
+                    f"part {part}: {market} has {batch.kind}, but its interval is {known[market]}"
                 )
             if batch.quarantined is not None:
                 wanted = frame_schema(QUARANTINE_COLUMNS)
@@ -112,7 +111,7 @@ class SourceSuite:
         source = self.make(tmp_path)
         for part in source.probe().parts:
             batch = source.fetch(part)
-            key = ["market_id", "ts"] if batch.kind == "bars" else ["market_id", "ts", "seq"]
+            key = ["market_id", "start"] if batch.kind == "bars" else ["market_id", "ts", "seq"]
             identified = batch.frame if batch.kind == "bars" else batch.frame.drop_nulls("seq")
             twice = identified.filter(pl.struct(key).is_duplicated()).select(key)
             assert twice.is_empty(), f"part {part}: rows with the same {', '.join(key)}:\n{twice}"

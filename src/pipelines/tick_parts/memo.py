@@ -6,6 +6,7 @@ Kept as a memo partition of the snapshot itself, so that memory and output are c
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,25 +23,31 @@ _COLUMNS: Mapping[str, str] = {
     "token": "String",
     "key": "String",  # null in the row that stands for the part itself
     "market_id": "String",
-    "interval_seconds": "Int64",
+    "kind": "String",
+    "interval": "String",
     "grain": "Int8",
     "hash": "String",
+    "counts": "String",  # JSON, in the row that stands for the part itself
 }
 
 
 @dataclass
 class PartRecord:
-    """One part as it was when its content went into the output. A token of None means: read it again."""
+    """One part as it was when its content went into the output. A token of None means: read it again.
+
+    counts: what became of its rows (see pipelines.tick_parts.account).
+    """
 
     token: str | None
     hashes: dict[Pair, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def load(data: bytes | None, universe: pl.DataFrame) -> dict[PartId, PartRecord] | None:
     """The memo in `data`; None where there is none or it cannot be read, so that everything is read again.
 
-    A part with a market that has meanwhile left `universe`, or has another interval or partition span there, loses its
-    token: its ticks would come out differently.
+    A part with a market that has meanwhile left `universe`, or has another kind, interval or partition span there,
+    loses its token: its ticks would come out differently.
     """
     import polars as pl
 
@@ -52,18 +59,19 @@ def load(data: bytes | None, universe: pl.DataFrame) -> dict[PartId, PartRecord]
         return None
     if dict(table.schema) != _schema():
         return None
-    wanted = universe.select("market_id", now_interval="interval_seconds", now_grain="grain", known=True)
+    facts = ("kind", "interval", "grain")
+    wanted = universe.select("market_id", *(pl.col(name).alias(f"now_{name}") for name in facts), known=True)
     seen = table.join(wanted, on="market_id", how="left", maintain_order="left")
-    is_same = (
-        pl.col("known").fill_null(False)
-        & pl.col("interval_seconds").eq_missing(pl.col("now_interval"))
-        & (pl.col("grain") == pl.col("now_grain"))
+    is_same = pl.all_horizontal(
+        pl.col("known").fill_null(False), *(pl.col(name).eq_missing(pl.col(f"now_{name}")) for name in facts)
     )
     records: dict[PartId, PartRecord] = {}
-    columns = ("source", "part", "token", "key", "market_id", "hash")
-    for source, part, token, key, market, text, same in seen.select(*columns, is_same).iter_rows():
+    columns = ("source", "part", "token", "key", "market_id", "hash", "counts")
+    for source, part, token, key, market, text, counts, same in seen.select(*columns, is_same).iter_rows():
         record = records.setdefault((source, part), PartRecord(token))
-        if key is not None:
+        if key is None:
+            record.counts = json.loads(counts)
+        else:
             record.hashes[key, market] = text
             if not same:
                 record.token = None
@@ -74,7 +82,7 @@ def dump(records: Mapping[PartId, PartRecord], universe: pl.DataFrame) -> bytes:
     """`records` as the bytes that `load` reads."""
     import polars as pl
 
-    table = pl.DataFrame(list(_rows(records)), schema=_schema(exclude=("interval_seconds", "grain")), orient="row")
+    table = pl.DataFrame(list(_rows(records)), schema=_schema(exclude=("kind", "interval", "grain")), orient="row")
     table = table.join(universe.drop("_market"), on="market_id", how="left", maintain_order="left")
     buffer = io.BytesIO()
     table.select(*_COLUMNS).write_parquet(buffer)
@@ -83,9 +91,9 @@ def dump(records: Mapping[PartId, PartRecord], universe: pl.DataFrame) -> bytes:
 
 def _rows(records: Mapping[PartId, PartRecord]) -> Iterable[tuple[str | None, ...]]:
     for (source, part), record in sorted(records.items()):
-        yield source, part, record.token, None, None, None
+        yield source, part, record.token, None, None, None, json.dumps(record.counts)
         for (key, market), text in sorted(record.hashes.items()):
-            yield source, part, record.token, key, market, text
+            yield source, part, record.token, key, market, text, None
 
 
 def _schema(exclude: tuple[str, ...] = ()) -> dict[str, pl.DataType]:

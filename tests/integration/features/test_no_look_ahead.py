@@ -15,7 +15,7 @@ from pipelines.components.features import Settings
 from pipelines.errors import ContractViolation, SettingsError
 from pipelines.snapshot import Snapshot
 from tests.paths import PROJECT, needs_shared_data
-from tests.ticks import Bench, crypto_5m, crypto_trades, ticks_of_bars, trades, universe, walk
+from tests.ticks import Bench, crypto_5m, crypto_trades, source_bars, trades, universe, walk
 
 START = datetime(2018, 1, 11, tzinfo=UTC)
 
@@ -33,16 +33,17 @@ def test_ticks_after_a_row_do_not_change_it(tmp_path: Path, name: str, cut: floa
     bench = Bench(tmp_path)
     ticks = crypto_5m(["ADA_BTC", "ETH_BTC"], 3) if name == "candles" else crypto_trades()
     markets = {"markets": bench.markets(market_of(ticks, 300 if name == "candles" else None))}
-    low, high = ticks["ts"].min(), ticks["ts"].max()
+    known = "end" if name == "candles" else "ts"  # when a row is known
+    low, high = ticks[known].min(), ticks[known].max()
     assert isinstance(low, datetime)
     assert isinstance(high, datetime)
     until = low + (high - low) * cut
     full = bench.table(bench.features({"ticks": bench.ticks(ticks), **markets}), "features/")
-    seen = ticks.filter(pl.col("ts") <= until)
+    seen = ticks.filter(pl.col(known) <= until)
     less = bench.table(bench.features({"ticks": bench.ticks(seen), **markets}), "features/")
-    known = less.filter(pl.col("ts") <= until)
-    assert known.height > 0
-    assert known.equals(full.filter(pl.col("ts") <= until))
+    early = less.filter(pl.col("ts") <= until)
+    assert early.height > 0
+    assert early.equals(full.filter(pl.col("ts") <= until))
 
 
 def test_the_newest_bar_waits_until_it_is_over(tmp_path: Path) -> None:
@@ -90,9 +91,9 @@ def many_versions(root: Path, times: int) -> str:
     start = dt.datetime(2018, 1, 11, tzinfo=dt.UTC)
     names = [f"m{number:02d}" for number in range(12)]
     bars = [walk(name, bars=288 * 2, seconds=300, start=start, seed=number) for number, name in enumerate(names)]
-    ticks = pl.concat([ticks_of_bars(pl.concat(bars), 300)])
+    ticks = source_bars(pl.concat(bars), 300)
     inputs = {"ticks": bench.ticks(ticks), "markets": bench.markets(market_of(ticks, 300))}
-    coarse = Settings(interval=900)  # sums of several ticks
+    coarse = Settings(interval=900)  # sums of several bars
     return " ".join(sorted({bench.features(inputs, coarse).version for _ in range(times)}))
 
 
@@ -129,7 +130,7 @@ def {name}(bars: Bars) -> pl.Expr:
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Bench, dict[str, Snapshot]]:
     bench = Bench(tmp_path / "lake")
-    ticks = ticks_of_bars(walk("m", bars=50, seconds=300, start=START), 300)
+    ticks = source_bars(walk("m", bars=50, seconds=300, start=START), 300)
     return bench, {"ticks": bench.ticks(ticks), "markets": bench.markets(market_of(ticks, 300))}
 
 

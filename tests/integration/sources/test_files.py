@@ -60,7 +60,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     naive = {"timezone": "UTC"} if name.startswith("a.jsonl") else {}
     files = source(tmp_path, {"path": name, **BARS, **naive})
     batch = files.fetch(name)
-    assert batch.frame.select("market_id", "ts", "open", "high", "low", "close", "volume").rows() == [
+    assert batch.frame.select("market_id", "start", "open", "high", "low", "close", "volume").rows() == [
         ("files:a", datetime(2020, 1, 1, tzinfo=UTC), 2.0, 3.0, 1.0, 2.5, 10.0),
         ("files:a", datetime(2020, 1, 1, 0, 5, tzinfo=UTC), 2.5, 4.0, 2.0, 3.0, None),
     ]
@@ -124,9 +124,10 @@ def test_markets_come_from_a_column_or_a_template_or_the_file_name(tmp_path: Pat
 def test_bars_by_their_end_and_shifted_prices(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV)
     end = source(tmp_path, {"path": "a.csv", **BARS, "ts_is": "end"}).fetch("a.csv").frame
-    assert end.get_column("ts")[0] == datetime(2019, 12, 31, 23, 55, tzinfo=UTC)
+    assert end.get_column("start")[0] == datetime(2019, 12, 31, 23, 55, tzinfo=UTC)
+    assert end.get_column("end")[0] == datetime(2020, 1, 1, tzinfo=UTC)
     later = source(tmp_path, {"path": "a.csv", **BARS, "ts_shift_seconds": 60}).fetch("a.csv").frame
-    assert later.get_column("ts")[0] == datetime(2020, 1, 1, 0, 1, tzinfo=UTC)
+    assert later.get_column("start")[0] == datetime(2020, 1, 1, 0, 1, tzinfo=UTC)
 
 
 def test_list_positions_empty_books_and_the_end_of_a_market(tmp_path: Path) -> None:
@@ -309,7 +310,10 @@ def test_two_intervals_of_one_market_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "fault"),
     [
-        ({"path": "a.csv", "kind": "spot"}, "interval_seconds is missing"),
+        ({"path": "a.csv", "kind": "spot"}, "interval_seconds (or interval = 'day', 'week', 'month') is missing"),
+        ({"path": "a.csv", **BARS, "interval": "day"}, "interval and interval_seconds are both given"),
+        ({"path": "a.csv", **BARS, "known_after": "16:30"}, "known_after is for interval = 'day' only"),
+        ({"path": "a.csv", "kind": "fx", "interval": "day", "known_after": "4pm"}, "no time of day such as 16:30"),
         ({"kind": "spot"}, "path is missing"),
         ({"path": "a.csv", **BARS, "columns": {"opn": "x"}}, "there is no 'opn'"),
         ({"path": "a.csv", **BARS, "market_pattern": "[a-z]+"}, "(?P<market>"),

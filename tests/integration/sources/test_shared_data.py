@@ -110,7 +110,10 @@ def test_every_row_is_read_and_none_is_bad(source: FilesSource, universe: dict[s
 
 def test_candles(source: FilesSource, universe: dict[str, Any]) -> None:
     batch = source.fetch("crypto-5m/ADA_BTC-5m.feather")
-    assert first(batch, "market_id", "ts", "volume")[:2] == ("files:ADA_BTC", datetime(2018, 1, 10, 4, 55, tzinfo=UTC))
+    assert first(batch, "market_id", "start", "volume")[:2] == (
+        "files:ADA_BTC",
+        datetime(2018, 1, 10, 4, 55, tzinfo=UTC),
+    )
     assert universe["ADA_BTC"]["interval_seconds"] == 300
     assert universe["ADA_BTC"]["kind"] == "spot"
 

@@ -161,6 +161,39 @@ def _json(engine: sa.Engine) -> str:
     return "CAST(:keys AS JSON)" if engine.dialect.name == "postgresql" else ":keys"
 
 
+_MARKET = "INSERT INTO markets (market_id, source, external_id, kind, status, interval_seconds, updated_at)"
+_PREDICTION = (
+    "INSERT INTO predictions (market_id, ts, model_version, price, probability, confidence, edge, horizon_bars,"
+    " horizon_end_at, snapshot_id, created_at) VALUES ('m', CURRENT_DATE, :model, 1, 0.5, 0, 0, 5, CURRENT_TIMESTAMP,"
+    " :snapshot, CURRENT_TIMESTAMP)"
+)
+
+
+def test_markets_and_predictions_of_the_first_release_keep_their_rows(engine: sa.Engine) -> None:
+    migrations.downgrade(engine, "0001")
+    with writing(engine) as conn:
+        conn.execute(sa.text(f"{_MARKET} VALUES ('m', 's', 'm', 'spot', 'open', 300, CURRENT_TIMESTAMP)"))
+        conn.execute(sa.text(f"{_MARKET} VALUES ('t', 's', 't', 'spot', 'open', NULL, CURRENT_TIMESTAMP)"))
+        for snapshot, model in enumerate(("one", "two")):
+            conn.execute(sa.text(_PREDICTION), {"model": model, "snapshot": snapshot})
+    migrations.upgrade(engine)
+    with writing(engine) as conn:
+        markets = conn.execute(sa.text('SELECT "interval", interval_seconds FROM markets ORDER BY market_id')).all()
+        assert markets == [("300s", 300), (None, None)]
+        found = conn.execute(sa.text("SELECT id, model_version, superseded_by FROM predictions ORDER BY id")).all()
+        assert [(row.model_version, row.superseded_by) for row in found] == [("one", found[1].id), ("two", None)]
+        # One model may speak of the same bar again, and a number that was given never comes back.
+        conn.execute(sa.text(_PREDICTION), {"model": "two", "snapshot": 9})
+        conn.execute(sa.text("DELETE FROM predictions WHERE snapshot_id = 9"))
+        conn.execute(sa.text(_PREDICTION), {"model": "two", "snapshot": 10})
+        assert conn.scalar(sa.text("SELECT max(id) FROM predictions")) > found[1].id + 1
+    migrations.downgrade(engine, "0001")
+    with reading(engine) as conn:
+        kept = conn.execute(sa.text("SELECT model_version, snapshot_id FROM predictions ORDER BY id")).all()
+        assert kept == [("one", 0), ("two", 10)], "the newer of two by one model"
+    migrations.upgrade(engine)
+
+
 def test_default_project_and_runner_are_there(engine: sa.Engine) -> None:
     with reading(engine) as conn:
         assert conn.execute(sa.text("SELECT id, name FROM projects")).all() == [(0, "default")]

@@ -59,10 +59,32 @@ def test_predictions_are_kept_as_history(conn: sa.Connection) -> None:
     projections.insert_predictions(conn, changed, 2, NOW)
     projections.insert_predictions(conn, [], 3, NOW)
     rows = projections.latest_predictions(conn, 10)
-    assert len(rows) == 4
-    assert {row["probability"] for row in rows} == {0.75}
-    assert {row["snapshot_id"] for row in rows if row["model_version"] == "m1" and row["market_id"] == "a"} == {1}
+    assert len(rows) == 5
     assert [row["market_id"] for row in projections.latest_predictions(conn, 1)] == ["c"]
+    ids = {(row["market_id"], row["model_version"], row["snapshot_id"]): row["id"] for row in rows}
+    first, newer = ids["a", "m1", 1], ids["a", "m2", 2]
+    by = {row["id"]: row["superseded_by"] for row in rows}
+    assert by[first] == newer, "what was said of a's bar before counts no more"
+    assert {one for one, other in by.items() if other is None} >= {newer, ids["b", "m1", 1], ids["c", "m1", 2]}
+
+
+def test_a_prediction_made_again_supersedes_the_earlier_one_and_is_settled_itself(conn: sa.Connection) -> None:
+    projections.insert_predictions(conn, [prediction("a"), prediction("b")], 1, NOW)
+    projections.insert_predictions(conn, [prediction("a", probability=0.25), prediction("b")], 2, NOW)
+    projections.insert_predictions(conn, [prediction("a", probability=0.25), prediction("b")], 3, NOW)
+    projections.insert_predictions(conn, [prediction("a", probability=0.25), prediction("b")], 3, NOW)
+    rows = projections.latest_predictions(conn, 10)
+    assert sorted((row["market_id"], row["probability"], row["snapshot_id"]) for row in rows) == [
+        ("a", 0.25, 2),
+        ("a", 0.75, 1),
+        ("b", 0.75, 1),
+    ]
+    pending = {one.market_id: one.id for one in projections.pending_predictions(conn, 10)}
+    newest = {row["market_id"]: row["id"] for row in rows if row["superseded_by"] is None}
+    assert pending == newest
+    projections.settle_predictions(conn, [Outcome(pending["a"], 0.02, 1)], NOW)
+    assert projections.live_brier(conn) == (pytest.approx(0.75**2), 1)
+    assert [row["id"] for row in projections.predictions_with_outcome(conn, 10)] == [newest["a"]]
 
 
 def test_outcomes_are_written_once(conn: sa.Connection) -> None:

@@ -1,4 +1,4 @@
-"""A folder of files, and the ticks made of them, run after run."""
+"""A folder of files, and what is made of them, run after run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DATASETS: list[dict[str, Any]] = [
 
 
 class Mill:
-    """A folder of files, a lake, and the ticks made of them so far."""
+    """A folder of files, a lake, and what was made of them so far."""
 
     def __init__(self, folder: Path, datasets: list[dict[str, Any]], **ticks: Any) -> None:
         self.data, self.lake = folder / "data", Lake(folder / "lake")
@@ -88,8 +88,8 @@ class Mill:
             self.markets, self.ticks = markets, ticks
         return ticks
 
-    def table(self, snapshot: Snapshot) -> pl.DataFrame:
-        return self.lake.read_tables([p for p in snapshot.select() if p.key != "quarantine"])
+    def table(self, snapshot: Snapshot, prefix: str = "bars/") -> pl.DataFrame:
+        return self.lake.read_tables(snapshot.select(prefix))
 
 
 def keys(snapshot: Snapshot) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from pipelines.components.markets import ingest_markets
 from pipelines.components.ticks import Settings, ingest_ticks
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
-from pipelines.source import TICK_COLUMNS, frame_schema
+from pipelines.source import BAR_COLUMNS, frame_schema
 from pipelines.sources.sample import SampleSource
 from pipelines.sources.sample import Settings as SampleSettings
 from pipelines.tick_parts.memo import MEMO_KEY
@@ -39,7 +40,7 @@ def test_an_appended_day_reads_one_file_and_writes_one_partition(mill: Mill) -> 
     mill.write("bars/3.csv", csv(bar(4)))
     mill.run()
     assert mill.read == ["bars/3.csv"]
-    assert changed(mill, before) == {"2020-01-04"}
+    assert changed(mill, before) == {"bars/2020-01-04"}
 
 
 def test_a_late_row_rebuilds_its_market_from_every_file_that_has_it(mill: Mill) -> None:
@@ -48,8 +49,8 @@ def test_a_late_row_rebuilds_its_market_from_every_file_that_has_it(mill: Mill) 
     mill.write("bars/3.csv", csv(bar(2, "B", minute=5)))
     after = mill.run()
     assert mill.read == ["bars/3.csv", "bars/2.csv"]
-    assert changed(mill, before) == {"2020-01-02"}
-    assert mill.table(after).filter(pl.col("ts").dt.day() == 2).height == 12
+    assert changed(mill, before) == {"bars/2020-01-02"}
+    assert mill.table(after).filter(pl.col("start").dt.day() == 2).height == 3
     assert after.version == mill.run(fresh=True).version
 
 
@@ -66,7 +67,7 @@ def test_a_rewritten_file_with_the_same_rows_changes_nothing(mill: Mill) -> None
 def test_a_removed_file_takes_its_rows_away_and_empty_partitions_go(mill: Mill) -> None:
     (mill.data / "bars" / "2.csv").unlink()
     after = mill.run()
-    assert keys(after) == ["2020-01-01", "2020-01-02"]
+    assert keys(after) == ["bars/2020-01-01", "bars/2020-01-02"]
     assert after.version == mill.run(fresh=True).version
 
 
@@ -74,7 +75,7 @@ def test_a_market_that_leaves_a_file_leaves_the_partition(mill: Mill) -> None:
     mill.write("bars/1.csv", csv(bar(1), bar(2)))
     after = mill.run()
     assert mill.read == ["bars/1.csv"]
-    assert mill.table(after).filter(pl.col("ts").dt.day() == 1).get_column("market_id").unique().to_list() == [
+    assert mill.table(after).filter(pl.col("start").dt.day() == 1).get_column("market_id").unique().to_list() == [
         "files:A"
     ]
     assert after.version == mill.run(fresh=True).version
@@ -83,12 +84,12 @@ def test_a_market_that_leaves_a_file_leaves_the_partition(mill: Mill) -> None:
 def test_partitions_to_redo_are_written_again(mill: Mill) -> None:
     before = mill.ticks
     assert before is not None
-    mill.lake.path_of(before.by_key["2020-01-02"]).unlink()
-    after = mill.run(redo=("2020-01-02",))
+    mill.lake.path_of(before.by_key["bars/2020-01-02"]).unlink()
+    after = mill.run(redo=("bars/2020-01-02",))
     assert mill.read == ["bars/1.csv", "bars/2.csv"]
-    assert changed(mill, before) == {"2020-01-02"}
+    assert changed(mill, before) == {"bars/2020-01-02"}
     assert after.version == before.version
-    assert mill.table(after).height == 20
+    assert mill.table(after).height == 5
 
 
 @pytest.mark.parametrize("damage", [b"no table", b""])
@@ -106,15 +107,15 @@ def test_another_interval_of_a_market_moves_its_ticks(mill: Mill) -> None:
     mill.datasets = [{**DATASETS[0], "interval_seconds": 60}]
     after = mill.run()
     assert after.version == mill.run(fresh=True).version
-    assert mill.table(after).filter(pl.col("synthetic") == 4).get_column("ts").dt.second().unique().to_list() == [59]
+    assert mill.table(after).select((pl.col("end") - pl.col("start")).unique()).item() == timedelta(seconds=60)
 
 
 def test_another_span_of_partitions_moves_all_ticks(mill: Mill) -> None:
     assert mill.ticks is not None
-    by_day = mill.table(mill.ticks).sort("market_id", "ts", "seq")
+    by_day = mill.table(mill.ticks).sort("market_id", "start")
     mill.settings = Settings(partition="month")
     after = mill.run()
-    assert keys(after) == ["2020-01"]
+    assert keys(after) == ["bars/2020-01"]
     assert mill.table(after).equals(by_day)
     assert after.version == mill.run(fresh=True).version
 
@@ -129,12 +130,12 @@ def test_the_version_does_not_depend_on_how_files_cut_the_rows(mill: Mill, tmp_p
 def test_output_keeps_its_contract(mill: Mill) -> None:
     assert mill.ticks is not None
     table = mill.table(mill.ticks)
-    assert dict(table.schema) == frame_schema(TICK_COLUMNS)
+    assert dict(table.schema) == frame_schema(BAR_COLUMNS)
     for partition in mill.ticks.select():
         frame = mill.lake.read_table(partition)
-        assert frame.equals(frame.sort("market_id", "ts", "seq"))
-        assert partition.min_ts == frame.get_column("ts").min()
-        assert set(frame.get_column("ts").dt.strftime("%Y-%m-%d")) == {partition.key}
+        assert frame.equals(frame.sort("market_id", "start"))
+        assert partition.min_ts == frame.get_column("end").min()
+        assert set(frame.get_column("start").dt.strftime("bars/%Y-%m-%d")) == {partition.key}
 
 
 # --- real data whole ------------------------------------------------------------------------------------------------
@@ -144,9 +145,9 @@ def test_the_sample_comes_in_years(tmp_path: Path) -> None:
     lake, sources = Lake(tmp_path), {"sample": SampleSource(SampleSettings(), tmp_path)}
     markets = perform(ingest_markets, None, {}, lake=lake, attempt="a", sources=sources)
     ticks = perform(ingest_ticks, Settings(), {"markets": markets}, lake=lake, attempt="b", sources=sources)
-    assert keys(ticks) == [str(year) for year in range(2000, 2014)]
-    assert ticks.rows == 4 * 12_154
-    assert str(ticks.watermark) == "2013-03-01 23:59:59.999999+00:00"
+    assert keys(ticks) == [f"bars/{year}" for year in range(2000, 2014)]
+    assert ticks.rows == 12_154
+    assert str(ticks.watermark) == "2013-03-02 00:00:00+00:00"
 
 
 @needs_shared_data
@@ -154,4 +155,4 @@ def test_trades_that_share_a_millisecond_all_stay(tmp_path: Path) -> None:
     mill = Mill(tmp_path, [{**DATASETS[1], "path": str(SHARED_DATA / "crypto-trades")}])
     ticks = mill.run()
     assert ticks.rows == 12_477
-    assert keys(ticks) == ["2019-10-11", "2019-10-12", "2019-10-13"]
+    assert keys(ticks) == ["trades/2019-10-11", "trades/2019-10-12", "trades/2019-10-13"]

@@ -9,17 +9,25 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.bars import make_bars, market_intervals
-from pipelines.checks import check_bars, check_features, check_markets, check_predictions, check_ticks
+from pipelines.bars import look_at
+from pipelines.checks import (
+    check_bars,
+    check_features,
+    check_markets,
+    check_predictions,
+    check_source_bars,
+    check_ticks,
+)
 from pipelines.errors import ContractViolation
-from tests.ticks import ticks_of_bars, universe, walk
+from tests.ticks import source_bars, trades, universe, walk
 
 START = datetime(2020, 1, 3, tzinfo=UTC)
-TICKS = ticks_of_bars(walk("m", bars=5, seconds=300, start=START), 300)
+TICKS = trades(("m", START + timedelta(seconds=n), 2.0 + n % 3) for n in range(20))
+SOURCE = source_bars(walk("m", bars=5, seconds=300, start=START), 300)
 MARKETS = universe(a={}, m={"interval_seconds": 300})
-BARS = make_bars(TICKS, market_intervals(MARKETS, None))
-FEATURES = BARS.select("market_id", "ts", rsi=pl.col("close").cast(pl.Float32))
-PREDICTIONS = BARS.select(
+BARS = SOURCE.with_columns(trade_count=pl.lit(1, pl.Int64))
+FEATURES = look_at(BARS).select("market_id", "ts", rsi=pl.col("close").cast(pl.Float32))
+PREDICTIONS = look_at(BARS).select(
     "market_id",
     "ts",
     price="close",
@@ -43,6 +51,7 @@ GOOD: dict[Callable[[pl.DataFrame], None], pl.DataFrame] = {
     check_ticks: TICKS,
     check_markets: MARKETS,
     check_bars: BARS,
+    check_source_bars: SOURCE,
     check_rsi: FEATURES,
     check_predictions: PREDICTIONS,
 }
@@ -70,7 +79,6 @@ BAD: list[tuple[Callable[[pl.DataFrame], None], int, str, Any, str]] = [
     (check_ticks, 3, "size", -1.0, "size is finite and >= 0"),
     (check_ticks, 3, "bid", NAN, "bid is finite and > 0"),
     (check_ticks, 3, "side", "up", "side is one of buy, sell"),
-    (check_ticks, 3, "synthetic", 5, "synthetic lies in 0..4"),
     (check_ticks, 3, "market_id", None, "market_id is not null"),
     (check_ticks, 3, "ts", START - timedelta(days=1), "sorted by (market_id, ts, seq)"),
     (check_ticks, 3, "market_id", "a", "sorted by (market_id, ts, seq)"),
@@ -78,10 +86,16 @@ BAD: list[tuple[Callable[[pl.DataFrame], None], int, str, Any, str]] = [
     (check_markets, 0, "kind", "bond", "kind is one of spot, fx, equity, binary"),
     (check_markets, 0, "status", "shut", "status is one of open, closed, resolved"),
     (check_markets, 0, "status", "resolved", "a resolved market has its resolution and resolved_at"),
-    (check_markets, 0, "interval_seconds", 0, "interval_seconds > 0"),
+    (check_markets, 1, "interval_seconds", 60, "interval_seconds is what interval says"),
+    (check_markets, 1, "interval", "day", "interval_seconds is what interval says"),
+    (check_markets, 1, "interval", "0s", "interval is seconds such as 300s, or day, week, month"),
+    (check_markets, 1, "timezone", None, "bars have a timezone"),
     (check_bars, 2, "high", 1e-9, "low <= open, close <= high"),
     (check_bars, 2, "volume", -1.0, "volume is finite and >= 0"),
-    (check_bars, 2, "ts", START, "ts = bar_start + interval"),
+    (check_source_bars, 2, "end", START, "end > start"),
+    (check_source_bars, 2, "end", START + timedelta(hours=1), "bars of a market do not overlap"),
+    (check_source_bars, 2, "bid_open", 0.0, "bid_open is finite and > 0"),
+    (check_bars, 2, "start", START, "sorted by (market_id, start)"),
     (check_odds, 2, "high", 1e9, "a binary market's price lies in 0..1"),
     (check_rsi, 1, "rsi", float("inf"), "rsi is finite or null"),
     (check_predictions, 1, "probability", 1.01, "probability lies in 0..1"),

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.bars import make_bars, market_intervals
+from pipelines.bars import look_at
 from pipelines.components import features as room
 from pipelines.feature import features_in
 from pipelines.windows import compute_features
-from tests.ticks import ticks_of_bars, universe, walk
+from tests.ticks import source_bars, universe, walk
 
 START = datetime(2020, 1, 3, tzinfo=UTC)
 END = START + timedelta(days=5)
@@ -100,15 +100,13 @@ def computed() -> tuple[pl.DataFrame, pl.DataFrame]:
     odds = walk("odds", bars=300, seconds=900, start=START, seed=3).with_columns(
         (pl.col("open", "high", "low", "close") / 100).clip(1e-5, 1.0)
     )
-    ticks = pl.concat([ticks_of_bars(one, 900) for one in (gaps, odds, small)])
+    sources = pl.concat([source_bars(one, 900) for one in (gaps, odds, small)])
     markets = universe(
         gaps={"interval_seconds": 900},
         odds={"interval_seconds": 900, "kind": "binary", "end_at": END},
         small={"interval_seconds": 900},
     )
-    bars = make_bars(ticks, market_intervals(markets, None)).with_columns(
-        bid=pl.col("close") * 0.999, ask=pl.col("close") * 1.002
-    )
+    bars = look_at(sources).with_columns(bid=pl.col("close") * 0.999, ask=pl.col("close") * 1.002)
     bars = bars.with_columns(spread=2 * (pl.col("ask") - pl.col("bid")) / (pl.col("ask") + pl.col("bid")))
     rows = compute_features(bars, bars.clear(), markets, features_in(vars(room)), start=START, max_reach=1.5)
     return bars.join(markets.select("market_id", "kind"), on="market_id", maintain_order="left"), rows
@@ -155,7 +153,7 @@ def test_a_price_that_stands_still_makes_no_noise() -> None:
         volume=pl.lit(0.0),
     )
     markets = universe(m={"interval_seconds": 300})
-    made = make_bars(ticks_of_bars(bars, 300), market_intervals(markets, None))
+    made = look_at(source_bars(bars, 300))
     last = compute_features(made, made.clear(), markets, features_in(vars(room)), start=START, max_reach=5.0).row(
         -1, named=True
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from pipelines.labels import GAP_FACTOR, with_labels
+from pipelines.labels import GAP_FACTOR, usual_spacing, with_labels
 from tests.modelling import walk_bars
 
 
@@ -16,7 +16,9 @@ def test_label_is_the_return_from_the_next_open(horizon: int) -> None:
     bars = walk_bars(2, 30)
     for market in ("walk:M0", "walk:M1"):
         mine = bars.filter(pl.col("market_id") == market).to_dicts()
-        labelled = with_labels(bars, horizon, 0.01).filter(pl.col("market_id") == market).to_dicts()
+        labelled = (
+            with_labels(bars, usual_spacing(bars), horizon, 0.01).filter(pl.col("market_id") == market).to_dicts()
+        )
         for number, row in enumerate(labelled):
             if number + horizon >= len(mine):
                 assert (row["label"], row["forward_return"], row["label_end"]) == (None, None, None)
@@ -30,8 +32,8 @@ def test_label_is_the_return_from_the_next_open(horizon: int) -> None:
 def test_no_label_across_a_long_gap() -> None:
     bars = walk_bars(1, 20)
     shift = pl.when(pl.int_range(pl.len()) >= 10).then(timedelta(days=GAP_FACTOR * 2)).otherwise(timedelta(0))
-    gapped = bars.with_columns(ts=pl.col("ts") + shift)
-    labels = with_labels(gapped, 2, 0.0).get_column("label")
+    gapped = bars.with_columns(pl.col("ts", "start", "end") + shift)
+    labels = with_labels(gapped, usual_spacing(gapped), 2, 0.0).get_column("label")
     assert labels.slice(0, 8).null_count() == 0
     assert labels.slice(8, 2).null_count() == 2
     assert labels.slice(10, 8).null_count() == 0

@@ -11,7 +11,8 @@ import pytest
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, broken_rule, frame_schema
 
 TS = datetime(2020, 1, 1, tzinfo=UTC)
-BAR = {"market_id": "a", "ts": TS, "open": 2.0, "high": 3.0, "low": 1.0, "close": 2.0}
+END = datetime(2020, 1, 2, tzinfo=UTC)
+BAR = {"market_id": "a", "start": TS, "end": END, "open": 2.0, "high": 3.0, "low": 1.0, "close": 2.0}
 TICK = {"market_id": "a", "ts": TS, "price": 1.0}
 NAN, INF = float("nan"), float("inf")
 
@@ -28,7 +29,9 @@ def rule_of(kind: Any, row: dict[str, Any]) -> str | None:
         ({}, None),
         ({"volume": 0.0}, None),
         ({"open": 3.0, "close": 1.0}, None),
-        ({"ts": None}, "time is missing"),
+        ({"start": None}, "time is missing"),
+        ({"end": None}, "the bar does not end after its start"),
+        ({"end": TS}, "the bar does not end after its start"),
         ({"market_id": None}, "market is missing"),
         ({"close": None}, "close is missing"),
         ({"close": NAN}, "close is not a finite number"),

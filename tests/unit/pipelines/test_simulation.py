@@ -95,6 +95,26 @@ def test_limits_hold(quotes: list[Quote], rules: Rules) -> None:
             assert all(trade.side == 1 for trade in piece.trades[name])
 
 
+@given(histories, rule_sets)
+def test_no_entry_before_its_signal_was_known(quotes: list[Quote], rules: Rules) -> None:
+    made = {(quote.market, quote.ts): quote.side for quote in quotes}
+    piece = run(quotes, rules)
+    for trade in piece.trades["model"]:
+        assert trade.signal_at is not None
+        assert made[trade.market_id, trade.signal_at] == trade.side
+        assert trade.signal_at <= trade.entry_at <= trade.exit_at
+    for name in ("random_entry", "buy_and_hold"):
+        assert all(trade.signal_at is None for trade in piece.trades[name])
+
+
+def test_a_bar_that_begins_before_the_signal_is_known_is_not_traded() -> None:
+    signal = Quote(600 * SECOND, "m", 0, 100.0, 100.0, 600, 1, 0.1)
+    beside = Quote(700 * SECOND, "m", 100 * SECOND, 100.0, 100.0, 600, 0, 0.0)  # such bars are refused; if they came
+    after = Quote(1300 * SECOND, "m", 700 * SECOND, 100.0, 100.0, 600, 0, 0.0)
+    piece = run([signal, beside, after])
+    assert piece.state["model"]["positions"] == {}
+
+
 @settings(max_examples=60)
 @given(histories, st.data())
 def test_in_pieces_as_in_one(quotes: list[Quote], data: st.DataObject) -> None:

@@ -1,4 +1,4 @@
-"""Ticks from bars and from parts: unfolding, keys of partitions, contributions, merging."""
+"""Rows from parts: keys of partitions, contributions, merging, bars that overlap."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, Batch, frame_schema
-from pipelines.tick_parts.frames import contribution, finish, merge, ranked, unfinish, unfold_bars
+from pipelines.tick_parts.frames import contribution, ranked
+from pipelines.tick_parts.merging import finish, merge, overlap, unfinish
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
+BARS = frame_schema(BAR_COLUMNS)
+SCHEMA = {"market_id": pl.String, "kind": pl.String, "interval_seconds": pl.Int64, "interval": pl.String}
 FIELDS = ("open", "high", "low", "close")
 
 
 def universe(seconds: int | None = None, names: str = "ab", partition: Any = "auto") -> pl.DataFrame:
     """Markets of one letter each, all with the same interval."""
-    frame = pl.DataFrame({"market_id": list(names), "interval_seconds": [seconds] * len(names)})
-    return ranked(frame.cast({"interval_seconds": pl.Int64}), partition)
+    interval = None if seconds is None else f"{seconds}s"
+    facts = {"kind": "spot", "interval_seconds": seconds, "interval": interval}
+    frame = pl.DataFrame([{"market_id": name, **facts} for name in names], schema=SCHEMA)
+    return ranked(frame, partition)
 
 
 def bars(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame([{"market_id": "a", **row} for row in rows], schema=frame_schema(BAR_COLUMNS))
+    """Bars of a market of hours; what a row does not say is null, its market `a`, its prices 1."""
+    known = [{"market_id": "a", **dict.fromkeys(FIELDS, 1.0), **row} for row in rows]
+    return pl.DataFrame([{"end": row["start"] + timedelta(hours=1), **row} for row in known], schema=BARS)
 
 
 def bare(rows: list[dict[str, Any]]) -> Batch:
     """Single ticks; what a row does not say is null, its market `a`, its price 1."""
-    schema = {name: kind for name, kind in frame_schema(TICK_COLUMNS).items() if name != "synthetic"}
+    schema = frame_schema(TICK_COLUMNS)
     return Batch("ticks", pl.DataFrame([{"market_id": "a", "price": 1.0, **row} for row in rows], schema=schema))
 
 
@@ -40,50 +45,7 @@ def merged(*parts: Batch, markets: pl.DataFrame | None = None) -> pl.DataFrame:
         contribution(part, known).rows.drop("_key").with_columns(pl.lit(n, pl.UInt32).alias("_part"))
         for n, part in enumerate(parts)
     ]
-    return finish(merge(pl.concat(rows)), known)
-
-
-@st.composite
-def _real_bars(draw: st.DrawFn) -> list[dict[str, Any]]:
-    price = st.floats(1e-6, 1e6)
-    rows = []
-    for number in range(draw(st.integers(1, 8))):
-        low, high = sorted((draw(price), draw(price)))
-        inside = st.floats(low, high)
-        row = {"open": draw(inside), "high": high, "low": low, "close": draw(inside)}
-        volume = draw(st.none() | st.floats(0, 1e9))
-        quotes = {}
-        if draw(st.booleans()):
-            spread = draw(st.floats(0, 1e-3))
-            quotes = {f"bid_{name}": row[name] for name in FIELDS}
-            quotes |= {f"ask_{name}": row[name] * (1 + spread) for name in FIELDS}
-        rows.append({"ts": START + timedelta(minutes=number), "volume": volume, **row, **quotes})
-    return rows
-
-
-@given(_real_bars())
-@settings(max_examples=60, deadline=None)
-def test_unfolded_bars_fold_back_to_the_same(rows: list[dict[str, Any]]) -> None:
-    frame = bars(rows).with_columns(interval_seconds=pl.lit(60, pl.Int64))
-    ticks = unfold_bars(frame).sort("ts", "seq")
-    folded = ticks.group_by(pl.col("ts").dt.truncate("1m"), maintain_order=True).agg(
-        open=pl.col("price").first(),
-        high=pl.col("price").max(),
-        low=pl.col("price").min(),
-        close=pl.col("price").last(),
-        volume=pl.when(pl.col("size").count() > 0).then(pl.col("size").sum()),
-        spread=(pl.col("ask") - pl.col("bid")).last(),
-    )
-    mid = {name: (pl.col(f"bid_{name}") + pl.col(f"ask_{name}")) / 2 for name in FIELDS}
-    wanted = frame.select(
-        "ts",
-        *(pl.coalesce(mid[name], name).alias(name) for name in FIELDS),
-        "volume",
-        spread=pl.col("ask_close") - pl.col("bid_close"),
-    )
-    assert folded.equals(wanted)
-    assert ticks.get_column("synthetic").to_list() == [1, 2, 3, 4] * len(rows)
-    assert ticks.get_column("seq").to_list() == [0, 1, 2, 3] * len(rows)
+    return finish(merge(pl.concat(rows), parts[0].kind), known, parts[0].kind)
 
 
 @pytest.mark.parametrize(
@@ -102,17 +64,39 @@ def test_unfolded_bars_fold_back_to_the_same(rows: list[dict[str, Any]]) -> None
 )
 def test_span_of_a_partition_follows_the_interval(seconds: int | None, partition: str, key: str) -> None:
     known = universe(seconds, partition=partition)
-    prices = dict.fromkeys(FIELDS, 1.0)
-    batch = bare([{"ts": START}]) if seconds is None else Batch("bars", bars([{"ts": START, **prices}]))
-    keys = set(contribution(batch, known).groups.get_column("key").to_list())
-    assert key in keys
+    batch = bare([{"ts": START}]) if seconds is None else Batch("bars", bars([{"start": START}]))
+    table = "trades" if seconds is None else "bars"
+    assert contribution(batch, known).groups.get_column("key").to_list() == [f"{table}/{key}"]
 
 
-def test_ticks_of_a_bar_across_midnight_go_to_the_day_of_their_own_time() -> None:
-    known = universe(3_600, partition="day")
-    batch = Batch("bars", bars([{"ts": START - timedelta(minutes=30), **dict.fromkeys(FIELDS, 1.0)}]))
-    groups = contribution(batch, known).groups
-    assert dict(groups.select("key", "length").iter_rows()) == {"2013-02-28": 2, "2013-03-01": 2}
+def test_days_weeks_and_months_come_in_years() -> None:
+    frame = pl.DataFrame([{"market_id": "a", "kind": "spot", "interval": "week"}], schema=SCHEMA)
+    assert ranked(frame, "auto").get_column("grain").item() == 2
+
+
+def test_a_bar_across_midnight_lies_whole_where_it_starts() -> None:
+    batch = Batch("bars", bars([{"start": START - timedelta(minutes=30)}]))
+    groups = contribution(batch, universe(3_600, partition="day")).groups
+    assert dict(groups.select("key", "length").iter_rows()) == {"bars/2013-02-28": 1}
+
+
+def test_a_later_bar_corrects_an_earlier_one_and_a_later_part_both() -> None:
+    one, two = {"start": START, "open": 2.0}, {"start": START + timedelta(hours=1), "open": 5.0}
+    parts = [[one, two, {**one, "open": 3.0}], [{**one, "open": 4.0}]]
+    found = merged(*(Batch("bars", bars(part)) for part in parts), markets=universe(3_600))
+    assert found.select("start", "open").rows() == [(START, 4.0), (START + timedelta(hours=1), 5.0)]
+    assert dict(found.schema) == frame_schema(BAR_COLUMNS)
+
+
+@pytest.mark.parametrize(("minutes", "is_over"), [(59, True), (60, False), (61, False)])
+def test_bars_that_overlap_are_found_with_their_rows(minutes: int, is_over: bool) -> None:
+    rows = [{"start": START, "market_id": "b"}, {"start": START}, {"start": START + timedelta(minutes=minutes)}]
+    known = universe(3_600)
+    found = merge(contribution(Batch("bars", bars(rows)), known).rows.with_columns(_part=pl.lit(4)), "bars")
+    pair = overlap(found, known)
+    assert (pair is not None) == is_over
+    if pair is not None:
+        assert [(one.market, one.part, one.row) for one in pair] == [("a", 4, 1), ("a", 4, 2)]
 
 
 def test_a_later_row_corrects_an_earlier_one_and_a_later_part_both() -> None:
@@ -146,26 +130,37 @@ def test_merged_ticks_are_sorted_by_market_time_and_number() -> None:
 def test_the_hash_of_a_contribution_knows_value_order_and_market() -> None:
     one, two = {"ts": START, "price": 1.0}, {"ts": START, "price": 2.0}
     batches = [[one, two], [two, one], [one], [{**one, "size": 0.0}, two], [{**one, "side": "buy"}, two]]
-    hashes = [contribution(bare(batch), universe()).hashes["2013-03-01", "a"] for batch in batches]
+    hashes = [contribution(bare(batch), universe()).hashes["trades/2013-03-01", "a"] for batch in batches]
     assert len(set(hashes)) == len(hashes)
     other = contribution(bare([{**row, "market_id": "b"} for row in (one, two)]), universe())
-    assert list(other.hashes) == [("2013-03-01", "b")]
+    assert list(other.hashes) == [("trades/2013-03-01", "b")]
+
+
+def test_the_hash_of_bars_knows_quotes_and_ends() -> None:
+    bar: dict[str, Any] = {"start": START}
+    rows = [bar, {**bar, "end": START + timedelta(minutes=9)}, {**bar, "bid_low": 0.5}, {**bar, "ask_low": 0.5}]
+    known = universe(3_600, partition="day")
+    hashes = {contribution(Batch("bars", bars([row])), known).hashes["bars/2013-03-01", "a"] for row in rows}
+    assert len(hashes) == len(rows)
+    other = {"start": START, "market_id": "b", "bid_open": 1.0}
+    together = contribution(Batch("bars", bars([other, bar])), known).hashes
+    assert together["bars/2013-03-01", "a"] in hashes, "whatever quotes another market has"
 
 
 def test_the_hash_of_a_contribution_is_that_of_its_own_group_alone() -> None:
     mine: list[dict[str, Any]] = [{"ts": START, "price": 1.0}]
     others: list[dict[str, Any]] = [{"ts": START, "market_id": "b"}, {"ts": START - timedelta(5)}]
     alone, together = (contribution(bare(rows), universe()).hashes for rows in (mine, [*others, *mine]))
-    assert alone["2013-03-01", "a"] == together["2013-03-01", "a"]
+    assert alone["trades/2013-03-01", "a"] == together["trades/2013-03-01", "a"]
 
 
 def test_picking_pairs_gives_their_rows_by_partition() -> None:
     rows = [{"ts": START + timedelta(day), "market_id": m} for day in (0, 1) for m in "ab"]
     found = contribution(bare(rows), universe())
-    picked = found.pick({("2013-03-01", "b"), ("2013-03-02", "a"), ("2013-03-02", "b")})
+    picked = found.pick({("trades/2013-03-01", "b"), ("trades/2013-03-02", "a"), ("trades/2013-03-02", "b")})
     assert [(key, part.get_column("_market").to_list()) for key, part in picked] == [
-        ("2013-03-01", [1]),
-        ("2013-03-02", [0, 1]),
+        ("trades/2013-03-01", [1]),
+        ("trades/2013-03-02", [0, 1]),
     ]
     assert found.pick(set()) == []
 
@@ -173,6 +168,6 @@ def test_picking_pairs_gives_their_rows_by_partition() -> None:
 def test_finish_and_unfinish_are_each_others_reverse() -> None:
     ticks = merged(bare([{"ts": START, "side": "sell", "bid": 1.0}, {"ts": START, "market_id": "b", "size": 2.0}]))
     assert dict(ticks.schema) == frame_schema(TICK_COLUMNS)
-    assert finish(unfinish(ticks, universe()), universe()).equals(ticks)
+    assert finish(unfinish(ticks, universe(), "ticks"), universe(), "ticks").equals(ticks)
     only_b = universe().filter(pl.col("market_id") == "b")
-    assert unfinish(ticks, only_b).height == 1
+    assert unfinish(ticks, only_b, "ticks").height == 1

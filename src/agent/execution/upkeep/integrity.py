@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model import Mark, State
+from agent.execution.bar_check import changed_bars
 from agent.execution.release import current_name, is_whole
+from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.store import catalog, releases, state
 from agent.store.catalog import FileFacts
@@ -15,6 +17,7 @@ from pipelines.errors import PipelineError
 from pipelines.lake import TABLE_SUFFIX, hash_file
 
 _NEXT_RUN = "`agent run` computes it anew"
+_EARLIER = "its output was made by other code than there is now, and does not keep this code's contract"
 _MARKED = "marked: `agent run` computes it anew"
 _OLD = "only an earlier output has it: restore a backup, or let `agent gc` take it in time"
 _ALTERED = "agent checks --deep found its file altered"
@@ -44,6 +47,7 @@ class Examined:
 def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
     """Check the current outputs: files by size and time of change (hashed where that differs), tables by contract.
 
+    Bars are compared with those of the sources, and each backtested entry with its signal's time (both are contracts).
     `deep` hashes every file that any snapshot refers to. A current file that only its hash betrays is marked dirty,
     in the name of `by`, since a run would not notice it.
     """
@@ -77,7 +81,8 @@ def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
     tables, violations = _contracts(
         workspace, states, {(name, files[name, path].key) for name, path in current}, broken
     )
-    return Examined(len(files), hashed, tables, (*findings, *violations, *_release(workspace)))
+    bars = [] if broken else _bars(workspace, states)
+    return Examined(len(files), hashed, tables, (*findings, *violations, *bars, *_release(workspace)))
 
 
 def _compare(path: Path, fact: FileFacts, *, deep: bool) -> tuple[str | None, bool, bool]:
@@ -112,9 +117,36 @@ def _contracts(
             try:
                 component.contract(partition.key, workspace.lake.read_table(partition))
             except PipelineError as error:
+                if _is_of_earlier_code(workspace, name, states[name]):
+                    findings.append(Finding(name, "", _EARLIER, partition.path, _NEXT_RUN))
+                    break
                 mend = f"correct the data at its source, then `agent mark-dirty {name}:{partition.key}` and `agent run`"
                 findings.append(Finding(name, partition.key, error.what, error.where or partition.path, mend))
     return tables, findings
+
+
+def _is_of_earlier_code(workspace: Workspace, name: str, state: State) -> bool:
+    component = workspace.project.components[name]
+    return state.code_version != (component.version or Survey(workspace).code(name).version)
+
+
+def _bars(workspace: Workspace, states: Mapping[str, State]) -> list[Finding]:
+    """Bars out are bars in: what features hands on is what ticks had when features was made of it."""
+    state = states.get("features")
+    if state is None or state.output_snapshot_id is None or not {"ticks", "markets"} <= state.inputs.keys():
+        return []
+    with workspace.database.reading() as connections:
+        features = catalog.load_snapshot(connections.project, state.output_snapshot_id)
+        ticks, markets = (
+            catalog.load_snapshot(connections.project, state.inputs[name].snapshot_id) for name in ("ticks", "markets")
+        )
+    interval = state.settings.get("interval") if state.settings else None
+    seconds = interval if isinstance(interval, int) else None
+    mend = "`agent mark-dirty features`, then `agent run`"
+    return [
+        Finding("features", key, what, "its bars/", mend)
+        for key, what in changed_bars(workspace.lake, ticks, features, markets, seconds)
+    ]
 
 
 def _release(workspace: Workspace) -> list[Finding]:

@@ -19,9 +19,11 @@ sample = SampleSource(Settings(symbols=("IBM", "MSFT")), Path())
 with closing(sqlite3.connect("prices.sqlite")) as connection, connection:
     connection.execute(_TABLE)
     for symbol in ("IBM", "MSFT"):
-        bars = sample.fetch(symbol).frame.select("ts", "open", "high", "low", "close", "volume")
+        bars = sample.fetch(symbol).frame.select("start", "open", "high", "low", "close", "volume")
         rows = [
-            (symbol, f"{ts:%Y-%m-%d}", *values, "2013-03-01") for ts, *values in bars.iter_rows() if ts.year >= 2009
+            (symbol, f"{start:%Y-%m-%d}", *values, "2013-03-01")
+            for start, *values in bars.iter_rows()
+            if start.year >= 2009
         ]
         connection.executemany("INSERT INTO bars VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         print(f"{symbol}: {len(rows)} days")

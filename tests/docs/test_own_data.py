@@ -38,7 +38,7 @@ def test_the_shortest_form_reads_a_folder_of_csv(tmp_path: Path) -> None:
     source = FilesSource(checked(Settings, blocks()[0]["sources"]["files"]), tmp_path)
     frame = source.fetch("prices/ACME.csv").frame
     assert frame.get_column("market_id").to_list() == ["files:ACME"]
-    assert str(frame.get_column("ts")[0]) == "2020-01-02 05:00:00+00:00"
+    assert str(frame.get_column("start")[0]) == "2020-01-02 05:00:00+00:00"
 
 
 def test_other_settings_on_the_page_exist() -> None:

@@ -120,7 +120,7 @@ def _an_appended_day_reaches_what_it_must_and_the_model_by_its_policy(project: P
     assert "ticks runs because the source files has new data (data/ABC.csv changed, data/XYZ.csv changed)." in told
     project.agent("run", "--target", "ticks")
     plan = {step["component"]: step for step in json.loads(project.agent("plan", "--json"))}
-    assert plan["features"]["changed"]["ticks"] == ["2024-03"]  # of 2024-01, -02 and -03
+    assert plan["features"]["changed"]["ticks"] == ["bars/2024-03"]  # of 2024-01, -02 and -03
     before = project.current_file("features", "features/2024-01")
     report = project.run()
     assert computed(report) == ["features", "inference", "backtest", "publish"]
@@ -154,10 +154,16 @@ def _the_first_release_is_recomputed_from_what_it_recorded(project: Project) -> 
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_an_overwritten_byte_is_found_explained_repaired_and_goes_no_further(project: Project, hidden: bool) -> None:
-    """`hidden`: size and time of change look right, so that only `agent checks --deep` can tell."""
+@pytest.mark.parametrize(
+    ("key", "outputs"), [("features/2024-02", ["features"]), ("bars/2024-02", ["features", "ticks"])]
+)
+def test_an_overwritten_byte_is_found_explained_repaired_and_goes_no_further(
+    project: Project, hidden: bool, key: str, outputs: list[str]
+) -> None:
+    """`hidden`: size and time of change look right, so that only `agent checks --deep` can tell. A file of bars belongs
+    to two outputs: features refers to that of ticks."""
     project.run()
-    path = project.current_file("features", "bars/2024-02")
+    path = project.current_file("features", key)
     before, times = path.read_bytes(), path.stat()
     assert b"Polars" in before  # the writer's name: no value of the table
     path.write_bytes(before.replace(b"Polars", b"Polarz"))
@@ -166,18 +172,18 @@ def test_an_overwritten_byte_is_found_explained_repaired_and_goes_no_further(pro
         assert json.loads(project.agent("checks", "--json"))["findings"] == []
     found = json.loads(project.agent("checks", "--json", *(["--deep"] if hidden else []), code=1))["findings"]
     found = [one for one in found if "earlier output" not in one["mend"]]  # the altered file of the round before
-    assert [(one["component"], one["key"]) for one in found] == [("features", "bars/2024-02")]
+    assert [(one["component"], one["key"]) for one in found] == [(name, key) for name in outputs]
     assert "`agent run` computes it anew" in found[0]["mend"]
-    told = project.agent("explain", "publish").splitlines()[0]
+    told = next(line for line in project.agent("explain", "publish").splitlines() if line.startswith(outputs[-1]))
     expected = (
-        f"features runs because its partition bars/2024-02 was marked by a person ({getpass.getuser()}: agent checks "
+        f"{outputs[-1]} runs because its partition {key} was marked by a person ({getpass.getuser()}: agent checks "
         "--deep found its file altered)."
         if hidden
-        else "features runs because its file bars/2024-02 is no longer what was written."
+        else f"{outputs[-1]} runs because its file {key} is no longer what was written."
     )
     assert told == expected
     report = project.run()
-    assert computed(report) == ["features"]
-    assert report["features"]["is_cut_off"]
-    assert project.current_file("features", "bars/2024-02").read_bytes() == before
+    assert computed(report) == outputs[::-1]
+    assert all(report[name]["is_cut_off"] for name in outputs)
+    assert project.current_file("features", key).read_bytes() == before
     assert "all is well" in project.agent("checks")

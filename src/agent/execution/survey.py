@@ -41,8 +41,7 @@ class Survey:
         missing, altered = self._damage(state) if check_files else ((), ())
         return Current(
             code_version=component.version or code.version,
-            # The format is named like a definition, so that a recompute that it causes can be explained.
-            code_files={**code.files, "pipelines": {"FORMAT_VERSION": str(FORMAT_VERSION)}},
+            code_files=definitions_of(code),
             definitions=code.definitions,
             settings_hash=settings_hash(self._settings(component)),
             settings=self._shown_settings(component),
@@ -190,6 +189,12 @@ class Survey:
                 for key, mtime_ns in touched:
                     catalog.set_mtime(connections.project, state.output_snapshot_id, key, mtime_ns)
         return tuple(missing), tuple(altered)
+
+
+def definitions_of(code: Code) -> dict[str, Mapping[str, str]]:
+    """Module -> {definition: hash} of a component's code. The format of what is stored is named like a definition, so
+    that a recompute that it causes can be explained."""
+    return {**code.files, "pipelines": {"FORMAT_VERSION": str(FORMAT_VERSION)}}
 
 
 def _joined(parts: list[Code]) -> Code:

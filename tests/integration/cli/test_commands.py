@@ -284,14 +284,17 @@ def test_export_writes_what_was_known_by_then(tmp_path: Path, agent: Typed, monk
     folder = small_project(tmp_path, days=40)
     monkeypatch.chdir(folder)
     agent("run", "--target", "ticks", "--json")
-    assert agent.json("export", "ticks", "--to", "ticks.parquet")["rows"] == 2 * 40 * 24 * 4
+    assert agent.json("export", "ticks", "--to", "ticks.parquet")["rows"] == 2 * 40 * 24
     whole = pl.read_parquet("ticks.parquet")
-    assert whole.height == 2 * 40 * 24 * 4
+    assert whole.height == 2 * 40 * 24
     agent("export", "ticks", "--to", "early.csv", "--as-of", "2024-01-02")
     early = pl.read_csv("early.csv", try_parse_dates=True)
     assert early.height == whole.filter(pl.col("ts") <= datetime(2024, 1, 2, tzinfo=UTC)).height > 0
     assert agent.json("export", "ticks", "--to", "none.csv", "--as-of", "2020-01-01T00:00:00Z")["rows"] == 0
     assert pl.read_csv("none.csv").columns == whole.columns
+    assert whole.columns[:3] == ["market_id", "ts", "bar_start"]
+    assert whole.filter(pl.col("ts") != pl.col("end")).is_empty()
+    assert whole.filter(pl.col("bar_start") != pl.col("start")).is_empty()
     agent("export", "markets", "--to", "markets.csv")
     assert pl.read_csv("markets.csv").get_column("external_id").to_list() == ["ABC", "XYZ"]
     assert "features has no output yet" in agent("export", "features", "--to", "f.csv", code=2)

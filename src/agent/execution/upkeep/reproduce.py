@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from agent.core.graph import order
 from agent.core.model import InputRecord, State
-from agent.execution.survey import SOURCE_PREFIX, Survey
+from agent.execution.survey import SOURCE_PREFIX, Survey, definitions_of
 from agent.execution.workspace import Workspace
 from agent.store import catalog, history, releases, state
 from agent.store.catalog import SnapshotRow
@@ -174,7 +174,7 @@ def _code_changes(
         return _Code(True, ())
     last = states[name].code_files
     flat = {f"{module}:{one}": value for module, names in last.items() for one, value in names.items()}
-    now = {f"{module}:{one}": value for module, names in code.files.items() for one, value in names.items()}
+    now = {f"{module}:{one}": value for module, names in definitions_of(code).items() for one, value in names.items()}
     found = {one for one in flat.keys() | now.keys() if flat.get(one) != now.get(one)} if flat else set()
     for attempt_id, subject in changes.get(name, ()):
         if row.attempt_id is None or attempt_id > row.attempt_id:

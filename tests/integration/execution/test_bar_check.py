@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from agent.execution.bar_check import changed_bars
+from agent.execution.upkeep.bar_check import changed_bars
 from pipelines.components.features import Settings
 from pipelines.snapshot import Snapshot
 from tests.ticks import Bench, source_bars, universe, walk

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model import Mark, State
-from agent.execution.bar_check import changed_bars
 from agent.execution.release import current_name, is_whole
 from agent.execution.survey import Survey
+from agent.execution.upkeep.bar_check import changed_bars
 from agent.execution.workspace import Workspace
 from agent.store import catalog, releases, state
 from agent.store.catalog import FileFacts

@@ -50,7 +50,7 @@ def test_the_universe_counts_bars(desk: Desk) -> None:
     assert gaps.count == 1  # weekends are none; in September 2001 the exchange was closed for a week
     assert gaps.longest[0] == (datetime(2001, 9, 11, tzinfo=UTC), datetime(2001, 9, 17, tzinfo=UTC))
     ticks = market_data.newest_ticks(desk, "sample:IBM").get_column("start")
-    assert 100 < len(ticks) <= market_data.TICKS_SHOWN
+    assert 40 < len(ticks) <= market_data.TICKS_SHOWN
     assert ticks.is_sorted(descending=True)
     assert market_data.quarantine(desk).is_empty()
     assert market_data.rewrites(desk) == []

@@ -111,11 +111,32 @@ class Batch:
         return replace(self, frame=self.frame.filter(kept), lines=lines)
 
 
+@dataclass(frozen=True)
+class Bulk:
+    """Several parts at once, of one kind: the rows of the first, then those of the second, and so on.
+
+    lengths: how many rows each part has. written_at: as in Batch, for each part; that of `batch` itself is not used.
+    """
+
+    parts: tuple[str, ...]
+    batch: Batch
+    lengths: tuple[int, ...]
+    written_at: tuple[datetime | None, ...]
+
+    @classmethod
+    def of_one(cls, part: str, batch: Batch) -> Bulk:
+        """A single part."""
+        return cls((part,), batch, (batch.frame.height,), (batch.written_at,))
+
+
 class Source(Protocol):
     """A place that market data comes from.
 
     Constructed as `Source(settings, base)`: its own frozen Settings, and the folder that relative paths start from
     (where agent.toml lies). Raises BadInput for data it cannot read, TransientError for what may pass.
+
+    A source of very many small parts may have `fetch_many(parts)`, which gives each of them once, in any order, as an
+    iterator of Bulk; a part with a row that breaks a rule comes alone, as from `fetch`.
 
     A source whose tokens cannot show every change may have an attribute `max_age_seconds`: all its parts are read again
     when the last success of what reads it lies further back (reason `too_old`).

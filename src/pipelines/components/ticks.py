@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,8 +20,8 @@ from pipelines.component import Context, component
 from pipelines.errors import BadInput, LakeError
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
-from pipelines.source import QUARANTINE_KEY
-from pipelines.tick_parts.frames import BARS, Contribution, contribution, ranked
+from pipelines.source import QUARANTINE_KEY, Bulk
+from pipelines.tick_parts.frames import BARS, contribution, numbered, ranked
 from pipelines.tick_parts.intake import Intake, bad_rows, take_in
 from pipelines.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
 from pipelines.tick_parts.merging import Bar, edges, finish, kind_of, merge, overlap, unfinish
@@ -72,6 +73,15 @@ def ingest_ticks(ctx: Context, settings: Settings) -> None:
 
 
 @dataclass
+class _Found:
+    """What one part contributes (pair -> hash), what became of its rows, and the pairs whose rows are to be taken up."""
+
+    hashes: dict[Pair, str]
+    counts: dict[str, int]
+    wanted: set[Pair] = field(default_factory=set)
+
+
+@dataclass
 class _Ingest:
     """One run of `ticks`: what was remembered, what is found now, and which (partition, market) pairs that affects."""
 
@@ -79,12 +89,12 @@ class _Ingest:
     universe: pl.DataFrame
     fails_on_bad_rows: bool
     spill: Spill
+    parts: list[PartId] = field(default_factory=list)
     ranks: dict[PartId, int] = field(default_factory=dict)  # order of the parts: a later one corrects an earlier one
     records: dict[PartId, PartRecord] = field(default_factory=dict)
     affected: set[Pair] = field(default_factory=set)
     taken: dict[PartId, set[Pair]] = field(default_factory=dict)
     bad: dict[PartId, pl.DataFrame] = field(default_factory=dict)  # of every part read in this run
-    counts: dict[PartId, dict[str, int]] = field(default_factory=dict)
     edges: dict[str, pl.DataFrame] = field(default_factory=dict)  # first and last bars of partitions built in this run
 
     def find_changes(self) -> None:
@@ -101,30 +111,29 @@ class _Ingest:
                 self.affected.update(record.hashes)
         stale = [part for part, token in tokens.items() if remembered.get(part, PartRecord(None)).token != token]
         self.ranks = {part: rank for rank, part in enumerate(tokens)}
-        for done, part in enumerate(stale):
-            self.ctx.progress(done, len(stale), f"reading {part[1]}")
+        self.parts = list(tokens)
+        for part, found in self._read(stale, "reading"):
             before = remembered.get(part, PartRecord(None)).hashes
-            found = self._read(part)
             hashes = found.hashes
             differing = {pair for pair, text in hashes.items() if before.get(pair) != text or pair in self.affected}
-            self._take(part, found, differing)
+            self.taken.setdefault(part, set()).update(differing)
             self.affected |= differing | (before.keys() - hashes.keys())
-            self.records[part] = PartRecord(tokens[part], hashes, self.counts.pop(part))
+            self.records[part] = PartRecord(tokens[part], hashes, found.counts)
+            found.wanted |= differing
         for part in tokens.keys() - self.records.keys():
             self.records[part] = remembered[part]
 
     def gather(self) -> None:
         """Take up the rows of affected pairs from the parts that contribute to them and did not change there."""
-        wanting = []
+        wanting = {}
         for part, record in sorted(self.records.items()):
             pairs = (record.hashes.keys() & self.affected) - self.taken.get(part, set())
             if pairs:
-                wanting.append((part, pairs))
-        for done, (part, pairs) in enumerate(wanting):
-            self.ctx.progress(done, len(wanting), f"reading {part[1]} again")
-            found = self._read(part)
-            hashes = found.hashes
-            self._take(part, found, pairs)
+                wanting[part] = pairs
+        for part, found in self._read(list(wanting), "reading again"):
+            pairs, hashes = wanting[part], found.hashes
+            found.wanted |= pairs
+            self.taken.setdefault(part, set()).update(pairs)
             # A file may have changed since the probe. What counts is what went into the output: the next run finds
             # another token and compares with that.
             kept = {pair: text for pair, text in self.records[part].hashes.items() if pair not in pairs}
@@ -170,24 +179,44 @@ class _Ingest:
         previous = self.ctx.previous
         return previous is not None and key in previous.by_key and key not in self.ctx.redo
 
-    def _read(self, part: PartId) -> Contribution:
-        found = self._take_in(part)
-        if self.fails_on_bad_rows and not found.bad.is_empty():
-            raise bad_rows(found.bad)
-        self.bad[part] = found.bad
-        self.counts[part] = {"running": found.running, "quarantined": found.bad.height}
-        return contribution(found.batch, self.universe)
+    def _read(self, parts: Sequence[PartId], verb: str) -> Iterator[tuple[PartId, _Found]]:
+        """What each of `parts` contributes. The pairs that are put into `wanted` of what is found are taken up."""
+        done = 0
+        for source, bulk in self._bulks(parts):
+            self.ctx.progress(done, len(parts), f"{verb} {bulk.parts[0]}")
+            done += len(bulk.parts)
+            intake = take_in(source, bulk, self.universe)
+            if intake is None:  # a row of one of them is bad: one by one
+                for name in bulk.parts:
+                    yield from self._found(source, Bulk.of_one(name, self.ctx.sources[source].fetch(name)))
+            else:
+                yield from self._found(source, bulk, intake)
 
-    def _take_in(self, part: PartId) -> Intake:
-        source, name = part
-        return take_in(self.ctx.sources[source].fetch(name), f"{source}:{name}", self.universe)
+    def _found(self, source: str, bulk: Bulk, intake: Intake | None = None) -> Iterator[tuple[PartId, _Found]]:
+        intake = take_in(source, bulk, self.universe) if intake is None else intake
+        assert intake is not None  # a single part is sorted out whatever its rows are
+        if self.fails_on_bad_rows and not intake.bad.is_empty():
+            raise bad_rows(intake.bad)
+        ranks = numbered([self.ranks[source, name] for name in bulk.parts], intake.of_part)
+        contributed = contribution(intake.batch, self.universe, ranks)
+        hashes, found = contributed.hashes, {}
+        for name, running in zip(bulk.parts, intake.running, strict=True):
+            part = (source, name)
+            self.bad[part] = intake.bad
+            counts = {"running": running, "quarantined": intake.bad.height}
+            found[part] = _Found(hashes.get(self.ranks[part], {}), counts)
+        yield from found.items()
+        wanted = {self.ranks[part]: one.wanted for part, one in found.items() if one.wanted}
+        for key, rows in contributed.pick(wanted):
+            self.spill.add(key, rows)
 
-    def _take(self, part: PartId, found: Contribution, pairs: set[Pair]) -> None:
-        import polars as pl
-
-        for key, rows in found.pick(pairs):
-            self.spill.add(key, rows.with_columns(pl.lit(self.ranks[part], pl.UInt32).alias("_part")))
-        self.taken.setdefault(part, set()).update(pairs)
+    def _bulks(self, parts: Sequence[PartId]) -> Iterator[tuple[str, Bulk]]:
+        """The rows of `parts`, many at a time where their source can give them so."""
+        for name, source in sorted(self.ctx.sources.items()):
+            mine = [part for owner, part in parts if owner == name]
+            many = getattr(source, "fetch_many", None)
+            bulks = many(mine) if many is not None else (Bulk.of_one(part, source.fetch(part)) for part in mine)
+            yield from ((name, bulk) for bulk in bulks)
 
     def _build(self, key: str, affected: set[str], unaffected: set[str]) -> pl.DataFrame:
         """Partition `key`: affected markets merged again, the others as they were."""
@@ -259,23 +288,27 @@ class _Ingest:
     def _part_of(self, bar: Bar) -> str | None:
         if bar.part is None:
             return None
-        return next(f"{source}:{name}" for (source, name), rank in self.ranks.items() if rank == bar.part)
+        source, part = self.parts[bar.part]
+        return f"{source}:{part}"
 
     def _place(self, bar: Bar) -> str:
         """Where a bar stands and what it spans."""
         span = f"{bar.start:%Y-%m-%d %H:%M:%S} to {bar.end:%Y-%m-%d %H:%M:%S} UTC"
         if bar.part is None or bar.row is None:
             return f"the one from {span}"
-        part = next(one for one, rank in self.ranks.items() if rank == bar.part)
-        batch = self._take_in(part).batch  # read again: only now is the line of interest
-        place = batch.place(bar.row) if bar.row < batch.frame.height else part[1]
+        source, part = self.parts[bar.part]
+        # Read again: only now is the line of interest.
+        intake = take_in(source, Bulk.of_one(part, self.ctx.sources[source].fetch(part)), self.universe)
+        assert intake is not None
+        batch = intake.batch
+        place = batch.place(bar.row) if bar.row < batch.frame.height else part
         return f"{place} ({span})"
 
     def _write_quarantine(self) -> None:
         """List the rows left out: those of the parts read now, and the known ones of parts that were not."""
         import polars as pl
 
-        frames = list(self.bad.values())
+        frames = [bad for bad in self.bad.values() if not bad.is_empty()]
         previous = None if self.ctx.previous is None else self.ctx.previous.by_key.get(QUARANTINE_KEY)
         if previous is not None and len(self.bad) < len(self.records):
             unread = [f"{source}:{name}" for source, name in self.records.keys() - self.bad.keys()]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.calendars import later, next_at, period_start
 from pipelines.errors import BadInput
@@ -21,7 +23,7 @@ from pipelines.file_tables.read import (
 )
 from pipelines.file_tables.settings import Dataset
 from pipelines.file_tables.times import TimeRules, to_utc
-from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, broken_rule, frame_schema
+from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, Bulk, broken_rule, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,6 +47,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "ask": ("ask", "ask_price"),
 }
 _SIDES = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
+_BULK_ROWS = 500_000  # understood at once: enough that a table's own cost is nothing, little enough to be held twice
 _NO_SIDE = ("", "none", "null", "unknown")
 
 
@@ -77,51 +80,148 @@ def market_name(dataset: Dataset, file: Path, names: Sequence[str]) -> pl.Expr |
     return name_from_file(dataset, file)
 
 
+@dataclass(frozen=True)
+class _RawFile:
+    """The columns of a file that count, named by their role, and when the file was written."""
+
+    part: str
+    file: Path
+    table: pl.DataFrame
+    written_at: datetime
+
+
 def read_batch(source: str, dataset: Dataset, files: Sequence[Path], ends: pl.DataFrame | None) -> Batch:
     """The rows of a file (or of the bid and the ask file), those that break a rule set apart.
 
     Rows at or after their market's end in `ends` (market_id, end_at) are left out; so are quotes of which one side is
     empty, since they have no mid, and records without a price where `records` picks them out of messages.
     """
+    return _batch(source, dataset, [_read_raw(dataset, "", file) for file in files], ends)
+
+
+def read_bulks(
+    source: str, dataset: Dataset, parts: Mapping[str, Sequence[Path]], ends: pl.DataFrame | None
+) -> Iterator[Bulk]:
+    """The rows of many parts, as read_batch gives those of each, but understood together: the work on a table costs
+    milliseconds, however few rows it has. A part with a bad row comes alone."""
+    waiting: dict[tuple[Any, ...], list[_RawFile]] = {}
+    rows = 0
+    for part, files in parts.items():
+        if len(files) > 1:
+            yield Bulk.of_one(part, read_batch(source, dataset, files, ends))
+            continue
+        raw = _read_raw(dataset, part, files[0])
+        waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
+        rows += raw.table.height
+        if rows >= _BULK_ROWS:
+            for together in waiting.values():
+                yield from _bulks(source, dataset, together, ends)
+            waiting.clear()
+            rows = 0
+    for together in waiting.values():
+        yield from _bulks(source, dataset, together, ends)
+
+
+def _bulks(source: str, dataset: Dataset, raws: list[_RawFile], ends: pl.DataFrame | None) -> Iterator[Bulk]:
+    """Files of the same columns as one bulk or, where a row is bad or cannot be understood, one by one."""
+    if len(raws) > 1:
+        # An error here may be about any of the files: the one that it is about raises it again below.
+        with suppress(BadInput):
+            bulk = _together(source, dataset, raws, ends)
+            if bulk is not None:
+                yield bulk
+                return
+    for raw in raws:
+        yield Bulk.of_one(raw.part, _batch(source, dataset, [raw], ends))
+
+
+def _together(source: str, dataset: Dataset, raws: list[_RawFile], ends: pl.DataFrame | None) -> Bulk | None:
+    import numpy as np
     import polars as pl
 
-    written_at = min(_written_at(file) for file in files)
-    sides = [_read_file(source, dataset, file) for file in files]
+    lengths = [raw.table.height for raw in raws]
+    number = pl.Series("_number", np.repeat(np.arange(len(raws), dtype=np.uint32), lengths))
+    frame, rule = _understood(source, dataset, pl.concat([raw.table for raw in raws]), raws[0].file)
+    if rule.null_count() < len(rule):
+        return None
+    frame = _before_end(frame.with_columns(number), ends)
+    kept = frame.get_column("_number").value_counts()
+    counts = dict(kept.iter_rows())
+    return Bulk(
+        tuple(raw.part for raw in raws),
+        Batch(_kind(dataset), frame.drop(LINE, "_number")),
+        tuple(counts.get(n, 0) for n in range(len(raws))),
+        tuple(raw.written_at for raw in raws),
+    )
+
+
+def _batch(source: str, dataset: Dataset, raws: Sequence[_RawFile], ends: pl.DataFrame | None) -> Batch:
+    """One part, of one file or of two."""
+    import polars as pl
+
+    sides = [_good_and_bad(source, dataset, raw) for raw in raws]
     frame = sides[0][0] if len(sides) == 1 else _join_sides(sides[0][0], sides[1][0])
-    if ends is not None:
-        # A bar belongs to what was before the end only where it was over by then.
-        known = pl.col("ts") < pl.col("end_at") if "ts" in frame.columns else pl.col("end") <= pl.col("end_at")
-        frame = frame.join(ends, on="market_id", how="left", maintain_order="left")
-        frame = frame.filter(known.fill_null(True)).drop("end_at")
-    word = "line" if is_text(files[0]) else "row"
+    frame = _before_end(frame, ends)
+    file = raws[0].file
     return Batch(
         _kind(dataset),
         frame.drop(LINE),
         pl.concat([bad for _, bad in sides]),
-        written_at=written_at,
+        written_at=min(raw.written_at for raw in raws),
         lines=frame.get_column(LINE),
-        line_text=f"{word} {{}} of {files[0].name}",
+        line_text=f"{_line_word(file)} {{}} of {file.name}",
     )
 
 
-def _written_at(file: Path) -> datetime:
+def _line_word(file: Path) -> str:
+    return "line" if is_text(file) else "row"
+
+
+def _before_end(frame: pl.DataFrame, ends: pl.DataFrame | None) -> pl.DataFrame:
+    """The rows from before their market's end. A bar belongs to them only where it was over by then."""
+    import polars as pl
+
+    if ends is None:
+        return frame
+    known = pl.col("ts") < pl.col("end_at") if "ts" in frame.columns else pl.col("end") <= pl.col("end_at")
+    frame = frame.join(ends, on="market_id", how="left", maintain_order="left")
+    return frame.filter(known.fill_null(True)).drop("end_at")
+
+
+def _read_raw(dataset: Dataset, part: str, file: Path) -> _RawFile:
+    # The time first: what is written while the file is read is found by another time in the next run.
     try:
-        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     except OSError as error:
         raise unreadable(file, error) from error
+    return _RawFile(part, file, _raw(dataset, file), written_at)
 
 
 def _kind(dataset: Dataset) -> Literal["bars", "ticks"]:
     return "bars" if dataset.content == "bars" else "ticks"
 
 
-def _read_file(source: str, dataset: Dataset, file: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _good_and_bad(source: str, dataset: Dataset, raw: _RawFile) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Good rows in the batch's columns and LINE, bad rows as QUARANTINE_COLUMNS."""
+    import polars as pl
+
+    frame, rule = _understood(source, dataset, raw.table, raw.file)
+    if rule.null_count() == len(rule):
+        return frame, pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS))
+    bad = raw.table.filter(rule.is_not_null()).select(
+        pl.format("{} {} of {}", pl.lit(_line_word(raw.file)), LINE, pl.lit(raw.file.name)).alias("where"),
+        rule.drop_nulls().alias("rule"),
+        pl.struct(pl.exclude(LINE)).struct.json_encode().alias("row"),
+    )
+    return frame.filter(rule.is_null()), bad
+
+
+def _understood(source: str, dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[pl.DataFrame, pl.Series]:
+    """Every row in the batch's columns and LINE, and the rule that it breaks (null: none). `file` is for errors."""
     import polars as pl
 
     kind = _kind(dataset)
     schema = frame_schema(BAR_COLUMNS if kind == "bars" else TICK_COLUMNS)
-    raw = _raw(dataset, file)
     rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone)
     ts, unread = to_utc(raw.get_column("ts"), rules, str(file))
     ts = ts + timedelta(seconds=dataset.ts_shift_seconds)
@@ -134,15 +234,7 @@ def _read_file(source: str, dataset: Dataset, file: Path) -> tuple[pl.DataFrame,
         pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
     )
     rule = frame.select(pl.coalesce("_fault", broken_rule(kind)).alias("rule")).to_series()
-    frame = frame.drop("_fault")
-    if rule.null_count() == len(rule):
-        return frame, pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS))
-    bad = raw.filter(rule.is_not_null()).select(
-        pl.format("{} {} of {}", pl.lit("line" if is_text(file) else "row"), LINE, pl.lit(file.name)).alias("where"),
-        rule.drop_nulls().alias("rule"),
-        pl.struct(pl.exclude(LINE)).struct.json_encode().alias("row"),
-    )
-    return frame.filter(rule.is_null()), bad
+    return frame.drop("_fault"), rule
 
 
 def _times(dataset: Dataset, ts: pl.Series) -> dict[str, pl.Expr]:

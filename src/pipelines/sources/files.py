@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, ClassVar
 from pipelines.errors import BadInput
 from pipelines.file_tables.markets import DatasetFiles, list_markets, market_ends
 from pipelines.file_tables.read import find_files, name_from_file
-from pipelines.file_tables.rows import no_rows, read_batch
+from pipelines.file_tables.rows import no_rows, read_batch, read_bulks
 from pipelines.file_tables.settings import Dataset, Settings
 from pipelines.fingerprint import settings_hash
-from pipelines.source import Batch, Probe
+from pipelines.source import Batch, Bulk, Probe
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,17 +77,35 @@ class FilesSource:
 
     def fetch(self, part: str) -> Batch:
         """The rows of one file, in its order. Raises BadInput for a file that cannot be read as the settings say."""
+        found = self._part(part)
+        if found.is_table:
+            return no_rows()
+        return read_batch(self.name, self._datasets[found.dataset], found.files, self._ends_of(found.dataset))
+
+    def fetch_many(self, parts: Sequence[str]) -> Iterator[Bulk]:
+        """The rows of many files, those of one dataset together. Raises as `fetch` does."""
+        by_dataset: dict[int, dict[str, tuple[Path, ...]]] = {}
+        for part in parts:
+            found = self._part(part)
+            if found.is_table:
+                yield Bulk.of_one(part, no_rows())
+            else:
+                by_dataset.setdefault(found.dataset, {})[part] = found.files
+        for number, files in by_dataset.items():
+            yield from read_bulks(self.name, self._datasets[number], files, self._ends_of(number))
+
+    def _part(self, part: str) -> _Part:
         if part not in self._parts:
             self.probe()
         found = self._parts.get(part)
         if found is None:
             raise BadInput("there is no such file", where=part, mend="put it back, or run again without it")
-        if found.is_table:
-            return no_rows()
-        number = found.dataset
+        return found
+
+    def _ends_of(self, number: int) -> pl.DataFrame | None:
         if number not in self._ends:
             self._ends[number] = market_ends(self.name, self._datasets[number], self._tables(number))
-        return read_batch(self.name, self._datasets[number], found.files, self._ends[number])
+        return self._ends[number]
 
     def _parts_of(self, number: int) -> Iterable[_Part]:
         dataset, tables = self._datasets[number], self._tables(number)

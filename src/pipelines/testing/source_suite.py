@@ -86,6 +86,28 @@ class SourceSuite:
             assert one.kind == two.kind, f"part {part}: kind differs when fetched twice"
             assert one.frame.equals(two.frame), f"part {part}: rows differ when fetched twice"
 
+    def test_many_parts_together_are_what_each_is_alone(self, tmp_path: Path) -> None:
+        """fetch_many(), where there is one, gives the rows that fetch() gives part by part."""
+        source = self.make(tmp_path)
+        many = getattr(source, "fetch_many", None)
+        if many is None:
+            return
+        parts, seen = list(source.probe().parts), []
+        for bulk in many(parts):
+            offset = 0
+            for part, length, written_at in zip(bulk.parts, bulk.lengths, bulk.written_at, strict=True):
+                alone = source.fetch(part)
+                assert bulk.batch.frame.slice(offset, length).equals(alone.frame), f"part {part}: other rows together"
+                assert bulk.batch.kind == alone.kind, f"part {part}: another kind together"
+                assert written_at == alone.written_at, f"part {part}: another time of writing together"
+                assert alone.quarantined is None or alone.quarantined.is_empty() or len(bulk.parts) == 1, (
+                    f"part {part}: rows in quarantine, and not alone"
+                )
+                seen.append(part)
+                offset += length
+            assert offset == bulk.batch.frame.height, "rows that belong to no part"
+        assert sorted(seen) == sorted(parts), "fetch_many() leaves parts out or gives them twice"
+
     def test_parts_have_the_columns_of_their_kind_and_known_markets(self, tmp_path: Path) -> None:
         """BAR_COLUMNS for bars, TICK_COLUMNS for ticks; every market is one of markets()."""
         source = self.make(tmp_path)

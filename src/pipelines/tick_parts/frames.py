@@ -7,7 +7,7 @@ side an Enum: half the bytes of text, and sorting by rank is sorting by market_i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -35,42 +35,61 @@ SIDES = ("buy", "sell")
 _GRAINS: tuple[Grain, ...] = ("day", "month", "year")
 _KEY_FORMATS = ("%Y-%m-%d", "%Y-%m", "%Y")
 _HOUR_SECONDS, _DAY_SECONDS = 3600, 86_400
-_GROUP = ("_key", "_market")
+_GROUP = ("_key", "_market", "_part")
 # Columns that many sources do not have: hashed only for groups that do, so that the others stay small.
 _RARE = ("bid", "ask")
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """One part's rows, grouped by partition key and market, rows of a group in the part's own order.
+    """The rows of some parts, grouped by partition key, market and part, rows of a group in the part's own order.
 
-    rows: sorted by (_key, _market). groups: one row per group, with `_key`, `_market`, its `length`, the `hash` over
-    what the part contributes, the partition's `key`, and the market's columns of the universe.
+    rows: sorted by (_key, _market, _part). groups: one row per group, with `_key`, `_market`, `_part`, its `length`, the
+    `hash` over what the part contributes, the partition's `key`, and the market's columns of the universe.
     """
 
     rows: pl.DataFrame
     groups: pl.DataFrame
 
     @property
-    def hashes(self) -> dict[Pair, str]:
-        return {(key, market): text for key, market, text in self.groups.select("key", "market_id", "hash").iter_rows()}
+    def hashes(self) -> dict[int, dict[Pair, str]]:
+        """Number of a part -> (partition key, market) -> hash."""
+        found: dict[int, dict[Pair, str]] = {}
+        for part, key, market, text in self.groups.select("_part", "key", "market_id", "hash").iter_rows():
+            found.setdefault(part, {})[key, market] = text
+        return found
 
-    def pick(self, pairs: set[Pair]) -> list[tuple[str, pl.DataFrame]]:
-        """The rows of `pairs`, as one (partition key, rows) for each partition."""
+    def pick(self, wanted: Mapping[int, Collection[Pair]]) -> list[tuple[str, pl.DataFrame]]:
+        """The rows of `wanted` pairs of each part, as one (partition key, rows) for each partition."""
         import polars as pl
 
-        chosen = [pair in pairs for pair in self.groups.select("key", "market_id").iter_rows()]
+        known = self.groups.select("_part", "key", "market_id").iter_rows()
+        chosen = pl.Series([(key, market) in wanted.get(part, ()) for part, key, market in known], dtype=pl.Boolean)
         groups, rows = self.groups, self.rows
-        if not all(chosen):
-            groups = groups.filter(pl.Series(chosen, dtype=pl.Boolean))
-            rows = rows.join(groups.select(_GROUP), on=_GROUP, how="semi", maintain_order="left")
-        lengths = groups.group_by("key", maintain_order=True).agg(pl.col("length").sum())
+        if not chosen.all():
+            rows = rows.filter(chosen.gather(_repeated(groups.get_column("length"))))
+            groups = groups.filter(chosen)
         rows = rows.drop("_key")
         picked, offset = [], 0
-        for key, length in lengths.iter_rows():
+        for key, length in groups.group_by("key", maintain_order=True).agg(pl.col("length").sum()).iter_rows():
             picked.append((key, rows.slice(offset, length)))
             offset += length
         return picked
+
+
+def numbered(ranks: Sequence[int], of_part: pl.Series) -> pl.Series:
+    """The rank of each row's part, from the number of its part among those that come together."""
+    import polars as pl
+
+    return pl.Series(ranks, dtype=pl.UInt32).gather(of_part)
+
+
+def _repeated(lengths: pl.Series) -> pl.Series:
+    """The number of each group, as often as it has rows."""
+    import numpy as np
+    import polars as pl
+
+    return pl.Series(np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths.to_numpy()))
 
 
 def ranked(markets: pl.DataFrame, partition: Literal["auto"] | Grain) -> pl.DataFrame:
@@ -89,14 +108,19 @@ def ranked(markets: pl.DataFrame, partition: Literal["auto"] | Grain) -> pl.Data
     )
 
 
-def contribution(batch: Batch, universe: pl.DataFrame) -> Contribution:
-    """What a part's good rows contribute to which partition and market. A bar belongs whole to where it starts.
+def contribution(batch: Batch, universe: pl.DataFrame, parts: pl.Series | None = None) -> Contribution:
+    """What good rows contribute to which partition and market. A bar belongs whole to where it starts.
 
-    `universe` is as `ranked` makes it; every market of the batch is in it.
+    `universe` is as `ranked` makes it; every market of the batch is in it. `parts` is the number of each row's part,
+    rows of a part one after the other; None: all are of part 0.
     """
     import polars as pl
 
-    frame = batch.frame.with_row_index("_row").join(universe, on="market_id", how="left", maintain_order="left")
+    number = pl.lit(0, pl.UInt32) if parts is None else pl.lit(parts)
+    numbered = batch.frame.with_row_index("_row").with_columns(number.alias("_part"))
+    # Numbered within its part, as where the part is read alone.
+    numbered = numbered.with_columns(pl.col("_row") - pl.col("_row").first().over("_part"))
+    frame = numbered.join(universe, on="market_id", how="left", maintain_order="left")
     day = pl.col("start" if batch.kind == "bars" else "ts").dt.date()
     starts = (day, day.dt.month_start(), pl.date(day.dt.year(), 1, 1))
     # Start of the partition and its grain in one number, so that partitions of two grains never meet in one group.
@@ -105,7 +129,7 @@ def contribution(batch: Batch, universe: pl.DataFrame) -> Contribution:
     ]
     sides = [pl.col("side").cast(pl.Enum(SIDES))] if batch.kind == "ticks" else []
     rows = (
-        frame.select(pl.coalesce(keys).alias("_key"), "_market", *VALUES[batch.kind], "_row")
+        frame.select(pl.coalesce(keys).alias("_key"), "_market", "_part", *VALUES[batch.kind], "_row")
         .with_columns(sides)
         .sort(_GROUP, maintain_order=True)
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.errors import BadInput, PipelineError
-from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, broken_rule, frame_schema
+from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, Bulk, broken_rule, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,18 +19,28 @@ _SHOWN = 5  # bad rows shown in an error, and markets
 
 @dataclass(frozen=True)
 class Intake:
-    """A part's good rows, the bad ones as part, row, rule, text, and how many bars were still running."""
+    """The good rows of some parts, the bad ones as part, row, rule, text, and how many bars were still running.
+
+    of_part: number of each good row's part among the parts. running: of each part.
+    """
 
     batch: Batch
+    of_part: pl.Series
     bad: pl.DataFrame
-    running: int
+    running: tuple[int, ...]
 
 
-def take_in(batch: Batch, part: str, universe: pl.DataFrame) -> Intake:
-    """Sort out the rows of `part`. Raises PipelineError for a frame of other columns, BadInput for rows of a market
-    that `universe` (see tick_parts.frames.ranked) lacks or knows as one of the other kind."""
+def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
+    """Sort out the rows of some parts of `source`; None where several come together and one has a bad row: they are to
+    be taken in one by one, so that it can be named.
+
+    Raises PipelineError for a frame of other columns, BadInput for rows of a market that `universe` (see
+    tick_parts.frames.ranked) lacks or knows as one of the other kind.
+    """
     import polars as pl
 
+    batch, part = bulk.batch, f"{source}:{bulk.parts[0]}"
+    of_part = _repeated(bulk.lengths)
     columns = frame_schema(BAR_COLUMNS if batch.kind == "bars" else TICK_COLUMNS)
     if dict(batch.frame.schema) != columns:
         raise PipelineError(
@@ -43,12 +55,19 @@ def take_in(batch: Batch, part: str, universe: pl.DataFrame) -> Intake:
     rule = batch.frame.select(pl.coalesce(broken_rule(batch.kind), beyond).alias("rule")).to_series()
     named = pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)) if batch.quarantined is None else batch.quarantined
     if rule.null_count() < batch.frame.height:
+        if len(bulk.parts) > 1:
+            return None
         named = pl.concat([named, _broken(batch, rule)])
-        batch = batch.only(rule.is_null())
+        batch, of_part = batch.only(rule.is_null()), of_part.filter(rule.is_null())
     bad = named.select(pl.lit(part).alias("part"), pl.col("where").alias("row"), "rule", text=pl.col("row"))
-    batch, running = _without_running(batch)
+    is_over = _is_over(batch, of_part, bulk.written_at)
+    running = (0,) * len(bulk.parts)
+    if is_over is not None:
+        left_out = Counter(of_part.filter(~is_over))
+        running = tuple(left_out[number] for number in range(len(bulk.parts)))
+        batch, of_part = batch.only(is_over), of_part.filter(is_over)
     _check_markets(batch, part, universe)
-    return Intake(batch, bad, running)
+    return Intake(batch, of_part, bad, running)
 
 
 def _broken(batch: Batch, rule: pl.Series) -> pl.DataFrame:
@@ -62,21 +81,29 @@ def _broken(batch: Batch, rule: pl.Series) -> pl.DataFrame:
     )
 
 
-def _without_running(batch: Batch) -> tuple[Batch, int]:
-    """The batch without bars that were not over when it was written, and how many those are.
+def _repeated(lengths: Sequence[int]) -> pl.Series:
+    import numpy as np
+    import polars as pl
 
-    Where even the first bar began after the part was written, its time of change says nothing (archives and images set
-    it to a fixed one), and all bars count.
+    return pl.Series(np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths))
+
+
+def _is_over(batch: Batch, of_part: pl.Series, written_at: Sequence[datetime | None]) -> pl.Series | None:
+    """Which bars were over when their part was written; None where all were.
+
+    Where even the first bar of a part began after the part was written, its time of change says nothing (archives and
+    images set it to a fixed one), and all its bars count.
     """
-    if batch.kind != "bars" or batch.written_at is None or batch.frame.is_empty():
-        return batch, 0
-    first = batch.frame.get_column("start").min()
-    assert isinstance(first, datetime)
-    if first > batch.written_at:
-        return batch, 0
-    is_over = batch.frame.get_column("end") <= batch.written_at
-    running = batch.frame.height - int(is_over.sum())
-    return (batch.only(is_over) if running else batch), running
+    import polars as pl
+
+    if batch.kind != "bars" or batch.frame.is_empty() or all(one is None for one in written_at):
+        return None
+    known = pl.Series(written_at, dtype=pl.Datetime("us", "UTC")).gather(of_part)
+    rows = batch.frame.select("start", "end", pl.lit(of_part).alias("part"), pl.lit(known).alias("written"))
+    says_nothing = pl.col("start").min().over("part") > pl.col("written")
+    over = (pl.col("end") <= pl.col("written")) | says_nothing
+    is_over = rows.select(over.fill_null(True)).to_series()
+    return None if is_over.all() else is_over
 
 
 def _check_markets(batch: Batch, part: str, universe: pl.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipelines.components.ticks import Settings, ingest_ticks
 from pipelines.lake import Lake
 from pipelines.settings import Faults, build
 from pipelines.snapshot import Snapshot
-from pipelines.source import Source
+from pipelines.source import Bulk, Source
 from pipelines.sources.files import FilesSource
 from pipelines.sources.files import Settings as FilesSettings
 
@@ -44,6 +45,7 @@ class Mill:
         self.ticks: Snapshot | None = None
         self.read: list[str] = []
         self.kind: type[FilesSource] = FilesSource
+        self.one_by_one = False
 
     def write(self, name: str, text: str) -> None:
         """Write a file with a time of change of its own, so that a quick edit of the same size is seen as one."""
@@ -63,6 +65,12 @@ class Mill:
             def fetch(self, part: str) -> Any:
                 mill.read.append(part)
                 return super().fetch(part)
+
+            def fetch_many(self, parts: Sequence[str]) -> Any:
+                if mill.one_by_one:
+                    return (Bulk.of_one(part, self.fetch(part)) for part in parts)
+                mill.read.extend(parts)
+                return super().fetch_many(parts)
 
         return Watched(made, self.data)
 

@@ -42,7 +42,7 @@ def merged(*parts: Batch, markets: pl.DataFrame | None = None) -> pl.DataFrame:
     """The ticks that parts amount to, in the order of the parts, whatever their partition."""
     known = universe() if markets is None else markets
     rows = [
-        contribution(part, known).rows.drop("_key").with_columns(pl.lit(n, pl.UInt32).alias("_part"))
+        contribution(part, known, pl.Series([n] * part.frame.height, dtype=pl.UInt32)).rows.drop("_key")
         for n, part in enumerate(parts)
     ]
     return finish(merge(pl.concat(rows), parts[0].kind), known, parts[0].kind)
@@ -92,7 +92,7 @@ def test_a_later_bar_corrects_an_earlier_one_and_a_later_part_both() -> None:
 def test_bars_that_overlap_are_found_with_their_rows(minutes: int, is_over: bool) -> None:
     rows = [{"start": START, "market_id": "b"}, {"start": START}, {"start": START + timedelta(minutes=minutes)}]
     known = universe(3_600)
-    found = merge(contribution(Batch("bars", bars(rows)), known).rows.with_columns(_part=pl.lit(4)), "bars")
+    found = merge(contribution(Batch("bars", bars(rows)), known, pl.Series([4] * 3, dtype=pl.UInt32)).rows, "bars")
     pair = overlap(found, known)
     assert (pair is not None) == is_over
     if pair is not None:
@@ -130,39 +130,57 @@ def test_merged_ticks_are_sorted_by_market_time_and_number() -> None:
 def test_the_hash_of_a_contribution_knows_value_order_and_market() -> None:
     one, two = {"ts": START, "price": 1.0}, {"ts": START, "price": 2.0}
     batches = [[one, two], [two, one], [one], [{**one, "size": 0.0}, two], [{**one, "side": "buy"}, two]]
-    hashes = [contribution(bare(batch), universe()).hashes["trades/2013-03-01", "a"] for batch in batches]
+    hashes = [contribution(bare(batch), universe()).hashes[0]["trades/2013-03-01", "a"] for batch in batches]
     assert len(set(hashes)) == len(hashes)
     other = contribution(bare([{**row, "market_id": "b"} for row in (one, two)]), universe())
-    assert list(other.hashes) == [("trades/2013-03-01", "b")]
+    assert list(other.hashes[0]) == [("trades/2013-03-01", "b")]
 
 
 def test_the_hash_of_bars_knows_quotes_and_ends() -> None:
     bar: dict[str, Any] = {"start": START}
     rows = [bar, {**bar, "end": START + timedelta(minutes=9)}, {**bar, "bid_low": 0.5}, {**bar, "ask_low": 0.5}]
     known = universe(3_600, partition="day")
-    hashes = {contribution(Batch("bars", bars([row])), known).hashes["bars/2013-03-01", "a"] for row in rows}
+    hashes = {contribution(Batch("bars", bars([row])), known).hashes[0]["bars/2013-03-01", "a"] for row in rows}
     assert len(hashes) == len(rows)
     other = {"start": START, "market_id": "b", "bid_open": 1.0}
-    together = contribution(Batch("bars", bars([other, bar])), known).hashes
+    together = contribution(Batch("bars", bars([other, bar])), known).hashes[0]
     assert together["bars/2013-03-01", "a"] in hashes, "whatever quotes another market has"
+
+
+def test_parts_that_come_together_contribute_what_each_does_alone() -> None:
+    parts = [
+        [{"ts": START + timedelta(days=n % 2), "market_id": m, "price": 1.0 + n} for n in range(count) for m in "ba"]
+        for count in (2, 0, 1, 3)
+    ]
+    numbers = pl.Series([n for n, part in enumerate(parts) for _ in part], dtype=pl.UInt32)
+    together = contribution(bare([row for part in parts for row in part]), universe(), numbers)
+    for n, part in enumerate(parts):
+        alone = contribution(bare(part), universe(), pl.Series([n] * len(part), dtype=pl.UInt32))
+        assert together.hashes.get(n) == alone.hashes.get(n)
+        rows = together.rows.filter(pl.col("_part") == n)
+        assert rows.equals(alone.rows)
+        picked = pl.concat(
+            [rows for _, rows in together.pick({n: set(alone.hashes.get(n, {}))})] or [rows.drop("_key")]
+        )
+        assert picked.equals(alone.rows.drop("_key"))
 
 
 def test_the_hash_of_a_contribution_is_that_of_its_own_group_alone() -> None:
     mine: list[dict[str, Any]] = [{"ts": START, "price": 1.0}]
     others: list[dict[str, Any]] = [{"ts": START, "market_id": "b"}, {"ts": START - timedelta(5)}]
-    alone, together = (contribution(bare(rows), universe()).hashes for rows in (mine, [*others, *mine]))
+    alone, together = (contribution(bare(rows), universe()).hashes[0] for rows in (mine, [*others, *mine]))
     assert alone["trades/2013-03-01", "a"] == together["trades/2013-03-01", "a"]
 
 
 def test_picking_pairs_gives_their_rows_by_partition() -> None:
     rows = [{"ts": START + timedelta(day), "market_id": m} for day in (0, 1) for m in "ab"]
     found = contribution(bare(rows), universe())
-    picked = found.pick({("trades/2013-03-01", "b"), ("trades/2013-03-02", "a"), ("trades/2013-03-02", "b")})
+    picked = found.pick({0: {("trades/2013-03-01", "b"), ("trades/2013-03-02", "a"), ("trades/2013-03-02", "b")}})
     assert [(key, part.get_column("_market").to_list()) for key, part in picked] == [
         ("trades/2013-03-01", [1]),
         ("trades/2013-03-02", [0, 1]),
     ]
-    assert found.pick(set()) == []
+    assert found.pick({}) == []
 
 
 def test_finish_and_unfinish_are_each_others_reverse() -> None:

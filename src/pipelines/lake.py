@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import LakeError
 from pipelines.private import close_file, make_folder
@@ -28,31 +28,74 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIX = ".parquet"
 OWNER_FILE = ".owner"  # says which database the lake belongs to; no partition
+_IS_NULL = " is null"  # ends the name of a mask: no column is called so
 _CHUNK = 1 << 20
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
 
-def column_hash(series: pl.Series) -> str:
-    """Hash of a column's logical values and type: equal for equal data, however it is chunked in memory or on disk.
+def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
+    """Column -> hash of its logical values and type: equal for equal data, however it is chunked in memory or on disk.
 
-    NaN has many bit patterns and zero has two; each is folded into one. Null differs from every value.
+    NaN has many bit patterns and zero has two; each is folded into one. Null differs from every value. All columns are
+    brought into that form by one query, since a query costs more than the hashing of a small table.
     """
     import polars as pl
 
-    hasher = hashlib.blake2b(digest_size=16)
-    hasher.update(f"{series.dtype!s}:{len(series)}:".encode())
-    if series.null_count():
-        hasher.update(series.is_null().to_numpy().tobytes())
-    if series.dtype == pl.String:
-        hasher.update(series.str.len_bytes().fill_null(0).to_numpy().tobytes())
-        hasher.update((series.str.join("").item() or "").encode() if len(series) else b"")
-        return hasher.hexdigest()
-    values = series.to_physical()
-    if values.dtype.is_float():
-        values = (values + 0.0).fill_nan(float("nan"))
-    hasher.update(values.fill_null(False if values.dtype == pl.Boolean else 0).to_numpy().tobytes())
-    return hasher.hexdigest()
+    texts = {
+        name
+        for name, kind in frame.schema.items()
+        if not (kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean)
+    }
+    nullable = [name for name in frame.columns if frame.get_column(name).null_count()]
+    values = [
+        _as_text(name, frame.schema[name]) if name in texts else _folded(name, frame.schema[name])
+        for name in frame.columns
+    ]
+    masks = [pl.col(name).is_null().alias(f"{name}{_IS_NULL}") for name in nullable if name not in texts]
+    table = frame.select(*values, *masks)
+    hashes = {}
+    for name, kind in frame.schema.items():
+        hasher = hashlib.blake2b(f"{kind!s}:{frame.height}:".encode(), digest_size=16)
+        if name in texts:
+            _add_text(hasher, table.get_column(name))
+        else:
+            if name in nullable:
+                hasher.update(table.get_column(f"{name}{_IS_NULL}").to_numpy().data)
+            hasher.update(table.get_column(name).to_numpy().data)
+        hashes[name] = hasher.hexdigest()
+    return hashes
+
+
+def _folded(name: str, kind: pl.DataType) -> pl.Expr:
+    import polars as pl
+
+    value = pl.col(name).to_physical()
+    if kind.is_float():
+        value = pl.when(value == 0).then(pl.lit(0.0, kind)).otherwise(value).fill_nan(float("nan"))
+    return value.fill_null(False if kind == pl.Boolean else 0).alias(name)
+
+
+def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
+    import polars as pl
+
+    if kind == pl.String:
+        return pl.col(name)
+    if kind == pl.Binary:
+        return pl.col(name).bin.encode("hex")
+    if kind.is_nested():
+        return pl.struct(pl.col(name).alias("")).struct.json_encode().alias(name)
+    return pl.col(name).cast(pl.String)
+
+
+def _add_text(hasher: Any, texts: pl.Series) -> None:
+    """Runs of equal texts: a column of market ids, sorted as it is, has few."""
+    runs = texts.rle().struct.unnest()
+    values = runs.get_column("value")
+    hasher.update(runs.get_column("len").to_numpy().data)
+    hasher.update(values.is_null().to_numpy().data)
+    hasher.update(values.str.len_bytes().fill_null(0).to_numpy().data)
+    hasher.update((values.str.join("").item() or "").encode() if len(values) else b"")
 
 
 def hash_file(path: Path) -> str:
@@ -92,7 +135,7 @@ class Lake:
 
         Raises LakeError when the disk refuses (full, read-only).
         """
-        hashes = {name: column_hash(frame.get_column(name)) for name in sorted(frame.columns)}
+        hashes = dict(sorted(column_hashes(frame).items()))
         content = digest(text for pair in hashes.items() for text in pair)
         path = self._new_path(component, key, content, attempt, TABLE_SUFFIX)
         with _Saying(path):

@@ -74,7 +74,7 @@ def ingest_ticks(ctx: Context, settings: Settings) -> None:
 
 @dataclass
 class _Found:
-    """What one part contributes (pair -> hash), what became of its rows, and the pairs whose rows are to be taken up."""
+    """What one part contributes (pair -> hash), what became of its rows, and pairs whose rows are to be taken up."""
 
     hashes: dict[Pair, str]
     counts: dict[str, int]

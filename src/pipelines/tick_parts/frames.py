@@ -44,8 +44,8 @@ _RARE = ("bid", "ask")
 class Contribution:
     """The rows of some parts, grouped by partition key, market and part, rows of a group in the part's own order.
 
-    rows: sorted by (_key, _market, _part). groups: one row per group, with `_key`, `_market`, `_part`, its `length`, the
-    `hash` over what the part contributes, the partition's `key`, and the market's columns of the universe.
+    rows: sorted by (_key, _market, _part). groups: one row per group, with `_key`, `_market`, `_part`, its `length`,
+    the `hash` over what the part contributes, the partition's `key`, and the market's columns of the universe.
     """
 
     rows: pl.DataFrame

@@ -19,12 +19,14 @@ import streamlit as st
 from agent.clock import SystemClock
 from agent.core.graph import order
 from agent.core.model import Plan, State
+from agent.execution.host.child import ChildHost
 from agent.execution.planning import Thought, think
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace, open_workspace
 from agent.sections.dashboard import Settings as DashboardSettings
 from agent.service import schedule
+from agent.service.projects import PLANNERS
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
 from agent.store import (
     approvals,
@@ -46,7 +48,6 @@ from agent.store.events import EventRow
 from agent.store.releases import Release
 from agent.store.runner import Runner
 from agent.store.runs import Run
-from pipelines.discovery import forget_changed
 from pipelines.snapshot import Snapshot
 
 RUNS_SHOWN = 200
@@ -77,13 +78,11 @@ class _Opened:
 
 
 def open_desk() -> Desk:
-    """The project in the current folder, opened once for all viewers; anew when its settings, its code or its
-    database file are others. Raises SettingsError, DatabaseError."""
+    """The project in the current folder, opened once for all viewers, its code in a process of its own; anew when its
+    settings, its code or its database file are others. Raises SettingsError, DatabaseError."""
     base = Path.cwd()
-    if forget_changed():
-        _open.clear()
     opened = _open(str(base))
-    if opened.marks != _marks(base, opened.desk.workspace):
+    if opened.marks != _marks(base, opened.desk.workspace) or not _is_current(opened.desk.workspace):
         _open.clear()
         opened = _open(str(base))
     return opened.desk
@@ -234,9 +233,22 @@ def _snapshot(key: str, snapshot_id: int, _workspace: Workspace) -> Snapshot:
 @st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda opened: opened.stack.close())
 def _open(base: str) -> _Opened:
     stack = ExitStack()
-    workspace = stack.enter_context(open_workspace(Path(base)))
+    workspace = stack.enter_context(open_workspace(Path(base), hosts=PLANNERS))
+    if isinstance(workspace.host, ChildHost):
+        workspace.host.wait = _give_up
     marks = _marks(Path(base), workspace)
     return _Opened(Desk(workspace, f"{workspace.settings.home} {marks[-1]}"), stack, marks)
+
+
+def _is_current(workspace: Workspace) -> bool:
+    return not isinstance(workspace.host, ChildHost) or workspace.host.is_current()
+
+
+def _give_up() -> None:
+    """End the wait for the project's process where nobody waits any more: Streamlit raises a rerun, or the
+    viewer's end, in whoever touches the session."""
+    if st.runtime.exists():
+        st.session_state.get(_PLAN)
 
 
 def _marks(base: Path, workspace: Workspace) -> tuple[object, ...]:

@@ -20,11 +20,10 @@ from agent.errors import UsageError
 from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request
-from agent.execution.workspace import Workspace, open_workspace
+from agent.execution.workspace import Workspace, open_database, open_workspace
 from agent.runtime.signals import stop_on_signals
 from agent.service.wiring import around_runs
 from agent.store import catalog, releases, state
-from pipelines.discovery import forget_changed
 
 if TYPE_CHECKING:
     from agent.service.schedule import Rule
@@ -161,21 +160,22 @@ def run_scheduled(
     Settings and component code are read anew for each run. Raises SettingsError, DatabaseError where not even the
     first run could begin.
     """
+    from agent.service.projects import PLANNERS
     from agent.service.schedule import Schedule
 
     asked = replace(request or _request((), ()), trigger="schedule")
 
     def cycle() -> None:
-        forget_changed()
-        with open_workspace(base) as workspace, console.Watch() as watch:
+        with open_workspace(base, hosts=PLANNERS) as workspace, console.Watch() as watch:
             report = session.perform(
                 workspace, asked, manual=False, wait=wait, around=around_runs(), stop=stop, watchers=(watch,)
             )
             show_run(workspace, report, as_json=as_json)
 
-    with open_workspace(base) as workspace:
-        jitter = workspace.settings.schedule.jitter_seconds
-        Schedule(rule, workspace.database, cycle, stop, jitter_seconds=jitter).run()
+    with open_workspace(base, hosts=PLANNERS) as workspace:
+        settings = workspace.settings
+    with open_database(settings) as database:
+        Schedule(rule, database, cycle, stop, jitter_seconds=settings.schedule.jitter_seconds).run()
 
 
 def _scheduled(options: argparse.Namespace) -> int:

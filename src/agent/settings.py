@@ -144,17 +144,22 @@ def section_class(name: str) -> type[Any]:
 
 
 def load(
-    base: Path | None = None, environment: Mapping[str, str] | None = None, *, faults: Faults | None = None
+    base: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    faults: Faults | None = None,
+    sections_read: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Settings of the project in folder `base` (default: the current one).
 
     Raises SettingsError that names every fault in the agent's own sections and in the environment; with `faults` given
-    they are only added there, to be reported together with those of components and sources.
+    they are only added there, to be reported together with those of components and sources. `sections_read` is what
+    agent.toml says where that was read already.
     """
     gathered = faults
     folder = (base or Path.cwd()).resolve()
     env = environment_of(folder, environment)
-    written = read_toml(folder / SETTINGS_FILE)
+    written = read_toml(folder / SETTINGS_FILE) if sections_read is None else sections_read
     faults = gathered if gathered is not None else Faults(str(folder / SETTINGS_FILE))
     parts = {}
     for name in section_names():
@@ -173,7 +178,9 @@ def load(
     return settings
 
 
-def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
+def for_project(
+    folder: Path, control: Settings, project_id: int, sections_read: Mapping[str, Any] | None = None
+) -> Settings:
     """Settings of a project other than the default one: its own home and state, the server's everything else.
 
     Runs of all projects lie in the server's database: how long they are kept is no project's to say.
@@ -186,7 +193,7 @@ def for_project(folder: Path, control: Settings, project_id: int) -> Settings:
             where=str(folder / ".env"),
             mend="take the line out, or let the person who runs the server set [api] projects_may_move = true",
         )
-    own = load(folder, environment={})
+    own = load(folder, environment={}, sections_read=sections_read)
     runs = control.retention
     shared = own.with_parts(
         api=control.api,

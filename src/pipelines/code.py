@@ -1,71 +1,38 @@
 """The code behind a component: its own file and those it imports inside the project, each hashed by its tokens.
 
-What counts, and what does not:
-- the component's own module, and what it imports, and what that imports, as long as it is the project's: modules of
-  the same top-level package, files beside it, and anything else on sys.path that is neither the standard library nor
-  installed in site-packages (installed libraries count by `library_versions`, where a component declares them);
-- of the package `pipelines`, everything except FRAMEWORK, which counts as one through fingerprint.FORMAT_VERSION;
-- imports inside functions count, those under `if TYPE_CHECKING:` do not. A module imported by a name that is put
-  together at run time is not seen: name it in the component's `extra_modules`.
+pipelines.closure says which files count. Two hashes are kept of each: one over its tokens, which makes the component's
+code version, and one over its bytes, by which the process that computes makes sure that it has this very file loaded
+(pipelines.generation).
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
-import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import fingerprint
+from pipelines.closure import FRAMEWORK as FRAMEWORK
+from pipelines.closure import Finder, Module, find_module, module_at
 from pipelines.errors import PipelineError
 from pipelines.private import close_file, make_folder
 
 if TYPE_CHECKING:
     import ast
 
-# What carries components rather than computes for them. A change here that alters their output raises FORMAT_VERSION.
-FRAMEWORK = frozenset(
-    {
-        "pipelines",
-        "pipelines.components",
-        "pipelines.sources",
-        "pipelines.errors",
-        "pipelines.private",
-        "pipelines.snapshot",
-        "pipelines.ordering",
-        "pipelines.signatures",
-        "pipelines.testing",
-        "pipelines.fingerprint",
-        "pipelines.lake",
-        "pipelines.code",
-        "pipelines.settings",
-        "pipelines.source",
-        "pipelines.component",
-        "pipelines.feature",
-        "pipelines.checks",
-        "pipelines.modules",
-        "pipelines.discovery",
-        "pipelines.project",
-        "pipelines.loading",
-        "pipelines.run_all",
-    }
-)
-_NEVER = frozenset({"agent", "dashboard", *sys.stdlib_module_names})  # top-level names that are never a component's
-
-_HERE = str(Path(__file__).parents[1])  # holds the package `pipelines`, be it installed or a checkout
-_STANDARD = str(Path(os.__file__).parent)
-
-# A single file gets a module name with a hash of its folder, which differs between hosts: see discovery.load_module.
-_LOCAL = re.compile(r"tidemill_local_[0-9a-f]+\.")
 # A file changed so shortly before it was hashed may be changed once more within the clock tick of its file system.
 _SETTLED_NS = 2_000_000_000
+_CHUNK = 1 << 20
+_ENTRY = {"mark", "source", "content", "definitions", "imports"}
 
 
 @dataclass(frozen=True)
@@ -73,19 +40,23 @@ class Code:
     """Code of a component, and the evidence behind its version.
 
     files: module -> {top-level definition: hash}. definitions: "module:definition" -> "path:line", the path relative to
-    the folder that holds the module's top-level package.
+    the folder that holds the module's top-level package. contents: path of each file on this machine -> hash of its
+    bytes.
     """
 
     version: str
     files: Mapping[str, Mapping[str, str]]
     definitions: Mapping[str, str]
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """One file: its hash, its definitions (name -> hash, line), and what it imports (dots first where relative)."""
+    """One file: hashes of its tokens and of its bytes, its definitions (name -> hash, line), and what it imports (dots
+    first where relative)."""
 
     source: str
+    content: str
     definitions: Mapping[str, tuple[str, int]]
     imports: tuple[str, ...]
 
@@ -94,38 +65,44 @@ class FileFacts:
 class CodeCache:
     """Facts of files by (path, size, modification time), kept in one JSON file so that a clean run hashes nothing.
 
-    A cache file that is broken, or cannot be written, is ignored: it saves time and nothing else.
+    A cache file that is broken, or cannot be written, is ignored: it saves time and nothing else. `is_fresh`: believe
+    none of its entries, read every file.
     """
 
     path: Path | None = None
+    is_fresh: bool = False
     _unsaved: bool = False
 
     def facts(self, file: Path) -> FileFacts:
         """Facts of `file`, from the cache where it has not changed. Raises PipelineError where it is no Python."""
-        try:
-            stat = file.stat()
-        except OSError as error:
-            raise PipelineError(
-                f"cannot read code: {error.strerror}", where=str(file), mend="put the file back, or let it be read"
-            ) from error
-        key, mark = str(file), f"{stat.st_size}:{stat.st_mtime_ns}"
+        key, mark = str(file), _mark(file)
         known = self._entries.get(key)
         if known is not None and known["mark"] == mark:
             return FileFacts(
                 known["source"],
+                known["content"],
                 {name: (value, line) for name, (value, line) in known["definitions"].items()},
                 tuple(known["imports"]),
             )
         facts = _read_facts(file)
-        if time.time_ns() - stat.st_mtime_ns > _SETTLED_NS:
-            self._entries[key] = {
-                "mark": mark,
-                "source": facts.source,
-                "definitions": facts.definitions,
-                "imports": facts.imports,
-            }
-            self._unsaved = True
+        self._keep(key, mark, facts)
         return facts
+
+    def content(self, file: Path) -> str:
+        """Hash of the bytes of a file that is no code. Raises PipelineError where it cannot be read."""
+        key, mark = f"data {file}", _mark(file)
+        known = self._entries.get(key)
+        if known is not None and known["mark"] == mark:
+            return str(known["content"])
+        found = content_of(file)
+        self._keep(key, mark, FileFacts("", found, {}, ()))
+        return found
+
+    def _keep(self, key: str, mark: str, facts: FileFacts) -> None:
+        if time.time_ns() - int(mark.partition(":")[2]) <= _SETTLED_NS:
+            return
+        self._entries[key] = {"mark": mark, **vars(facts)}
+        self._unsaved = True
 
     def save(self) -> None:
         """Write the cache file if anything is new."""
@@ -145,12 +122,12 @@ class CodeCache:
 
     @cached_property
     def _entries(self) -> dict[str, dict[str, Any]]:
-        if self.path is None:
+        if self.path is None or self.is_fresh:
             return {}
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             entries: dict[str, dict[str, Any]] = content["files"]
-            whole = all({"mark", "source", "definitions", "imports"} <= entry.keys() for entry in entries.values())
+            whole = all(entry.keys() >= _ENTRY for entry in entries.values())
             return entries if whole and content["made_by"] == _made_by() else {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
@@ -159,45 +136,109 @@ class CodeCache:
 _IMPORTS = CodeCache(None)  # of files_behind: in memory, since nothing of a project is believed there yet
 
 
-@dataclass(frozen=True)
-class _Module:
-    """A module that counts, by a name that is the same on every host; `base` is the folder of its top-level package."""
+class CodeReader:
+    """Finds and reads the code of components; looks at each file once, so that all of them see the same."""
 
-    name: str
-    file: Path
-    base: Path
+    def __init__(self, cache: CodeCache) -> None:
+        self._cache, self._finder = cache, Finder()
+        self._facts: dict[Path, FileFacts] = {}
 
-    @property
-    def package(self) -> str:
-        """What relative imports start from."""
-        return self.name if self.file.name == "__init__.py" else self.name.rpartition(".")[0]
+    def facts(self, file: Path) -> FileFacts:
+        """Facts of `file` as it was at the first look. Raises PipelineError where it is no Python."""
+        if file not in self._facts:
+            self._facts[file] = self._cache.facts(file)
+        return self._facts[file]
+
+    def closure(self, root: Module) -> list[Module]:
+        """`root` and what it imports of the project. Raises PipelineError where a file cannot be read."""
+        return self._finder.closure(root, lambda file: self.facts(file).imports)
+
+    def data_files(self, base: Path, names: Sequence[str]) -> Code:
+        """Data files below `base` as code: they count by their bytes. Raises PipelineError where one is missing."""
+        found = {name: self._cache.content(base / name) for name in names}
+        return Code(
+            version=fingerprint.code_version(found),
+            files={name: {"content": value} for name, value in found.items()},
+            definitions={f"{name}:content": f"{name}:1" for name in found},
+            contents={str((base / name).absolute()): value for name, value in found.items()},
+        )
+
+    def code(self, modules: Iterable[Module]) -> Code:
+        """The code that consists of `modules`."""
+        facts: dict[str, tuple[Module, FileFacts]] = {}
+        for found in {module.file: module for module in modules}.values():
+            name = found.name
+            while name in facts:  # two files that their importers know by one name
+                name += "'"
+            facts[name] = found, self.facts(found.file)
+        hashes = {name: known.source for name, (_, known) in facts.items()}
+        return Code(
+            version=fingerprint.code_version({**hashes, "": str(fingerprint.FORMAT_VERSION)}),
+            files={
+                name: {definition: value for definition, (value, _) in known.definitions.items()}
+                for name, (_, known) in facts.items()
+            },
+            definitions={
+                f"{name}:{definition}": f"{place}:{line}"
+                for name, (found, known) in facts.items()
+                for place in [found.file.relative_to(found.base).as_posix()]
+                for definition, (_, line) in known.definitions.items()
+            },
+            contents={str(found.file): known.content for found, known in facts.values()},
+        )
+
+    def save(self) -> None:
+        """Keep what was read for the next process."""
+        self._cache.save()
 
 
 def code_of(module: str, *, cache: CodeCache) -> Code:
-    """Code of the component in `module` (a dotted name; it is found as Python finds it, or already loaded).
+    """Code of the component in `module` (a dotted name; as it is loaded, else as Python finds it).
 
     Raises PipelineError where a file cannot be read or is not Python, or where there is no source file at all.
     """
-    facts: dict[str, tuple[_Module, FileFacts]] = {}
-    for found in _project_modules(_root(module), cache):
-        name = found.name
-        while name in facts:  # two files that their importers know by one name
-            name += "'"
-        facts[name] = found, cache.facts(found.file)
-    cache.save()
-    hashes = {name: known.source for name, (_, known) in facts.items()}
+    reader = CodeReader(cache)
+    found = reader.code(reader.closure(root_of(module)))
+    reader.save()
+    return found
+
+
+def joined(parts: Sequence[Code]) -> Code:
+    """Code that consists of several parts, each with a version of its own."""
+    if len(parts) == 1:
+        return parts[0]
     return Code(
-        version=fingerprint.code_version({**hashes, "": str(fingerprint.FORMAT_VERSION)}),
-        files={
-            name: {definition: value for definition, (value, _) in known.definitions.items()}
-            for name, (_, known) in facts.items()
-        },
-        definitions={
-            f"{name}:{definition}": f"{place}:{line}"
-            for name, (found, known) in facts.items()
-            for place in [found.file.relative_to(found.base).as_posix()]
-            for definition, (_, line) in known.definitions.items()
-        },
+        version=fingerprint.code_version({str(number): part.version for number, part in enumerate(parts)}),
+        files={module: hashes for part in parts for module, hashes in part.files.items()},
+        definitions={name: place for part in parts for name, place in part.definitions.items()},
+        contents={file: content for part in parts for file, content in part.contents.items()},
+    )
+
+
+def content_of(file: Path) -> str:
+    """Hash of a file's bytes. Raises PipelineError where it cannot be read."""
+    hasher = hashlib.blake2b(digest_size=16)
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                hasher.update(chunk)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    return hasher.hexdigest()
+
+
+def _mark(file: Path) -> str:
+    """Size and time of modification. Raises PipelineError where there is no such file."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def _unreadable(file: Path, error: OSError) -> PipelineError:
+    return PipelineError(
+        f"cannot read code: {error.strerror}", where=str(file), mend="put the file back, or let it be read"
     )
 
 
@@ -207,25 +248,22 @@ def files_behind(module: str, base: Path) -> list[Path]:
     Read as text; nothing is imported. Empty where there is no such file, and without what a file that is not Python
     would import.
     """
-    finder = _Finder()
+    finder = Finder()
     if module.endswith(".py"):
         file = (base / module).absolute()
-        roots = [_Module(file.stem, file, file.parent)] if file.is_file() else []
+        roots = [Module(file.stem, file, file.parent, file.stem)] if file.is_file() else []
     else:
-        roots = list(finder.imported(module, _Module("", base / "agent.toml", base)))
-    found = {root.file: None for root in roots}
-    waiting = list(roots)
-    while waiting:
-        one = waiting.pop()
-        try:
-            imports = _IMPORTS.facts(one.file).imports
-        except PipelineError:
-            continue
-        for name in imports:
-            new = [other for other in finder.imported(_absolute(name, one), one) if other.file not in found]
-            found |= {other.file: None for other in new}
-            waiting += new
-    return list(found)
+        roots = list(finder.imported_from(module, base))
+    closures = (finder.closure(root, _imports_in) for root in roots)
+    return list(dict.fromkeys(found.file for closure in closures for found in closure))
+
+
+def _imports_in(file: Path) -> tuple[str, ...]:
+    """What a file imports; nothing where it cannot be read or is not Python."""
+    try:
+        return _IMPORTS.facts(file).imports
+    except PipelineError:
+        return ()
 
 
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
@@ -244,105 +282,43 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _root(name: str) -> _Module:
-    """The component's own module."""
-    from importlib.util import find_spec
+def loaded_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """As `library_versions`, but of what this process has loaded: an upgrade on disk meanwhile does not show. What is
+    not loaded counts as installed."""
+    found = library_versions(names)
+    for name in found:
+        for module in _modules_of(name):
+            version = getattr(sys.modules.get(module), "__version__", None)
+            if isinstance(version, str):
+                found[name] = ".".join(version.split(".")[:2])
+                break
+    return found
 
-    loaded = sys.modules.get(name)
-    place = getattr(loaded, "__file__", None)
-    if place is None and loaded is None:
-        try:
-            spec = find_spec(name)
-        except ImportError:
-            spec = None
-        place = spec.origin if spec is not None else None
+
+def _modules_of(distribution: str) -> list[str]:
+    """Top-level modules that an installed distribution has."""
+    from importlib import metadata
+
+    text = metadata.distribution(distribution).read_text("top_level.txt")
+    if text:
+        return text.split()
+    files = metadata.files(distribution) or ()
+    return sorted({path.parts[0] for path in files if len(path.parts) > 1 and path.suffix == ".py"})
+
+
+def root_of(name: str) -> Module:
+    """A component's own module, by its name in sys.modules. Raises PipelineError where it has no source file."""
+    place = getattr(sys.modules.get(name), "__file__", None)
+    if place is None and name not in sys.modules:
+        found = find_module(name)
+        place = None if found is None else str(found.file)
     if place is None or not place.endswith(".py"):
         raise PipelineError(
             "the component's code has no source file, so that a change of it could not be seen",
             where=f"module {name}",
             mend='keep the .py file, or give the component a version: @component(version="1")',
         )
-    file = Path(place).absolute()
-    if _LOCAL.match(name):
-        stem = _LOCAL.sub("", name)
-        return _Module(stem, file, file.parent)
-    return _module(name, file)
-
-
-def _project_modules(root: _Module, cache: CodeCache) -> list[_Module]:
-    """`root` and everything of the project that it imports, directly or through others."""
-    found: dict[Path, _Module] = {}
-    finder = _Finder()
-    waiting = [root, *finder.imported(root.name, root)]
-    while waiting:
-        module = waiting.pop()
-        if module.file in found:
-            continue
-        found[module.file] = module
-        for name in cache.facts(module.file).imports:
-            waiting += finder.imported(_absolute(name, module), module)
-    return list(found.values())
-
-
-def _absolute(name: str, importer: _Module) -> str:
-    """An import's dotted name, with the dots of a relative one resolved."""
-    bare = name.lstrip(".")
-    dots = len(name) - len(bare)
-    if dots == 0:
-        return bare
-    parts = importer.package.split(".")
-    return ".".join([*parts[: len(parts) - dots + 1], bare]).strip(".")
-
-
-class _Finder:
-    """Finds the project's modules among what is imported; asks the disk once for each name."""
-
-    def __init__(self) -> None:
-        self._shared = [folder or "." for folder in sys.path if not _is_library(folder)]
-        self._known: dict[tuple[str, Path], _Module | None] = {}
-
-    def imported(self, name: str, importer: _Module) -> Iterator[_Module]:
-        """The modules that `import name` executes: the packages on the way and the module itself."""
-        parts = name.split(".")
-        if parts[0] in _NEVER:
-            return
-        for count in range(1, len(parts) + 1):
-            prefix = ".".join(parts[:count])
-            if prefix in FRAMEWORK:
-                continue
-            key = prefix, importer.base
-            if key not in self._known:
-                self._known[key] = self._find(prefix, self._folders(parts[0], importer))
-            module = self._known[key]
-            if module is not None:
-                yield module
-
-    def _folders(self, package: str, importer: _Module) -> list[str]:
-        """Where modules of top-level `package` may lie that count for `importer`."""
-        if package == "pipelines":
-            return [_HERE]
-        base = str(importer.base)
-        if package == importer.name.partition(".")[0]:
-            return [base]
-        return self._shared if _is_library(base) else [base, *self._shared]
-
-    def _find(self, name: str, folders: list[str]) -> _Module | None:
-        inside = name.replace(".", "/")
-        for folder in folders:
-            for candidate in (f"{folder}/{inside}/__init__.py", f"{folder}/{inside}.py"):
-                if os.access(candidate, os.F_OK):  # many a run: pathlib takes five times as long
-                    return _module(name, Path(candidate).absolute())
-        return None
-
-
-def _module(name: str, file: Path) -> _Module:
-    levels = name.count(".") + (file.name == "__init__.py")
-    return _Module(name, file, file.parents[levels])
-
-
-def _is_library(folder: str) -> bool:
-    """Whether a folder of sys.path holds the standard library or installed packages."""
-    return folder.startswith(_STANDARD) or "site-packages" in folder or "dist-packages" in folder
+    return module_at(name, Path(place).absolute())
 
 
 def _made_by() -> list[int]:
@@ -354,10 +330,13 @@ def _read_facts(file: Path) -> FileFacts:
     import tokenize
 
     try:
-        with tokenize.open(file) as text:
-            source = text.read()
+        data = file.read_bytes()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        source = io.TextIOWrapper(io.BytesIO(data), encoding).read()
         imports = tuple(_imports(source))  # first: the parser says where a fault is, the tokenizer does not
-        return FileFacts(fingerprint.source_hash(source), fingerprint.definition_hashes(source), imports)
+        definitions = fingerprint.definition_hashes(source)
+        content = hashlib.blake2b(data, digest_size=16).hexdigest()
+        return FileFacts(fingerprint.source_hash(source), content, definitions, imports)
     except (OSError, SyntaxError, UnicodeDecodeError, tokenize.TokenError) as error:
         line = getattr(error, "lineno", None)
         raise PipelineError(

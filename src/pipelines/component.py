@@ -223,8 +223,10 @@ class _Declared:
     policy: may defer a recompute whose only causes are new inputs. settle: finds outcomes of pending predictions in the
     inputs. projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a
     JSON partition, backtest_metrics. extra_modules: modules that its settings name (own features), whose code counts as
-    its own. contract: checks the table in one of its partitions, given its key, and raises ContractViolation; for
-    `agent checks`, since a component checks its output itself before it writes it.
+    its own. reads_files: data files below the project's folder that it opens by itself, or a function of its settings
+    and that folder which names them; their content counts like its code. contract: checks the table in one of its
+    partitions, given its key, and raises ContractViolation; for `agent checks`, since a component checks its output
+    itself before it writes it.
     """
 
     settings: type[Any] = NoSettings
@@ -237,6 +239,7 @@ class _Declared:
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
     projections: Mapping[str, str] = field(default_factory=dict)
     extra_modules: Callable[[Any, Path], Sequence[str]] | None = None
+    reads_files: Sequence[str] | Callable[[Any, Path], Sequence[str]] = ()
     contract: Callable[[str, pl.DataFrame], None] | None = None
 
 
@@ -281,6 +284,7 @@ class component(_Declared):  # noqa: N801 (a decorator, as users write it)
             (self.settle, "inputs, pending"),
             (self.extra_modules, "settings, base"),
             (self.contract, "key, frame"),
+            (self.reads_files if callable(self.reads_files) else None, "settings, base"),
         ):
             if hook is not None:
                 require_call(hook, arguments, f"a hook of component {name}")

@@ -10,17 +10,15 @@ import ast
 import difflib
 import importlib
 import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipelines.code import FRAMEWORK
+from pipelines.closure import Module, find_module, module_at
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
-from pipelines.modules import LOADING, entry_points, load_entry, load_module, local_folders, shown_name
+from pipelines.modules import entry_points, load_entry, load_module, name_of_file, shown_name
 from pipelines.signatures import require_settings, require_source
 from pipelines.source import Source
 
@@ -57,6 +55,33 @@ def load_components(modules: Sequence[str] = (), base: Path | None = None) -> di
     for module in modules:
         _add(found, _components_in(load_module(module, base)))
     return found
+
+
+def component_roots(modules: Sequence[str] = (), base: Path | None = None) -> list[Module]:
+    """The modules that `load_components` would import, found without importing them. Left out: what has no source."""
+    offered = [entry.module for entry in entry_points(COMPONENT_GROUP)]
+    return [*_builtin_roots("components", builtin_names("components")), *named_roots([*offered, *modules], base)]
+
+
+def named_roots(names: Iterable[str], base: Path | None = None) -> list[Module]:
+    """The modules behind dotted names, or paths of .py files relative to `base`; what has no source is
+    left out."""
+    found = []
+    for name in names:
+        path = (base or Path.cwd()) / name
+        if not name.endswith(".py"):
+            module = find_module(name)
+            found += [] if module is None else [module]
+        elif path.is_file():
+            found.append(module_at(name_of_file(path), path.absolute()))
+    return found
+
+
+def source_roots(names: Iterable[str]) -> list[Module]:
+    """The modules that `load_source` would import for these sources, found without importing them."""
+    wanted = set(names)
+    found = _builtin_roots("sources", wanted.intersection(builtin_names("sources")))
+    return [*found, *named_roots(entry.module for entry in entry_points(SOURCE_GROUP) if entry.name in wanted)]
 
 
 def load_source(name: str) -> type[Source]:
@@ -98,76 +123,8 @@ def other_sections() -> tuple[str, ...]:
     return tuple(sorted(path.stem for folder in folders for path in folder.glob("*.py") if path.stem[0] != "_"))
 
 
-def forget_changed() -> tuple[str, ...]:
-    """Unload the project's modules if a file of one of them changed since it was loaded; returns which did.
-
-    A process that lives long (server, worker) calls this before each run, so that it computes with the code on disk.
-    All of them go, since whoever imported a changed module holds its old objects; so does a run of another thread,
-    which goes on with them. Installed packages and the framework stay: a change there needs a new process.
-    """
-    with LOADING:
-        return _forget_changed()
-
-
-def _forget_changed() -> tuple[str, ...]:
-    looked_ns = time.time_ns()
-    paths = {name: path for name, module in list(sys.modules.items()) if (path := _project_file(name, module))}
-    loaded = {name: _mark(path) for name, path in paths.items()}  # once: a file may be edited this very moment
-    changed = tuple(sorted(name for name, mark in loaded.items() if _LOADED.has_changed(name, mark)))
-    if changed:
-        for name in loaded:
-            sys.modules.pop(name, None)
-            parent, _, own = name.rpartition(".")
-            if parent in sys.modules:  # `from parent import own` would find the old module there
-                vars(sys.modules[parent]).pop(own, None)
-        importlib.invalidate_caches()
-    _LOADED.note({} if changed else loaded, looked_ns)
-    return changed
-
-
-@dataclass
-class _Loaded:
-    """Size and modification time of the project's files as they were when their modules were loaded.
-
-    A module met for the first time was loaded after the last look, so that a file older than it has not changed since.
-    """
-
-    last_look_ns: int
-    marks: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
-
-    def has_changed(self, name: str, mark: tuple[int, int] | None) -> bool:
-        if name in self.marks:
-            return mark != self.marks[name]
-        return mark is None or mark[1] >= self.last_look_ns
-
-    def note(self, marks: Mapping[str, tuple[int, int] | None], looked_ns: int) -> None:
-        self.last_look_ns = looked_ns
-        self.marks = marks
-
-
-_LOADED = _Loaded(time.time_ns())
-
-
-def _mark(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
-def _project_file(name: str, module: ModuleType) -> Path | None:
-    """File of a loaded module that belongs to a project; None for libraries, the framework and the agent itself."""
-    place = getattr(module, "__file__", None)
-    top = name.partition(".")[0]
-    if place is None or top in ("agent", "dashboard", "__main__") or name in FRAMEWORK:
-        return None
-    path = Path(place)
-    if top == "pipelines":
-        return path if path.is_relative_to(_ROOT) else None
-    if "site-packages" in path.parts or "dist-packages" in path.parts:
-        return None
-    return path if any(path.is_relative_to(folder) for folder in local_folders()) else None
+def _builtin_roots(room: str, names: Iterable[str]) -> list[Module]:
+    return [module_at(f"pipelines.{room}.{name}", (_ROOT / room / f"{name}.py").absolute()) for name in names]
 
 
 def _components_in(module: ModuleType) -> list[Component]:

@@ -6,9 +6,9 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -22,53 +22,48 @@ if TYPE_CHECKING:
 
 
 _LOCAL_PACKAGE = "tidemill_local_"
-# Held while modules of a project are loaded or forgotten: the threads of a server (worker, runner, requests) must not
-# meet one that another thread is still executing, or half of them from before a change and half from after it.
-LOADING = threading.RLock()
 _NO_PROGRAM = 'put what makes it a program under `if __name__ == "__main__":`, so that it can be imported too'
 
 
 def load_module(name: str, base: Path | None) -> ModuleType:
     """A module by dotted name, or by path of a .py file (relative to `base`). Raises SettingsError."""
-    if not name.endswith(".py"):
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise SettingsError(
-                f"cannot import module {name!r}: {error}",
-                where="agent.toml",
-                mend="install it, put it on PYTHONPATH, or give the path of a .py file",
-            ) from error
-        except SystemExit as error:
-            raise SettingsError(
-                f"cannot import module {name!r}: SystemExit: {error}", where="agent.toml", mend=_NO_PROGRAM
-            ) from error
-        _note_folder(sys.modules[name.partition(".")[0]].__file__)
-        return module
-    with LOADING:
-        return _load_file(name, base)
+    if name.endswith(".py"):
+        return _load_file(name, (base or Path.cwd()) / name)
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        mend = "install it, put it on PYTHONPATH, or give the path of a .py file"
+        raise SettingsError(f"cannot import module {name!r}: {error}", where="agent.toml", mend=mend) from error
+    except (Exception, SystemExit) as error:
+        mend = _NO_PROGRAM if isinstance(error, SystemExit) else "correct the module"
+        raise SettingsError(
+            f"cannot import module {name!r}: {type(error).__name__}: {error}", where="agent.toml", mend=mend
+        ) from error
 
 
-def _load_file(name: str, base: Path | None) -> ModuleType:
-    # A name of its own, so that two files called alike in two projects do not shadow each other or a package.
-    path = (base or Path.cwd()) / name
-    _note_folder(str(path))
+def name_of_file(path: Path) -> str:
+    """Name in sys.modules of a module that is loaded by path: one of its own, so that two files called alike in two
+    projects do not shadow each other or a package."""
     mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
-    package = f"{_LOCAL_PACKAGE}{mark}"
-    module_name = f"{package}.{path.stem}"
+    return f"{_LOCAL_PACKAGE}{mark}.{path.stem}"
+
+
+def _load_file(name: str, path: Path) -> ModuleType:
+    module_name = name_of_file(path)
+    package = module_name.partition(".")[0]
     if module_name in sys.modules:
         return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = _spec_of(module_name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SettingsError(f"there is no file {name!r}", where=str(path), mend="correct the path in agent.toml")
-    # A package to be in: pickle looks for it on the way to a child process, and `from .helper import x` needs it.
+    # A package to be in: `from .helper import x` needs it.
     sys.modules[package] = ModuleType(package)
     sys.modules[package].__path__ = [str(path.parent)]
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a script that leaves must not take a server's thread along
+    except (Exception, SystemExit) as error:  # a script that leaves must not take the process along
         del sys.modules[module_name]
         if isinstance(error, PipelineError):
             raise  # says what, where and the fix by itself
@@ -78,6 +73,15 @@ def _load_file(name: str, base: Path | None) -> ModuleType:
             mend=_mend_of(error, path),
         ) from error
     return module
+
+
+def _spec_of(module_name: str, path: Path) -> importlib.machinery.ModuleSpec | None:
+    """How Python itself would load it there, so that what holds for imports holds for it (pipelines.generation)."""
+    importlib.invalidate_caches()
+    found = importlib.machinery.PathFinder.find_spec(module_name, [str(path.parent)])
+    if found is not None and found.origin == str(path):
+        return found
+    return importlib.util.spec_from_file_location(module_name, path)
 
 
 def _mend_of(error: BaseException, path: Path) -> str:
@@ -93,19 +97,6 @@ def shown_name(module: str) -> str:
     """A module as its user calls it: the name of the file, where it was loaded by path."""
     package, _, name = module.partition(".")
     return f"{name}.py" if package.startswith(_LOCAL_PACKAGE) else module
-
-
-def local_folders() -> frozenset[Path]:
-    """Folders that modules were loaded from: what lies in them belongs to a project."""
-    return frozenset(_FOLDERS)
-
-
-_FOLDERS: set[Path] = set()
-
-
-def _note_folder(file: str | None) -> None:
-    if file is not None:
-        _FOLDERS.add(Path(file).absolute().parent)
 
 
 def entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:

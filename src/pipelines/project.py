@@ -18,7 +18,6 @@ from typing import Any
 from pipelines.component import Component
 from pipelines.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.errors import SettingsError
-from pipelines.modules import LOADING
 from pipelines.settings import Faults, build, read_toml
 from pipelines.source import Source
 
@@ -62,19 +61,29 @@ def load_project(
     path = Path(SETTINGS_FILE) if agent_toml is None else agent_toml
     if agent_toml is not None and required and not path.is_file():
         raise SettingsError("there is no such settings file", where=str(path), mend="correct the path after --settings")
-    values = read_toml(path)
-    base = path.resolve().parent
     faults = faults if faults is not None else Faults(str(path))
-    modules = _modules(values, faults)
-    others = ("project", *(other_sections() if others is None else others))
-    with LOADING:
-        components = _components(values, modules, base, others, faults)
-        settings = {
-            name: build(component.settings, _section(values, name, faults), name, faults)
-            for name, component in components.items()
-        }
-        classes, source_settings = _sources(_section(values, "sources", faults), faults)
+    project = build_project(read_toml(path), path.resolve().parent, faults, others)
     faults.raise_if_any()
+    assert project is not None
+    return project
+
+
+def build_project(
+    values: Mapping[str, Any], base: Path, faults: Faults, others: Collection[str] | None = None
+) -> Project | None:
+    """The project in folder `base` whose agent.toml says `values`; None where something is wrong, which `faults` then
+    names. `others` as in `load_project`."""
+    before = len(faults.found)
+    modules = modules_in(values, faults)
+    others = ("project", *(other_sections() if others is None else others))
+    components = _components(values, modules, base, others, faults)
+    settings = {
+        name: build(component.settings, _section(values, name, faults), name, faults)
+        for name, component in components.items()
+    }
+    classes, source_settings = _sources(_section(values, "sources", faults), faults)
+    if len(faults.found) > before:
+        return None
     return Project(
         base=base,
         modules=modules,
@@ -86,7 +95,14 @@ def load_project(
     )
 
 
-def _modules(values: Mapping[str, Any], faults: Faults) -> tuple[str, ...]:
+def source_names_in(values: Mapping[str, Any]) -> list[str]:
+    """Names of the sources that `values` of an agent.toml configures."""
+    sections = values.get("sources", {})
+    return sorted(sections) if isinstance(sections, Mapping) and sections else [DEFAULT_SOURCE]
+
+
+def modules_in(values: Mapping[str, Any], faults: Faults) -> tuple[str, ...]:
+    """Own modules that `values` of an agent.toml names."""
     modules = _section(values, "project", faults).get("modules", [])
     if isinstance(modules, list) and all(isinstance(name, str) for name in modules):
         return tuple(modules)
@@ -117,7 +133,7 @@ def _components(
 def _sources(sections: Mapping[str, Any], faults: Faults) -> tuple[dict[str, type[Source]], dict[str, Any]]:
     classes: dict[str, type[Source]] = {}
     settings: dict[str, Any] = {}
-    for name in sorted(sections) or [DEFAULT_SOURCE]:
+    for name in source_names_in({"sources": sections}):
         try:
             classes[name] = load_source(name)
         except SettingsError as error:

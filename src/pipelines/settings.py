@@ -157,9 +157,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _hints(cls: type[Any]) -> dict[str, Any]:
-    # By the names its module had when the class was made: the module itself may have been unloaded since, because code
-    # on disk changed (pipelines.discovery.forget_changed).
-    return typing.get_type_hints(cls, cls.__init__.__globals__)
+    return typing.get_type_hints(cls)
 
 
 def _check_bounds(value: Any, item: dataclasses.Field[Any], where: str, faults: Faults) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,14 +21,12 @@ from agent.api.server import Server
 from agent.api.session import Sessions
 from agent.api.strict import refuse_unknown
 from agent.execution.workspace import close_home
+from agent.service.projects import PLANNERS
 from agent.service.runner import get_agent_runner
 from agent.service.trust import warn_of_own
 from agent.service.worker import Worker
 
 _HERE = Path(__file__).parent
-# How long the worker's thread may hold the interpreter while a request waits for it. With Python's default of 5 ms each
-# system call of a request would cost up to that while a run is planned: measured, the p99 is several times larger.
-_SWITCH_SECONDS = 0.0002
 
 
 def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI:
@@ -45,7 +42,6 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        sys.setswitchinterval(_SWITCH_SECONDS)
         runner = await asyncio.to_thread(get_agent_runner, settings.base)
         await runner.attach()
         worker = Worker(settings, runner.database, runner.around)
@@ -56,8 +52,11 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
             yield
         finally:
             app.state.leaving.set()
+            app.state.server.lanes.close()
+            PLANNERS.stop_loading()
             await asyncio.to_thread(worker.stop)
             await runner.close()
+            await asyncio.to_thread(PLANNERS.close)
 
     app = FastAPI(
         title="Tidemill",

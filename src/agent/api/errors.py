@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from agent.api.models import Problem
 from agent.errors import Busy, Conflict, DatabaseError, Leaving, NotFound, Untrusted, UsageError
+from agent.execution.host.interface import CodeMoved, ProjectBusy, ProjectDied
 from pipelines.errors import PipelineError, SettingsError
 
 if TYPE_CHECKING:
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tidemill.api")
 
+_RETRY_SECONDS = 5  # for a project whose process is busy
 # The first kind that fits counts.
 _STATUS: tuple[tuple[type[PipelineError], int], ...] = (
+    (ProjectBusy, 503),
+    (CodeMoved, 503),
+    (ProjectDied, 409),  # what is asked for is fine, the project's code is not
     (NotFound, 404),
     (Conflict, 409),
     (Untrusted, 403),
@@ -37,7 +42,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "Not this machine or user, another site's page, or a project that others could change.",
     },
     422: {"model": Problem, "description": "The request does not say what it should."},
-    503: {"model": Problem, "description": "The database does not answer now, or the server was told to stop."},
+    503: {
+        "model": Problem,
+        "description": "The database, or the project's process, does not answer now, or the server is stopping.",
+    },
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing."}}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible in this state."}}
@@ -68,7 +76,8 @@ async def _of_pipeline(request: Request, error: Exception) -> Response:
     state = None
     if (status == 409 or isinstance(error, Leaving)) and request.url.path.startswith("/api/agent/"):
         state = request.app.state.server.runner.get_status()["state"]
-    return _problem(status, error.what, error.where, error.mend, state=state)
+    headers = {"retry-after": str(_RETRY_SECONDS)} if isinstance(error, ProjectBusy | CodeMoved) else None
+    return _problem(status, error.what, error.where, error.mend, state=state, headers=headers)
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:

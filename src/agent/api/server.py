@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query, Request
 
+from agent.api.lanes import Lanes
 from agent.api.metrics import Metrics
 from agent.clock import SystemClock
 from agent.execution.workspace import Workspace
-from agent.service.projects import DEFAULT_PROJECT, open_project
+from agent.service.projects import DEFAULT_PROJECT, open_project, open_tables
 from agent.service.runner import AgentRunner
 from agent.service.worker import Worker
 from agent.settings import Settings
 from agent.store.engine import Connections, Database
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Server:
     runner: AgentRunner
     worker: Worker
     metrics: Metrics
+    lanes: Lanes = field(default_factory=Lanes)
     clock: SystemClock = field(default_factory=SystemClock)
 
     def now(self) -> datetime:
@@ -42,14 +46,22 @@ class Server:
             with self.database.reading() as connections:
                 yield connections
         else:
-            with self.workspace(project_id) as workspace, workspace.database.reading() as connections:
+            with (
+                open_tables(self.settings, self.database, project_id) as opened,
+                opened.reading() as connections,
+            ):
                 yield connections
 
-    @contextmanager
-    def workspace(self, project_id: int = DEFAULT_PROJECT) -> Iterator[Workspace]:
-        """A project with its components, as its files are now."""
-        with open_project(self.settings, self.database, project_id) as workspace:
-            yield workspace
+    async def with_project(self, project_id: int, work: Callable[[Workspace], _T]) -> _T:
+        """What `work` makes of a project with its components, as its files are now, in the project's own thread.
+
+        Raises what opening the project raises, and ProjectBusy (503) where too many requests wait for it."""
+
+        def do() -> _T:
+            with open_project(self.settings, self.database, project_id) as workspace:
+                return work(workspace)
+
+        return await self.lanes.run(project_id, do)
 
 
 def server_of(request: Request) -> Server:

@@ -87,6 +87,17 @@ class ApprovalExpired(ApprovalGiven):
 
 
 @dataclass(frozen=True)
+class CodeChanged:
+    """Files of the project changed before anything was computed with them: the run decides again, for the `number`th of
+    at most `most` times."""
+
+    type: ClassVar[str] = "CODE_CHANGED"
+    files: tuple[str, ...]
+    number: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Started:
     """An attempt began. `number` is 1 for the first try; `reasons` are sentences, `codes` the same for programs."""
 
@@ -235,6 +246,7 @@ Known = (
     | ApprovalGiven
     | ApprovalRejected
     | ApprovalExpired
+    | CodeChanged
     | Executing
     | RunEnded
 )

@@ -84,6 +84,9 @@ def event_sentence(event: events.Event) -> str:
         case events.ApprovalGiven():
             answer = event.type.removeprefix("APPROVAL_").lower().replace("given", "approved")
             return f"{answer} by {event.by}{_after_colon(event.reason)}"
+        case events.CodeChanged(files=files, number=number, most=most):
+            changed = f"{', '.join(files)} changed before anything was computed with it"
+            return f"{changed}: decided again ({number} of at most {most} times)"
         case events.RunCompleted():
             return _end_sentence(event)
         case events.Unknown(payload=payload):

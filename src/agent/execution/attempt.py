@@ -6,7 +6,6 @@ import logging
 import random
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,15 +18,15 @@ from agent.core.events import Failed, Progress
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
 from agent.execution.commit import Success, commit_success
-from agent.execution.executors import AttemptFailed, Cancelled, Executor
+from agent.execution.computing import Computer
+from agent.execution.host.failures import failure_of
+from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, Task
 from agent.execution.opening import Begun
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
-from agent.execution.work import Task
 from agent.execution.workspace import Workspace
 from agent.runtime.keeper import keep_run
 from agent.runtime.patience import patiently
-from agent.runtime.transient import is_transient
 from agent.store import attempts, catalog, leases, projections, state
 from agent.store.engine import Connections
 from agent.store.leases import Lease
@@ -60,19 +59,18 @@ class Attempts:
     clock: Clock
     log: RunLog
     survey: Survey
-    executor: Executor
-    inline: Executor
+    computer: Computer
     stop: Callable[[], str | None]
 
     def carry_out(self, begun: Begun) -> Result:
         """Compute and record. After a transient failure the pause before the next try is over on return.
 
-        Raises Cancelled when the run is to end, LeaseLost when another process took over meanwhile.
+        Raises Cancelled when the run is to end, LeaseLost when another process took over meanwhile, CodeMoved where the
+        code is another by now and nothing was computed.
         """
         workspace, started = self.workspace, time.monotonic()
         settings, name = workspace.settings, begun.name
-        component = workspace.project.components[name]
-        executor = self.executor if component.heavy else self.inline
+        component = workspace.facts.components[name]
         own = Lease(leases.of_component(name), begun.token)
         heart = keep_run(
             workspace.database,
@@ -85,14 +83,15 @@ class Attempts:
         try:
             with heart:
                 old = self._previous(begun)
-                done = executor.run(
+                done = self.computer.compute(
                     self._task(begun, old),
-                    component,
                     timeout=settings.timeout_of(name),
                     stop=lambda: heart.reason_to_stop() or self.stop(),
                     progress=lambda done, total, what: self._progress(name, done, total, what),
                 )
                 sys.audit("tidemill.point", "attempt.computed")
+                for warning in done.warnings:
+                    logger.warning("%s", warning)
                 success = Success(
                     name,
                     begun.attempt_id,
@@ -116,11 +115,13 @@ class Attempts:
                 raise _lost(begun) from error
             self._abandon(begun, error.what)
             raise
+        except CodeMoved as moved:
+            self._abandon(begun, f"{moved.what} ({moved.where}), so that it is decided again")
+            raise
         except (LeaseLost, DatabaseUnavailable):
             raise
         except Exception as error:  # of the lake, the catalog, a row refused: this attempt's fault, not the run's
-            failed = AttemptFailed(error, trace=traceback.format_exc(), transient=is_transient(error))
-            return self._fail(begun, failed, time.monotonic() - started)
+            return self._fail(begun, AttemptFailed(failure_of(error)), time.monotonic() - started)
         version = done.snapshot.version
         return Result(success.seconds, rows=done.snapshot.rows, version=version, is_cut_off=success.is_cut_off)
 
@@ -135,11 +136,10 @@ class Attempts:
 
     def _task(self, begun: Begun, old: Snapshot | None) -> Task:
         name, before = begun.name, begun.before
-        component = self.workspace.project.components[name]
+        component = self.workspace.facts.components[name]
         carry = old is not None and can_carry_over(begun.step.reasons)
         return Task(
             component=name,
-            settings=self.workspace.project.settings[name],
             inputs={up: self.survey.snapshot(begun.current.inputs[up].snapshot_id) for up in component.upstream},
             previous=old if carry else None,
             previous_inputs={
@@ -149,7 +149,7 @@ class Attempts:
             },
             redo=redo_keys(begun.step.reasons, before, begun.current) if carry else frozenset(),
             attempt=f"t{begun.token}",
-            pending=self._pending() if component.settle is not None else (),
+            pending=self._pending() if component.has_settle else (),
         )
 
     def _pending(self) -> tuple[Pending, ...]:

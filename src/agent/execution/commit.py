@@ -17,10 +17,10 @@ from agent.core.events import CutOff, Finished
 from agent.core.explain import found_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
+from agent.execution.host.interface import Done
 from agent.execution.lake_owner import require_own
 from agent.execution.release import has_files, point_to, release_name, write_release
 from agent.execution.runlog import RunLog
-from agent.execution.work import Done
 from agent.execution.workspace import Workspace
 from agent.store import attempts, catalog, leases, projections, releases, state
 from agent.store.engine import Connections
@@ -65,7 +65,7 @@ class Success:
 def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> int | None:
     """Record a success, once, however often it is called; the id of its snapshot, None where an earlier call recorded
     it. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
-    component = workspace.project.components[success.component]
+    component = workspace.facts.components[success.component]
     if component.is_release:
         make_folder(workspace.settings.releases_path)
         write_release(workspace.lake, success.done.snapshot, workspace.settings.releases_path, success.release)
@@ -91,7 +91,7 @@ def _record(
     workspace: Workspace, connections: Connections, log: RunLog, success: Success, old: Snapshot | None, now: datetime
 ) -> int:
     """The project's part: snapshot, state, projections, release. Gives the lease back; returns the snapshot's id."""
-    component, snapshot = workspace.project.components[success.component], success.done.snapshot
+    component, snapshot = workspace.facts.components[success.component], success.done.snapshot
     snapshot_id = success.before.output_snapshot_id
     if snapshot_id is None or old is None or old.partitions != snapshot.partitions:
         snapshot_id = catalog.save_snapshot(
@@ -114,7 +114,7 @@ def _record(
         code_files=success.current.code_files,
         settings_hash=success.current.settings_hash,
         settings=success.current.settings,
-        libraries=success.current.libraries,
+        libraries={**success.current.libraries, **success.done.libraries},
         inputs=success.current.inputs,
         output_version=snapshot.version,
         output_snapshot_id=snapshot_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -31,7 +31,8 @@ from agent.core.plan_json import plan_to_json
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
 from agent.execution.commit import mend_current
-from agent.execution.executors import Cancelled, Executor
+from agent.execution.computing import Computer
+from agent.execution.host.interface import Cancelled
 from agent.execution.planning import names_of, steadily, think
 from agent.execution.policy import ask_policy
 from agent.execution.runlog import RunLog
@@ -80,17 +81,18 @@ class Engine:
     """Performs one run in an opened workspace.
 
     manual: a person asked, so backoff after failures is ignored. wait: wait for a component that another process
-    computes, instead of raising Busy. stop: why to end now, or None.
+    computes, instead of raising Busy. stop: why to end now, or None. earlier: what this run computed before it had to
+    begin again with another generation of code.
     """
 
     workspace: Workspace
     clock: Clock
     log: RunLog
-    executor: Executor
-    inline: Executor
+    computer: Computer
     manual: bool = True
     wait: bool = False
     stop: Callable[[], str | None] = lambda: None
+    earlier: Mapping[str, Finished] = field(default_factory=dict)
     _finished: dict[str, Finished] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class Engine:
     def _attempts(self) -> Attempts:
         from agent.execution.attempt import Attempts  # a run with nothing to do makes no attempt
 
-        return Attempts(self.workspace, self.clock, self.log, self._survey, self.executor, self.inline, self.stop)
+        return Attempts(self.workspace, self.clock, self.log, self._survey, self.computer, self.stop)
 
     @cached_property
     def _opening(self) -> Opening:
@@ -110,9 +112,13 @@ class Engine:
 
     def execute(self) -> Report:
         """Perform the run and record its end. Raises Busy when another process holds a component and `wait` is off."""
-        request = self.log.request
+        request = replace(
+            self.log.request, force=tuple(name for name in self.log.request.force if name not in self.earlier)
+        )
         names = names_of(self.workspace, request)
-        self.log.add(RunStarted(request.goal, request.targets, request.trigger))
+        if not self.log.has_started:
+            self.log.has_started = True
+            self.log.add(RunStarted(request.goal, request.targets, request.trigger))
         mend_current(self.workspace)
         thought = think(self.workspace, self._survey, request, now=self.clock.now(), manual=self.manual)
         clean = tuple(name for name in names if name not in thought.stale)
@@ -140,11 +146,19 @@ class Engine:
         except (Busy, LeaseLost) as refused:
             self._end("CANCELLED", refused.what, plan)
             raise
+        for name, one in self.earlier.items():
+            if name in self._finished and isinstance(self._finished[name].step, Skip):
+                self._finished[name] = one
         failures = [one for one in self._finished.values() if one.error]
         if failures and status == "COMPLETED":
             status, error = "FAILED", "; ".join(f"{one.component}: {one.error}" for one in failures)
         self._end(status, error, plan)
         return Report(self.log.run_id, status, tuple(self._finished.values()), error)
+
+    def computed(self) -> dict[str, Finished]:
+        """What this run has computed so far."""
+        mine = {name: one for name, one in self._finished.items() if isinstance(one.step, Compute) and not one.error}
+        return {**self.earlier, **mine}
 
     def _states(self, name: str) -> dict[str, State]:
         """The rows that a decision about `name` is read from: its own and those of its upstreams."""
@@ -154,7 +168,7 @@ class Engine:
     def _decide(self, name: str, states: Mapping[str, State], current: Current) -> Step:
         unavailable = {up: why for up, one in self._finished.items() if (why := one.why_unavailable()) is not None}
         spec, now = self.workspace.specs[name], self.clock.now()
-        forced = name in self.log.request.force and name not in self._finished
+        forced = name in self.log.request.force and name not in self._finished and name not in self.earlier
         reasons = decide_reasons(spec, states[name], current, now=now, forced=forced)
         said = ask_policy(self.workspace, self._survey, name, states, reasons) if reasons else None
         return decide_step(

@@ -15,7 +15,7 @@ from agent.core.explain import sentence
 from agent.core.model import Compute, Current, State, Step
 from agent.core.staleness import mark_in
 from agent.errors import Busy
-from agent.execution.executors import Cancelled
+from agent.execution.host.interface import Cancelled
 from agent.execution.lake_owner import claim
 from agent.execution.runlog import RunLog
 from agent.execution.workspace import Workspace

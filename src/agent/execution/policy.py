@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent.core.model import Code, Reason, State
+from agent.execution.host.interface import Question
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.store import catalog, projections
-from pipelines.component import Deferral, Due, Observation, view_inputs
+from pipelines.component import Deferral, Due
 
 
 def ask_policy(
@@ -19,8 +20,8 @@ def ask_policy(
     A policy is asked only where more of the same data is the sole cause. Changed code, a person's mark or a failure
     goes ahead; so does an input that other code or settings made: its columns may mean something else now.
     """
-    component, state = workspace.project.components[name], states[name]
-    if component.policy is None or any(reason.code != Code.INPUT_CHANGED for reason in reasons):
+    component, state = workspace.facts.components[name], states[name]
+    if not component.has_policy or any(reason.code != Code.INPUT_CHANGED for reason in reasons):
         return None
     if state.output_snapshot_id is None:
         return None
@@ -37,13 +38,12 @@ def ask_policy(
         brier, count = projections.live_brier(conn)
     now = {upstream: survey.snapshot(newest) for upstream, (newest, _) in zip(component.upstream, ids, strict=True)}
     before = {upstream: survey.snapshot(known) for upstream, (_, known) in zip(component.upstream, ids, strict=True)}
-    return component.policy(
-        Observation(
-            inputs=view_inputs(component, now, before, workspace.lake),
-            previous=survey.snapshot(state.output_snapshot_id),
+    return workspace.host.ask_policy(
+        Question(
+            component=name,
+            inputs=now,
             previous_inputs=before,
-            settings=workspace.project.settings[name],
-            lake=workspace.lake,
+            previous=survey.snapshot(state.output_snapshot_id),
             live_brier=brier,
             live_count=count,
         )

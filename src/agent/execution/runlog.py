@@ -44,6 +44,7 @@ class RunLog:
     run: Run | None = None
     watchers: tuple[Watcher, ...] = ()
     iteration: int = 0
+    has_started: bool = False
     _waiting: list[tuple[Event, datetime]] = field(default_factory=list)
 
     @property

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock, SystemClock
-from agent.core.events import RunFailed
+from agent.core.events import CodeChanged, RunFailed
 from agent.errors import AgentError, DatabaseError
-from agent.execution.engine import Engine, Report
-from agent.execution.executors import Executor, InlineExecutor, ProcessExecutor
+from agent.execution.computing import Computer
+from agent.execution.engine import Engine, Finished, Report
+from agent.execution.host.interface import CodeMoved
 from agent.execution.runlog import Request, RunLog, Watcher
 from agent.execution.workspace import Workspace
 from agent.runtime.around import Around, Ended
@@ -21,6 +22,7 @@ from agent.store import attempts, runs
 from agent.store.runs import Run
 
 NOTHING = Around()
+GENERATIONS = 3  # of code that a run may begin again with
 logger = logging.getLogger("tidemill.session")
 
 
@@ -31,7 +33,6 @@ def perform(
     queued: Run | None = None,
     manual: bool = True,
     wait: bool = False,
-    isolate: bool = False,
     around: Around = NOTHING,
     stop: Callable[[], str | None] = lambda: None,
     watchers: tuple[Watcher, ...] = (),
@@ -40,9 +41,8 @@ def perform(
     """Perform `request`; `queued` is its row where it comes from the queue and is RUNNING already.
 
     Raises Busy when another process holds a component and `wait` is off, LeaseLost when one took over while this
-    process slept; the run is closed in every case that leaves the database reachable. `isolate` computes light
-    components in the child process too: for a process that also answers requests. `around` says what goes before the
-    run and what follows it; whoever performs a run for people gets it from `agent.service.wiring`.
+    process slept; the run is closed in every case that leaves the database reachable. `around` says
+    what goes before the run and what follows it; whoever performs a run for people gets it from `agent.service.wiring`.
     """
     clock = clock or SystemClock()
     recover(workspace, clock, around)
@@ -53,29 +53,44 @@ def perform(
         request,
         owner=identity.own(),
         lease_seconds=workspace.settings.executor.lease_seconds,
-        git_commit=git_commit(workspace.project.base),
+        git_commit=git_commit(workspace.base),
         run=queued,
         watchers=watchers,
     )
-    inline = InlineExecutor(workspace.project.sources, workspace.project.base, workspace.settings.lake_path)
-    executor: Executor = inline
-    if workspace.settings.executor.kind == "processes":
-        executor = ProcessExecutor(
-            workspace.project.modules,
-            workspace.project.base,
-            workspace.project.source_settings,
-            workspace.settings.lake_path,
-        )
-    light = executor if isolate else inline
-    engine = Engine(workspace, clock, log, executor, light, manual=manual, wait=wait, stop=stop)
     try:
-        with closing(executor):
-            return engine.execute()
+        return _decided(workspace, log, clock, manual=manual, wait=wait, stop=stop)
     except BaseException as error:
         _close(log, clock, error.what if isinstance(error, AgentError) else f"{type(error).__name__}: {error}")
         raise
     finally:
         _follow(workspace, log, around)
+
+
+def _decided(
+    workspace: Workspace, log: RunLog, clock: Clock, *, manual: bool, wait: bool, stop: Callable[[], str | None]
+) -> Report:
+    """Perform the run with one generation of code; with the next one, decided anew, where the code changed before
+    anything was computed with it."""
+    earlier: dict[str, Finished] = {}
+    with ExitStack() as stack:
+        for generation in range(GENERATIONS + 1):
+            computer = Computer(workspace.host, workspace.origin, workspace.settings.executor.kind)
+            engine = Engine(workspace, clock, log, computer, manual=manual, wait=wait, stop=stop, earlier=earlier)
+            try:
+                with closing(computer):
+                    return engine.execute()
+            except CodeMoved as moved:
+                if generation == GENERATIONS:
+                    raise AgentError(
+                        f"code of the project changed each of the {GENERATIONS + 1} times that it was to compute",
+                        where=moved.where,
+                        mend="run again when the files are left alone; nothing was computed with them",
+                    ) from moved
+                earlier = engine.computed()
+                logger.warning("%s (%s): the run decides again", moved.what, moved.where)
+                log.add(CodeChanged(moved.files, generation + 1, GENERATIONS))
+                workspace = stack.enter_context(workspace.renewed())
+    raise AssertionError("a run ends, or fails")
 
 
 def recover(workspace: Workspace, clock: Clock, around: Around = NOTHING) -> None:

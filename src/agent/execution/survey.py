@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, State
+from agent.execution.host.interface import ComponentFacts
 from agent.execution.workspace import Workspace
 from agent.store import catalog
 from agent.store.catalog import FileFacts
-from pipelines.code import Code, code_of, library_versions
-from pipelines.component import Component
+from pipelines.code import Code
 from pipelines.errors import PipelineError
-from pipelines.fingerprint import FORMAT_VERSION, code_version, settings_hash
+from pipelines.fingerprint import FORMAT_VERSION
 from pipelines.lake import hash_file
-from pipelines.settings import counted_values
-from pipelines.snapshot import Snapshot, diff, digest
+from pipelines.snapshot import Snapshot, diff
 
 SOURCE_PREFIX = "source:"
-_MOST_PARTS = 200  # of a source, kept with the state so that the one that changed can be named
 
 
 @dataclass
 class Survey:
-    """What one run has found out. Code and settings are taken once, at its start: a file edited during the run is
-    recorded as it was before, so that the next run sees the edit. Everything else is read afresh."""
+    """What one run has found out. Code and settings are those that the project was loaded with, and what computes
+    makes sure that it has the same. Everything else is read afresh."""
 
     workspace: Workspace
-    _code: dict[str, Code] = field(default_factory=dict)
     _snapshots: dict[int, Snapshot] = field(default_factory=dict)
     _files: dict[int, list[FileFacts]] = field(default_factory=dict)
 
     def current(self, name: str, states: Mapping[str, State], *, check_files: bool = True) -> Current:
         """What is true now of component `name`. Raises PipelineError where its code cannot be read."""
-        component = self.workspace.project.components[name]
+        component = self.workspace.facts.components[name]
         state = states[name]
         code = self.code(name)
         missing, altered = self._damage(state) if check_files else ((), ())
@@ -43,9 +39,9 @@ class Survey:
             code_version=component.version or code.version,
             code_files=definitions_of(code),
             definitions=code.definitions,
-            settings_hash=settings_hash(self._settings(component)),
-            settings=self._shown_settings(component),
-            libraries=library_versions(component.libraries),
+            settings_hash=component.settings_hash,
+            settings=component.settings,
+            libraries=component.libraries,
             inputs={**self._upstream(component, state, states), **self._sources(component)},
             max_age_seconds=self._max_age_seconds(component),
             missing=missing,
@@ -59,20 +55,19 @@ class Survey:
         return {name: self.current(name, states) for name in names}
 
     def code(self, name: str) -> Code:
-        """Code of a component: its own file, what it imports inside the project, and, for one that reads sources or
-        loads further modules (own features), those too."""
-        if name not in self._code:
-            component = self.workspace.project.components[name]
-            modules = [component.module, *self._extra_modules(component)]
-            parts = [code_of(module, cache=self.workspace.code_cache) for module in modules]
-            self._code[name] = parts[0] if len(parts) == 1 else _joined(parts)
-        return self._code[name]
+        """Code of a component, as it was when the project was loaded. Raises PipelineError where it cannot be read."""
+        component = self.workspace.facts.components[name]
+        if component.code is None:
+            fault = component.code_fault
+            assert fault is not None
+            raise PipelineError(fault.what, where=fault.where, mend=fault.mend)
+        return component.code
 
     def changes(self, names: Sequence[str], states: Mapping[str, State]) -> dict[str, dict[str, tuple[str, ...]]]:
         """Component -> input -> partitions that changed since it last read them, for inputs it has read before."""
         found: dict[str, dict[str, tuple[str, ...]]] = {}
         for name in names:
-            for upstream, reads in self.workspace.project.components[name].upstream.items():
+            for upstream, reads in self.workspace.facts.components[name].upstream.items():
                 known, newest = states[name].inputs.get(upstream), states[upstream]
                 if known is None or newest.output_snapshot_id is None or known.version == newest.output_version:
                     continue
@@ -107,27 +102,7 @@ class Survey:
         with self.workspace.database.reading() as connections:
             self._files |= catalog.file_facts(connections.project, snapshot_ids)
 
-    def _extra_modules(self, component: Component) -> list[str]:
-        project = self.workspace.project
-        extra = [type(source).__module__ for source in project.sources.values()] if component.reads_sources else []
-        if component.extra_modules is not None:
-            extra += component.extra_modules(project.settings[component.name], project.base)
-        return extra
-
-    def _settings(self, component: Component) -> Any:
-        project = self.workspace.project
-        own = project.settings[component.name]
-        return (own, dict(project.source_settings)) if component.reads_sources else own
-
-    def _shown_settings(self, component: Component) -> dict[str, Any]:
-        project = self.workspace.project
-        shown = counted_values(project.settings[component.name])
-        if component.reads_sources:
-            for name, values in project.source_settings.items():
-                shown |= {f"sources.{name}.{key}": value for key, value in counted_values(values).items()}
-        return shown
-
-    def _upstream(self, component: Component, state: State, states: Mapping[str, State]) -> dict[str, InputRecord]:
+    def _upstream(self, component: ComponentFacts, state: State, states: Mapping[str, State]) -> dict[str, InputRecord]:
         found = {}
         for name, reads in component.upstream.items():
             up = states[name]
@@ -141,25 +116,21 @@ class Survey:
             found[name] = InputRecord(up.output_snapshot_id, up.output_version, read_version)
         return found
 
-    def _sources(self, component: Component) -> dict[str, InputRecord]:
+    def _sources(self, component: ComponentFacts) -> dict[str, InputRecord]:
         if not component.reads_sources:
             return {}
         found = {}
-        for name, source in self.workspace.project.sources.items():
-            try:
-                parts = source.probe().parts
-                version = digest(text for pair in sorted(parts.items()) for text in pair)
-            except Exception as error:  # whatever a person's own source raises; the attempt fails with the whole story
-                said = error.what if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-                parts, version = {}, f"{UNREACHABLE}{said}"
-            shown = dict(parts) if len(parts) <= _MOST_PARTS else {}
-            found[SOURCE_PREFIX + name] = InputRecord(0, version, version, shown)
+        for name in self.workspace.facts.sources:
+            probed = self.workspace.host.probe(name)
+            # What a person's own source raises is no error here; the attempt fails with the whole story.
+            version = probed.version if probed.error is None else f"{UNREACHABLE}{probed.error}"
+            found[SOURCE_PREFIX + name] = InputRecord(0, version, version, probed.parts)
         return found
 
-    def _max_age_seconds(self, component: Component) -> float | None:
+    def _max_age_seconds(self, component: ComponentFacts) -> float | None:
         """The strictest limit of the sources that it reads; a source need not have one."""
-        sources = self.workspace.project.sources.values() if component.reads_sources else ()
-        limits = (getattr(source, "max_age_seconds", None) for source in sources)
+        sources = self.workspace.facts.sources.values() if component.reads_sources else ()
+        limits = (source.max_age_seconds for source in sources)
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _damage(self, state: State) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -195,10 +166,3 @@ def definitions_of(code: Code) -> dict[str, Mapping[str, str]]:
     """Module -> {definition: hash} of a component's code. The format of what is stored is named like a definition, so
     that a recompute that it causes can be explained."""
     return {**code.files, "pipelines": {"FORMAT_VERSION": str(FORMAT_VERSION)}}
-
-
-def _joined(parts: list[Code]) -> Code:
-    files = {module: hashes for part in parts for module, hashes in part.files.items()}
-    definitions = {name: place for part in parts for name, place in part.definitions.items()}
-    version = code_version({str(number): part.version for number, part in enumerate(parts)})
-    return Code(version=version, files=files, definitions=definitions)

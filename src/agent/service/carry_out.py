@@ -51,7 +51,6 @@ def carry_out(
                 queued=run,
                 manual=manual,
                 wait=True,
-                isolate=True,
                 around=around,
                 stop=lambda: heart.reason_to_stop() or stop(),
             )

@@ -5,6 +5,7 @@ A project's folder must lie in one of the configured roots, whatever links or do
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,17 +15,20 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.errors import Conflict, NotFound, UsageError
-from agent.execution.workspace import Workspace, open_workspace
+from agent.execution.host.planners import Planners
+from agent.execution.workspace import Workspace, open_database, open_workspace
 from agent.service.trust import require_trusted
 from agent.settings import Settings, for_project
 from agent.store import projects, runs
 from agent.store.engine import Database, key_of
 from agent.store.projects import Project
-from pipelines.discovery import forget_changed
 from pipelines.errors import SettingsError
 from pipelines.private import make_folder
 
 DEFAULT_PROJECT = 0
+# The projects' own processes: this one may live long, and never imports what they consist of.
+PLANNERS = Planners()
+atexit.register(PLANNERS.close)
 
 
 def create(database: Database, settings: Settings, *, name: str, local_path: str, now: datetime) -> Project:
@@ -147,17 +151,31 @@ def _require_there(settings: Settings, database: Database, project: Project, fol
 
 @contextmanager
 def open_project(settings: Settings, database: Database, project_id: int) -> Iterator[Workspace]:
-    """The workspace of a project, with the code and settings that are on disk now.
+    """The workspace of a project, with the code and settings that are on disk now, its code in its own process.
 
     `settings` and `database` are the server's. Raises NotFound (also where its folder is gone), UsageError where that
     has left the roots, Conflict where folder, home or database is another project's, Untrusted where another user could
     change its code, and what `open_workspace` raises.
     """
-    forget_changed()
     if project_id == DEFAULT_PROJECT:
-        with open_workspace(settings.base) as workspace:
+        with open_workspace(settings.base, hosts=PLANNERS) as workspace:
             yield workspace
         return
+    folder = _folder_of(settings, database, project_id)
+    with open_workspace(folder, control=settings, project_id=project_id, hosts=PLANNERS) as workspace:
+        yield workspace
+
+
+@contextmanager
+def open_tables(settings: Settings, database: Database, project_id: int) -> Iterator[Database]:
+    """The databases of a project other than the default one, without its code. Raises as `open_project`."""
+    folder = _folder_of(settings, database, project_id)
+    own = for_project(folder, settings, project_id)
+    with open_database(own, control=settings, project_id=project_id) as opened:
+        yield opened
+
+
+def _folder_of(settings: Settings, database: Database, project_id: int) -> Path:
     with database.reading() as connections:
         project = projects.load_project(connections.control, project_id)
         earlier = [one for one in projects.list_projects(connections.control) if one.id < project_id]
@@ -165,5 +183,4 @@ def open_project(settings: Settings, database: Database, project_id: int) -> Ite
     require_trusted(folder, Path(project.local_path))
     _require_there(settings, database, project, folder)
     _require_own_place(settings, project, earlier)
-    with open_workspace(folder, control=settings, project_id=project_id) as workspace:
-        yield workspace
+    return folder

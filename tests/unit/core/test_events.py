@@ -39,6 +39,10 @@ SENTENCES = (
     (events.ApprovalRequested("2026-01-01T00:00:00+00:00"), "waits for approval until 2026-01-01T00:00:00+00:00"),
     (events.ApprovalGiven("ann", "fine"), "approved by ann: fine"),
     (events.ApprovalRejected("ann", None), "rejected by ann"),
+    (
+        events.CodeChanged(("own.py",), 1, 3),
+        "own.py changed before anything was computed with it: decided again (1 of at most 3 times)",
+    ),
     (events.ApprovalExpired("the deadline", "too late"), "expired by the deadline: too late"),
     (events.Started("ticks", 1, 1, ("never_run",), ("ticks runs because x",)), "ticks runs because x"),
     (

@@ -102,7 +102,7 @@ def runs_table(request: Request, server: ServerHere, before: Before = None) -> R
 
 
 @router.post("/ui/runs")
-def queue_run(request: Request, server: ServerHere, form: Form) -> Response:
+async def queue_run(request: Request, server: ServerHere, form: Form) -> Response:
     """Queue a run and show it."""
     try:
         wanted = RunIn(
@@ -113,8 +113,9 @@ def queue_run(request: Request, server: ServerHere, form: Form) -> Response:
         )
     except ValueError:  # pydantic's is one
         values = {"here": "/ui/runs", "message": "Say what the run is for, in up to 2000 characters."}
-        return _page(request, server, "runs.html", values | _runs(server, None), 422)
-    run, _ = run_routes.enqueue(server, wanted)
+        values |= await asyncio.to_thread(_runs, server, None)
+        return _page(request, server, "runs.html", values, 422)
+    run, _ = await run_routes.enqueue(server, wanted)
     return RedirectResponse(f"/ui/runs/{run.id}", 303)
 
 

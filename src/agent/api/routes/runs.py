@@ -14,6 +14,7 @@ from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
 from agent.api.models import Answer, EventOut, RunIn, RunOut, RunPage, RunStatus
 from agent.api.server import Limit, Server, ServerHere
 from agent.execution.cancel import cancel_run
+from agent.execution.workspace import Workspace
 from agent.service import queue
 from agent.store import events, runs
 from agent.store.events import EventRow
@@ -28,7 +29,7 @@ RunId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 @router.post("", status_code=201, responses=CHANGES | CONFLICT | NOT_FOUND | {200: {"model": RunOut}})
-def create(
+async def create(
     server: ServerHere,
     wanted: RunIn,
     response: Response,
@@ -38,25 +39,27 @@ def create(
     ] = None,
 ) -> RunOut:
     """Queue a run. What its goal is taken for is in its first event (see docs/concepts/run-queue.md)."""
-    run, is_new = enqueue(server, wanted, idempotency_key)
+    run, is_new = await enqueue(server, wanted, idempotency_key)
     if not is_new:
         response.status_code = 200
     return _out(run)
 
 
-def enqueue(server: Server, wanted: RunIn, idempotency_key: str | None = None) -> tuple[Run, bool]:
+async def enqueue(server: Server, wanted: RunIn, idempotency_key: str | None = None) -> tuple[Run, bool]:
     """Put what was asked for into the queue and wake the worker; returns the run and whether it is new."""
-    with server.workspace(wanted.project_id) as workspace:
-        intent = queue.intent_of(wanted.goal, wanted.targets, queue.components_of(workspace))
-    found = queue.enqueue(
-        server.database,
-        project_id=wanted.project_id,
-        goal=wanted.goal,
-        intent=intent,
-        require_approval=wanted.require_approval,
-        idempotency_key=idempotency_key,
-        now=server.now(),
-    )
+
+    def do(workspace: Workspace) -> tuple[Run, bool]:
+        return queue.enqueue(
+            server.database,
+            project_id=wanted.project_id,
+            goal=wanted.goal,
+            intent=queue.intent_of(wanted.goal, wanted.targets, queue.components_of(workspace)),
+            require_approval=wanted.require_approval,
+            idempotency_key=idempotency_key,
+            now=server.now(),
+        )
+
+    found = await server.with_project(wanted.project_id, do)
     server.worker.wake()
     return found
 

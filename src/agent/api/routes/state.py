@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Annotated
@@ -10,14 +11,17 @@ from fastapi import APIRouter, Path, Query
 
 from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
 from agent.api.models import ComponentState, Explanation, Mark, Name, PlanOut, ReleaseOut
-from agent.api.server import Limit, ProjectId, ServerHere
+from agent.api.server import Limit, ProjectId, Server, ServerHere
 from agent.core import model
 from agent.core.explain import chain, dirty_text, plan_lines
+from agent.core.model import State
 from agent.core.plan_json import plan_to_json
 from agent.errors import NotFound
 from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
+from agent.execution.workspace import Workspace
+from agent.service.projects import DEFAULT_PROJECT
 from agent.store import releases, state
 
 router = APIRouter(prefix="/api", tags=["state"])
@@ -25,11 +29,12 @@ Component = Annotated[str, Path(min_length=1, max_length=100, pattern=r"^[^\x00]
 
 
 @router.get("/state", responses=NOT_FOUND | CONFLICT)
-def states(server: ServerHere, project_id: ProjectId = 0) -> list[ComponentState]:
+async def states(server: ServerHere, project_id: ProjectId = 0) -> list[ComponentState]:
     """Every component: when it last ran, whether it is dirty and why, how often it failed."""
-    with server.reading(project_id) as connections:
-        found = state.load_states(connections.project)
-    return [_shown(one) for one in found.values()]
+    found = await asyncio.to_thread(_states, server, project_id)
+    if not found and project_id != DEFAULT_PROJECT:  # it was never opened: that writes its rows
+        found = await server.with_project(project_id, _states_in)
+    return [_shown(one) for one in found]
 
 
 def _shown(row: model.State) -> ComponentState:
@@ -38,21 +43,24 @@ def _shown(row: model.State) -> ComponentState:
 
 
 @router.post("/state/{component}/mark-dirty", responses=CHANGES | NOT_FOUND | CONFLICT)
-def mark_dirty(
+async def mark_dirty(
     server: ServerHere, component: Component, mark: Mark | None = None, project_id: ProjectId = 0
 ) -> ComponentState:
     """Ask for a component, or some of its partitions, to be recomputed by the next run."""
     wanted = mark or Mark.model_validate({})
-    with server.workspace(project_id) as workspace, workspace.database.writing() as connections:
-        keys = None if wanted.partitions is None else tuple(wanted.partitions)
-        asked = model.Mark(model.BY_HTTP, reason=wanted.reason, partitions=keys)
-        state.mark_dirty(connections.project, component, asked)
-        found = state.load_states(connections.project)[component]
-    return _shown(found)
+    keys = None if wanted.partitions is None else tuple(wanted.partitions)
+    asked = model.Mark(model.BY_HTTP, reason=wanted.reason, partitions=keys)
+
+    def do(workspace: Workspace) -> State:
+        with workspace.database.writing() as connections:
+            state.mark_dirty(connections.project, component, asked)
+            return state.load_states(connections.project)[component]
+
+    return _shown(await server.with_project(project_id, do))
 
 
 @router.get("/plan", responses=NOT_FOUND | CONFLICT)
-def plan(
+async def plan(
     server: ServerHere,
     target: Annotated[
         list[Name] | None, Query(max_length=100, description="Only these components and what they need.")
@@ -60,16 +68,20 @@ def plan(
     project_id: ProjectId = 0,
 ) -> PlanOut:
     """What a run would do now, why, and how long it may take. Runs nothing."""
-    with server.workspace(project_id) as workspace:
-        request = Request(targets=tuple(target or ()))
+    request = Request(targets=tuple(target or ()))
+
+    def do(workspace: Workspace) -> PlanOut:
         found = think(workspace, Survey(workspace), request, now=server.now()).plan
-    return PlanOut(steps=json.loads(json.dumps(plan_to_json(found), default=str)), lines=plan_lines(found))
+        return PlanOut(steps=json.loads(json.dumps(plan_to_json(found), default=str)), lines=plan_lines(found))
+
+    return await server.with_project(project_id, do)
 
 
 @router.get("/explain/{component}", responses=NOT_FOUND | CONFLICT)
-def explain(server: ServerHere, component: Component, project_id: ProjectId = 0) -> Explanation:
+async def explain(server: ServerHere, component: Component, project_id: ProjectId = 0) -> Explanation:
     """Why a component would run now, from the first cause (a file, a setting, a line of code, a person) down."""
-    with server.workspace(project_id) as workspace:
+
+    def do(workspace: Workspace) -> Explanation:
         if component not in workspace.specs:
             known = ", ".join(workspace.specs)
             raise NotFound(f"there is no component {component!r}", where="/api/explain", mend=f"known are: {known}")
@@ -82,6 +94,8 @@ def explain(server: ServerHere, component: Component, project_id: ProjectId = 0)
                 "sentences": chain(component, workspace.specs, steps),
             }
         )
+
+    return await server.with_project(project_id, do)
 
 
 @router.get("/releases", responses=NOT_FOUND | CONFLICT)
@@ -100,3 +114,13 @@ def current(server: ServerHere, project_id: ProjectId = 0) -> ReleaseOut:
     if found is None:
         raise NotFound("nothing has been released yet", where="releases", mend="run the pipeline up to publish")
     return ReleaseOut.model_validate(found, from_attributes=True)
+
+
+def _states(server: Server, project_id: int) -> list[State]:
+    with server.reading(project_id) as connections:
+        return list(state.load_states(connections.project).values())
+
+
+def _states_in(workspace: Workspace) -> list[State]:
+    with workspace.database.reading() as connections:
+        return list(state.load_states(connections.project).values())

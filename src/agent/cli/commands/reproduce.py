@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
         release, verdicts = reproduce(
             workspace, options.release, lambda component: log.info("%s: recomputing", component)
         )
-        commit = git_commit(workspace.project.base)
+        commit = git_commit(workspace.base)
     matches = all(one.outcome in ("same", "taken as recorded") for one in verdicts)
     rows = [(one.component, one.outcome, one.recorded[:8], (one.recomputed or "")[:8], one.note) for one in verdicts]
     lines = [table(rows, ("component", "result", "recorded", "recomputed", "note")), ""]

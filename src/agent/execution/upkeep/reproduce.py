@@ -169,7 +169,7 @@ def _code_changes(
     """Definitions that changed since `row` was made: those that later attempts recorded as their reason, and those
     that differ now from the last success."""
     name, code = row.component, survey.code(row.component)
-    version = survey.workspace.project.components[name].version or code.version
+    version = survey.workspace.facts.components[name].version or code.version
     if version == row.code_version:
         return _Code(True, ())
     last = states[name].code_files

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.paths import PROJECT
+from tests.torture.faults import kill_all
 
 PLUGINS = PROJECT / "tests" / "torture" / "plugins"
 PATIENCE = 120.0
@@ -64,7 +64,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL for it and what it started."""
         with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+            kill_all(self.pid)
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)

@@ -31,6 +31,8 @@ def load_module(name: str, base: Path | None) -> ModuleType:
         return _load_file(name, (base or Path.cwd()) / name)
     try:
         return importlib.import_module(name)
+    except PipelineError:
+        raise  # says what, where and the fix by itself
     except ImportError as error:
         mend = "install it, put it on PYTHONPATH, or give the path of a .py file"
         raise SettingsError(f"cannot import module {name!r}: {error}", where="agent.toml", mend=mend) from error

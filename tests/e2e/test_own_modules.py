@@ -65,3 +65,24 @@ def test_where_a_bare_import_fails_the_error_says_how_to_write_it(project: Path)
     assert "write `from .aide_of_leaders import …`" in caught.value.mend
     (project / "leaders.py").write_text(text.replace("from aide", "from .aide"), encoding="utf-8")
     assert load_module("leaders.py", project).__name__.endswith(".leaders")
+
+
+def test_a_plain_script_needs_no_main_guard(project: Path) -> None:
+    """The process that computes is a program of its own: it does not import the script that asked for it."""
+    text = LEADERS.replace(", heavy=False", "")
+    (project / "leaders.py").write_text(text, encoding="utf-8")
+    script = project / "script.py"
+    script.write_text(
+        "from agent.orchestrator import run_once\nprint('begun')\nprint(run_once(targets=['leaders']).status)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["begun", "COMPLETED"], done.stderr

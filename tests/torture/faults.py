@@ -10,7 +10,9 @@ import ast
 import json
 import os
 import signal
+import sys
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -38,8 +40,6 @@ def points_in_source() -> dict[str, str]:
 
 def install() -> None:
     """Hook in, as TIDE_FAULT says. There is no way to take an audit hook out again: the process ends with it."""
-    import sys
-
     fault = json.loads(os.environ["TIDE_FAULT"])
     reached: Counter[str] = Counter()
     log = os.open(fault["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if fault.get("log") else None
@@ -60,13 +60,33 @@ def install() -> None:
 def act(what: str, name: str) -> None:
     """End the whole group at once, as a power cut would; freeze the process; or lose the database's answer."""
     if what == "kill":
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        top = os.getppid() if "agent.execution.host" in sys.orig_argv else os.getpid()
+        kill_all(top)
+        os.kill(os.getpid(), signal.SIGKILL)
     elif what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     elif what == "lose":
         from agent.errors import DatabaseUnavailable
 
         raise DatabaseUnavailable(f"the connection was lost at {name}")
+
+
+def kill_all(pid: int) -> None:
+    """SIGKILL for a process and the groups of its children, which are their own."""
+    groups = [*(child for child in children_of(pid) if child != os.getpid()), os.getpgid(pid)]
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that `pid` has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def read_log(path: Path) -> list[str]:

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from agent.execution.executors import AttemptFailed, Cancelled
+from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved
 from pipelines.errors import PipelineError
 from tests.paths import PROJECT
 
-# Not raised with words of their own: a person's or a signal's stop, and the wrapper of a component's own error.
-EXEMPT = {Cancelled.__name__, AttemptFailed.__name__}
+# Not raised with words of their own: a person's or a signal's stop, and the wrapper of a component's own error;
+# one that writes its own.
+EXEMPT = {Cancelled.__name__, AttemptFailed.__name__, CodeMoved.__name__}
 FILES = sorted(path for room in ("src", "dashboard") for path in (PROJECT / room).rglob("*.py"))
 
 
 @cache
 def kinds() -> frozenset[str]:
     """Names of all our errors."""
-    for module in ("agent.errors", "agent.store.engine", "agent.execution.executors"):
+    for module in ("agent.errors", "agent.store.engine", "agent.execution.host.interface"):
         importlib.import_module(module)
     found, waiting = set(), [PipelineError]
     while waiting:

@@ -6,18 +6,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from agent.execution.executors import AttemptFailed, Cancelled, InlineExecutor, ProcessExecutor
-from agent.execution.work import Task
+from agent.execution.computing import Computer
+from agent.execution.host.interface import AttemptFailed, Cancelled, Done, Origin, Task
+from agent.execution.host.local import LocalHost
 from agent.store.engine import open_engine, reading
-from pipelines.component import Component, NoSettings
-from pipelines.discovery import load_components
 from tests.torture.faults import read_log
 from tests.torture.world import Nursery, Process
 
@@ -204,7 +203,7 @@ def test_ctrl_c_while_the_child_begins_is_no_traceback(troubled: Troubled) -> No
     import psutil
 
     process = troubled.start("slow")
-    while not any("spawn_main" in " ".join(one.cmdline()) for one in psutil.Process(process.pid).children()):
+    while not any("agent.execution.host" in " ".join(one.cmdline()) for one in psutil.Process(process.pid).children()):
         assert not process.is_over, process.said()
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait() == 1, process.said()
@@ -214,45 +213,39 @@ def test_ctrl_c_while_the_child_begins_is_no_traceback(troubled: Troubled) -> No
 
 
 @pytest.fixture
-def executor(tmp_path: Path) -> Iterator[ProcessExecutor]:
+def origin(tmp_path: Path) -> Origin:
     (tmp_path / "trouble.py").write_text(TROUBLE)
-    made = ProcessExecutor(("trouble.py",), tmp_path, {}, tmp_path / "lake")
-    yield made
-    made.close()
+    values = {"project": {"modules": ["trouble.py"]}}
+    return Origin(tmp_path, values, tmp_path / "lake", tmp_path / "code.json")
 
 
-def ask(
-    executor: ProcessExecutor | InlineExecutor, name: str, *, timeout: float = 60.0, stop: str | None = None
-) -> None:
-    component: Component = load_components(("trouble.py",), executor.base)[name]
-    task = Task(name, NoSettings(), {}, None, {}, frozenset(), "t1")
-    executor.run(task, component, timeout=timeout, stop=lambda: stop, progress=lambda done, total, what: None)
+def ask(computer: Computer | LocalHost, name: str, *, timeout: float = 60.0, stop: str | None = None) -> Done:
+    task = Task(name, {}, None, {}, frozenset(), "t1")
+    return computer.compute(task, timeout=timeout, stop=lambda: stop, progress=lambda done, total, what: None)
 
 
-def test_no_child_no_zombie_and_no_file_is_left_behind(executor: ProcessExecutor) -> None:
+def test_no_child_no_zombie_and_no_file_is_left_behind(origin: Origin) -> None:
     import psutil
 
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    before, counts = set(psutil.Process().children()), []
-    for _ in range(3):
-        with pytest.raises(AttemptFailed, match="killed by SIGKILL"):
-            ask(executor, "shot")
-        with pytest.raises(AttemptFailed, match="took longer"):
-            ask(executor, "endless", timeout=0.1)
+    with closing(Computer(LocalHost(origin), origin, "processes")) as computer:
+        before, counts = set(psutil.Process().children()), []
+        for _ in range(2):
+            with pytest.raises(AttemptFailed, match="killed by SIGKILL"):
+                ask(computer, "shot")
+            with pytest.raises(AttemptFailed, match="took longer"):
+                ask(computer, "endless", timeout=0.1)
+            counts.append(open_files())
         with pytest.raises(Cancelled, match="enough"):
-            ask(executor, "endless", stop="enough")
-        counts.append(open_files())
-    assert counts[0] == counts[-1]
-    executor.close()
-    left = [" ".join(one.cmdline()) for one in set(psutil.Process().children()) - before]
-    assert [command for command in left if "resource_tracker" not in command] == []
+            ask(computer, "endless", stop="enough")
+        assert counts[0] == counts[-1]
+    assert set(psutil.Process().children()) - before == set()
 
 
-def test_what_is_computed_inline_cannot_take_the_orchestrator_along(tmp_path: Path) -> None:
-    (tmp_path / "trouble.py").write_text(TROUBLE)
-    inline = InlineExecutor({}, tmp_path, tmp_path / "lake")
+def test_what_is_computed_inline_cannot_take_the_orchestrator_along(origin: Origin) -> None:
+    inline = LocalHost(origin)
     with pytest.raises(AttemptFailed, match="SystemExit: 7"):
         ask(inline, "resigning")
     with pytest.raises(AttemptFailed, match=r"took longer than 0\.1 s"):
@@ -261,12 +254,11 @@ def test_what_is_computed_inline_cannot_take_the_orchestrator_along(tmp_path: Pa
         ask(inline, "endless", stop="enough")
 
 
-def test_a_module_that_does_not_load_in_the_child_is_named(executor: ProcessExecutor) -> None:
-    component = load_components(("trouble.py",), executor.base)["flaky"]
-    (executor.base / "trouble.py").write_text("import nonsense")
-    task = Task("flaky", NoSettings(), {}, None, {}, frozenset(), "t1")
-    with pytest.raises(AttemptFailed, match=r"cannot load 'trouble.py': ModuleNotFoundError"):
-        executor.run(task, component, timeout=60, stop=lambda: None, progress=lambda *_: None)
+def test_a_module_that_does_not_load_in_the_child_is_named(origin: Origin) -> None:
+    with closing(Computer(LocalHost(origin), origin, "processes")) as computer:
+        (origin.base / "trouble.py").write_text("import nonsense")
+        with pytest.raises(AttemptFailed, match=r"cannot load 'trouble.py': ModuleNotFoundError"):
+            ask(computer, "flaky")
 
 
 def _lives(pid: int) -> bool:

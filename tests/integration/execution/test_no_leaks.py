@@ -39,7 +39,7 @@ def test_runs_leave_nothing_open(tmp_path: Path, sqlite_url: str, kind: str, run
 
     def run() -> None:
         with projects.open_project(settings, database, 0) as workspace:
-            report = perform(workspace, Request(targets=("nothing",), force=("nothing",)), isolate=True)
+            report = perform(workspace, Request(targets=("nothing",), force=("nothing",)))
             assert report.status == "COMPLETED", report.error
 
     def held() -> tuple[list[str], list[str], int]:
@@ -47,7 +47,7 @@ def test_runs_leave_nothing_open(tmp_path: Path, sqlite_url: str, kind: str, run
         threads = sorted(thread.name for thread in threading.enumerate())
         return sorted(files), threads, len(psutil.Process().children())
 
-    run()  # what the first one opens for good: libraries, multiprocessing's resource tracker
+    run()  # what the first one opens for good: libraries, the project's warm process
     before = held()
     for _ in range(runs):
         run()

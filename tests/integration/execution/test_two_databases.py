@@ -21,10 +21,11 @@ from agent.core.model import Mark
 from agent.errors import LeaseLost
 from agent.execution import attempt, commit
 from agent.execution.engine import Report
+from agent.execution.host.local import LocalHost
 from agent.execution.release import current_name
 from agent.execution.runlog import Request
 from agent.execution.session import perform
-from agent.execution.workspace import Workspace
+from agent.execution.workspace import Workspace, open_workspace
 from agent.service import projects
 from agent.store import attempts, catalog, events, leases, releases, runs, state
 from agent.store.attempts import Attempt
@@ -56,7 +57,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worksp
         stack.callback(server.close)
         folder = tiny_project(tmp_path / "other", url=own_url)
         project = projects.create(server, settings, name="other", local_path=str(folder), now=NOW)
-        opened = stack.enter_context(projects.open_project(settings, server, project.id))
+        opened = stack.enter_context(open_workspace(folder, control=settings, project_id=project.id))
         assert opened.database.is_one is (request.param == "a schema")
         assert run(opened).status == "COMPLETED"
         yield opened
@@ -161,9 +162,9 @@ def test_a_success_whose_last_commit_is_lost_is_recorded_once(
     if is_cut_off:
         mark(workspace)
     else:
-        settings = workspace.project.settings
-        changed = {**settings, NUMBERS: replace(settings[NUMBERS], values=(4, 5, 6))}
-        workspace = replace(workspace, project=replace(workspace.project, settings=changed))
+        values = {**workspace.origin.values, NUMBERS: {"values": [4, 5, 6]}}
+        origin = replace(workspace.origin, values=values)
+        workspace = replace(workspace, origin=origin, host=LocalHost(origin))
     with lost_commit(workspace, is_written=is_written) as watch:
         report = run(workspace, watchers=(watch,))
     assert (report.status, [one.is_cut_off for one in report.components]) == ("COMPLETED", [is_cut_off])

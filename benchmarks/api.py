@@ -1,5 +1,6 @@
 """wrk against the server while runs are executed: no error, and the p99 of /api/agent/status beside that of a bare
-FastAPI route, in turns in the same run on the same machine.
+FastAPI route, in turns in the same run on the same machine; then the same p99 with 50 requests in flight to a project
+whose code sleeps when it is imported, beside the quiet server's.
 
     python benchmarks/api.py [REQUESTS]          100000 unless told otherwise; needs wrk (Debian: apt-get install wrk)
 """
@@ -22,10 +23,11 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.served import environment, free_port, served, wait_until
+from tests.served import Served, environment, free_port, served, wait_until
 
 CONNECTIONS = 16
 ROUND_SECONDS = 5
+BAD, BAD_ROUNDS = 50, 3
 BARE = """
 from fastapi import FastAPI
 app = FastAPI()
@@ -78,6 +80,33 @@ def keep_busy(client: httpx.Client, over: threading.Event, executed: list[int]) 
         executed.append(run["id"])
 
 
+def beside_bad_project(server: Served, client: httpx.Client, folder: Path) -> tuple[list[float], list[float]]:
+    """p99 of the status route in milliseconds, in turns: quiet, and with BAD requests in flight that cannot succeed."""
+    folder.mkdir()
+    (folder / "own.py").write_text("import time\ntime.sleep(3600)\n", encoding="utf-8")
+    (folder / "agent.toml").write_text("[project]\nmodules = ['own.py']\n", encoding="utf-8")
+    number = client.post("/projects", params={"name": "bad", "local_path": str(folder)}).json()["id"]
+    quiet, beside = [], []
+    for _ in range(BAD_ROUNDS):
+        quiet.append(load(f"{server.url}/api/agent/status")[1])
+        over = threading.Event()
+
+        def ask(over: threading.Event = over) -> None:
+            with httpx.Client(timeout=120) as one:
+                while not over.is_set():
+                    one.get(f"{server.url}/api/plan", params={"project_id": number})
+                    over.wait(1)  # as Retry-After asks, and sooner
+
+        people = [threading.Thread(target=ask) for _ in range(BAD)]
+        for person in people:
+            person.start()
+        beside.append(load(f"{server.url}/api/agent/status")[1])
+        over.set()
+        for person in people:
+            person.join()
+    return quiet, beside
+
+
 def main() -> int:
     """Returns 1 where a request failed."""
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
@@ -100,11 +129,17 @@ def main() -> int:
                 floor.append(load(plain)[1])
             over.set()
             thread.join()
+            quiet, beside = beside_bad_project(server, own, folder / "bad")
     ratio = statistics.median(one / other for one, other in zip(status, floor, strict=True))
     print(f"{answered} requests, {CONNECTIONS} connections, {len(executed)} runs executed; faults: {faults or 'none'}")
     print(f"p99 of /api/agent/status: {statistics.median(status):.1f} ms ({min(status):.1f} to {max(status):.1f})")
     print(f"p99 of a bare FastAPI route: {statistics.median(floor):.1f} ms ({min(floor):.1f} to {max(floor):.1f})")
     print(f"ratio: {ratio:.2f}, median of {len(status)} rounds")
+    worse = statistics.median(one / other for one, other in zip(beside, quiet, strict=True))
+    print(
+        f"p99 of /api/agent/status with {BAD} requests to a project that hangs: {statistics.median(beside):.1f} ms, "
+        f"quiet {statistics.median(quiet):.1f} ms; ratio {worse:.2f} (limit 2)"
+    )
     return 1 if faults else 0
 
 

@@ -14,7 +14,7 @@ class Settings:
     """[executor]"""
 
     kind: Literal["processes", "inline"] = setting(
-        "processes", "Run heavy components in a child process, or all in the orchestrator's own."
+        "processes", "Compute in a process of its own (a command: only heavy components), or where it is planned."
     )
     timeout_seconds: float = setting(3600.0, "Time a component may take before it is ended.", unit="s", low=0.1)
     timeouts: Mapping[str, float] = field(default_factory=dict, metadata={"doc": "The same for single components."})

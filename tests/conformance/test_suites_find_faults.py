@@ -127,9 +127,10 @@ class Good:
         return Probe({"x": "1"})
 
     def markets(self) -> pl.DataFrame:
-        row = {"market_id": f"{self.name}:x", "source": self.name, "external_id": "x", "symbol": "x"}
+        row: dict[str, Any] = {"market_id": f"{self.name}:x", "source": self.name, "external_id": "x", "symbol": "x"}
         row |= {"kind": "spot", "status": "open"}
-        return pl.DataFrame([row | {"interval_seconds": 60}], schema=frame_schema(MARKET_COLUMNS))
+        row |= {"interval": "60s", "interval_seconds": 60, "timezone": "UTC"}
+        return pl.DataFrame([row], schema=frame_schema(MARKET_COLUMNS))
 
     def fetch(self, part: str) -> Batch:
         if part != "x":

@@ -20,7 +20,7 @@ COMPONENTS = [
     ("@component()\ndef own(ctx, *, settings):\n    pass", 5, "too many positional arguments"),
     ("@component()\nasync def own(ctx, settings):\n    pass", 5, "is a coroutine function"),
     ("@component()\ndef own(ctx, settings):\n    yield 1", 5, "is a generator function"),
-    ("@component\ndef own(ctx, settings):\n    pass", 5, "TypeError: component() takes 0 positional arguments"),
+    ("@component\ndef own(ctx, settings):\n    pass", 5, "takes 1 positional argument but 2 were given"),
     ("x = 1\n@component(upstream='ticks')\ndef own(ctx, settings):\n    pass", 6, "is one text, not names"),
     ("class S:\n    pass\n\n@component(settings=S)\ndef own(ctx, settings):\n    pass", 5, "no frozen dataclass: S"),
     (

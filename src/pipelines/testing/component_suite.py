@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -138,8 +138,8 @@ def _declared(moment: Moment, name: str, reads: Reads) -> Snapshot:
         columns = [column for column in partition.column_hashes if column in reads.columns]
         if columns and len(columns) < len(partition.column_hashes):
             frame = moment.lake.read_table(partition, columns)
-            time = "ts" if partition.min_ts is not None and "ts" in columns else None
-            partition = moment.lake.write_table(name, partition.key, frame, attempt=attempt, time=time)
+            fewer = moment.lake.write_table(name, partition.key, frame, attempt=attempt)
+            partition = replace(fewer, min_ts=partition.min_ts, max_ts=partition.max_ts)
         kept.append(partition)
     return Snapshot(name, tuple(kept))
 

@@ -128,7 +128,7 @@ def test_what_goes_before_a_run_is_done_before_it_is_planned(tmp_path: Path) -> 
             workspace,
             Request(targets=("board",)),
             around=around,
-            watchers=(lambda event: order.append(event.type),),
+            watchers=(lambda event: order.append(getattr(event, "type", "PROGRESS")),),
         )
     assert report.status == "COMPLETED"
     assert order[:3] == ["broken", "before", "RUN_STARTED"]

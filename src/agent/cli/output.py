@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 import getpass
 import json
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,16 @@ from agent.console import visible
 def emit(options: argparse.Namespace, value: Any, text: str) -> None:
     """Print `value` as JSON where --json was given, else `text`."""
     print(visible(json.dumps(plain(value), ensure_ascii=False, indent=1) if options.json else text))
+
+
+def emit_rows(rows: Iterable[Any]) -> None:
+    """Print `rows` as one JSON array, each as it comes."""
+    first = True
+    for row in rows:
+        print("[" if first else ",")
+        print(visible(textwrap.indent(json.dumps(plain(row), ensure_ascii=False, indent=1), " ")), end="")
+        first = False
+    print("[]" if first else "\n]")
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 
 from agent.settings import Settings
@@ -29,8 +30,13 @@ def is_due(database: Database, now: datetime) -> bool:
 
 
 def forget_runs(settings: Settings, database: Database, now: datetime) -> int:
-    """Forget runs that are older than [retention] says; returns how many."""
-    keep = settings.retention
+    """Forget runs that are older than [retention] says, a batch in each transaction; returns how many."""
+    keep, total = settings.retention, 0
     before = now - timedelta(days=keep.keep_days)
-    with database.writing() as connections:
-        return retention.forget_runs(connections.control, keep_runs=keep.keep_runs, before=before)
+    while True:
+        with database.writing() as connections:
+            count = retention.forget_runs(connections.control, keep_runs=keep.keep_runs, before=before)
+        total += count
+        if count < retention.BATCH:
+            return total
+        time.sleep(retention.GIVE_WAY_SECONDS)

@@ -344,6 +344,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file alone: space is given back in steps
         # Two processes that make the same new file: changing the mode does not wait for a lock, BEGIN IMMEDIATE does.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("COMMIT")

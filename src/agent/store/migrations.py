@@ -44,15 +44,9 @@ def ensure_current(engine: sa.Engine, *, automatic: bool) -> None:
     Raises DatabaseError where they are older and not to be upgraded, or newer than this program.
     """
     known = revisions()
-    found = _revision(engine)
+    found = _known_revision(engine)
     if found == known[-1]:
         return
-    if found is not None and found not in known:
-        raise DatabaseError(
-            f"the database is at version {found}, newer than this program, which knows {known[-1]}",
-            where=place_of(engine),
-            mend="install the newer version of tidemill that made it; nothing was changed",
-        )
     if automatic:
         upgrade(engine)
         return
@@ -61,17 +55,23 @@ def ensure_current(engine: sa.Engine, *, automatic: bool) -> None:
 
 
 def upgrade(engine: sa.Engine, revision: str = "head") -> None:
-    """Bring the tables to `revision`, in one transaction. Several processes may do so at once: one works, all go on."""
+    """Bring the tables to `revision`, in one transaction. Several processes may do so at once: one works, all go on.
+
+    Raises DatabaseError where they are newer than this program."""
     from alembic import command
 
+    _known_revision(engine)
     with migrating(engine) as conn:
         command.upgrade(_config(conn), revision)
 
 
 def downgrade(engine: sa.Engine, revision: str) -> None:
-    """Take the tables back to `revision` ("base": remove them all), in one transaction. Their data is lost."""
+    """Take the tables back to `revision` ("base": remove them all), in one transaction. Their data is lost.
+
+    Raises DatabaseError where they are newer than this program."""
     from alembic import command
 
+    _known_revision(engine)
     with migrating(engine) as conn:
         command.downgrade(_config(conn), revision)
 
@@ -139,6 +139,18 @@ def _enter_schema(conn: sa.Connection) -> None:
             )
         conn.execute(sa.schema.CreateSchema(name))
         conn.dialect.default_schema_name = name  # asked for once, when the first connection was made
+
+
+def _known_revision(engine: sa.Engine) -> str | None:
+    """As `_revision`. Raises DatabaseError where the tables are newer than this program."""
+    found, known = _revision(engine), revisions()
+    if found is not None and found not in known:
+        raise DatabaseError(
+            f"the database is at version {found}, newer than this program, which knows {known[-1]}",
+            where=place_of(engine),
+            mend="install the newer version of tidemill that made it; nothing was changed",
+        )
+    return found
 
 
 def _revision(engine: sa.Engine) -> str | None:

@@ -6,7 +6,7 @@ never execute the same run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from agent.store.engine import database_now, insert
 from agent.store.tables import approvals, attempts, projects, runs
 
 FINAL = final_states(RUNS)
+_PAGE = 500
 _DIED = "the process that ran it died"
 
 
@@ -116,6 +117,18 @@ def list_runs(
     before_id: int | None = None,
 ) -> list[Run]:
     """Runs, newest first; `before_id` is the last one of the page before."""
+    return list(iterate_runs(conn, status=status, project_id=project_id, limit=limit, before_id=before_id))
+
+
+def iterate_runs(
+    conn: sa.Connection,
+    *,
+    status: str | None = None,
+    project_id: int | None = None,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> Iterator[Run]:
+    """As `list_runs`, one after the other, for a number that need not fit into memory."""
     query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
     if status is not None:
         query = query.where(runs.c.status == status)
@@ -123,7 +136,7 @@ def list_runs(
         query = query.where(runs.c.project_id == project_id)
     if before_id is not None:
         query = query.where(runs.c.id < before_id)
-    return [_run(row) for row in conn.execute(query).mappings()]
+    yield from (_run(row) for row in conn.execute(query.execution_options(yield_per=_PAGE)).mappings())
 
 
 def any_running(conn: sa.Connection) -> bool:

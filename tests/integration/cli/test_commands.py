@@ -64,6 +64,32 @@ def test_help_lists_every_command_and_loads_none() -> None:
         assert f"\n  {name} " in done.stdout
 
 
+def test_a_list_of_runs_is_printed_as_it_comes(
+    project: Path, agent: Typed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However many there are: none is held but the page at hand."""
+    from agent.cli.commands import runs as command
+
+    for _ in range(3):
+        run(project, (1, 2))
+    printed: list[int] = []
+    iterate = runs.iterate_runs
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        for one in iterate(*arguments, **options):
+            printed.append(capsys.readouterr().out.count('"goal"'))
+            yield one
+
+    monkeypatch.setattr("agent.store.runs.iterate_runs", watched)
+    agent("runs", "--json", "--limit", "100000")
+    assert printed == [0, 1, 1, 1], "each one is printed before the next is read"
+    monkeypatch.setattr("agent.store.runs.iterate_runs", iterate)
+    monkeypatch.setattr(command, "_PAGE", 2)
+    assert [one["id"] for one in agent.json("runs")] == [4, 3, 2, 1]
+    assert agent("runs").count("COMPLETED") == 4
+    assert "1 or more" in agent("runs", "--limit", "-1", code=2)
+
+
 def test_common_options_stand_before_or_after_the_command(project: Path, agent: Typed, tmp_path: Path) -> None:
     assert json.loads(agent("--json", "runs"))[0]["id"] == agent.json("runs")[0]["id"] == 1
     elsewhere = tiny_project(tmp_path / "elsewhere")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
+from agent import settings as agent_settings
 from agent.core.events import RunCreated
-from agent.store import events, retention, runs
-from agent.store.engine import reading, writing
+from agent.runtime import retention as runtime_retention
+from agent.settings import Settings
+from agent.store import events, migrations, retention, runs
+from agent.store.engine import Database, open_engine, reading, writing
 from agent.store.tables import events as event_rows
 from tests.integration.store.conftest import NOW
 
@@ -48,3 +55,63 @@ def test_vacuum_gives_the_space_back_and_leaves_the_rows(engine: sa.Engine) -> N
     with writing(engine) as conn:  # the connection goes back to the pool as it was
         events.append(conn, run.id, RunCreated("all"), NOW)
         assert [event.seq for event in events.load_events(conn, run.id)] == [1]
+
+
+def test_many_runs_go_in_many_transactions(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody waits for the lock longer than one batch takes; another writer gets in between."""
+    monkeypatch.setattr(retention, "BATCH", 10)
+    old = NOW - timedelta(days=400)
+    with writing(engine) as conn:
+        for _ in range(35):
+            run = runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=old)
+            runs.move_run(conn, run.id, "CANCELLED", from_statuses=("QUEUED",), now=old)
+    deleted, other = [], open_engine(engine.url.render_as_string(hide_password=False))
+
+    def look(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("DELETE FROM runs"):
+            with reading(other) as conn:
+                deleted.append(35 - len(runs.list_runs(conn)))
+
+    sa.event.listen(engine, "after_cursor_execute", look)
+    settings = agent_settings.load(tmp_path, {})
+    keep = Database(control=engine, project=engine)
+    assert runtime_retention.forget_runs(with_keep_runs(settings, 3), keep, NOW) == 32
+    assert deleted == [0, 10, 20, 30], "what one batch deleted is committed before the next one begins"
+    other.dispose()
+
+
+def with_keep_runs(settings: Settings, count: int) -> Settings:
+    """The settings with another [retention] keep_runs."""
+    return replace(settings, parts={"retention": replace(settings.retention, keep_runs=count)})
+
+
+def test_a_new_file_gives_space_back_in_steps(tmp_path: Path) -> None:
+    """No step is a VACUUM, which locks writers out for as long as the file is large."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'new.sqlite'}")
+    migrations.upgrade(engine)
+    with writing(engine) as conn:
+        run = runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=NOW)
+        events.append_all(conn, run.id, [(RunCreated("x" * 4000), NOW)] * 300)
+        conn.execute(sa.delete(event_rows))
+    said: list[str] = []
+    sa.event.listen(engine, "after_cursor_execute", lambda _c, _u, statement, *_: said.append(statement))
+    retention.vacuum(engine)
+    assert "VACUUM" not in said
+    with reading(engine) as conn:
+        assert conn.exec_driver_sql("PRAGMA freelist_count").scalar() == 0
+    engine.dispose()
+
+
+def test_a_file_of_an_earlier_version_is_written_anew_once(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("CREATE TABLE x (y)")
+    raw.close()
+    engine = open_engine(f"sqlite:///{path}")
+    said: list[str] = []
+    sa.event.listen(engine, "after_cursor_execute", lambda _c, _u, statement, *_: said.append(statement))
+    retention.vacuum(engine)
+    retention.vacuum(engine)
+    assert said.count("VACUUM") == 1
+    engine.dispose()

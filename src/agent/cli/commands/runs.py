@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 
-from agent.cli.output import emit, moment
+from agent.cli.output import emit_rows, moment
 from agent.console import table
 from agent.core.lifecycle import RunState
+from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.store import runs
+from agent.store.runs import Run
 
 HELP = "List the newest runs."
+_PAGE = 1000  # a table of its own: no list is held as a whole
+_HEADINGS = ("run", "status", "trigger", "created (UTC)", "seconds", "goal", "error")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,20 +28,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the runs, newest first."""
+    if options.limit < 1:
+        raise UsageError(f"--limit {options.limit} is no number of runs", where="agent runs", mend="give 1 or more")
     with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
-        found = runs.list_runs(connections.control, status=options.status, limit=options.limit)
-    headings = ("run", "status", "trigger", "created (UTC)", "seconds", "goal", "error")
-    rows = [
-        (
-            str(one.id),
-            one.status,
-            one.trigger,
-            moment(one.created_at),
-            f"{(one.finished_at - one.started_at).total_seconds():.1f}" if one.finished_at and one.started_at else "",
-            one.goal,
-            (one.error or "").partition("\n")[0],
-        )
-        for one in found
-    ]
-    emit(options, found, table(rows, headings, right={0, 4}) if rows else "There is no such run yet.")
+        found = runs.iterate_runs(connections.control, status=options.status, limit=options.limit)
+        if options.json:
+            emit_rows(found)
+            return 0
+        any_shown = False
+        while page := list(islice(found, _PAGE)):
+            print(table([_row(one) for one in page], _HEADINGS, right={0, 4}))
+            any_shown = True
+    if not any_shown:
+        print("There is no such run yet.")
     return 0
+
+
+def _row(one: Run) -> tuple[str, ...]:
+    took = (one.finished_at - one.started_at).total_seconds() if one.finished_at and one.started_at else None
+    return (
+        str(one.id),
+        one.status,
+        one.trigger,
+        moment(one.created_at),
+        "" if took is None else f"{took:.1f}",
+        one.goal,
+        (one.error or "").partition("\n")[0],
+    )

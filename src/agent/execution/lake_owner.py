@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from agent.errors import Conflict
+from agent.execution import reserve
 from agent.store import lake_identity
 from agent.store.engine import Connections, Database
 from pipelines.errors import LakeError
@@ -29,6 +30,7 @@ def claim(database: Database, lake: Path) -> None:
             mine = lake_identity.make(connections.project)
     if _written(lake) is None:
         _write(lake, mine)
+    reserve.keep(lake.parent)
     require(lake, mine)
 
 

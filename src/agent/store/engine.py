@@ -7,9 +7,7 @@ search path. Plain SQL (sa.text) is not mapped: it must not name a project's tab
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -23,14 +21,14 @@ import sqlalchemy as sa
 
 from agent.errors import DatabaseError
 from agent.masking import HIDDEN, SECRET_NAME, masked
+from agent.store import sqlite_file
 from agent.store.faults import readable
 from agent.store.tables import PROJECT
-from pipelines.private import FILE_MODE, make_folder
+from pipelines.private import make_folder
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
-    from sqlalchemy.pool import ConnectionPoolEntry
 
 _BUSY_SECONDS = 30
 _STALLED_SECONDS = 120  # a writing transaction that does nothing for this long: its process is stopped or cut off
@@ -40,7 +38,6 @@ _NOT_FOR_EVER = (
     f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{_STALLED_SECONDS}s'"
 )
-_FILE = "tidemill_file"  # in the info of a connection to SQLite: its _File
 _MAP = "schema_translate_map"  # execution option of SQLAlchemy: symbolic schema -> the real one, None the default one
 _ELSEWHERE = {PROJECT: "project_in_another_database"}  # for a connection that has none of the project's tables
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -125,7 +122,7 @@ def place_of(engine: sa.Engine) -> str:
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection in a transaction that only reads. Raises DatabaseError, DatabaseUnavailable."""
     with _translated(engine), engine.connect() as conn, conn.begin():
-        if _FILE in conn.info:
+        if sqlite_file.FILE in conn.info:
             _begin_sqlite(conn, "BEGIN")
         yield conn
 
@@ -138,7 +135,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     Raises DatabaseError, DatabaseUnavailable (a lock, a deadlock, a lost connection: it may be tried again).
     """
     with _translated(engine), engine.connect() as conn:
-        file = conn.info.get(_FILE)
+        file = conn.info.get(sqlite_file.FILE)
         with conn.begin():
             if file is not None:
                 _begin_sqlite(conn, "BEGIN IMMEDIATE")
@@ -155,7 +152,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose statements are no part of a transaction: VACUUM wants it so. Raises as `writing` does."""
     with _translated(engine), engine.connect() as conn:
-        if _FILE not in conn.info:  # SQLite begins none by itself, see _prepare_sqlite
+        if sqlite_file.FILE not in conn.info:  # SQLite begins none by itself, see sqlite_file
             conn.execution_options(isolation_level="AUTOCOMMIT")
         yield conn
 
@@ -293,62 +290,9 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
     ours = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
     json_both_ways: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": _reader_of_json(shown(url))}
     default = {_MAP: {PROJECT: None}}
-    engine, file = sa.create_engine(url, connect_args=ours, execution_options=default, **json_both_ways), _File(path)
-    sa.event.listen(engine, "do_connect", file.require)
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "connect", file.was_opened)
+    engine = sa.create_engine(url, connect_args=ours, execution_options=default, **json_both_ways)
+    sqlite_file.watch(engine, path)
     return engine
-
-
-class _File:
-    """SQLite's file. Deleted or replaced while it is open, the system would take each commit and lose it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._is_uri = path, any(part.startswith("file:") for part in path.parts)
-        self._opened: tuple[int, int] | None = None
-
-    def was_opened(self, _connection: object, record: ConnectionPoolEntry) -> None:
-        """Note which file it is."""
-        self._opened = self._opened or self._identity()
-        record.info[_FILE] = self
-
-    def require(self, *_: object) -> None:
-        """Raise DatabaseError where it is another one now, or none."""
-        if self._opened is None:
-            self._make_private()
-        elif self._identity() != self._opened:
-            raise DatabaseError(
-                "the database file was deleted or replaced while this process had it open; nothing was written",
-                where=str(self._path),
-                mend="put it back if it was moved, then start again; without it everything is computed anew",
-            )
-
-    def _make_private(self) -> None:
-        """A new file is its owner's alone. What SQLite makes beside it (-wal, -shm) gets the same mode."""
-        if self._is_uri:
-            return
-        with contextlib.suppress(OSError):  # SQLite then says why it cannot open it
-            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # None: Python's sqlite3 opens no transaction of its own, which would be a deferred one; _begin_sqlite does.
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file alone: space is given back in steps
-        # Two processes that make the same new file: changing the mode does not wait for a lock, BEGIN IMMEDIATE does.
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_sqlite(conn: sa.Connection, statement: str) -> None:
@@ -356,6 +300,8 @@ def _begin_sqlite(conn: sa.Connection, statement: str) -> None:
     as much, in each of the many short transactions of a run."""
     driver: Any = conn.connection.driver_connection
     try:
+        if statement != "BEGIN":
+            sqlite_file.require_writable(conn.connection.info)
         driver.execute(statement)
     except driver.Error as error:
         raise sa.exc.DBAPIError.instance(statement, None, error, driver.Error, dialect=conn.dialect) from error

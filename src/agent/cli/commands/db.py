@@ -6,6 +6,7 @@ import argparse
 
 from agent.cli.output import emit
 from agent.errors import UsageError
+from agent.execution import reserve
 from agent.execution.workspace import open_workspace, read_settings
 from agent.runtime.retention import forget_runs
 from agent.store import migrations
@@ -52,7 +53,8 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _vacuum(options: argparse.Namespace) -> int:
-    with open_workspace(options.project_dir) as workspace:
+    settings, _ = read_settings(options.project_dir)
+    with reserve.released(settings.home), open_workspace(options.project_dir) as workspace:
         database = workspace.database
         count = forget_runs(workspace.settings, database, database.now())
         vacuum(database.control)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from functools import partial
 
 from agent.cli.output import emit, size_text
 from agent.errors import UsageError
+from agent.execution import reserve
 from agent.execution.upkeep.gc import collect
-from agent.execution.workspace import open_workspace
+from agent.execution.workspace import open_workspace, read_settings
 
 HELP = "Remove old releases, old outputs, and files that crashed attempts left behind; safe beside running attempts."
 
@@ -26,25 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Collect, and say what went."""
-    with open_workspace(options.project_dir) as workspace:
-        retention = workspace.settings.retention
-        releases = retention.keep_releases if options.keep_releases is None else options.keep_releases
-        days = retention.keep_output_days if options.keep_days is None else options.keep_days
+    settings, _ = read_settings(options.project_dir)
+    with reserve.released(settings.home), open_workspace(options.project_dir) as workspace:
+        keep = settings.retention
+        releases = keep.keep_releases if options.keep_releases is None else options.keep_releases
+        days = keep.keep_output_days if options.keep_days is None else options.keep_days
         if releases < 1 or days < 0:
             raise UsageError(
                 f"--keep-releases {releases} --keep-days {days:g} is out of bounds",
                 where="agent gc",
                 mend="keep at least 1 release and 0 days: what is current is never removed",
             )
-        found = collect(
-            workspace.settings,
+        take = partial(
+            collect,
+            settings,
             workspace.database,
             workspace.releasing,
             keep_releases=releases,
             keep_days=days,
             now=workspace.database.now(),
-            dry_run=options.dry_run,
         )
+        if options.dry_run:
+            found = take(dry_run=True)
+        else:
+            loose = take(files_only=True)  # first, since it needs no room: what it frees, the rest may need
+            found = take()
+            found = replace(found, files=found.files + loose.files, bytes=found.bytes + loose.bytes)
     verb = "would remove" if options.dry_run else "removed"
     size = size_text(found.bytes)
     lines = [f"{verb} {found.files} files ({size}), {found.snapshots} snapshots, {len(found.releases)} releases"]

@@ -52,8 +52,10 @@ def collect(
     keep_days: float,
     now: datetime,
     dry_run: bool = False,
+    files_only: bool = False,
 ) -> Collected:
-    """Take what a project does not need; with `dry_run` only say what that is.
+    """Take what a project does not need; with `dry_run` only say what that is. With `files_only` no row is removed, and
+    nothing written: files that no row refers to, which even a volume without a free byte lets go.
 
     releasing: names of its components that make releases. keep_releases: newest releases to keep beside the current
     one. keep_days: outputs that no kept release and no component's state needs stay this long after they were replaced.
@@ -66,15 +68,19 @@ def collect(
     with database.reading() as connections:
         require_own(connections, settings.lake_path)
         _refuse_foreign(connections, settings.lake_path, files)
-    with database.reading() if dry_run else database.writing() as connections:
-        doomed = garbage.find_doomed(
-            connections.project,
-            keep_releases=keep_releases,
-            releases_before=now - READER_TIME,
-            snapshots_before=now - max(READER_TIME, timedelta(days=keep_days)),
-            slack=READER_TIME,
+    with database.reading() if dry_run or files_only else database.writing() as connections:
+        doomed = (
+            garbage.Doomed((), ())
+            if files_only
+            else garbage.find_doomed(
+                connections.project,
+                keep_releases=keep_releases,
+                releases_before=now - READER_TIME,
+                snapshots_before=now - max(READER_TIME, timedelta(days=keep_days)),
+                slack=READER_TIME,
+            )
         )
-        if not dry_run:
+        if not dry_run and not files_only:
             garbage.remove(connections.project, doomed)
             sys.audit("tidemill.point", "gc.rows.removed")
     with database.reading() as connections:

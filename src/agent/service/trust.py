@@ -63,6 +63,11 @@ def finding_in(folder: Path, *also: Path) -> Finding | None:
     return None
 
 
+def finding_about(file: Path) -> Finding | None:
+    """Why a single file, such as a backup, could be another user's; None where only we and root can have written it."""
+    return _look(file, os.geteuid(), {})
+
+
 def _look(path: Path, user: int, seen: dict[str, None]) -> Finding | None:
     """The path as it is written, and as the system resolves it."""
     for one in (path, path.resolve()):

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.main import main
 from agent.errors import Untrusted
 from agent.service.trust import finding_in, require_trusted
 from tests.integration.api.conftest import MakeClient, make_client  # noqa: F401 (a fixture)
 from tests.served import INLINE
+from tests.tiny import run, tiny_project
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -130,3 +132,22 @@ def test_the_server_s_own_folder_is_only_warned_about(
         tmp_path.chmod(0o700)
     assert "another user could change the code that runs here" in caplog.text
     assert f"chmod o-w {tmp_path}" in caplog.text
+
+
+def test_a_backup_that_another_user_could_have_written_is_asked_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_project(tmp_path / "tiny")
+    run(folder)
+    backup, other = tmp_path / "backup.tar", tiny_project(tmp_path / "other")
+    assert main(["--project-dir", str(folder), "backup", str(backup)]) == 0
+    assert backup.stat().st_mode & 0o077 == 0, "models and secrets of the state are in it"
+    backup.chmod(0o666)
+    command = ["--project-dir", str(other), "restore", str(backup)]
+    assert main(command) == 2
+    assert "--trust" in capsys.readouterr().err
+    assert not (other / ".tidemill" / "lake").exists()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _question: "no")
+    assert main(command) == 2
+    assert main([*command, "--trust"]) == 0

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Restore it. A backup holds models, which are code: one that another user could have written is asked about first."""
+    """Restore it. A backup holds models, which are code: one that another user could have written is asked about."""
     found = finding_about(options.file)
     if found is not None and not options.trust and not _is_meant(found):
         raise UsageError(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.served import Served, environment, free_port, served, wait_until
+from tests.processes import heavy_nursery
+from tests.served import Served, free_port, served, wait_until
 
 SLOW = '''"""A component that goes on until it is told not to."""
 
@@ -57,7 +56,7 @@ def test_sigterm_during_run_once_and_stop_answers_their_clients(folder: Path) ->
         second = threading.Thread(target=lambda: answers.append(httpx.post(f"{server.url}/api/agent/stop", timeout=60)))
         second.start()
         wait_until(lambda: httpx.get(f"{server.url}/api/agent/status").json()["next_run"] is None, what="the stop")
-        server.process.send_signal(signal.SIGTERM)
+        server.process.signal(signal.SIGTERM)
         first.join(60)
         second.join(60)
         server.process.wait(60)
@@ -69,20 +68,14 @@ def test_sigterm_during_run_once_and_stop_answers_their_clients(folder: Path) ->
 
 def test_a_cycle_that_was_killed_counts(folder: Path) -> None:
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "serve", "--port", str(port)],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    server = Served(f"http://127.0.0.1:{port}", process, folder)  # type: ignore[arg-type]
+    process = heavy_nursery().start(folder, "agent", ["serve", "--port", str(port)], folder / "first.log", {})
+    url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _answers(server.url), seconds=60, what="the server")
+        wait_until(lambda: _answers(url), seconds=60, what=process.said)
 
         def ask() -> None:
             with pytest.raises(httpx.TransportError):
-                httpx.post(f"{server.url}/api/agent/run-once", timeout=60)
+                httpx.post(f"{url}/api/agent/run-once", timeout=60)
 
         thread = threading.Thread(target=ask)
         thread.start()

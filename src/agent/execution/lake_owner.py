@@ -65,7 +65,7 @@ def require(lake: Path, mine: str | None) -> None:
 def _written(lake: Path) -> str | None:
     try:
         return (lake / OWNER_FILE).read_text(encoding="ascii", errors="replace").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # writing it says what is wrong
         return None
 
 
@@ -75,6 +75,7 @@ def _write(lake: Path, identity: str) -> None:
     draft = lake / f"{OWNER_FILE}.{os.getpid()}"
     try:
         make_folder(lake)
+        fsync_folder(lake.parent)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "w", encoding="ascii") as file:
             file.write(identity)
             file.flush()

@@ -149,9 +149,10 @@ def report_text(
     releases_path: str,
     checked_at: datetime,
     quarantined: Sequence[tuple[str, int, str]] = (),
+    warnings: Sequence[str] = (),
 ) -> str:
     """The end of a run: a table of what each component did and why, the errors, what was left out (component, rows,
-    file) and where the release is."""
+    file), what is odd about the sources' rows, and where the release is."""
     parts = []
     if (
         report.status == "COMPLETED"
@@ -172,6 +173,7 @@ def report_text(
         f"  {path}"
         for component, count, path in quarantined
     ]
+    parts += _odd_sources(warnings)
     if report.status == "CANCELLED":
         parts.append(f"Run {report.run_id} was ended: {report.error}")
     if release is not None:
@@ -181,6 +183,18 @@ def report_text(
             kind += ", of an earlier run"
         parts.append(f"Release {release.name} ({when}{kind})\n  {releases_path}/current/report.html")
     return "\n\n".join(parts)
+
+
+_WARNINGS_SHOWN = 5
+
+
+def _odd_sources(warnings: Sequence[str]) -> list[str]:
+    if not warnings:
+        return []
+    more = len(warnings) - _WARNINGS_SHOWN
+    lines = [f"warning: {text}" for text in warnings[:_WARNINGS_SHOWN]]
+    lines += [f"and {more} more"] if more > 0 else []
+    return ["\n".join([*lines, "`agent sources report` shows what became of every row."])]
 
 
 def error_text(one: Finished) -> str:

@@ -19,6 +19,7 @@ from agent.core.model import Compute, State
 from agent.errors import UsageError
 from agent.execution import session
 from agent.execution.engine import Report
+from agent.execution.row_account import row_warnings
 from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace, open_database, open_workspace
 from agent.runtime.signals import stop_on_signals
@@ -80,9 +81,12 @@ def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report_json(report), default=str), flush=True)  # a scheduler's output may be a pipe
         return
+    has_read = any(one.step.component == "ticks" and isinstance(one.step, Compute) for one in report.components)
+    odd = row_warnings(workspace) if has_read else []
     where = _from_here(workspace.settings.releases_path)
     quarantined = [(name, rows, _from_here(workspace.settings.lake_path / path)) for name, rows, path in left_out]
-    print(console.visible(console.report_text(report, release, where, SystemClock().now(), quarantined)), flush=True)
+    text = console.report_text(report, release, where, SystemClock().now(), quarantined, odd)
+    print(console.visible(text), flush=True)
 
 
 def _from_here(path: Path) -> str:

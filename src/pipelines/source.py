@@ -92,6 +92,9 @@ class Batch:
 
     lines, line_text: the line of each row of `frame`, and how to say it ("line {} of a.csv"), for errors that are found
     later; None: rows are known by their number in the frame.
+
+    read: how many rows the part has as it stands, for the account of rows; what is neither in `frame` nor quarantined
+    was left out on purpose, by a filter. None: as many as those two. describes_markets: it has no rows by its nature.
     """
 
     kind: Literal["bars", "ticks"]
@@ -100,6 +103,8 @@ class Batch:
     written_at: datetime | None = None
     lines: pl.Series | None = None
     line_text: str = "row {}"
+    read: int | None = None
+    describes_markets: bool = False
 
     def place(self, row: int) -> str:
         """Where row number `row` of the frame stands, in words."""
@@ -115,18 +120,23 @@ class Batch:
 class Bulk:
     """Several parts at once, of one kind: the rows of the first, then those of the second, and so on.
 
-    lengths: how many rows each part has. written_at: as in Batch, for each part; that of `batch` itself is not used.
+    lengths: how many rows each part has here. written_at and read: as in Batch, for each part (read None: it describes
+    markets); those of `batch` itself are not used.
     """
 
     parts: tuple[str, ...]
     batch: Batch
     lengths: tuple[int, ...]
     written_at: tuple[datetime | None, ...]
+    read: tuple[int | None, ...]
 
     @classmethod
     def of_one(cls, part: str, batch: Batch) -> Bulk:
         """A single part."""
-        return cls((part,), batch, (batch.frame.height,), (batch.written_at,))
+        read = batch.read
+        if read is None and not batch.describes_markets:
+            read = batch.frame.height + (0 if batch.quarantined is None else batch.quarantined.height)
+        return cls((part,), batch, (batch.frame.height,), (batch.written_at,), (read,))
 
 
 class Source(Protocol):

@@ -21,10 +21,11 @@ from pipelines.errors import BadInput, LakeError
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.source import QUARANTINE_KEY, Bulk
+from pipelines.tick_parts.account import accounts
 from pipelines.tick_parts.frames import BARS, contribution, numbered, ranked
 from pipelines.tick_parts.intake import Intake, bad_rows, take_in
 from pipelines.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
-from pipelines.tick_parts.merging import Bar, edges, finish, kind_of, merge, overlap, unfinish
+from pipelines.tick_parts.merging import Bar, edges, finish, kind_of, losses, merge, overlap, unfinish
 from pipelines.tick_parts.spill import Spill
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ class Settings:
     )
     on_bad_rows: Literal["fail", "quarantine"] = setting(
         "fail", "fail: stop at a row that breaks a rule; quarantine: leave it out and list it"
+    )
+    max_lost_fraction: float | None = setting(
+        None,
+        "stop where more of a file's rows are lost (quarantined, or replaced by others); unset: warn from 1 % on",
+        unit="0..1",
+        low=0,
+        high=1,
     )
 
 
@@ -66,7 +74,8 @@ def ingest_ticks(ctx: Context, settings: Settings) -> None:
     """
     universe = ranked(ctx.inputs["markets"].read_all(), settings.partition)
     with tempfile.TemporaryDirectory(prefix="tidemill-ticks-") as folder:
-        ingest = _Ingest(ctx, universe, settings.on_bad_rows == "fail", Spill(Path(folder)))
+        fails = settings.on_bad_rows == "fail"
+        ingest = _Ingest(ctx, universe, fails, settings.max_lost_fraction, Spill(Path(folder)))
         ingest.find_changes()
         ingest.gather()
         ingest.write()
@@ -88,6 +97,7 @@ class _Ingest:
     ctx: Context
     universe: pl.DataFrame
     fails_on_bad_rows: bool
+    max_lost_fraction: float | None
     spill: Spill
     parts: list[PartId] = field(default_factory=list)
     ranks: dict[PartId, int] = field(default_factory=dict)  # order of the parts: a later one corrects an earlier one
@@ -118,7 +128,9 @@ class _Ingest:
             differing = {pair for pair, text in hashes.items() if before.get(pair) != text or pair in self.affected}
             self.taken.setdefault(part, set()).update(differing)
             self.affected |= differing | (before.keys() - hashes.keys())
-            self.records[part] = PartRecord(tokens[part], hashes, found.counts)
+            earlier = remembered.get(part, PartRecord(None)).lost
+            lost = {pair: count for pair, count in earlier.items() if pair in hashes and pair not in differing}
+            self.records[part] = PartRecord(tokens[part], hashes, found.counts, lost)
             found.wanted |= differing
         for part in tokens.keys() - self.records.keys():
             self.records[part] = remembered[part]
@@ -136,8 +148,10 @@ class _Ingest:
             self.taken.setdefault(part, set()).update(pairs)
             # A file may have changed since the probe. What counts is what went into the output: the next run finds
             # another token and compares with that.
-            kept = {pair: text for pair, text in self.records[part].hashes.items() if pair not in pairs}
-            self.records[part].hashes = kept | {pair: hashes[pair] for pair in pairs if pair in hashes}
+            record = self.records[part]
+            record.lost = {pair: count for pair, count in record.lost.items() if pair not in pairs}
+            kept = {pair: text for pair, text in record.hashes.items() if pair not in pairs}
+            record.hashes = kept | {pair: hashes[pair] for pair in pairs if pair in hashes}
 
     def write(self) -> None:
         """Write the affected partitions, carry the others over, and remember."""
@@ -161,6 +175,7 @@ class _Ingest:
                 check_ticks(frame, f"ticks {key}")
                 self.ctx.write_table(key, frame, time="ts")
         self._check_neighbours(markets)
+        self._refuse_losses()
         self._write_quarantine()
         self.ctx.write_bytes(MEMO_KEY, dump(self.records, self.universe), suffix=".parquet")
 
@@ -200,10 +215,10 @@ class _Ingest:
         ranks = numbered([self.ranks[source, name] for name in bulk.parts], intake.of_part)
         contributed = contribution(intake.batch, self.universe, ranks)
         hashes, found = contributed.hashes, {}
-        for name, running in zip(bulk.parts, intake.running, strict=True):
+        for number, name in enumerate(bulk.parts):
             part = (source, name)
             self.bad[part] = intake.bad
-            counts = {"running": running, "quarantined": intake.bad.height}
+            counts = intake.counts(bulk, number)
             found[part] = _Found(hashes.get(self.ranks[part], {}), counts)
         yield from found.items()
         wanted = {self.ranks[part]: one.wanted for part, one in found.items() if one.wanted}
@@ -226,6 +241,9 @@ class _Ingest:
         rows = self.spill.take(key)
         if rows is not None:
             merged = merge(rows, kind)
+            for (rank, market), lost in losses(rows, merged, kind).items():
+                pair = (key, self.universe.item(market, "market_id"))
+                self.records[self.parts[rank]].lost[pair] = lost
             frames.append(merged.drop("_part", "_row"))
         if unaffected:
             assert self.ctx.previous is not None
@@ -284,6 +302,20 @@ class _Ingest:
             '(interval = "day", "week" or "month" where they go by the calendar); where the times are the ends of '
             'bars, ts_is = "end"; where rows are of several markets, columns = { market = … }',
         )
+
+    def _refuse_losses(self) -> None:
+        """Raise BadInput for a part that lost more of its rows than is allowed."""
+        limit = self.max_lost_fraction
+        found = [one for one in accounts(self.records) if limit is not None and one.lost_fraction > limit]
+        if found:
+            worst = max(found, key=lambda one: one.lost_fraction)
+            raise BadInput(
+                f"{worst.lost_fraction:.1%} of its rows are lost: {worst.reasons}"
+                + (f"; so it is with {len(found) - 1} more" if len(found) > 1 else ""),
+                where=f"{worst.source}:{worst.part}",
+                mend="look at `agent sources report`, correct the data or how it is read, or raise [ticks] "
+                "max_lost_fraction",
+            )
 
     def _part_of(self, bar: Bar) -> str | None:
         if bar.part is None:

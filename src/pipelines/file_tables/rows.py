@@ -55,7 +55,7 @@ def no_rows() -> Batch:
     """A batch of nothing, for a part that describes markets."""
     import polars as pl
 
-    return Batch("ticks", pl.DataFrame(schema=frame_schema(TICK_COLUMNS)))
+    return Batch("ticks", pl.DataFrame(schema=frame_schema(TICK_COLUMNS)), describes_markets=True)
 
 
 def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
@@ -88,6 +88,7 @@ class _RawFile:
     file: Path
     table: pl.DataFrame
     written_at: datetime
+    read: int  # rows of the file, those that were left out too
 
 
 def read_batch(source: str, dataset: Dataset, files: Sequence[Path], ends: pl.DataFrame | None) -> Batch:
@@ -152,6 +153,7 @@ def _together(source: str, dataset: Dataset, raws: list[_RawFile], ends: pl.Data
         Batch(_kind(dataset), frame.drop(LINE, "_number")),
         tuple(counts.get(n, 0) for n in range(len(raws))),
         tuple(raw.written_at for raw in raws),
+        tuple(raw.read for raw in raws),
     )
 
 
@@ -170,6 +172,7 @@ def _batch(source: str, dataset: Dataset, raws: Sequence[_RawFile], ends: pl.Dat
         written_at=min(raw.written_at for raw in raws),
         lines=frame.get_column(LINE),
         line_text=f"{_line_word(file)} {{}} of {file.name}",
+        read=raws[0].read,
     )
 
 
@@ -194,7 +197,8 @@ def _read_raw(dataset: Dataset, part: str, file: Path) -> _RawFile:
         written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     except OSError as error:
         raise unreadable(file, error) from error
-    return _RawFile(part, file, _raw(dataset, file), written_at)
+    table, read = _raw(dataset, file)
+    return _RawFile(part, file, table, written_at, read)
 
 
 def _kind(dataset: Dataset) -> Literal["bars", "ticks"]:
@@ -257,8 +261,9 @@ def _times(dataset: Dataset, ts: pl.Series) -> dict[str, pl.Expr]:
     return {"start": pl.lit(start), "end": pl.lit(end)}
 
 
-def _raw(dataset: Dataset, file: Path) -> pl.DataFrame:
-    """The columns of a file that the dataset needs, named by their role, values as they are."""
+def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
+    """The columns of a file that the dataset needs, named by their role, values as they are; and how many rows the file
+    has, since those that the dataset does not want are left out."""
     import polars as pl
 
     table = open_table(file, dataset.records)
@@ -268,16 +273,16 @@ def _raw(dataset: Dataset, file: Path) -> pl.DataFrame:
         market = market_name(dataset, file, names)
         needed = {role: column(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
         needed["market"] = pl.lit(market) if isinstance(market, str) else market
-        raw = (
-            only_where(table, dataset.where, file)
-            .select(LINE, *(value.alias(role) for role, value in needed.items()))
-            .collect()
-        )
+        wanted = only_where(table, dataset.where, file)
+        raw = wanted.select(LINE, *(value.alias(role) for role, value in needed.items())).collect()
+        read = raw.height if dataset.where is None else table.select(pl.len()).collect().item()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(file, error) from error
     if dataset.content == "quotes":
-        return raw.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
-    return raw.drop_nulls("price") if dataset.content == "trades" and dataset.records is not None else raw
+        raw = raw.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
+    elif dataset.content == "trades" and dataset.records is not None:
+        raw = raw.drop_nulls("price")
+    return raw, read
 
 
 def _needed(dataset: Dataset, roles: Mapping[str, str]) -> list[str]:

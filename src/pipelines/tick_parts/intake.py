@@ -21,13 +21,24 @@ _SHOWN = 5  # bad rows shown in an error, and markets
 class Intake:
     """The good rows of some parts, the bad ones as part, row, rule, text, and how many bars were still running.
 
-    of_part: number of each good row's part among the parts. running: of each part.
+    of_part: number of each good row's part among the parts. running: of each part. broken: bad rows that the source had
+    taken for good ones.
     """
 
     batch: Batch
     of_part: pl.Series
     bad: pl.DataFrame
     running: tuple[int, ...]
+    broken: int
+
+    def counts(self, bulk: Bulk, number: int) -> dict[str, int]:
+        """What became of the rows of part `number` so far; empty for one that has none by its nature."""
+        read = bulk.read[number]
+        if read is None:
+            return {}
+        bad = self.bad.height  # only a part that comes alone has some
+        filtered = read - bulk.lengths[number] - (bad - self.broken)
+        return {"read": read, "filtered": filtered, "running": self.running[number], "quarantined": bad}
 
 
 def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
@@ -54,7 +65,8 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
     beyond = pl.when(is_odd).then(pl.lit("the price of a binary market is above 1"))
     rule = batch.frame.select(pl.coalesce(broken_rule(batch.kind), beyond).alias("rule")).to_series()
     named = pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)) if batch.quarantined is None else batch.quarantined
-    if rule.null_count() < batch.frame.height:
+    broken = batch.frame.height - rule.null_count()
+    if broken:
         if len(bulk.parts) > 1:
             return None
         named = pl.concat([named, _broken(batch, rule)])
@@ -67,7 +79,7 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
         running = tuple(left_out[number] for number in range(len(bulk.parts)))
         batch, of_part = batch.only(is_over), of_part.filter(is_over)
     _check_markets(batch, part, universe)
-    return Intake(batch, of_part, bad, running)
+    return Intake(batch, of_part, bad, running, broken)
 
 
 def _broken(batch: Batch, rule: pl.Series) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS
-from pipelines.tick_parts.frames import BARS, SIDES, VALUES, Kind
+from pipelines.tick_parts.frames import BARS, IDENTITY, SIDES, VALUES, Kind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,8 +41,28 @@ def merge(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     return _merge_bars(rows) if kind == "bars" else _merge_ticks(rows)
 
 
+def losses(rows: pl.DataFrame, merged: pl.DataFrame, kind: Kind) -> dict[tuple[int, int], tuple[int, int]]:
+    """(part, market) -> how many of its `rows` a later one in `merged` replaces, and how many only repeat it."""
+    import polars as pl
+
+    if rows.height == merged.height:
+        return {}
+    identity = list(IDENTITY[kind])
+    dropped = rows.join(merged.select(_PLACE), on=list(_PLACE), how="anti")
+    values = [name for name in VALUES[kind] if name not in identity]
+    after = dropped.join(merged.select(*identity, *values), on=identity, how="left", suffix=" after", nulls_equal=True)
+    # Rows without a number are dropped only where one like it stands there already.
+    is_repeat = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name} after")) for name in values)
+    if kind == "ticks":
+        is_repeat |= pl.col("seq").is_null()
+    counted = after.group_by("_part", "_market").agg(
+        (~is_repeat).sum().alias("replaced"), is_repeat.sum().alias("repeated")
+    )
+    return {(part, market): (replaced, repeated) for part, market, replaced, repeated in counted.iter_rows()}
+
+
 def _merge_bars(rows: pl.DataFrame) -> pl.DataFrame:
-    return _last_of_each(rows, ("_market", "start"))
+    return _last_of_each(rows, IDENTITY["bars"])
 
 
 def _last_of_each(rows: pl.DataFrame, identity: tuple[str, ...]) -> pl.DataFrame:
@@ -56,7 +76,7 @@ def _last_of_each(rows: pl.DataFrame, identity: tuple[str, ...]) -> pl.DataFrame
 def _merge_ticks(rows: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
-    known = _last_of_each(rows.filter(pl.col("seq").is_not_null()), ("_market", "ts", "seq"))
+    known = _last_of_each(rows.filter(pl.col("seq").is_not_null()), IDENTITY["ticks"])
     bare = rows.filter(pl.col("seq").is_null())
     if bare.is_empty():
         return known

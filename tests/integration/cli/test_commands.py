@@ -342,3 +342,36 @@ def test_gc_and_backup_and_db_by_command(project: Path, agent: Typed, tmp_path: 
     assert "there is no version '0999'" in agent("db", "upgrade", "0999", code=2)
     agent("db", "downgrade", "base")
     assert agent.json("runs") == []  # the embedded database is made anew
+
+
+def test_every_row_is_accounted_for_by_command(tmp_path: Path, agent: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    import polars as pl
+
+    folder = small_project(tmp_path, days=2)
+    monkeypatch.chdir(folder)
+    assert "ticks has no output yet" in agent("sources", "report", code=2)
+    settings = folder / "agent.toml"
+    settings.write_text(settings.read_text() + '[ticks]\non_bad_rows = "quarantine"\n', encoding="utf-8")
+    with (folder / "data" / "ABC.csv").open("a", encoding="utf-8") as file:
+        file.write("2024-02-01T00:00:00Z,2,1,3,2,7\n")
+    (folder / "data" / "EMPTY.csv").write_text("ts,open,high,low,close,volume\n", encoding="utf-8")
+    told = agent("run", "--target", "ticks")
+    assert "ticks left out 1 row that break a rule" in told
+    assert "warning: files:data/ABC.csv: 2.0% of the rows are lost: 1 quarantined" in told
+    assert "warning: files:data/EMPTY.csv has no rows" in told
+    found = agent.json("sources", "report")
+    assert {one["part"]: (one["read"], one["kept"], one["quarantined"]) for one in found["parts"]} == {
+        "data/ABC.csv": (49, 48, 1),
+        "data/EMPTY.csv": (0, 0, 0),
+        "data/XYZ.csv": (48, 48, 0),
+    }
+    assert len(found["warnings"]) == 2
+    assert "all" in agent("sources", "report")
+    assert agent.json("state")["quarantined"] == {"ticks": 1}
+    assert "`agent export quarantine`" in agent("state")
+    checked = agent("checks")
+    assert "note: ticks left out 1 rows" in checked
+    assert "warning: files:data/EMPTY.csv has no rows" in checked
+    assert "all is well" in checked
+    assert agent.json("export", "quarantine", "--to", "bad.csv")["rows"] == 1
+    assert pl.read_csv("bad.csv").row(0, named=True)["rule"] == "high is below low"

@@ -1,4 +1,4 @@
-"""`agent sources`: which data sources there are, which are configured, and whether they answer."""
+"""`agent sources`: which data sources there are, whether they answer, and what became of their rows."""
 
 from __future__ import annotations
 
@@ -8,21 +8,31 @@ from typing import Any
 
 from agent.cli.output import emit
 from agent.console import table
-from agent.execution.workspace import read_settings
+from agent.errors import NotFound
+from agent.execution.row_account import row_accounts
+from agent.execution.workspace import open_workspace, read_settings
 from pipelines.discovery import builtin_names, source_names, summary
 from pipelines.errors import PipelineError
 from pipelines.settings import public_values
 from pipelines.source import Source
+from pipelines.tick_parts.account import warnings
 
-HELP = "List the data sources, what is configured of them, and whether each answers."
+HELP = "List the data sources and whether each answers, or report what became of every row of them."
+
+_COUNTS = ("read", "kept", "replaced", "repeated", "filtered", "running", "quarantined")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    """Declare the arguments."""
+    parser.add_argument(
+        "what", nargs="?", choices=["report"], help="report: the rows of each file, read, kept and left out, and why"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Probe every configured source. Exit code 1 where one does not answer."""
+    """Probe every configured source, or report. Exit code 1 where one does not answer."""
+    if options.what == "report":
+        return _report(options)
     _, project = read_settings(options.project_dir)
     found = [
         {
@@ -41,6 +51,21 @@ def run(options: argparse.Namespace) -> int:
     parts += [f"{one['name']}: {one['error']}" for one in found if one.get("error")]
     emit(options, found, "\n\n".join(parts))
     return 1 if any(one.get("error") for one in found) else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    with open_workspace(options.project_dir) as workspace:
+        found = row_accounts(workspace)
+    if found is None:
+        raise NotFound("ticks has no output yet", where="ticks", mend="`agent run` computes it")
+    rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in _COUNTS)) for one in found]
+    if len(found) > 1:
+        rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in _COUNTS)))
+    odd = warnings(found)
+    parts = [table(rows, ("source", "file or part", *_COUNTS), right=set(range(2, 2 + len(_COUNTS))))]
+    parts += [f"warning: {text}" for text in odd]
+    emit(options, {"parts": found, "warnings": odd}, "\n".join(parts))
+    return 0
 
 
 def _probe(source: Source) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from agent.console import table
 from agent.core.explain import dirty_text
 from agent.core.graph import order
 from agent.execution.workspace import open_workspace
-from agent.store import releases, state
+from agent.store import catalog, releases, state
 
 HELP = "Show the recorded state of every component and the current release."
 
@@ -24,6 +24,7 @@ def run(options: argparse.Namespace) -> int:
         states = state.load_states(connections.project)
         release = releases.current_release(connections.project)
         kept = releases.list_releases(connections.project, limit=10)
+        left_out = catalog.quarantined(connections.project)
     headings = ("component", "status", "dirty", "last success (UTC)", "runs", "failures", "rows", "version", "why")
     rows = [
         (
@@ -48,6 +49,16 @@ def run(options: argparse.Namespace) -> int:
         others = [one.name for one in kept if not one.is_current]
         if others:
             parts.append(f"earlier releases: {', '.join(others)}")
-    value = {"components": list(states.values()), "current_release": release, "releases": kept}
+    parts += [
+        f"{name} left out {count:,} row{'s' if count > 1 else ''} that break a rule: `agent export quarantine` writes "
+        "them to a file"
+        for name, count, _ in left_out
+    ]
+    value = {
+        "components": list(states.values()),
+        "current_release": release,
+        "releases": kept,
+        "quarantined": {name: count for name, count, _ in left_out},
+    }
     emit(options, value, "\n\n".join(parts))
     return 0

@@ -1,4 +1,5 @@
-"""How alembic reaches the database: the connection that agent.store.migrations gives, else the settings' URL."""
+"""How alembic reaches the database: by the connection that agent.store.database.migrations gives, else by the URL of
+the settings."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ def run(connection: sa.Connection) -> None:
 
 
 def main() -> None:
-    """Entry for `alembic` and for agent.store.migrations."""
+    """Entry for `alembic` and for agent.store.database.migrations."""
     if context.is_offline_mode():
         raise CommandError("--sql is not supported: migrations look at the database; run them against it")
     given = context.config.attributes.get("connection")
@@ -28,8 +29,8 @@ def main() -> None:
         run(given)
         return
     from agent.settings import database_url
-    from agent.store.engine import open_engine
-    from agent.store.migrations import migrating
+    from agent.store.database.engine import open_engine
+    from agent.store.database.migrations import migrating
 
     engine = open_engine(database_url())
     try:

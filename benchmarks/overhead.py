@@ -19,8 +19,8 @@ from pathlib import Path
 from agent.execution import session
 from agent.execution.runlog import Request
 from agent.execution.workspace import open_workspace
-from agent.store import migrations
-from agent.store.engine import open_engine
+from agent.store.database import migrations
+from agent.store.database.engine import open_engine
 
 COMPONENTS, ROUNDS = 7, 20
 LIMITS = {"sqlite": 5.0, "postgresql": 10.0}

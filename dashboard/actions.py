@@ -11,8 +11,9 @@ from agent.execution import cancel, session
 from agent.service import queue
 from agent.service.detached import start_worker
 from agent.service.goals import Intent
-from agent.store import runner, state
-from agent.store.runs import FINAL, Run
+from agent.store import state
+from agent.store.control import runner
+from agent.store.control.runs import FINAL, Run
 from dashboard import data
 from dashboard.data import Desk
 from pipelines.snapshot import digest

@@ -28,26 +28,16 @@ from agent.sections.dashboard import Settings as DashboardSettings
 from agent.service import schedule
 from agent.service.projects import PLANNERS
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
-from agent.store import (
-    approvals,
-    attempts,
-    catalog,
-    events,
-    leases,
-    projections,
-    releases,
-    runner,
-    runs,
-    schedules,
-    state,
-)
-from agent.store.approvals import Approval
-from agent.store.attempts import Attempt
-from agent.store.catalog import SnapshotRow
-from agent.store.events import EventRow
-from agent.store.releases import Release
-from agent.store.runner import Runner
-from agent.store.runs import Run
+from agent.store import leases, state
+from agent.store.control import approvals, attempts, events, runner, runs, schedules
+from agent.store.control.approvals import Approval
+from agent.store.control.attempts import Attempt
+from agent.store.control.events import EventRow
+from agent.store.control.runner import Runner
+from agent.store.control.runs import Run
+from agent.store.outputs import catalog, projections, releases
+from agent.store.outputs.catalog import SnapshotRow
+from agent.store.outputs.releases import Release
 from pipelines.snapshot import Snapshot
 
 RUNS_SHOWN = 200

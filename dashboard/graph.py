@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from agent.core.graph import order, reads_of
 from agent.core.model import Spec, State
-from agent.store.attempts import Attempt
+from agent.store.control.attempts import Attempt
 from dashboard import look
 from dashboard.charts import local
 from dashboard.health import Look

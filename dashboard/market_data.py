@@ -12,8 +12,8 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.data import Desk
-from pipelines.labels import GAP_FACTOR, usual_spacing
 from pipelines.lake import Lake
+from pipelines.modelling.labels import GAP_FACTOR, usual_spacing
 from pipelines.snapshot import Snapshot, diff
 from pipelines.spans import span_key, span_of
 

@@ -13,8 +13,8 @@ import streamlit as st
 from dashboard import data
 from dashboard.data import Desk
 from pipelines.errors import LakeError
-from pipelines.folds import fold_start
 from pipelines.lake import Lake
+from pipelines.modelling.folds import fold_start
 from pipelines.snapshot import Partition, Snapshot
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def importance(desk: Desk) -> list[tuple[str, float]]:
 
 
 def backtest_metrics(desk: Desk) -> dict[str, Any] | None:
-    """Strategy -> metric -> value, as pipelines.metrics.equity_metrics names them."""
+    """Strategy -> metric -> value, as pipelines.modelling.metrics.equity_metrics names them."""
     found = data.output(desk, "backtest")
     return None if found is None else _json(found.version, "metrics.json", desk.workspace.lake, found)
 
@@ -189,7 +189,7 @@ def _drift(
     import numpy as np
     import polars as pl
 
-    from pipelines.metrics import bin_shares, population_stability_index
+    from pipelines.modelling.metrics import bin_shares, population_stability_index
 
     rows = _newest_rows(_lake, _features, _DRIFT_ROWS)
     found = []
@@ -210,9 +210,9 @@ def _importance(
     import numpy as np
 
     from pipelines.costs import BASIS_POINT
-    from pipelines.labels import as_spacing, with_labels
-    from pipelines.learner import FittedModel
-    from pipelines.metrics import brier
+    from pipelines.modelling.labels import as_spacing, with_labels
+    from pipelines.modelling.learner import FittedModel
+    from pipelines.modelling.metrics import brier
 
     fitted = FittedModel.from_bytes(_lake.read_bytes(_model.by_key["model"]))
     facts = _json(model_version, "model.json", _lake, _model)

@@ -11,7 +11,7 @@ from agent import identity
 from agent.core.explain import plan_lines
 from agent.core.model import Plan, State, Step
 from agent.store import leases
-from agent.store.runs import Run
+from agent.store.control.runs import Run
 from dashboard import actions, data, health, look
 from dashboard.data import Desk
 from dashboard.health import Look

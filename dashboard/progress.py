@@ -11,8 +11,8 @@ import streamlit as st
 from agent.core import events
 from agent.core.events import Event, Executing
 from agent.core.model import Step
-from agent.store.attempts import Attempt
-from agent.store.runs import Run
+from agent.store.control.attempts import Attempt
+from agent.store.control.runs import Run
 from dashboard import actions, data, look, parts, press
 from dashboard.data import Desk
 from dashboard.look import Column, Html

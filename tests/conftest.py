@@ -18,8 +18,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from agent.store import migrations
-from agent.store.engine import open_engine
+from agent.store.database import migrations
+from agent.store.database.engine import open_engine
 from tests import chrome, postgres, processes
 from tests.processes import Nursery
 from tests.terminal import Terminal

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.bars import look_at
 from pipelines.component import Component, perform
+from pipelines.features.bars import look_at
 from pipelines.lake import Lake
 from pipelines.snapshot import Partition, Snapshot
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, frame_schema

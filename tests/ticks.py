@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.bars import look_at
 from pipelines.component import perform
 from pipelines.components.features import Settings, build_features
+from pipelines.features.bars import look_at
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, TICK_COLUMNS, frame_schema

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from agent.store.releases import Release
+from agent.store.outputs.releases import Release
 from dashboard import charts, data, look, market_data, model_data, parts
 from dashboard.data import Desk
 from dashboard.guard import guarded

@@ -11,7 +11,7 @@ from dashboard import charts, data, look, market_data, parts
 from dashboard.data import Desk
 from dashboard.guard import guarded
 from dashboard.look import Column
-from pipelines.labels import GAP_FACTOR
+from pipelines.modelling.labels import GAP_FACTOR
 
 if TYPE_CHECKING:
     import polars as pl

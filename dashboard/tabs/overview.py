@@ -7,7 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from agent.store.releases import Release
+from agent.store.outputs.releases import Release
 from dashboard import charts, data, graph, health, look, parts
 from dashboard.data import Desk
 from dashboard.guard import guarded

@@ -8,7 +8,7 @@ import streamlit as st
 
 from agent.core.explain import event_sentence
 from agent.core.graph import order
-from agent.store.runs import FINAL, Run
+from agent.store.control.runs import FINAL, Run
 from dashboard import actions, charts, data, graph, look, parts, press, progress
 from dashboard.data import Desk
 from dashboard.guard import guarded

@@ -116,7 +116,7 @@ def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
     if len(settled) >= _LEAST_FOR_CALIBRATION:
         import numpy as np
 
-        from pipelines.metrics import calibration_bins
+        from pipelines.modelling.metrics import calibration_bins
 
         bins = calibration_bins(
             np.array([row["probability"] for row in settled]), np.array([float(row["outcome"]) for row in settled])

@@ -23,7 +23,7 @@ from agent.core.explain import causes_text, event_sentence
 from agent.core.model import Block, Compute, Defer, Skip
 from agent.errors import AgentError
 from agent.execution.engine import Finished, Report
-from agent.store.releases import Release
+from agent.store.outputs.releases import Release
 from pipelines.errors import PipelineError, SettingsError
 
 if TYPE_CHECKING:

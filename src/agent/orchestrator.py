@@ -24,7 +24,8 @@ from agent.execution.runlog import Request
 from agent.execution.workspace import Workspace, open_database, open_workspace
 from agent.runtime.signals import stop_on_signals
 from agent.service.wiring import around_runs
-from agent.store import catalog, releases, state
+from agent.store import state
+from agent.store.outputs import catalog, releases
 
 if TYPE_CHECKING:
     from agent.service.schedule import Rule

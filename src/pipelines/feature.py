@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SettingsError
-from pipelines.modules import entry_points, load_entry, load_module, shown_name
+from pipelines.plugins.modules import entry_points, load_entry, load_module, shown_name
 from pipelines.signatures import caller, require_call
 
 if TYPE_CHECKING:

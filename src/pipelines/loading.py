@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from pipelines.bars import SHOWN, look_at
 from pipelines.errors import PipelineError
+from pipelines.features.bars import SHOWN, look_at
 from pipelines.lake import TABLE_SUFFIX, Lake
-from pipelines.modules import entry_points, load_entry
+from pipelines.plugins.modules import entry_points, load_entry
 from pipelines.snapshot import Partition, Snapshot
 from pipelines.source import BAR_COLUMNS
 
@@ -89,9 +89,9 @@ def load_frame(
 ) -> pl.DataFrame:
     """The tables of `snapshot` whose keys start with `prefix`, one after the other in key order.
 
-    Bars are shown as pipelines.bars.look_at shows them. `as_of` (aware): only rows with ts at or before it; partitions
-    that begin later are not read. Raises PipelineError for a naive `as_of`, one for tables without event time, an
-    unknown column, or where there is no such table.
+    Bars are shown as pipelines.features.bars.look_at shows them. `as_of` (aware): only rows with ts at or before it;
+    partitions that begin later are not read. Raises PipelineError for a naive `as_of`, one for tables without event
+    time, an unknown column, or where there is no such table.
     """
     import polars as pl
 

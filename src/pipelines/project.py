@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.component import Component
-from pipelines.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.errors import SettingsError
+from pipelines.plugins.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.settings import Faults, build, read_toml
 from pipelines.source import Source
 

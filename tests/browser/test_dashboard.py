@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from agent.orchestrator import load_state
-from agent.store import engine, runs
+from agent.store.control import runs
+from agent.store.database import engine
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
 from tests.served import served, wait_until

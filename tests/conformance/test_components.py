@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.component import Component
-from pipelines.discovery import builtin_names
 from pipelines.lake import Lake
+from pipelines.plugins.discovery import builtin_names
 from pipelines.project import Project, load_project
 from pipelines.testing import ComponentSuite, Moment
 from tests import small

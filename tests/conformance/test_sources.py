@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.discovery import load_source, source_names
+from pipelines.plugins.discovery import load_source, source_names
 from pipelines.testing import SourceSuite
 
 BARS = "ts,symbol,open,high,low,close\n2020-01-01T00:00:00Z,B,1,2,1,2\n2020-01-01T00:00:00Z,A,1,2,1,2\n"

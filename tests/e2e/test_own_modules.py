@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import SettingsError
-from pipelines.modules import load_module
+from pipelines.plugins.modules import load_module
 from tests.paths import PROJECT
 
 LEADERS = """

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import code as code_module
-from pipelines.code import FRAMEWORK, Code, CodeCache, code_of, library_versions
-from pipelines.discovery import builtin_names
 from pipelines.errors import PipelineError
-from pipelines.modules import load_module
+from pipelines.plugins import code as code_module
+from pipelines.plugins.code import FRAMEWORK, Code, CodeCache, code_of, library_versions
+from pipelines.plugins.discovery import builtin_names
+from pipelines.plugins.modules import load_module
 from tests.paths import PROJECT
 
 

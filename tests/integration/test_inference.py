@@ -16,7 +16,7 @@ from pipelines.components.model import Settings as ModelSettings
 from pipelines.components.model import train_model
 from pipelines.errors import PipelineError
 from pipelines.lake import Lake
-from pipelines.learner import FittedModel
+from pipelines.modelling.learner import FittedModel
 from pipelines.snapshot import Snapshot
 from tests.modelling import compute, features_of, features_snapshot, lake_at, markets_snapshot, walk_bars
 

@@ -20,9 +20,9 @@ from pipelines.component import Due, Observation, view_inputs
 from pipelines.components import model as model_component
 from pipelines.components.model import Settings, train_model
 from pipelines.errors import PipelineError
-from pipelines.folds import fold_start
-from pipelines.labels import usual_spacing, with_labels
 from pipelines.lake import Lake
+from pipelines.modelling.folds import fold_start
+from pipelines.modelling.labels import usual_spacing, with_labels
 from pipelines.snapshot import Snapshot
 from tests.modelling import compute, crypto_bars, features_snapshot, lake_at, markets_snapshot, walk_bars
 from tests.paths import PROJECT, needs_shared_data

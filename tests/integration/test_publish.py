@@ -18,7 +18,7 @@ from pipelines.components.model import train_model
 from pipelines.components.publish import Settings, check_gates, publish_artifacts
 from pipelines.errors import ReleaseRefused
 from pipelines.lake import Lake
-from pipelines.report import content_hash, render
+from pipelines.modelling.report import content_hash, render
 from pipelines.snapshot import Snapshot
 from tests import chrome
 from tests.modelling import compute, features_snapshot, lake_at, markets_snapshot, ticks_snapshot, walk_bars

@@ -12,8 +12,8 @@ import pytest
 from agent import sections, settings
 from agent.cli.commands.init import template
 from agent.execution.workspace import read_settings
-from pipelines.discovery import other_sections
 from pipelines.errors import SettingsError
+from pipelines.plugins.discovery import other_sections
 from pipelines.project import load_project
 from tests.docs.test_reference import generator
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent.store import migrations, projects
-from agent.store.engine import of_project, open_engine, reading, writing
+from agent.store.control import projects
+from agent.store.database import migrations
+from agent.store.database.engine import of_project, open_engine, reading, writing
 from agent.store.tables import PROJECT, metadata
 from tests.processes import Process
 from tests.torture.world import World

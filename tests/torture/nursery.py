@@ -109,7 +109,7 @@ def _preload(*, heavy: bool) -> None:
     import importlib
 
     from agent.cli.main import names
-    from pipelines.discovery import load_components
+    from pipelines.plugins.discovery import load_components
 
     for name in ("psycopg", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "rich.progress"):
         importlib.import_module(name)

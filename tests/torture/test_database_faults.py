@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from agent.store import migrations
-from agent.store.engine import open_engine
+from agent.store.database import migrations
+from agent.store.database.engine import open_engine
 from tests.torture.crowd import Crowd
 from tests.torture.world import Nursery, World
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.store.engine import open_engine, reading
+from agent.store.database.engine import open_engine, reading
 from agent.store.state import load_states
 from tests.small import small_project
 from tests.torture.world import Nursery, World

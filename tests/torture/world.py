@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent.store.engine import open_engine, reading, writing
+from agent.store.database.engine import open_engine, reading, writing
 from agent.store.tables import metadata
 from pipelines.lake import Lake, files_below
 from tests.processes import PLUGINS, Nursery, Process

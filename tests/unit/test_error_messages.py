@@ -23,7 +23,7 @@ FILES = sorted(path for room in ("src", "dashboard") for path in (PROJECT / room
 @cache
 def kinds() -> frozenset[str]:
     """Names of all our errors."""
-    for module in ("agent.errors", "agent.store.engine", "agent.execution.host.interface"):
+    for module in ("agent.errors", "agent.store.database.engine", "agent.execution.host.interface"):
         importlib.import_module(module)
     found, waiting = set(), [PipelineError]
     while waiting:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.errors import DatabaseError
 from agent.masking import HIDDEN, masked
-from agent.store.engine import open_engine, secrets_in, shown
+from agent.store.database.engine import open_engine, secrets_in, shown
 
 PASSWORD = "s3cr3t-Pa55"
 

@@ -18,7 +18,7 @@ from agent.service.projects import DEFAULT_PROJECT, open_project, open_tables
 from agent.service.runner import AgentRunner
 from agent.service.worker import Worker
 from agent.settings import Settings
-from agent.store.engine import Connections, Database
+from agent.store.database.engine import Connections, Database
 
 _T = TypeVar("_T")
 

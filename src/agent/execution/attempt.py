@@ -27,9 +27,11 @@ from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.runtime.keeper import keep_run
 from agent.runtime.patience import patiently
-from agent.store import attempts, catalog, leases, projections, state
-from agent.store.engine import Connections
+from agent.store import leases, state
+from agent.store.control import attempts
+from agent.store.database.engine import Connections
 from agent.store.leases import Lease
+from agent.store.outputs import catalog, projections
 from pipelines.component import Pending
 from pipelines.snapshot import Snapshot
 

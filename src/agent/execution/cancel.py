@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent.core.events import RunCancelled
-from agent.store import events, runs
-from agent.store.engine import Database
-from agent.store.runs import Run
+from agent.store.control import events, runs
+from agent.store.control.runs import Run
+from agent.store.database.engine import Database
 
 _NOT_BEGUN = ("QUEUED", "AWAITING_APPROVAL")
 

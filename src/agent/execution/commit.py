@@ -22,8 +22,10 @@ from agent.execution.lake_owner import require_own
 from agent.execution.release import has_files, point_to, release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.workspace import Workspace
-from agent.store import attempts, catalog, leases, projections, releases, state
-from agent.store.engine import Connections
+from agent.store import leases, state
+from agent.store.control import attempts
+from agent.store.database.engine import Connections
+from agent.store.outputs import catalog, projections, releases
 from pipelines.errors import LakeError
 from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot

@@ -39,7 +39,8 @@ from agent.execution.runlog import RunLog
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.runtime.patience import patiently
-from agent.store import runs, state
+from agent.store import state
+from agent.store.control import runs
 from pipelines.component import Deferral, Due
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.errors import Conflict
 from agent.execution import reserve
 from agent.store import lake_identity
-from agent.store.engine import Connections, Database
+from agent.store.database.engine import Connections, Database
 from pipelines.errors import LakeError
 from pipelines.lake import OWNER_FILE, fsync_folder
 from pipelines.private import FILE_MODE, make_folder

@@ -19,8 +19,9 @@ from agent.execution.host.interface import Cancelled
 from agent.execution.lake_owner import claim
 from agent.execution.runlog import RunLog
 from agent.execution.workspace import Workspace
-from agent.store import attempts, leases, runs, state
-from agent.store.engine import Connections
+from agent.store import leases, state
+from agent.store.control import attempts, runs
+from agent.store.database.engine import Connections
 
 logger = logging.getLogger("tidemill.attempt")
 _BUSY_POLL_SECONDS = 0.5

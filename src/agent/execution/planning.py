@@ -18,8 +18,9 @@ from agent.execution.policy import ask_policy
 from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
-from agent.store import attempts, leases, state
-from agent.store.engine import database_now
+from agent.store import leases, state
+from agent.store.control import attempts
+from agent.store.database.engine import database_now
 from pipelines.component import Deferral, Due
 
 _T = TypeVar("_T")

@@ -8,7 +8,7 @@ from agent.core.model import Code, Reason, State
 from agent.execution.host.interface import Question
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
-from agent.store import catalog, projections
+from agent.store.outputs import catalog, projections
 from pipelines.component import Deferral, Due
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.execution.workspace import Workspace
-from agent.store import catalog, state
+from agent.store import state
+from agent.store.outputs import catalog
+from pipelines.data.tick_parts.account import Account, accounts, warnings
+from pipelines.data.tick_parts.memo import MEMO_KEY, load
 from pipelines.errors import LakeError
-from pipelines.tick_parts.account import Account, accounts, warnings
-from pipelines.tick_parts.memo import MEMO_KEY, load
 
 
 def row_accounts(workspace: Workspace) -> list[Account] | None:

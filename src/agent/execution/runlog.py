@@ -13,10 +13,11 @@ from datetime import datetime
 
 from agent.clock import Clock
 from agent.core.events import Event, Progress
-from agent.store import events, leases, runs
-from agent.store.engine import Connections, Database
+from agent.store import leases
+from agent.store.control import events, runs
+from agent.store.control.runs import Run
+from agent.store.database.engine import Connections, Database
 from agent.store.leases import Lease
-from agent.store.runs import Run
 
 Watcher = Callable[[Event | Progress], None]
 

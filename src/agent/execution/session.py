@@ -18,8 +18,8 @@ from agent.execution.host.interface import CodeMoved
 from agent.execution.runlog import Request, RunLog, Watcher
 from agent.execution.workspace import Workspace
 from agent.runtime.around import Around, Ended
-from agent.store import attempts, runs
-from agent.store.runs import Run
+from agent.store.control import attempts, runs
+from agent.store.control.runs import Run
 
 NOTHING = Around()
 GENERATIONS = 3  # of code that a run may begin again with

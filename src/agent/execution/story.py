@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from agent.core.events import Blocked, Deferred, PlanGenerated, Skipped
 from agent.core.model import Block, Compute, Defer, Skip, Step
 from agent.core.plan_json import plan_from_json
-from agent.store import attempts, events, runs
-from agent.store.engine import Database
+from agent.store.control import attempts, events, runs
+from agent.store.database.engine import Database
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, State
 from agent.execution.host.interface import ComponentFacts
 from agent.execution.workspace import Workspace
-from agent.store import catalog
-from agent.store.catalog import FileFacts
-from pipelines.code import Code
+from agent.store.outputs import catalog
+from agent.store.outputs.catalog import FileFacts
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import FORMAT_VERSION
 from pipelines.lake import hash_file
+from pipelines.plugins.code import Code
 from pipelines.snapshot import Snapshot, diff
 
 SOURCE_PREFIX = "source:"

@@ -15,8 +15,9 @@ from agent.errors import AgentError
 from agent.execution.host.hosts import Hosts, OneShot
 from agent.execution.host.interface import Host, Origin, ProjectFacts
 from agent.settings import HOME_FOLDER, Settings
-from agent.store import engine, migrations, state
-from agent.store.engine import Database
+from agent.store import state
+from agent.store.database import engine, migrations
+from agent.store.database.engine import Database
 from pipelines.lake import Lake
 from pipelines.private import close_folder
 from pipelines.project import Project, load_project

@@ -13,7 +13,8 @@ from datetime import timedelta
 from agent.clock import Clock, SystemClock
 from agent.runtime.around import Ended
 from agent.settings import Settings
-from agent.store import alerts, state
+from agent.store import state
+from agent.store.control import alerts
 
 logger = logging.getLogger("tidemill.alerts")
 

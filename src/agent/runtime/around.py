@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from agent.settings import Settings
-from agent.store.engine import Database
-from agent.store.runs import Run
+from agent.store.control.runs import Run
+from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.service")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from agent.errors import AgentError
-from agent.store import leases, runs
-from agent.store.engine import Database
+from agent.store import leases
+from agent.store.control import runs
+from agent.store.database.engine import Database
 from agent.store.leases import Lease
 
 log = logging.getLogger("tidemill.heartbeat")

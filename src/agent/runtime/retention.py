@@ -6,8 +6,8 @@ import time
 from datetime import datetime, timedelta
 
 from agent.settings import Settings
-from agent.store import retention, schedules
-from agent.store.engine import Database
+from agent.store.control import retention, schedules
+from agent.store.database.engine import Database
 
 EVERY = timedelta(hours=1)
 _NAME = "upkeep"

@@ -15,10 +15,11 @@ from agent.runtime.keeper import keep_run
 from agent.service import queue
 from agent.service.projects import open_project
 from agent.settings import Settings
-from agent.store import leases, runs
-from agent.store.engine import Database
+from agent.store import leases
+from agent.store.control import runs
+from agent.store.control.runs import Run
+from agent.store.database.engine import Database
 from agent.store.leases import Lease
-from agent.store.runs import Run
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.service")

@@ -15,9 +15,9 @@ from agent.runtime.around import Around, Ended
 from agent.service.carry_out import carry_out
 from agent.service.projects import DEFAULT_PROJECT
 from agent.settings import Settings
-from agent.store import events, runner, runs
-from agent.store.engine import Database
-from agent.store.runs import Run
+from agent.store.control import events, runner, runs
+from agent.store.control.runs import Run
+from agent.store.database.engine import Database
 
 logger = logging.getLogger("tidemill.runner")
 _GOAL = "refresh up to publish"

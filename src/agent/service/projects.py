@@ -19,9 +19,9 @@ from agent.execution.host.planners import Planners
 from agent.execution.workspace import Workspace, open_database, open_workspace
 from agent.service.trust import require_trusted
 from agent.settings import Settings, for_project
-from agent.store import projects, runs
-from agent.store.engine import Database, key_of
-from agent.store.projects import Project
+from agent.store.control import projects, runs
+from agent.store.control.projects import Project
+from agent.store.database.engine import Database, key_of
 from pipelines.errors import SettingsError
 from pipelines.private import make_folder
 

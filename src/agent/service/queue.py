@@ -26,9 +26,10 @@ from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.service.goals import Intent, read_goal, read_targets
 from agent.settings import Settings
-from agent.store import approvals, events, notify, runs
-from agent.store.engine import Database
-from agent.store.runs import Run
+from agent.store.control import approvals, events, runs
+from agent.store.control.runs import Run
+from agent.store.database import notify
+from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
 
 EXPIRED = "nobody approved it in time"

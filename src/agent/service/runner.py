@@ -24,8 +24,9 @@ from agent.service.cycle import CycleResult
 from agent.service.cycle_schedule import CycleSchedule, check_interval
 from agent.service.wiring import around_runs
 from agent.settings import Settings
-from agent.store import engine, migrations, runner, runs
-from agent.store.engine import Database
+from agent.store.control import runner, runs
+from agent.store.database import engine, migrations
+from agent.store.database.engine import Database
 from agent.store.leases import Lease
 from pipelines.errors import PipelineError
 

@@ -20,8 +20,8 @@ from agent.clock import Clock, SystemClock
 from agent.core import cron
 from agent.core.cron import Cron
 from agent.errors import AgentError, DatabaseError, UsageError
-from agent.store import schedules
-from agent.store.engine import Database
+from agent.store.control import schedules
+from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.schedule")

@@ -12,8 +12,8 @@ from pathlib import Path
 from agent.core.ownership import Entry, Finding, first_finding
 from agent.errors import Untrusted
 from agent.settings import DATABASE_FILE, HOME_FOLDER, SETTINGS_FILE
-from pipelines.code import files_behind
 from pipelines.errors import PipelineError
+from pipelines.plugins.code import files_behind
 from pipelines.settings import read_toml
 
 logger = logging.getLogger("tidemill.service")

@@ -19,9 +19,10 @@ from agent.service import queue
 from agent.service.carry_out import carry_out
 from agent.service.projects import open_project
 from agent.settings import Settings
-from agent.store import approvals, measures, notify, runs
-from agent.store.engine import Database
-from agent.store.runs import Run
+from agent.store.control import approvals, measures, runs
+from agent.store.control.runs import Run
+from agent.store.database import notify
+from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.worker")

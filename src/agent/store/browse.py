@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent.store.engine import Connections
+from agent.store.database.engine import Connections
 from agent.store.tables import PROJECT, metadata
 
 MOST_ROWS = 200_000

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from agent import identity
 from agent.errors import Busy
 from agent.store import leases
-from agent.store.engine import database_now, reading
+from agent.store.database.engine import database_now, reading
 from agent.store.tables import UtcDateTime
 
 Row = dict[str, Any]  # column -> JSON value; times in ISO 8601

@@ -6,7 +6,7 @@ import secrets
 
 import sqlalchemy as sa
 
-from agent.store.engine import insert
+from agent.store.database.engine import insert
 from agent.store.tables import lake_identity
 
 _ONLY = 1

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent.errors import Busy, NotFound
-from agent.store.engine import Connections, database_now
+from agent.store.database.engine import Connections, database_now
 from agent.store.tables import orchestrator_state, runner, runs
 
 RUNNER = "runner:1"

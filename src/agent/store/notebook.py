@@ -7,8 +7,9 @@ from pathlib import Path
 
 from agent import settings
 from agent.errors import NotFound
-from agent.store import catalog, state
-from agent.store.engine import open_engine, reading
+from agent.store import state
+from agent.store.database.engine import open_engine, reading
+from agent.store.outputs import catalog
 from pipelines.lake import Lake
 from pipelines.loading import TABLES
 from pipelines.snapshot import Snapshot

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from agent.core.explain import found_text, mark_text
 from agent.core.model import Code, InputRecord, Mark, Reason, State
 from agent.errors import DatabaseError, NotFound
-from agent.store.engine import database_now, insert, shown
+from agent.store.database.engine import database_now, insert, shown
 from agent.store.leases import COMPONENT_ROWS, holding
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state as rows

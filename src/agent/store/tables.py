@@ -3,7 +3,7 @@
 Every database holds all of them. The control tables (projects, runs, attempts, events, runner) count in the default
 database alone; a project other than the default keeps its own state, catalog and projections in a schema (PostgreSQL)
 or database (SQLite) of its own. A project's tables therefore carry the symbolic schema PROJECT, which each engine maps
-to the real one (see agent.store.engine): a statement that reaches a connection without that map fails, instead of
+to the real one (see agent.store.database.engine): a statement that reaches a connection without it fails, instead of
 finding the table of the same name next door. Times are UTC. A released migration is never edited: see alembic/versions.
 
 `doc` of a column and `purpose` of a table are what docs/reference/tables.md says of them (`make docs`).
@@ -241,7 +241,7 @@ backtest_metrics = sa.Table(
     metadata,
     sa.Column("snapshot_id", _Id, primary_key=True, doc="the backtest's output"),
     sa.Column("strategy", sa.String(50), primary_key=True, doc="model | buy_and_hold | random_entry"),
-    sa.Column("metric", sa.String(50), primary_key=True, doc="see pipelines/metrics.py"),
+    sa.Column("metric", sa.String(50), primary_key=True, doc="see pipelines/modelling/metrics.py"),
     sa.Column("value", sa.Float, doc="null where it is not defined"),
     schema=PROJECT,
     info={"purpose": "Projection of the backtest's metrics, a row a figure."},

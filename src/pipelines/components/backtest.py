@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pipelines.checks import check_entries
 from pipelines.component import Context, component
 from pipelines.costs import Costs
+from pipelines.data.checks import check_entries
 from pipelines.errors import PipelineError
-from pipelines.folds import fold_start
-from pipelines.metrics import equity_metrics
+from pipelines.modelling.folds import fold_start
+from pipelines.modelling.metrics import equity_metrics
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.spans import span_key, span_of
@@ -26,7 +26,7 @@ from pipelines.spans import span_key, span_of
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipelines.simulation import Piece, Quote, Rules
+    from pipelines.modelling.simulation import Piece, Quote, Rules
 
 STRATEGIES = ("model", "buy_and_hold", "random_entry")
 _BARS = "bars/"
@@ -83,7 +83,7 @@ def run_backtest(ctx: Context, settings: Settings) -> None:
             where=f"features, from {begin:%Y-%m-%d %H:%M} UTC on",
             mend="they are of different data: `agent mark-dirty features`, `agent mark-dirty model`, then `agent run`",
         )
-    from pipelines.simulation import simulate  # here, so that a run with nothing to do does not load it
+    from pipelines.modelling.simulation import simulate  # here, so that a run with nothing to do does not load it
 
     first = _first_to_compute(ctx, keys)
     state = json.loads(ctx.previous_bytes(f"checkpoint/{keys[first - 1]}") or b"{}") if first else {}
@@ -144,7 +144,7 @@ def _first_to_compute(ctx: Context, keys: Sequence[str]) -> int:
 def _rules(signals: pl.DataFrame, begin: datetime, settings: Settings) -> Rules:
     import polars as pl
 
-    from pipelines.simulation import Rules
+    from pipelines.modelling.simulation import Rules
 
     return Rules(
         horizon_bars=int(signals.item(0, "horizon_bars")),
@@ -161,7 +161,7 @@ def _quotes(ctx: Context, key: str, signals: pl.DataFrame, begin: datetime, sett
     """The bars known within span `key`, from `begin` on, each with the signal made when it was known."""
     import polars as pl
 
-    from pipelines.simulation import Quote
+    from pipelines.modelling.simulation import Quote
 
     features = ctx.inputs["features"]
     low, high = span_of(key)
@@ -193,7 +193,7 @@ def _quotes(ctx: Context, key: str, signals: pl.DataFrame, begin: datetime, sett
 def _curves(piece: Piece) -> pl.DataFrame:
     import polars as pl
 
-    from pipelines.simulation import CurvePoint
+    from pipelines.modelling.simulation import CurvePoint
 
     schema = {"ts": pl.Int64} | dict.fromkeys(CurvePoint._fields[1:], pl.Float64)
     frames = [
@@ -206,7 +206,7 @@ def _curves(piece: Piece) -> pl.DataFrame:
 def _trades(piece: Piece) -> pl.DataFrame:
     import polars as pl
 
-    from pipelines.simulation import Trade
+    from pipelines.modelling.simulation import Trade
 
     kinds: dict[str, Any] = {"market_id": pl.String, "side": pl.Int8, "bars_held": pl.Int64, "reason": pl.String}
     schema = {name: kinds.get(name, pl.Int64 if name.endswith("_at") else pl.Float64) for name in Trade._fields}
@@ -223,7 +223,7 @@ def _previous_table(ctx: Context, key: str) -> pl.DataFrame:
 
 
 def _metrics(equity: Sequence[pl.DataFrame], trades: Sequence[pl.DataFrame]) -> dict[str, dict[str, float | None]]:
-    """Figures of each strategy over the whole history; names and formulas in pipelines.metrics.equity_metrics."""
+    """Figures of each strategy over the whole history; names and formulas in modelling.metrics.equity_metrics."""
     import polars as pl
 
     curves, closed = pl.concat(equity), pl.concat(trades)

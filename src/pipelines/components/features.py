@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.bars import TRADES_READ
-from pipelines.checks import check_bars, check_features, check_source_bars
 from pipelines.component import Context, component
+from pipelines.data.checks import check_bars, check_features, check_source_bars
 from pipelines.feature import Bars, feature, features_in, own_features, unique_names
-from pipelines.feature_work import MADE, OWN, FeatureWork
+from pipelines.features.bars import TRADES_READ
+from pipelines.features.partitions import MADE, OWN, FeatureWork
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.source import BAR_COLUMNS

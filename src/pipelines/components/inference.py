@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.calendars import CALENDARS, later
-from pipelines.checks import check_predictions
 from pipelines.component import Context, Input, Outcome, Pending, component
 from pipelines.costs import BASIS_POINT
+from pipelines.data.checks import check_predictions
 from pipelines.errors import PipelineError
-from pipelines.labels import as_spacing, with_labels
-from pipelines.learner import FittedModel
+from pipelines.modelling.labels import as_spacing, with_labels
+from pipelines.modelling.learner import FittedModel
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Partition, Reads
 from pipelines.spans import span_key

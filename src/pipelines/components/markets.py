@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.checks import check_markets
 from pipelines.component import Context, component
+from pipelines.data.checks import check_markets
 from pipelines.errors import BadInput
 from pipelines.source import MARKET_COLUMNS, frame_schema
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.component import Context, component
 from pipelines.costs import BASIS_POINT
 from pipelines.errors import PipelineError
-from pipelines.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
-from pipelines.labels import usual_spacing, with_labels
-from pipelines.learner import Calibration, FittedModel, Recipe, fit, fit_slope, predict_raw
-from pipelines.metrics import feature_bins, forecast_metrics
-from pipelines.retraining import defer_retraining
+from pipelines.modelling.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
+from pipelines.modelling.labels import usual_spacing, with_labels
+from pipelines.modelling.learner import Calibration, FittedModel, Recipe, fit, fit_slope, predict_raw
+from pipelines.modelling.metrics import feature_bins, forecast_metrics
+from pipelines.modelling.retraining import defer_retraining
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads, digest
 

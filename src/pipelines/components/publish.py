@@ -64,7 +64,10 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
             where="ticks",
             mend="`agent mark-dirty ticks`, then `agent run`",
         )
-    from pipelines.report import content_hash, render  # here, so that a run with nothing to do does not load it
+    from pipelines.modelling.report import (  # here, so that a run with nothing to do does not load it
+        content_hash,
+        render,
+    )
 
     card = _json(ctx, "model", "model.json")
     inputs = {name: one.snapshot.version_of(one.reads) for name, one in ctx.inputs.items()}
@@ -134,7 +137,7 @@ def _report_data(
 ) -> dict[str, Any]:
     import polars as pl
 
-    from pipelines.report import NAMES
+    from pipelines.modelling.report import NAMES
 
     equity = ctx.inputs["backtest"].read_all("equity/", ("strategy", "ts", "equity"))
     first, last = equity.get_column("ts").min(), equity.get_column("ts").max()

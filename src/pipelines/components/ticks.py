@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.checks import check_source_bars, check_ticks
 from pipelines.component import Context, component
+from pipelines.data.checks import check_source_bars, check_ticks
+from pipelines.data.tick_parts.account import accounts
+from pipelines.data.tick_parts.frames import BARS, contribution, numbered, ranked
+from pipelines.data.tick_parts.intake import Intake, bad_rows, take_in
+from pipelines.data.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
+from pipelines.data.tick_parts.merging import Bar, edges, finish, kind_of, losses, merge, overlap, unfinish
+from pipelines.data.tick_parts.spill import Spill
 from pipelines.errors import BadInput, LakeError
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.source import QUARANTINE_KEY, Bulk
-from pipelines.tick_parts.account import accounts
-from pipelines.tick_parts.frames import BARS, contribution, numbered, ranked
-from pipelines.tick_parts.intake import Intake, bad_rows, take_in
-from pipelines.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
-from pipelines.tick_parts.merging import Bar, edges, finish, kind_of, losses, merge, overlap, unfinish
-from pipelines.tick_parts.spill import Spill
 
 if TYPE_CHECKING:
     import polars as pl

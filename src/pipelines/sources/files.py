@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pipelines.data.file_tables.markets import DatasetFiles, list_markets, market_ends
+from pipelines.data.file_tables.read import find_files, name_from_file
+from pipelines.data.file_tables.rows import no_rows, read_batch, read_bulks
+from pipelines.data.file_tables.settings import Dataset, Settings
 from pipelines.errors import BadInput
-from pipelines.file_tables.markets import DatasetFiles, list_markets, market_ends
-from pipelines.file_tables.read import find_files, name_from_file
-from pipelines.file_tables.rows import no_rows, read_batch, read_bulks
-from pipelines.file_tables.settings import Dataset, Settings
 from pipelines.fingerprint import settings_hash
 from pipelines.source import Batch, Bulk, Probe
 

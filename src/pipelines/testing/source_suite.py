@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipelines.checks import check_markets
-from pipelines.discovery import settings_of_source
+from pipelines.data.checks import check_markets
 from pipelines.errors import BadInput
+from pipelines.plugins.discovery import settings_of_source
 from pipelines.settings import Faults, build, describe
 from pipelines.signatures import require_source
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Source, frame_schema
@@ -21,7 +21,7 @@ _HEAVY = {"polars", "pandas", "numpy", "pyarrow", "sklearn"}
 _PROBE = """
 import importlib, json, sys
 from pathlib import Path
-from pipelines.discovery import settings_of_source
+from pipelines.plugins.discovery import settings_of_source
 from pipelines.settings import Faults, build
 cls = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
 settings = build(settings_of_source(cls), json.loads(sys.argv[3]), "", Faults(""))

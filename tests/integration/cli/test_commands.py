@@ -15,8 +15,9 @@ import pytest
 from agent.cli.commands.init import template
 from agent.cli.main import main
 from agent.execution.workspace import read_settings
-from agent.store import runs, state
-from agent.store.engine import Connections
+from agent.store import state
+from agent.store.control import runs
+from agent.store.database.engine import Connections
 from tests.small import small_project
 from tests.tiny import opened, run, tiny_project
 
@@ -80,10 +81,10 @@ def test_a_list_of_runs_is_printed_as_it_comes(
             printed.append(capsys.readouterr().out.count('"goal"'))
             yield one
 
-    monkeypatch.setattr("agent.store.runs.iterate_runs", watched)
+    monkeypatch.setattr("agent.store.control.runs.iterate_runs", watched)
     agent("runs", "--json", "--limit", "100000")
     assert printed == [0, 1, 1, 1], "each one is printed before the next is read"
-    monkeypatch.setattr("agent.store.runs.iterate_runs", iterate)
+    monkeypatch.setattr("agent.store.control.runs.iterate_runs", iterate)
     monkeypatch.setattr(command, "_PAGE", 2)
     assert [one["id"] for one in agent.json("runs")] == [4, 3, 2, 1]
     assert agent("runs").count("COMPLETED") == 4

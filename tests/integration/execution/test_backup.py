@@ -16,7 +16,8 @@ from agent.errors import Busy, Conflict, UsageError
 from agent.execution.upkeep.backup import DamagedBackup, restore_backup, write_backup
 from agent.execution.upkeep.gc import collect
 from agent.execution.upkeep.integrity import examine
-from agent.store import dump, leases, runs, tables
+from agent.store import dump, leases, tables
+from agent.store.control import runs
 from pipelines.errors import PipelineError
 from tests.tiny import bring_up_to_date, opened, run, steps, tiny_project
 
@@ -182,7 +183,7 @@ def test_a_lake_that_is_not_whole_is_not_saved(project: Path, tmp_path: Path) ->
 
 
 def test_rows_survive_json_with_their_types(sqlite_url: str) -> None:
-    from agent.store.engine import open_engine, reading, writing
+    from agent.store.database.engine import open_engine, reading, writing
 
     engine = open_engine(sqlite_url)
     with writing(engine) as conn:

@@ -14,7 +14,7 @@ from agent.clock import AsOfClock
 from agent.execution.upkeep.tidy import Tidy
 from agent.execution.workspace import open_workspace
 from agent.runtime.around import Ended
-from agent.store import runs
+from agent.store.control import runs
 from tests.torture.world import Nursery, World
 
 

@@ -10,7 +10,7 @@ import pytest
 from agent.execution.release import current_name
 from agent.execution.upkeep.integrity import examine
 from agent.execution.workspace import Workspace
-from agent.store import releases
+from agent.store.outputs import releases
 from tests.tiny import bring_up_to_date, opened, steps, tiny_project
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from agent.execution.computing import Computer
 from agent.execution.host.interface import AttemptFailed, Cancelled, Done, Origin, Task
 from agent.execution.host.local import LocalHost
-from agent.store.engine import open_engine, reading
+from agent.store.database.engine import open_engine, reading
 from tests.torture.faults import read_log
 from tests.torture.world import Nursery, Process
 

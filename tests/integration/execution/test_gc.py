@@ -24,7 +24,8 @@ from agent.execution.upkeep.gc import READER_TIME, Collected, collect
 from agent.execution.upkeep.integrity import examine
 from agent.execution.upkeep.reproduce import reproduce
 from agent.execution.workspace import Workspace, open_workspace
-from agent.store import catalog, garbage, leases, releases, state
+from agent.store import leases, state
+from agent.store.outputs import catalog, garbage, releases
 from pipelines.lake import files_below
 from tests.examples import examples
 from tests.small import SETTINGS, write_bars

@@ -8,7 +8,7 @@ from agent import identity
 from agent.errors import DatabaseUnavailable
 from agent.runtime.keeper import LeaseKeeper
 from agent.store import leases, state
-from agent.store.engine import Database, open_engine
+from agent.store.database.engine import Database, open_engine
 from tests.served import wait_until
 
 

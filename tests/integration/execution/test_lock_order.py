@@ -29,8 +29,9 @@ from agent.execution.workspace import Workspace
 from agent.runtime.around import Around
 from agent.runtime.keeper import LeaseKeeper
 from agent.service import cycle, projects
-from agent.store import attempts, leases, runs, state
-from agent.store.engine import Database, open_engine
+from agent.store import leases, state
+from agent.store.control import attempts, runs
+from agent.store.database.engine import Database, open_engine
 from agent.store.leases import Lease
 from agent.store.tables import PROJECT, metadata
 from tests.paths import PROJECT as ROOT

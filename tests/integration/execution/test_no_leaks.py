@@ -13,7 +13,7 @@ from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.service import projects
 from agent.settings import load
-from agent.store.engine import Database, open_engine
+from agent.store.database.engine import Database, open_engine
 
 NOTHING = '''"""A component that does nothing."""
 

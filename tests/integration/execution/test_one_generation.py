@@ -24,11 +24,13 @@ from agent.execution.engine import Report
 from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.execution.workspace import open_database, open_workspace
-from agent.store import catalog, events, state
-from agent.store.engine import Connections
-from pipelines.closure import module_at
-from pipelines.code import CodeCache, CodeReader, joined
-from pipelines.modules import name_of_file
+from agent.store import state
+from agent.store.control import events
+from agent.store.database.engine import Connections
+from agent.store.outputs import catalog
+from pipelines.plugins.closure import module_at
+from pipelines.plugins.code import CodeCache, CodeReader, joined
+from pipelines.plugins.modules import name_of_file
 from tests.paths import PROJECT
 from tests.served import environment
 
@@ -38,7 +40,7 @@ import json
 
 from dataclasses import dataclass
 from pipelines.component import component
-from pipelines.modules import load_module
+from pipelines.plugins.modules import load_module
 from pipelines.settings import setting
 
 OWN = 10

@@ -11,8 +11,8 @@ import pytest
 
 from agent import console, orchestrator
 from agent.execution.workspace import open_workspace
-from agent.store import attempts, runs
-from pipelines.discovery import load_source
+from agent.store.control import attempts, runs
+from pipelines.plugins.discovery import load_source
 from pipelines.source import Source
 
 

@@ -27,9 +27,11 @@ from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.execution.workspace import Workspace, open_workspace
 from agent.service import projects
-from agent.store import attempts, catalog, events, leases, releases, runs, state
-from agent.store.attempts import Attempt
-from agent.store.engine import Connections, Database, open_engine
+from agent.store import leases, state
+from agent.store.control import attempts, events, runs
+from agent.store.control.attempts import Attempt
+from agent.store.database.engine import Connections, Database, open_engine
+from agent.store.outputs import catalog, releases
 from agent.store.tables import snapshots
 from tests.tiny import steps, tiny_project
 

@@ -22,7 +22,8 @@ from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.execution.survey import Survey
-from agent.store import attempts, runs, state
+from agent.store import state
+from agent.store.control import attempts, runs
 from tests.served import wait_until
 from tests.tiny import opened, steps, tiny_project
 

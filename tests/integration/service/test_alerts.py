@@ -16,8 +16,8 @@ from agent.service.goals import Intent
 from agent.service.queue import enqueue
 from agent.service.worker import Worker
 from agent.settings import Settings
-from agent.store import runs
-from agent.store.engine import Database, open_engine
+from agent.store.control import runs
+from agent.store.database.engine import Database, open_engine
 from tests.served import FAILING, INLINE
 
 # apprise imports a module that Python 3.13 removed, where it is still there.

@@ -22,8 +22,8 @@ from agent.service.runner import AgentRunner
 from agent.service.schedule import Rule
 from agent.service.wiring import around_runs
 from agent.service.worker import Worker
-from agent.store import runs
-from agent.store.engine import Database, open_engine, reading
+from agent.store.control import runs
+from agent.store.database.engine import Database, open_engine, reading
 from dashboard import actions
 from dashboard.data import Desk
 from tests.served import FAILING, wait_until

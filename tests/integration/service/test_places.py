@@ -14,8 +14,9 @@ from agent.execution import lake_owner
 from agent.execution.upkeep.gc import collect
 from agent.service import projects
 from agent.settings import Settings
-from agent.store import migrations, runs
-from agent.store.engine import Database, key_of, open_engine
+from agent.store.control import runs
+from agent.store.database import migrations
+from agent.store.database.engine import Database, key_of, open_engine
 from pipelines.errors import SettingsError
 from tests.served import INLINE
 from tests.tiny import bring_up_to_date, opened, tiny_project

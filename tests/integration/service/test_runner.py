@@ -18,9 +18,10 @@ from agent.errors import Conflict, UsageError
 from agent.service import cycle
 from agent.service.runner import AgentRunner, get_agent_runner
 from agent.settings import Settings
-from agent.store import leases, runs
-from agent.store import runner as row
-from agent.store.engine import open_engine, reading, writing
+from agent.store import leases
+from agent.store.control import runner as row
+from agent.store.control import runs
+from agent.store.database.engine import open_engine, reading, writing
 from tests.served import FAILING, environment, wait_until
 
 

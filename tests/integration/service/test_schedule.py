@@ -17,8 +17,8 @@ import time_machine
 
 from agent.errors import DatabaseError, UsageError
 from agent.service.schedule import Rule, Schedule, _trigger, rule_of
-from agent.store import schedules
-from agent.store.engine import Database, open_engine
+from agent.store.control import schedules
+from agent.store.database.engine import Database, open_engine
 from tests.served import wait_until
 from tests.tiny import tiny_project
 from tests.torture.world import Nursery, World

@@ -25,8 +25,9 @@ from agent.service import projects, queue
 from agent.service.goals import Intent
 from agent.service.worker import Worker
 from agent.settings import Settings
-from agent.store import releases, runs
-from agent.store.engine import Database, open_engine
+from agent.store.control import runs
+from agent.store.database.engine import Database, open_engine
+from agent.store.outputs import releases
 from tests.served import FAILING, environment, wait_until
 from tests.tiny import tiny_project
 

@@ -19,9 +19,10 @@ from agent.service.goals import Intent
 from agent.service.projects import open_project
 from agent.service.worker import Worker
 from agent.settings import Settings
-from agent.store import approvals, events, notify, runs
-from agent.store.engine import Database, open_engine
-from agent.store.runs import Run
+from agent.store.control import approvals, events, runs
+from agent.store.control.runs import Run
+from agent.store.database import notify
+from agent.store.database.engine import Database, open_engine
 from agent.store.tables import approvals as approvals_table
 from agent.store.tables import orchestrator_state as states
 from tests.served import INLINE, environment, wait_until

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from agent.store.engine import open_engine
+from agent.store.database.engine import open_engine
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

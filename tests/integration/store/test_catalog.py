@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from agent.core.model import InputRecord
 from agent.errors import NotFound
-from agent.store import catalog, releases, state
-from agent.store.engine import writing
-from agent.store.releases import Release
+from agent.store import state
+from agent.store.database.engine import writing
+from agent.store.outputs import catalog, releases
+from agent.store.outputs.releases import Release
 from pipelines.snapshot import Partition, Snapshot
 from tests.integration.store.conftest import NOW
 

@@ -16,14 +16,16 @@ import sqlalchemy as sa
 
 from agent.core.model import Mark
 from agent.errors import DatabaseError, DatabaseUnavailable
-from agent.store import migrations, runs, state
-from agent.store.engine import Database, database_now, of_project, open_engine, reading, to_json, writing
+from agent.store import state
+from agent.store.control import runs
+from agent.store.database import migrations
+from agent.store.database.engine import Database, database_now, of_project, open_engine, reading, to_json, writing
 from tests.paths import PROJECT
 
 COUNT_UP = """
 import sys
 import sqlalchemy as sa
-from agent.store.engine import open_engine, writing
+from agent.store.database.engine import open_engine, writing
 engine = open_engine(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent.errors import Busy, NotFound
-from agent.store import leases, runs, state
-from agent.store.engine import open_engine, reading, writing
+from agent.store import leases, state
+from agent.store.control import runs
+from agent.store.database.engine import open_engine, reading, writing
 from tests.paths import PROJECT
 
 TAKE = """
@@ -23,7 +24,7 @@ import sys
 from agent import identity
 from agent.errors import Busy
 from agent.store import leases
-from agent.store.engine import open_engine, writing
+from agent.store.database.engine import open_engine, writing
 engine = open_engine(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agent.core.model import Mark, State
 from agent.store import state
-from agent.store.engine import open_engine, reading, writing
+from agent.store.database.engine import open_engine, reading, writing
 from tests.integration.store.conftest import NOW
 from tests.integration.store.test_state import SUCCESS, begin, succeed
 

@@ -15,8 +15,10 @@ import sqlalchemy as sa
 
 from agent.core.model import Mark
 from agent.errors import DatabaseError
-from agent.store import events, leases, migrations, runs, schedules
-from agent.store.engine import of_project, open_engine, reading, writing
+from agent.store import leases
+from agent.store.control import events, runs, schedules
+from agent.store.database import migrations
+from agent.store.database.engine import of_project, open_engine, reading, writing
 from agent.store.state import load_states
 from agent.store.tables import UtcDateTime, in_one_schema
 from tests.lazy import Lazy

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from agent.errors import NotFound
-from agent.store import catalog, projections
-from agent.store.engine import writing
+from agent.store.database.engine import writing
+from agent.store.outputs import catalog, projections
 from pipelines.component import Outcome
 from pipelines.snapshot import Snapshot
 from pipelines.source import MARKET_COLUMNS

@@ -14,8 +14,9 @@ from agent import settings as agent_settings
 from agent.core.events import RunCreated
 from agent.runtime import retention as runtime_retention
 from agent.settings import Settings
-from agent.store import events, migrations, retention, runs
-from agent.store.engine import Database, open_engine, reading, writing
+from agent.store.control import events, retention, runs
+from agent.store.database import migrations
+from agent.store.database.engine import Database, open_engine, reading, writing
 from agent.store.tables import events as event_rows
 from tests.integration.store.conftest import NOW
 

@@ -19,9 +19,11 @@ from agent import identity
 from agent.core.events import RunCreated, Unknown
 from agent.core.model import Code, Reason
 from agent.errors import Conflict, NotFound
-from agent.store import attempts, catalog, events, leases, projects, runs, state
-from agent.store.engine import Connections, Database, database_now, open_engine, reading, writing
-from agent.store.runs import Run
+from agent.store import leases, state
+from agent.store.control import attempts, events, projects, runs
+from agent.store.control.runs import Run
+from agent.store.database.engine import Connections, Database, database_now, open_engine, reading, writing
+from agent.store.outputs import catalog
 from pipelines.snapshot import Snapshot
 from tests.integration.store.conftest import NOW
 from tests.paths import PROJECT

@@ -13,7 +13,7 @@ from agent import identity
 from agent.core.model import InputRecord, Mark, State
 from agent.errors import DatabaseError, NotFound
 from agent.store import leases, state
-from agent.store.engine import open_engine, reading, writing
+from agent.store.database.engine import open_engine, reading, writing
 from tests.integration.store.conftest import NOW
 from tests.paths import SHARED
 

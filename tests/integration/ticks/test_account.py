@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.components.ticks import Settings
+from pipelines.data.tick_parts.account import Account, accounts, warnings
+from pipelines.data.tick_parts.memo import MEMO_KEY, load
 from pipelines.errors import BadInput
-from pipelines.tick_parts.account import Account, accounts, warnings
-from pipelines.tick_parts.memo import MEMO_KEY, load
 from tests.examples import examples
 from tests.integration.ticks.mill import DATASETS, Mill, bar, csv
 

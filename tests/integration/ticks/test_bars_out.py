@@ -18,10 +18,10 @@ import polars as pl
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pipelines.bars import look_at
 from pipelines.component import perform
 from pipelines.components.features import Settings as FeatureSettings
 from pipelines.components.features import build_features
+from pipelines.features.bars import look_at
 from tests.examples import examples
 from tests.integration.ticks.mill import Mill
 

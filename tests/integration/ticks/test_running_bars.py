@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipelines.data.tick_parts.memo import MEMO_KEY, load
 from pipelines.errors import BadInput
 from pipelines.source import Batch
 from pipelines.sources.files import FilesSource
-from pipelines.tick_parts.memo import MEMO_KEY, load
 from tests.integration.ticks.mill import Mill, csv
 
 HOURS: dict[str, Any] = {"path": "h/*.csv", "kind": "spot", "interval_seconds": 3600}
@@ -46,7 +46,7 @@ def running(mill: Mill) -> int:
 
 
 def _universe(mill: Mill) -> pl.DataFrame:
-    from pipelines.tick_parts.frames import ranked
+    from pipelines.data.tick_parts.frames import ranked
 
     assert mill.markets is not None
     return ranked(mill.lake.read_table(mill.markets.by_key["markets"]), "auto")

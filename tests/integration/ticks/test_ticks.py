@@ -11,12 +11,12 @@ import pytest
 from pipelines.component import perform
 from pipelines.components.markets import ingest_markets
 from pipelines.components.ticks import Settings, ingest_ticks
+from pipelines.data.tick_parts.memo import MEMO_KEY
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from pipelines.source import BAR_COLUMNS, frame_schema
 from pipelines.sources.sample import SampleSource
 from pipelines.sources.sample import Settings as SampleSettings
-from pipelines.tick_parts.memo import MEMO_KEY
 from tests.integration.ticks.mill import DATASETS, Mill, bar, csv, keys
 from tests.paths import SHARED_DATA, needs_shared_data
 

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Response
 from agent.api.models import Ready
 from agent.api.server import Server, ServerHere
 from agent.errors import DatabaseError
-from agent.store import measures, migrations
+from agent.store.control import measures
+from agent.store.database import migrations
 
 router = APIRouter(tags=["health"])
 

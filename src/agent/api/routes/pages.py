@@ -24,8 +24,9 @@ from agent.core.plan_json import plan_from_json
 from agent.errors import UsageError
 from agent.execution.cancel import cancel_run
 from agent.service import queue
-from agent.store import approvals, events, projections, projects, releases, runs
-from agent.store.runs import FINAL
+from agent.store.control import approvals, events, projects, runs
+from agent.store.control.runs import FINAL
+from agent.store.outputs import projections, releases
 from pipelines.errors import PipelineError
 
 router = APIRouter(include_in_schema=False)

@@ -10,7 +10,7 @@ from agent.api.errors import CHANGES, CONFLICT
 from agent.api.models import Name, ProjectOut
 from agent.api.server import ServerHere
 from agent.service import projects
-from agent.store import projects as rows
+from agent.store.control import projects as rows
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from agent.api.errors import CONFLICT, NOT_FOUND
 from agent.api.models import BacktestOut, Bin, Calibration, MarketOut, SignalOut
 from agent.api.server import Limit, ProjectId, ServerHere
-from agent.store import projections
+from agent.store.outputs import projections
 
 router = APIRouter(tags=["readings"])
 _MOST_OUTCOMES = 100_000
@@ -59,7 +59,7 @@ def _bins(settled: list[dict[str, Any]]) -> list[Bin]:
         return []
     import numpy as np
 
-    from pipelines.metrics import calibration_bins
+    from pipelines.modelling.metrics import calibration_bins
 
     probability = np.array([row["probability"] for row in settled], dtype=np.float64)
     outcome = np.array([row["outcome"] for row in settled], dtype=np.float64)

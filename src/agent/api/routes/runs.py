@@ -16,9 +16,9 @@ from agent.api.server import Limit, Server, ServerHere
 from agent.execution.cancel import cancel_run
 from agent.execution.workspace import Workspace
 from agent.service import queue
-from agent.store import events, runs
-from agent.store.events import EventRow
-from agent.store.runs import FINAL, Run
+from agent.store.control import events, runs
+from agent.store.control.events import EventRow
+from agent.store.control.runs import FINAL, Run
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 PERSON = "a person over HTTP"

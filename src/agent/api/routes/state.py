@@ -22,7 +22,8 @@ from agent.execution.runlog import Request
 from agent.execution.survey import Survey
 from agent.execution.workspace import Workspace
 from agent.service.projects import DEFAULT_PROJECT
-from agent.store import releases, state
+from agent.store import state
+from agent.store.outputs import releases
 
 router = APIRouter(prefix="/api", tags=["state"])
 Component = Annotated[str, Path(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from agent.api.errors import CHANGES
 from agent.api.models import Triggered, WorkerStatus
 from agent.api.server import ServerHere
-from agent.store import measures
+from agent.store.control import measures
 
 router = APIRouter(prefix="/worker", tags=["worker"])
 

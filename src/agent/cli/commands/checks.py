@@ -8,7 +8,7 @@ from agent.cli.output import emit, user_name
 from agent.execution.row_account import row_warnings
 from agent.execution.upkeep.integrity import examine
 from agent.execution.workspace import open_workspace
-from agent.store import catalog
+from agent.store.outputs import catalog
 
 HELP = "Check the stored files and the data contracts of the current outputs."
 

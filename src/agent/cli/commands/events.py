@@ -8,7 +8,7 @@ from agent.cli.output import emit, moment
 from agent.console import table
 from agent.core.explain import event_sentence
 from agent.execution.workspace import open_workspace
-from agent.store import events, runs
+from agent.store.control import events, runs
 
 HELP = "Show the events of a run, in order."
 

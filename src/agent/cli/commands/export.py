@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from agent.cli.output import emit
 from agent.errors import NotFound, UsageError
 from agent.execution.workspace import Workspace, open_workspace
-from agent.store import catalog, state
+from agent.store import state
+from agent.store.outputs import catalog
 from pipelines.csv_text import neutralised
 from pipelines.lake import Lake
 from pipelines.loading import TABLES, load_frame, tables_of

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 from agent.cli.output import emit
 from agent.errors import UsageError
 from agent.settings import SETTINGS_FILE, section_class, section_names
-from pipelines.discovery import load_components, load_source, settings_of_source, source_names, summary
+from pipelines.plugins.discovery import load_components, load_source, settings_of_source, source_names, summary
 from pipelines.project import DEFAULT_SOURCE
 from pipelines.settings import describe
 

@@ -10,7 +10,8 @@ from agent.core.explain import mark_text
 from agent.core.model import Mark
 from agent.errors import NotFound
 from agent.execution.workspace import Workspace, open_workspace
-from agent.store import catalog, state
+from agent.store import state
+from agent.store.outputs import catalog
 
 HELP = "Ask for a recompute of a component, or of one partition of it, at the next run."
 

@@ -7,7 +7,7 @@ import argparse
 from agent.cli.output import emit, moment
 from agent.execution.commit import point_to_current
 from agent.execution.workspace import open_workspace
-from agent.store import releases
+from agent.store.outputs import releases
 
 HELP = "Put an earlier release in force; the next run that publishes something new goes forward again."
 

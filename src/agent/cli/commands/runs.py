@@ -10,8 +10,8 @@ from agent.console import table
 from agent.core.lifecycle import RunState
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
-from agent.store import runs
-from agent.store.runs import Run
+from agent.store.control import runs
+from agent.store.control.runs import Run
 
 HELP = "List the newest runs."
 _PAGE = 1000  # a table of its own: no list is held as a whole

@@ -11,11 +11,11 @@ from agent.console import table
 from agent.errors import NotFound
 from agent.execution.row_account import row_accounts
 from agent.execution.workspace import open_workspace, read_settings
-from pipelines.discovery import builtin_names, source_names, summary
+from pipelines.data.tick_parts.account import warnings
 from pipelines.errors import PipelineError
+from pipelines.plugins.discovery import builtin_names, source_names, summary
 from pipelines.settings import public_values
 from pipelines.source import Source
-from pipelines.tick_parts.account import warnings
 
 HELP = "List the data sources and whether each answers, or report what became of every row of them."
 

@@ -9,7 +9,8 @@ from agent.console import table
 from agent.core.explain import dirty_text
 from agent.core.graph import order
 from agent.execution.workspace import open_workspace
-from agent.store import catalog, releases, state
+from agent.store import state
+from agent.store.outputs import catalog, releases
 
 HELP = "Show the recorded state of every component and the current release."
 

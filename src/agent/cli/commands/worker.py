@@ -10,8 +10,8 @@ from agent.runtime.signals import stop_on_signals
 from agent.service.trust import warn_of_own
 from agent.service.wiring import around_runs
 from agent.service.worker import Worker
-from agent.store import engine, migrations
-from agent.store.engine import Database
+from agent.store.database import engine, migrations
+from agent.store.database.engine import Database
 
 HELP = "Work off the run queue; any number of workers may do so on one database."
 logger = logging.getLogger("tidemill.worker")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import AgentError
-from pipelines.code import Code
 from pipelines.component import Deferral, Due, Outcome, Pending
 from pipelines.errors import PipelineError
+from pipelines.plugins.code import Code
 from pipelines.snapshot import Reads, Snapshot
 
 Progress = Callable[[int, int, str], None]

@@ -28,14 +28,14 @@ from agent.execution.host.interface import (
     late,
 )
 from agent.execution.host.watched import Watched
-from pipelines import generation
-from pipelines.closure import Module
-from pipelines.code import Code, CodeCache, CodeReader, joined, library_versions, loaded_versions, root_of
 from pipelines.component import Component, Deferral, Due, Observation, Outcome, perform, view_inputs
-from pipelines.discovery import component_roots, named_roots, source_roots
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import settings_hash
 from pipelines.lake import Lake
+from pipelines.plugins import generation
+from pipelines.plugins.closure import Module
+from pipelines.plugins.code import Code, CodeCache, CodeReader, joined, library_versions, loaded_versions, root_of
+from pipelines.plugins.discovery import component_roots, named_roots, source_roots
 from pipelines.project import Project, build_project, modules_in, source_names_in
 from pipelines.settings import Faults, counted_values
 from pipelines.snapshot import Snapshot, digest

@@ -22,7 +22,7 @@ from agent.execution.host.interface import Origin
 from agent.execution.host.local import LocalHost
 from agent.execution.host.memory import peak_memory, reset_peak_memory
 from agent.version import VERSION
-from pipelines.generation import import_from_source
+from pipelines.plugins.generation import import_from_source
 
 
 def serve() -> None:

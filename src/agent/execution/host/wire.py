@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from agent.execution.host import interface
-from pipelines import code, component, snapshot
+from pipelines import component, snapshot
+from pipelines.plugins import code
 
 FORMAT = 1  # raised with every change of what is said
 _HEAD = struct.Struct(">IQ")

@@ -23,8 +23,9 @@ from agent.errors import AgentError, Conflict, UsageError
 from agent.execution import lake_owner
 from agent.execution.commit import point_to_current
 from agent.execution.workspace import Workspace, open_workspace, read_settings
-from agent.store import dump, lake_identity, migrations
-from agent.store.engine import open_engine, reading, writing
+from agent.store import dump, lake_identity
+from agent.store.database import migrations
+from agent.store.database.engine import open_engine, reading, writing
 from pipelines.lake import fsync_folder
 from pipelines.private import make_folder, open_new
 

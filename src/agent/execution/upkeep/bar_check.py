@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.bars import market_intervals
+from pipelines.features.bars import market_intervals
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from pipelines.source import BAR_COLUMNS

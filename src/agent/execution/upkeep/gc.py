@@ -20,8 +20,8 @@ from agent.errors import Conflict
 from agent.execution.lake_owner import require_own
 from agent.execution.release import POINTER
 from agent.settings import Settings
-from agent.store import garbage
-from agent.store.engine import Connections, Database
+from agent.store.database.engine import Connections, Database
+from agent.store.outputs import garbage
 from pipelines.lake import files_below
 
 # Who reads looks up the newest snapshot and then opens its files: what was replaced this recently is left alone. Also

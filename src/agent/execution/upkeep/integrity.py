@@ -11,8 +11,9 @@ from agent.execution.release import current_name, is_whole
 from agent.execution.survey import Survey
 from agent.execution.upkeep.bar_check import changed_bars
 from agent.execution.workspace import Workspace
-from agent.store import catalog, releases, state
-from agent.store.catalog import FileFacts
+from agent.store import state
+from agent.store.outputs import catalog, releases
+from agent.store.outputs.catalog import FileFacts
 from pipelines.errors import PipelineError
 from pipelines.lake import TABLE_SUFFIX, hash_file
 

@@ -16,9 +16,11 @@ from agent.core.graph import order
 from agent.core.model import InputRecord, State
 from agent.execution.survey import SOURCE_PREFIX, Survey, definitions_of
 from agent.execution.workspace import Workspace
-from agent.store import catalog, history, releases, state
-from agent.store.catalog import SnapshotRow
-from agent.store.releases import Release
+from agent.store import state
+from agent.store.control import history
+from agent.store.outputs import catalog, releases
+from agent.store.outputs.catalog import SnapshotRow
+from agent.store.outputs.releases import Release
 from pipelines.component import Component, perform
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import settings_hash

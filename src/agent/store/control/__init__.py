@@ -1,0 +1,1 @@
+"""The control tables: projects, runs, attempts, events, the runner, schedules and alerts."""

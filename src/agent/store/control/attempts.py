@@ -1,0 +1,230 @@
+"""Attempts: one try of one component in one run, opened at its start, closed once by a conditional statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.core.lifecycle import ATTEMPTS, require_move
+from agent.core.model import Reason
+from agent.core.plan_json import reasons_from_json, reasons_to_json
+from agent.store.control.runs import FINAL
+from agent.store.database.engine import Connections
+from agent.store.tables import attempts, runs, snapshots
+from agent.store.tables import orchestrator_state as states
+
+_CLOSED = ("status", "finished_at", "error", "output_version", "rows", "is_cut_off")  # what closing such a row sets
+_OVERTAKEN = "the process that ran it died, or slept past its lease"
+# Made once, since building a statement costs more than executing it.
+_START = sa.insert(attempts).returning(attempts.c.id)
+_FINISH = sa.update(attempts).where(attempts.c.id == sa.bindparam("attempt"), attempts.c.status == "running")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A row of attempts. status: running, succeeded, failed, crashed or cancelled. `number` is 1 for the first try.
+
+    input_versions: input -> version of what it read. `rows` of the output; `seconds` from start to commit.
+    """
+
+    id: int
+    run_id: int
+    component: str
+    number: int
+    status: str
+    token: int
+    owner: str
+    reasons: tuple[Reason, ...]
+    input_versions: Mapping[str, str] | None
+    output_version: str | None
+    is_cut_off: bool | None
+    rows: int | None
+    recomputed_partitions: int | None
+    carried_partitions: int | None
+    seconds: float | None
+    peak_memory_bytes: int | None
+    error: str | None
+    traceback: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+def start_attempt(
+    conn: sa.Connection,
+    *,
+    run_id: int,
+    component: str,
+    number: int,
+    token: int,
+    owner: str,
+    reasons: Sequence[Reason],
+    now: datetime,
+) -> int:
+    """Open an attempt and return its id, which names the files it will write."""
+    new = {
+        "run_id": run_id,
+        "component": component,
+        "number": number,
+        "status": "running",
+        "token": token,
+        "owner": owner,
+        "reasons": reasons_to_json(reasons),
+        "started_at": now,
+    }
+    return int(conn.execute(_START, new).scalar_one())
+
+
+def finish_attempt(
+    conn: sa.Connection,
+    attempt_id: int,
+    *,
+    status: str,
+    now: datetime,
+    input_versions: Mapping[str, str] | None = None,
+    output_version: str | None = None,
+    is_cut_off: bool | None = None,
+    rows: int | None = None,
+    recomputed_partitions: int | None = None,
+    carried_partitions: int | None = None,
+    seconds: float | None = None,
+    peak_memory_bytes: int | None = None,
+    error: str | None = None,
+    traceback: str | None = None,
+) -> bool:
+    """Close a running attempt. False where it was closed before, by a successor that took it for dead."""
+    require_move(ATTEMPTS, "running", status)
+    values = {
+        "status": status,
+        "finished_at": now,
+        "input_versions": None if input_versions is None else dict(input_versions),
+        "output_version": output_version,
+        "is_cut_off": is_cut_off,
+        "rows": rows,
+        "recomputed_partitions": recomputed_partitions,
+        "carried_partitions": carried_partitions,
+        "seconds": seconds,
+        "peak_memory_bytes": peak_memory_bytes,
+        "error": error,
+        "traceback": traceback,
+    }
+    return conn.execute(_FINISH, {"attempt": attempt_id, **values}).rowcount == 1
+
+
+def find_abandoned(connections: Connections, component: str, below_token: int, now: datetime) -> list[Attempt]:
+    """What earlier holders of the lease on `component` left running, as `close_abandoned` is to leave it at `now`.
+
+    `below_token` is the new holder's token. Crashed; succeeded where the snapshot was committed and only this row was
+    not (two databases).
+    """
+    mine = sa.select(runs.c.id).where(runs.c.project_id == connections.project_id)
+    return _find_left(
+        connections,
+        sa.and_(attempts.c.component == component, attempts.c.token < below_token, attempts.c.run_id.in_(mine)),
+        now,
+    )
+
+
+def close_abandoned(conn: sa.Connection, abandoned: Sequence[Attempt]) -> None:
+    """Write what `find_abandoned` found. Apart from it, since the project's rows are locked before these."""
+    for one in abandoned:
+        values = {name: getattr(one, name) for name in _CLOSED}
+        here = sa.and_(attempts.c.id == one.id, attempts.c.status == "running")
+        conn.execute(sa.update(attempts).where(here).values(**values))
+
+
+def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> list[Attempt]:
+    """Close what the project's ended runs left running and no lease protects any more.
+
+    That is an attempt whose success was committed in the project's database and not here. One whose lease is still
+    held may wake up: it is closed by whoever takes the lease over.
+    """
+    query = (
+        sa.select(attempts.c.id, attempts.c.component, attempts.c.token)
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.status == "running", runs.c.status.in_(FINAL), runs.c.project_id == connections.project_id)
+    )
+    left = connections.control.execute(query).all()
+    held_query = sa.select(states.c.component, states.c.lease_token).where(states.c.lease_owner.is_not(None))
+    held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)} if left else set()
+    loose = [row.id for row in left if (row.component, row.token) not in held]
+    found = _find_left(connections, attempts.c.id.in_(loose), now) if loose else []
+    close_abandoned(connections.control, found)
+    return found
+
+
+def attempt_status(conn: sa.Connection, attempt_id: int) -> str | None:
+    """Status of an attempt; None where there is no such row."""
+    status: str | None = conn.scalar(sa.select(attempts.c.status).where(attempts.c.id == attempt_id))
+    return status
+
+
+def is_recorded(conn: sa.Connection, attempt_id: int, component: str, token: int) -> bool:
+    """Whether the project's database, which `conn` is to, has the success of an attempt.
+
+    It shows in the snapshot or, where the output stayed as it was, in the lease: given back by this holder, without a
+    failure.
+    """
+    is_settled = sa.select(states.c.component).where(
+        states.c.component == component,
+        states.c.lease_token == token,
+        states.c.lease_owner.is_(None),
+        states.c.status == "idle",
+    )
+    has_snapshot = sa.select(snapshots.c.id).where(snapshots.c.attempt_id == attempt_id)
+    return conn.execute(is_settled).first() is not None or conn.scalar(has_snapshot) is not None
+
+
+def list_attempts(conn: sa.Connection, run_id: int) -> list[Attempt]:
+    """Attempts of a run in the order they were started."""
+    query = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id)
+    return [_attempt(row) for row in conn.execute(query).mappings()]
+
+
+def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float | None, int | None]]:
+    """Component -> (seconds, rows) of its newest success in a project: what the next attempt is expected to take."""
+    newest = (
+        sa.select(sa.func.max(attempts.c.id))
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.status == "succeeded", runs.c.project_id == project_id)
+        .group_by(attempts.c.component)
+    )
+    query = sa.select(attempts.c.component, attempts.c.seconds, attempts.c.rows).where(attempts.c.id.in_(newest))
+    return {row.component: (row.seconds, row.rows) for row in conn.execute(query)}
+
+
+def _find_left(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
+    query = sa.select(attempts).where(condition, attempts.c.status == "running").order_by(attempts.c.id)
+    left = [_attempt(row) for row in connections.control.execute(query).mappings()]
+    recorded = _recorded(connections.project, left) if left else {}
+    crashed = {"status": "crashed", "error": _OVERTAKEN}
+    ends = {one.id: {"status": "succeeded", **recorded[one.id]} if one.id in recorded else crashed for one in left}
+    return [replace(one, finished_at=now, **ends[one.id]) for one in left]
+
+
+def _recorded(conn: sa.Connection, left: Sequence[Attempt]) -> dict[int, dict[str, Any]]:
+    """Attempt -> what the project's database knows of its success; without those that had none.
+
+    As in `is_recorded`, but a lease that was given up looks like one given back after a success: the time tells.
+    """
+    with_snapshot = sa.select(snapshots.c.attempt_id, snapshots.c.version, snapshots.c.rows).where(
+        snapshots.c.attempt_id.in_([one.id for one in left])
+    )
+    found = {row.attempt_id: {"output_version": row.version, "rows": row.rows} for row in conn.execute(with_snapshot)}
+    given_back = sa.select(
+        states.c.component, states.c.lease_token, states.c.last_run_at, states.c.output_version, states.c.output_rows
+    ).where(states.c.lease_owner.is_(None), states.c.last_run_at.is_not(None))
+    last = {(row.component, row.lease_token): row for row in conn.execute(given_back)}
+    for one in left:
+        state = last.get((one.component, one.token))
+        if one.id not in found and state is not None and state.last_run_at >= one.started_at:
+            found[one.id] = {"output_version": state.output_version, "rows": state.output_rows, "is_cut_off": True}
+    return found
+
+
+def _attempt(row: sa.RowMapping) -> Attempt:
+    values: dict[str, Any] = {**row}
+    return Attempt(**{**values, "reasons": reasons_from_json(values["reasons"])})

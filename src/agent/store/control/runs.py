@@ -1,0 +1,236 @@
+"""Runs: the queue, who executes what, and what came of it.
+
+Which move is allowed is decided in agent.core.lifecycle. Every change is one conditional statement, so that two workers
+never execute the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent import identity
+from agent.core.events import RunFailed
+from agent.core.lifecycle import RUNS, final_states, require_move
+from agent.errors import Conflict, NotFound
+from agent.store import leases
+from agent.store.control import events
+from agent.store.database.engine import database_now, insert
+from agent.store.tables import approvals, attempts, projects, runs
+
+FINAL = final_states(RUNS)
+_PAGE = 500
+_DIED = "the process that ran it died"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of runs. `targets` and `force` are component names; `iteration` counts components evaluated so far."""
+
+    id: int
+    project_id: int
+    goal: str
+    targets: tuple[str, ...]
+    force: tuple[str, ...]
+    trigger: str
+    status: str
+    require_approval: bool
+    cancel_requested: bool
+    iteration: int
+    plan: Any
+    git_commit: str | None
+    idempotency_key: str | None
+    owner: str | None
+    lease_token: int
+    lease_taken_at: datetime | None
+    lease_expires_at: datetime | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def create_run(
+    conn: sa.Connection,
+    *,
+    project_id: int,
+    goal: str,
+    targets: Sequence[str],
+    force: Sequence[str],
+    trigger: str,
+    status: str = "QUEUED",
+    require_approval: bool = False,
+    idempotency_key: str | None = None,
+    owner: str | None = None,
+    lease_seconds: float = 0.0,
+    git_commit: str | None = None,
+    now: datetime,
+) -> Run:
+    """A new run, or the earlier one with this idempotency key (told apart by its created_at).
+
+    With `owner` given it begins at once under a lease of `lease_seconds`: pass status RUNNING then. Raises NotFound
+    where there is no such project.
+    """
+    if conn.scalar(sa.select(projects.c.id).where(projects.c.id == project_id)) is None:
+        raise NotFound(f"there is no project {project_id}", where="projects", mend="GET /projects lists them")
+    new = insert(conn, runs).values(
+        project_id=project_id,
+        goal=goal,
+        targets=list(targets),
+        force=list(force),
+        trigger=trigger,
+        status=status,
+        require_approval=require_approval,
+        idempotency_key=idempotency_key,
+        git_commit=git_commit,
+        created_at=now,
+        started_at=None if owner is None else now,
+    )
+    made = (
+        conn.execute(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs)).mappings().first()
+    )
+    if made is None:
+        made = conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one()
+    elif owner is not None:
+        leases.take(conn, leases.of_run(made["id"]), owner, lease_seconds)
+        return load_run(conn, made["id"])
+    return _run(made)
+
+
+def load_run(conn: sa.Connection, run_id: int) -> Run:
+    """A run. Raises NotFound."""
+    row = conn.execute(sa.select(runs).where(runs.c.id == run_id)).mappings().one_or_none()
+    if row is None:
+        raise _not_found(run_id)
+    return _run(row)
+
+
+def list_runs(
+    conn: sa.Connection,
+    *,
+    status: str | None = None,
+    project_id: int | None = None,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> list[Run]:
+    """Runs, newest first; `before_id` is the last one of the page before."""
+    return list(iterate_runs(conn, status=status, project_id=project_id, limit=limit, before_id=before_id))
+
+
+def iterate_runs(
+    conn: sa.Connection,
+    *,
+    status: str | None = None,
+    project_id: int | None = None,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> Iterator[Run]:
+    """As `list_runs`, one after the other, for a number that need not fit into memory."""
+    query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(runs.c.status == status)
+    if project_id is not None:
+        query = query.where(runs.c.project_id == project_id)
+    if before_id is not None:
+        query = query.where(runs.c.id < before_id)
+    yield from (_run(row) for row in conn.execute(query.execution_options(yield_per=_PAGE)).mappings())
+
+
+def any_running(conn: sa.Connection) -> bool:
+    """Whether some run is RUNNING or some attempt running, alive or left behind."""
+    return (
+        conn.scalar(sa.select(runs.c.id).where(runs.c.status == "RUNNING").limit(1)) is not None
+        or conn.scalar(sa.select(attempts.c.id).where(attempts.c.status == "running").limit(1)) is not None
+    )
+
+
+def move_run(
+    conn: sa.Connection,
+    run_id: int,
+    to_status: str,
+    *,
+    from_statuses: Sequence[str],
+    now: datetime,
+    error: str | None = None,
+    plan: Any = None,
+) -> bool:
+    """Move a run to `to_status`, and set its times. False where it is in none of `from_statuses`.
+
+    Raises Conflict for a move that the table of agent.core.lifecycle does not have.
+    """
+    for status in from_statuses:
+        require_move(RUNS, status, to_status)
+    values: dict[str, Any] = {"status": to_status}
+    if to_status == "RUNNING":
+        values["started_at"] = sa.func.coalesce(runs.c.started_at, sa.literal(now, runs.c.started_at.type))
+    if to_status in FINAL:
+        values |= {"finished_at": now, **leases.RUN_ROWS.released}
+    if error is not None:
+        values["error"] = error
+    if plan is not None:
+        values["plan"] = plan
+    here = sa.and_(runs.c.id == run_id, runs.c.status.in_(from_statuses))
+    return conn.execute(sa.update(runs).where(here).values(**values)).rowcount == 1
+
+
+def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float, now: datetime) -> bool:
+    """Begin executing a QUEUED run under a lease of `seconds`. False where another process was first."""
+    if not move_run(conn, run_id, "RUNNING", from_statuses=("QUEUED",), now=now):
+        return False
+    leases.take(conn, leases.of_run(run_id), owner, seconds)
+    return True
+
+
+def claim_next(conn: sa.Connection, owner: str, seconds: float, now: datetime) -> Run | None:
+    """Begin executing the oldest QUEUED run that no other worker is claiming; None where there is none.
+
+    One that needs approval is left alone until it has it.
+    """
+    approved = sa.select(approvals.c.id).where(approvals.c.run_id == runs.c.id, approvals.c.status == "approved")
+    may_go = sa.or_(~runs.c.require_approval, approved.exists())
+    oldest = sa.select(runs.c.id).where(runs.c.status == "QUEUED", may_go).order_by(runs.c.id).limit(1)
+    run_id = conn.scalar(oldest.with_for_update(skip_locked=True, of=runs))  # SQLite has one writer at a time instead
+    if run_id is None or not claim_run(conn, run_id, owner, seconds, now):
+        return None
+    return load_run(conn, run_id)
+
+
+def request_cancel(conn: sa.Connection, run_id: int) -> Run:
+    """Ask whoever executes a run to stop. Raises NotFound, and Conflict where the run is over."""
+    here = sa.and_(runs.c.id == run_id, runs.c.status.not_in(FINAL))
+    was_open = conn.execute(sa.update(runs).where(here).values(cancel_requested=True)).rowcount == 1
+    run = load_run(conn, run_id)
+    if not was_open:
+        raise Conflict(f"run {run_id} is over: {run.status}", where="runs", mend="there is nothing left to cancel")
+    return run
+
+
+def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
+    """Close RUNNING runs whose process died on this host or let its lease end: FAILED, with an event.
+
+    Their attempts are closed by `close_abandoned` and `abandon_attempts_of_ended_runs`.
+    """
+    at = database_now(conn)
+    running = sa.select(runs).where(runs.c.status == "RUNNING").order_by(runs.c.id)
+    closed = []
+    for row in conn.execute(running.with_for_update(skip_locked=True)).mappings().all():
+        if leases.is_at_work(row["owner"], row["lease_expires_at"], at):
+            continue
+        if move_run(conn, row["id"], "FAILED", from_statuses=("RUNNING",), now=now, error=_DIED):
+            owner = "" if row["owner"] is None else identity.describe(row["owner"])
+            events.append(conn, row["id"], RunFailed(_DIED, owner=owner), now)
+            closed.append(load_run(conn, row["id"]))
+    return closed
+
+
+def _run(row: sa.RowMapping) -> Run:
+    values: dict[str, Any] = {**row}
+    return Run(**{**values, "targets": tuple(values["targets"]), "force": tuple(values["force"])})
+
+
+def _not_found(run_id: int) -> NotFound:
+    return NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")

@@ -1,0 +1,333 @@
+"""Opens a database, SQLite or PostgreSQL, and hides what differs between them: transactions, time, upserts.
+
+Each engine says where a project's tables lie: it maps their symbolic schema (agent.store.tables.PROJECT) to the schema
+of the URL, the default one, or one project's own (`of_project`). Control tables have no schema and are found by the
+search path. Plain SQL (sa.text) is not mapped: it must not name a project's tables.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from agent.errors import DatabaseError
+from agent.masking import HIDDEN, SECRET_NAME, masked
+from agent.store import sqlite_file
+from agent.store.database.faults import readable
+from agent.store.tables import PROJECT
+from pipelines.private import make_folder
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+_BUSY_SECONDS = 30
+_STALLED_SECONDS = 120  # a writing transaction that does nothing for this long: its process is stopped or cut off
+# A process that is stopped inside a transaction must not hold up the others for ever: on PostgreSQL they give up
+# waiting as they do on SQLite, and the server ends its transaction.
+_NOT_FOR_EVER = (
+    f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{_STALLED_SECONDS}s'"
+)
+_MAP = "schema_translate_map"  # execution option of SQLAlchemy: symbolic schema -> the real one, None the default one
+_ELSEWHERE = {PROJECT: "project_in_another_database"}  # for a connection that has none of the project's tables
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_URL = "AGENT_DATABASE_URL, else [database] url in agent.toml (`agent settings database` says which)"
+_EXAMPLES = "write it as sqlite:////folder/state.sqlite or postgresql+psycopg://user:password@host/database"
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine for `url`; nothing is connected yet, but SQLite's folder is made.
+
+    `postgresql://` and `postgresql+psycopg://` both mean psycopg 3, and may carry `?schema=NAME` (the schema that
+    tables are looked for and made in). Raises DatabaseError for a URL that cannot be used.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # Without its cause, which may quote a piece of the password.
+        raise DatabaseError("the database URL cannot be read", where=_URL, mend=_EXAMPLES) from None
+    if "@" in (parsed.host or ""):
+        raise DatabaseError(
+            "the database URL cannot be read: the password holds an @",
+            where=_URL,
+            mend="write %40 for each @ in user and password (%2F for /, %3A for :)",
+        )
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        return _open_sqlite(parsed)
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return _open_postgres(parsed.set(drivername="postgresql+psycopg"))
+    raise DatabaseError(
+        f"databases of kind {parsed.drivername!r} are not supported", where=shown(parsed), mend=_EXAMPLES
+    )
+
+
+def shown(url: sa.URL) -> str:
+    """A database URL as people may see it, without its password, whichever way that is written."""
+    hidden = {name: HIDDEN for name in url.query if SECRET_NAME.search(name)}
+    return masked(url.update_query_dict(hidden).render_as_string(hide_password=True), secrets_in(url))
+
+
+def key_of(url: str) -> tuple[str, ...]:
+    """Which database and schema a URL leads to, whoever logs in: equal places hold the same tables.
+
+    A host that is written in two ways (a name and its address) counts as two.
+    """
+    parsed = sa.make_url(url)
+    if parsed.drivername.startswith("sqlite"):
+        return ("sqlite", str(Path(parsed.database or "").resolve()))
+    asked = {name: value if isinstance(value, str) else value[-1] for name, value in parsed.query.items()}
+    host = asked.get("host") or parsed.host or "localhost"
+    port = asked.get("port") or str(parsed.port or 5432)
+    name = asked.get("dbname") or parsed.database or parsed.username or ""
+    return ("postgresql", host, port, name, asked.get("schema", "public"))
+
+
+def secrets_in(url: sa.URL) -> tuple[str, ...]:
+    """The passwords that a database URL carries: before the host, or as a parameter."""
+    found = [str(url.password)] if url.password else []
+    for name, value in url.query.items():
+        if SECRET_NAME.search(name):
+            found += [value] if isinstance(value, str) else value
+    return tuple(found)
+
+
+def of_project(engine: sa.Engine, project_id: int) -> sa.Engine:
+    """The same PostgreSQL database, with the tables of project `project_id` in their schema. Shares its connections."""
+    return engine.execution_options(**{_MAP: {PROJECT: f"project_{project_id}"}})
+
+
+def schema_of(engine: sa.Engine) -> str | None:
+    """The schema that an engine finds a project's tables in; None for the default one, and on SQLite."""
+    schema: str | None = engine.get_execution_options()[_MAP][PROJECT]
+    return schema
+
+
+def place_of(engine: sa.Engine) -> str:
+    """Database and schema as people may see them, for messages."""
+    schema, url = schema_of(engine), shown(engine.url)
+    return url if schema is None or schema in url else f"{url} (schema {schema})"
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection in a transaction that only reads. Raises DatabaseError, DatabaseUnavailable."""
+    with _translated(engine), engine.connect() as conn, conn.begin():
+        if sqlite_file.FILE in conn.info:
+            _begin_sqlite(conn, "BEGIN")
+        yield conn
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection in a transaction that writes: committed at the end, rolled back on an error.
+
+    On SQLite it holds the one write lock from its start, so that reading first and writing later cannot fail halfway.
+    Raises DatabaseError, DatabaseUnavailable (a lock, a deadlock, a lost connection: it may be tried again).
+    """
+    with _translated(engine), engine.connect() as conn:
+        file = conn.info.get(sqlite_file.FILE)
+        with conn.begin():
+            if file is not None:
+                _begin_sqlite(conn, "BEGIN IMMEDIATE")
+            else:
+                conn.exec_driver_sql(_NOT_FOR_EVER)
+            yield conn
+            sys.audit("tidemill.point", "transaction.committing")
+            if file is not None:
+                file.require()
+        sys.audit("tidemill.point", "transaction.committed")
+
+
+@contextmanager
+def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose statements are no part of a transaction: VACUUM wants it so. Raises as `writing` does."""
+    with _translated(engine), engine.connect() as conn:
+        if sqlite_file.FILE not in conn.info:  # SQLite begins none by itself, see sqlite_file
+            conn.execution_options(isolation_level="AUTOCOMMIT")
+        yield conn
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The two open transactions of a `Database`; one and the same where control and project share a database.
+
+    Who writes both locks the project's rows before the control rows, so that no two wait for each other.
+    """
+
+    control: sa.Connection
+    project: sa.Connection
+    project_id: int = 0
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where a project's state, catalog and projections lie, and where runs, attempts and events do.
+
+    In one database, the project's tables perhaps in a schema of their own (`of_project`), one transaction covers both.
+    A project with a database of its own takes two, of which the project's is committed first;
+    `attempts.find_abandoned` and `commit_success` make up for what a crash between the two leaves behind.
+    """
+
+    control: sa.Engine
+    project: sa.Engine
+    project_id: int = 0
+
+    @property
+    def is_one(self) -> bool:
+        """Whether one transaction covers control and project."""
+        return self.project.pool is self.control.pool
+
+    def writing(self) -> AbstractContextManager[Connections]:
+        """Writing transactions, see `writing`."""
+        return self._connected(writing)
+
+    def reading(self) -> AbstractContextManager[Connections]:
+        """Reading transactions, see `reading`."""
+        return self._connected(reading)
+
+    def now(self) -> datetime:
+        """The present instant by the project's database, aware UTC."""
+        with reading(self.project) as conn:
+            return database_now(conn)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.control.dispose()
+        if not self.is_one:
+            self.project.dispose()
+
+    @contextmanager
+    def _connected(self, begin: Callable[[sa.Engine], AbstractContextManager[sa.Connection]]) -> Iterator[Connections]:
+        if self.is_one:
+            with begin(self.project) as conn:
+                yield Connections(conn, conn, self.project_id)
+            return
+        with begin(self.control) as control, begin(self.project) as project:
+            control.execution_options(**{_MAP: _ELSEWHERE})
+            yield Connections(control, project, self.project_id)
+
+
+def database_now(conn: sa.Connection) -> datetime:
+    """The database's present instant, aware UTC: the one clock that several hosts share."""
+    if conn.dialect.name == "sqlite":  # a library in this very process: its clock is ours
+        return datetime.now(UTC)
+    now: datetime = conn.exec_driver_sql("SELECT clock_timestamp()").scalar_one()  # now() is the transaction's start
+    return now.astimezone(UTC)
+
+
+def insert(conn: sa.Connection, table: sa.Table) -> SqliteInsert | PostgresInsert:
+    """An INSERT that knows ON CONFLICT, which SQLAlchemy has in each dialect alone."""
+    if conn.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
+
+
+def to_json(value: Any) -> str:
+    """A value as JSON that both databases take: NaN and infinities, which JSON has not, become null."""
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), default=str, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _reader_of_json(where: str) -> Callable[[str], Any]:
+    """PostgreSQL refuses what is no JSON when it is written; SQLite takes it, and whoever reads the row meets it."""
+
+    def read(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise DatabaseError(
+                f"a column for JSON holds none: {text[:80]!r} ({error})",
+                where=where,
+                mend="look for this text in the database's tables, and write JSON there; or restore a backup",
+            ) from error
+
+    return read
+
+
+def _open_sqlite(url: sa.URL) -> sa.Engine:
+    if not url.database or url.database == ":memory:" or url.query.get("mode") == "memory":
+        raise DatabaseError(
+            "a database in memory would forget the state, and no other process sees it",
+            where=shown(url),
+            mend="name a file: sqlite:////folder/state.sqlite",
+        )
+    path = Path(url.database).absolute()
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise DatabaseError(
+            f"cannot make the database's folder: {error.strerror}",
+            where=str(path.parent),
+            mend="check the permissions of the folder above, or set AGENT_HOME to one that may be written",
+        ) from error
+    # Not added to the URL, which messages show.
+    ours = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
+    json_both_ways: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": _reader_of_json(shown(url))}
+    default = {_MAP: {PROJECT: None}}
+    engine = sa.create_engine(url, connect_args=ours, execution_options=default, **json_both_ways)
+    sqlite_file.watch(engine, path)
+    return engine
+
+
+def _begin_sqlite(conn: sa.Connection, statement: str) -> None:
+    """Begin by the driver itself: as a statement of SQLAlchemy's, or a listener of its events, it costs several times
+    as much, in each of the many short transactions of a run."""
+    driver: Any = conn.connection.driver_connection
+    try:
+        if statement != "BEGIN":
+            sqlite_file.require_writable(conn.connection.info)
+        driver.execute(statement)
+    except driver.Error as error:
+        raise sa.exc.DBAPIError.instance(statement, None, error, driver.Error, dialect=conn.dialect) from error
+
+
+def _open_postgres(url: sa.URL) -> sa.Engine:
+    schema = url.query.get("schema")
+    if schema is not None:
+        if not isinstance(schema, str) or not _SCHEMA_NAME.fullmatch(schema):
+            raise DatabaseError(
+                f"{schema!r} is no schema name",
+                where=shown(url),
+                mend="use lower-case letters, digits and underscores",
+            )
+        given = url.query.get("options", "")
+        url = url.difference_update_query(["schema"]).update_query_dict(
+            {"options": f"{given} -csearch_path={schema}".strip()}
+        )
+    options = {_MAP: {PROJECT: schema}}
+    return sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json, execution_options=options)
+
+
+@contextmanager
+def _translated(engine: sa.Engine) -> Iterator[None]:
+    """Turn what the driver raises into an error that says where and how to mend it."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        raise readable(error, place_of(engine), secrets_in(engine.url)) from error

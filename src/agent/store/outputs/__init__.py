@@ -1,0 +1,1 @@
+"""What components produced: the catalog of snapshots, projections and releases."""

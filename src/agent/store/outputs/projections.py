@@ -1,0 +1,200 @@
+"""Projections: tables people query, written from a snapshot in the transaction that commits it, and their readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.errors import NotFound
+from agent.store.database.engine import insert
+from agent.store.tables import backtest_metrics, markets, predictions, releases, snapshots
+from pipelines.component import Outcome, Pending
+
+Record = dict[str, Any]  # a row: column -> value
+_MOST_TIMES = 500  # in one statement: SQLite takes a limited number
+
+
+def upsert_markets(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Make the table show `rows` (MARKET_COLUMNS each) and nothing else, found by (source, external_id).
+
+    `updated_at` changes only where the row does.
+    """
+    keys = {(row["source"], row["external_id"]) for row in rows}
+    known = conn.execute(sa.select(markets.c.source, markets.c.external_id)).all()
+    gone = [{"old_source": source, "old_id": name} for source, name in known if (source, name) not in keys]
+    if gone:
+        here = sa.and_(markets.c.source == sa.bindparam("old_source"), markets.c.external_id == sa.bindparam("old_id"))
+        conn.execute(sa.delete(markets).where(here), gone)
+    if not rows:
+        return
+    new = insert(conn, markets)
+    facts = [name for name in markets.c.keys() if name not in ("source", "external_id", "updated_at")]  # noqa: SIM118
+    upsert = new.on_conflict_do_update(
+        index_elements=["source", "external_id"],
+        set_={name: new.excluded[name] for name in (*facts, "updated_at")},
+        where=sa.or_(*(markets.c[name].is_distinct_from(new.excluded[name]) for name in facts)),
+    )
+    conn.execute(upsert, [{**row, "updated_at": now} for row in rows])
+
+
+def latest_markets(conn: sa.Connection, limit: int) -> list[Record]:
+    """Markets, those that changed last first."""
+    query = sa.select(markets).order_by(markets.c.updated_at.desc(), markets.c.market_id).limit(limit)
+    return _records(conn, query)
+
+
+def insert_predictions(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], snapshot_id: int, now: datetime) -> None:
+    """Keep predictions as history: one that says what the newest one for its bar says is not kept twice; one that says
+    something else supersedes it, and both stay.
+
+    Each row has market_id, ts, model_version, price, probability, confidence, edge, horizon_bars, horizon_end_at.
+    """
+    known = _in_force(conn, rows)
+    new = [row for row in rows if not _says_the_same(known.get((row["market_id"], row["ts"])), row)]
+    if not new:
+        return
+    # A row of this very snapshot is there already where a commit is repeated after its answer was lost.
+    keep = insert(conn, predictions).on_conflict_do_nothing(
+        index_elements=["market_id", "ts", "model_version", "snapshot_id"]
+    )
+    conn.execute(keep, [{**row, "snapshot_id": snapshot_id, "created_at": now} for row in new])
+    again = [row for row in new if (row["market_id"], row["ts"]) in known]
+    if not again:
+        return
+    newest = predictions.alias("newest")
+    here = sa.and_(newest.c.market_id == predictions.c.market_id, newest.c.ts == predictions.c.ts)
+    by = sa.select(sa.func.max(newest.c.id)).where(here, newest.c.snapshot_id == snapshot_id).scalar_subquery()
+    earlier = sa.and_(
+        predictions.c.market_id == sa.bindparam("its_market"),
+        predictions.c.ts == sa.bindparam("its_ts"),
+        predictions.c.snapshot_id != snapshot_id,
+        predictions.c.superseded_by.is_(None),
+    )
+    named = [{"its_market": row["market_id"], "its_ts": row["ts"]} for row in again]
+    conn.execute(sa.update(predictions).where(earlier).values(superseded_by=by), named)
+
+
+def _in_force(conn: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, datetime], Mapping[str, Any]]:
+    """(market, ts) -> the prediction that counts for it, of the times that `rows` are of."""
+    found: dict[tuple[str, datetime], Mapping[str, Any]] = {}
+    times = sorted({row["ts"] for row in rows})
+    for start in range(0, len(times), _MOST_TIMES):
+        query = sa.select(predictions).where(
+            predictions.c.ts.in_(times[start : start + _MOST_TIMES]), predictions.c.superseded_by.is_(None)
+        )
+        found |= {(row["market_id"], row["ts"]): row for row in conn.execute(query).mappings()}
+    return found
+
+
+def _says_the_same(known: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
+    return known is not None and all(known[name] == value for name, value in row.items())
+
+
+def latest_predictions(conn: sa.Connection, limit: int) -> list[Record]:
+    """Predictions, newest first."""
+    query = sa.select(predictions).order_by(predictions.c.ts.desc(), predictions.c.id.desc()).limit(limit)
+    return _records(conn, query)
+
+
+def predictions_with_outcome(conn: sa.Connection, limit: int) -> list[Record]:
+    """Predictions whose outcome is known and that were not superseded, newest first."""
+    settled = sa.select(predictions).where(predictions.c.outcome.is_not(None), predictions.c.superseded_by.is_(None))
+    return _records(conn, settled.order_by(predictions.c.ts.desc(), predictions.c.id.desc()).limit(limit))
+
+
+def count_published(conn: sa.Connection, run_id: int) -> int:
+    """How many predictions the release made by run `run_id` brought; 0 where it made none."""
+    made = conn.execute(sa.select(releases.c.versions).where(releases.c.run_id == run_id)).first()
+    if made is None:
+        return 0
+    sources = [item["snapshot_id"] for item in made.versions.values()]
+    query = sa.select(sa.func.count()).select_from(predictions).where(predictions.c.snapshot_id.in_(sources))
+    return conn.scalar(query) or 0
+
+
+def pending_predictions(conn: sa.Connection, limit: int) -> list[Pending]:
+    """Predictions without outcome that were not superseded, oldest first. Whether a horizon is over is for the data to
+    tell, not a clock."""
+    query = (
+        sa.select(*(predictions.c[name] for name in ("id", "market_id", "ts", "horizon_end_at", "horizon_bars")))
+        .where(predictions.c.outcome.is_(None), predictions.c.superseded_by.is_(None))
+        .order_by(predictions.c.ts, predictions.c.id)
+        .limit(limit)
+    )
+    return [Pending(**row) for row in conn.execute(query).mappings()]
+
+
+def settle_predictions(conn: sa.Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """Write what became of predictions; one that has an outcome keeps it."""
+    update = (
+        sa.update(predictions)
+        .where(predictions.c.id == sa.bindparam("settled_id"), predictions.c.outcome.is_(None))
+        .values(
+            realized_return=sa.bindparam("settled_return"),
+            outcome=sa.bindparam("settled_outcome"),
+            settled_at=now,
+        )
+    )
+    rows = [
+        {"settled_id": one.id, "settled_return": one.realized_return, "settled_outcome": one.outcome}
+        for one in outcomes
+    ]
+    if rows:
+        conn.execute(update, rows)
+
+
+def live_brier(conn: sa.Connection) -> tuple[float | None, int]:
+    """Brier score of predictions that were not superseded, mean (probability − outcome)², and of how many."""
+    error = predictions.c.probability - predictions.c.outcome
+    counts = predictions.c.outcome.is_not(None) & predictions.c.superseded_by.is_(None)
+    query = sa.select(sa.func.avg(error * error), sa.func.count()).where(counts)
+    score, count = conn.execute(query).one()
+    return (None if score is None else float(score)), count
+
+
+def replace_metrics(conn: sa.Connection, snapshot_id: int, metrics: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Write the metrics of a backtest: strategy -> metric -> value, None where it is not defined."""
+    conn.execute(sa.delete(backtest_metrics).where(backtest_metrics.c.snapshot_id == snapshot_id))
+    rows = [
+        {"snapshot_id": snapshot_id, "strategy": strategy, "metric": metric, "value": value}
+        for strategy, values in metrics.items()
+        for metric, value in values.items()
+    ]
+    if rows:
+        conn.execute(sa.insert(backtest_metrics), rows)
+
+
+def backtest_runs(conn: sa.Connection, limit: int) -> list[Record]:
+    """The newest backtests, newest first: snapshot_id, version, created_at, metrics (as in `replace_metrics`)."""
+    with_metrics = sa.select(backtest_metrics.c.snapshot_id).distinct()
+    query = _backtests().where(snapshots.c.id.in_(with_metrics)).order_by(snapshots.c.id.desc()).limit(limit)
+    return [_with_metrics(conn, row) for row in _records(conn, query)]
+
+
+def backtest_run(conn: sa.Connection, snapshot_id: int) -> Record:
+    """One backtest, as in `backtest_runs`. Raises NotFound."""
+    found = [_with_metrics(conn, row) for row in _records(conn, _backtests().where(snapshots.c.id == snapshot_id))]
+    if not found or not found[0]["metrics"]:
+        raise NotFound(
+            f"there is no backtest {snapshot_id}", where="backtest_metrics", mend="/backtests/runs lists them"
+        )
+    return found[0]
+
+
+def _backtests() -> sa.Select[Any]:
+    return sa.select(snapshots.c.id.label("snapshot_id"), snapshots.c.version, snapshots.c.created_at)
+
+
+def _with_metrics(conn: sa.Connection, row: Record) -> Record:
+    query = sa.select(backtest_metrics).where(backtest_metrics.c.snapshot_id == row["snapshot_id"])
+    metrics: dict[str, dict[str, float | None]] = {}
+    for item in conn.execute(query.order_by(backtest_metrics.c.strategy, backtest_metrics.c.metric)):
+        metrics.setdefault(item.strategy, {})[item.metric] = item.value
+    return {**row, "metrics": metrics}
+
+
+def _records(conn: sa.Connection, query: sa.Select[Any]) -> list[Record]:
+    return [dict(row) for row in conn.execute(query).mappings()]

@@ -1,0 +1,104 @@
+"""Releases: what publish produced. Exactly one is current; the row is the truth, the pointer on disk follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.errors import NotFound
+from agent.store.database.engine import insert
+from agent.store.tables import releases
+
+
+@dataclass(frozen=True)
+class Release:
+    """A row of releases. `name` is its folder below releases/; `as_of` the newest tick behind it.
+
+    versions: component -> {version, snapshot_id, code_version, settings_hash}.
+    """
+
+    id: int
+    name: str
+    version: str
+    snapshot_id: int
+    is_current: bool
+    is_historical: bool
+    as_of: datetime | None
+    versions: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    git_commit: str | None
+    run_id: int | None
+    created_at: datetime
+
+
+def insert_release(
+    conn: sa.Connection,
+    *,
+    name: str,
+    version: str,
+    snapshot_id: int,
+    is_historical: bool,
+    as_of: datetime | None,
+    versions: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    git_commit: str | None,
+    run_id: int | None,
+    now: datetime,
+) -> Release:
+    """Write a release, not yet the current one. One that comes back (A, then B, then A again) keeps its row and its
+    created_at, and says who made it last."""
+    facts = {
+        "version": version,
+        "snapshot_id": snapshot_id,
+        "is_historical": is_historical,
+        "as_of": as_of,
+        "versions": dict(versions),
+        "metrics": dict(metrics),
+        "git_commit": git_commit,
+        "run_id": run_id,
+    }
+    new = insert(conn, releases).values(name=name, created_at=now, **facts)
+    conn.execute(new.on_conflict_do_update(index_elements=["name"], set_=facts))
+    return load_release(conn, name)
+
+
+def current_release(conn: sa.Connection) -> Release | None:
+    """The release in force, or None before the first one."""
+    row = conn.execute(sa.select(releases).where(releases.c.is_current)).mappings().first()
+    return None if row is None else Release(**row)
+
+
+def list_releases(conn: sa.Connection, limit: int) -> list[Release]:
+    """The newest releases, newest first."""
+    query = sa.select(releases).order_by(releases.c.id.desc()).limit(limit)
+    return [Release(**row) for row in conn.execute(query).mappings()]
+
+
+def make_current(conn: sa.Connection, name: str) -> Release:
+    """Put a release in force in place of the one that was. Raises NotFound."""
+    load_release(conn, name)
+    # Every other row, not only the one that was: whatever a person edited, exactly one is current afterwards.
+    is_it = releases.c.name == name
+    conn.execute(sa.update(releases).where(releases.c.is_current, ~is_it).values(is_current=False))
+    conn.execute(sa.update(releases).where(is_it).values(is_current=True))
+    return load_release(conn, name)
+
+
+def move_to_snapshot(conn: sa.Connection, name: str, snapshot_id: int) -> None:
+    """Let release `name` refer to a snapshot with the same content in other files; nothing where there is no such
+    release."""
+    conn.execute(sa.update(releases).where(releases.c.name == name).values(snapshot_id=snapshot_id))
+
+
+def load_release(conn: sa.Connection, name: str) -> Release:
+    """A release by its name. Raises NotFound."""
+    row = conn.execute(sa.select(releases).where(releases.c.name == name)).mappings().one_or_none()
+    if row is None:
+        newest = conn.scalars(sa.select(releases.c.name).order_by(releases.c.id.desc()).limit(5)).all()
+        mend = f"the newest are: {', '.join(newest)}" if newest else "`agent run` makes one"
+        raise NotFound(f"there is no release {name!r}", where="releases", mend=mend)
+    return Release(**row)

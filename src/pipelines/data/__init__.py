@@ -1,0 +1,1 @@
+"""What comes in: tables of files, their rows and times, merging, and the data contract's checks."""

@@ -1,0 +1,190 @@
+"""The markets of file datasets: named by files, by a column in them, or by a table that describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.calendars import CALENDARS, seconds_of
+from pipelines.data.file_tables.read import (
+    LINE,
+    column,
+    is_text,
+    name_from_file,
+    only_where,
+    open_table,
+    template,
+    unreadable,
+)
+from pipelines.data.file_tables.rows import market_name
+from pipelines.data.file_tables.settings import Dataset, MarketTable
+from pipelines.data.file_tables.times import TimeRules, to_utc
+from pipelines.errors import BadInput
+from pipelines.source import MARKET_COLUMNS, frame_schema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """A dataset with its files (bid and ask side, or one) and its tables of markets."""
+
+    dataset: Dataset
+    files: tuple[tuple[Path, ...], ...]
+    tables: tuple[Path, ...]
+
+
+def list_markets(source: str, found: Sequence[DatasetFiles]) -> pl.DataFrame:
+    """MARKET_COLUMNS of every market that a dataset names, sorted by market_id.
+
+    A market is resolved where its outcome and the time it became known are there, else open. Raises BadInput where
+    two datasets give a market another kind or interval, or days of another zone.
+    """
+    import polars as pl
+
+    schema = frame_schema(MARKET_COLUMNS)
+    universe = pl.concat([pl.DataFrame(schema=schema), *(_of_dataset(source, one).select(*schema) for one in found)])
+    clock = pl.when(pl.col("interval").is_in(CALENDARS)).then("timezone").alias("clock")
+    odd = (
+        universe.group_by("market_id")
+        .agg(pl.struct("kind", "interval", clock).n_unique().alias("count"))
+        .filter(pl.col("count") > 1)
+    )
+    if not odd.is_empty():
+        raise BadInput(
+            f"two datasets give market {odd.get_column('market_id').sort()[0]!r} another kind or interval",
+            where=f"[sources.{source}]",
+            mend="let market_pattern or market tell them apart, such as BTCUSD-1m and BTCUSD-1d",
+        )
+    # A dataset that describes the market goes before one that only has its prices.
+    described = pl.any_horizontal(pl.col(name).is_not_null() for name in ("question", "end_at", "resolution"))
+    universe = universe.sort("market_id", described, descending=[False, True], maintain_order=True)
+    return universe.unique("market_id", keep="first", maintain_order=True)
+
+
+def market_ends(source: str, dataset: Dataset, tables: Sequence[Path]) -> pl.DataFrame | None:
+    """When each market ends (market_id, end_at); None where the dataset is not cut there."""
+    import polars as pl
+
+    if not dataset.cuts_at_end or dataset.markets is None:
+        return None
+    ends = _described(dataset.markets, tables).select(_market_id(source), "end_at")
+    return ends.filter(pl.col("end_at").is_not_null())
+
+
+def _market_id(source: str) -> pl.Expr:
+    import polars as pl
+
+    return pl.format("{}:{}", pl.lit(source), "external_id").alias("market_id")
+
+
+def _of_dataset(source: str, found: DatasetFiles) -> pl.DataFrame:
+    import polars as pl
+
+    dataset, interval = found.dataset, found.dataset.interval_text
+    names = pl.DataFrame({"external_id": sorted(_names(found))}, schema={"external_id": pl.String})
+    table = (
+        pl.DataFrame(schema=_table_schema()) if dataset.markets is None else _described(dataset.markets, found.tables)
+    )
+    is_resolved = pl.col("resolution").is_not_null() & pl.col("resolved_at").is_not_null()
+    return names.join(table, on="external_id", how="full", coalesce=True).select(
+        _market_id(source),
+        pl.lit(source).alias("source"),
+        "external_id",
+        pl.col("external_id").alias("symbol"),
+        "question",
+        pl.lit(dataset.kind).alias("kind"),
+        pl.when(is_resolved).then(pl.lit("resolved")).otherwise(pl.lit("open")).alias("status"),
+        "end_at",
+        pl.when(is_resolved).then("resolution"),
+        pl.when(is_resolved).then("resolved_at"),
+        pl.lit(dataset.tick_size, pl.Float64).alias("tick_size"),
+        pl.lit(interval, pl.String).alias("interval"),
+        pl.lit(None if interval is None else seconds_of(interval), pl.Int64).alias("interval_seconds"),
+        pl.lit(None if interval is None else dataset.zone, pl.String).alias("timezone"),
+        pl.lit(None, pl.Float64).alias("volume"),
+        pl.lit(None, pl.Float64).alias("liquidity"),
+    )
+
+
+def _names(found: DatasetFiles) -> set[str]:
+    """Names of the markets in a dataset's files; only files with a column of names are read."""
+    import polars as pl
+
+    dataset, names = found.dataset, set()
+    if dataset.market is not None:
+        return {dataset.market} if found.files else set()
+    for file, *_ in found.files:
+        if dataset.market_pattern is not None:
+            names.add(name_from_file(dataset, file))
+            continue
+        table = open_table(file, dataset.records)
+        market = market_name(dataset, file, [name for name in table.collect_schema().names() if name != LINE])
+        if isinstance(market, str):
+            names.add(market)
+            continue
+        try:
+            found_names = only_where(table, dataset.where, file).select(market.alias("name").unique()).collect()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise unreadable(file, error) from error
+        names.update(found_names.get_column("name").drop_nulls().to_list())
+    return names
+
+
+def _described(settings: MarketTable, tables: Sequence[Path]) -> pl.DataFrame:
+    """The tables of markets: external_id, question, end_at, resolution, resolved_at; a later row of a market counts."""
+    import polars as pl
+
+    frames = [_read_table(settings, file) for file in tables]
+    return pl.concat(frames).unique("external_id", keep="last", maintain_order=True)
+
+
+def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
+    import polars as pl
+
+    table = open_table(file)
+    try:
+        names = [name for name in table.collect_schema().names() if name != LINE]
+        wanted = {
+            "question": settings.question,
+            "end_at": settings.end,
+            "resolution": settings.outcome,
+            "resolved_at": settings.resolved_at,
+        }
+        raw = only_where(table, settings.where, file).select(
+            LINE,
+            template(file, names, settings.id).alias("external_id"),
+            *((pl.lit(None) if one is None else column(file, names, one)).alias(role) for role, one in wanted.items()),
+        )
+        frame = raw.collect().drop_nulls("external_id")
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable(file, error) from error
+    rules = TimeRules(settings.ts_unit, settings.ts_format, settings.timezone)
+    for name in ("end_at", "resolved_at"):
+        times, broken = to_utc(frame.get_column(name), rules, f"{file}, column {wanted[name]}")
+        bad = frame.select(LINE, pl.col(name).cast(pl.String), broken.alias("rule")).drop_nulls("rule")
+        if not bad.is_empty():
+            line, value, rule = bad.row(0)
+            raise BadInput(
+                f"{rule}: {value!r}",
+                where=f"{file}, {'line' if is_text(file) else 'row'} {line}",
+                mend="correct the time, or leave the column out of markets = {…}",
+            )
+        frame = frame.with_columns(times.alias(name))
+    number = pl.col("resolution").cast(pl.Float64, strict=False)
+    odd = frame.filter(pl.col("resolution").is_not_null() & ~number.is_between(0, 1).fill_null(False))
+    if not odd.is_empty():
+        raise BadInput(
+            f"the outcome {odd.item(0, 'resolution')!r} is no number from 0 to 1",
+            where=f"{file}, {'line' if is_text(file) else 'row'} {odd.item(0, LINE)}",
+            mend="give the column with 1 for yes and 0 for no",
+        )
+    return frame.with_columns(number).select(pl.col(name).cast(kind) for name, kind in _table_schema().items())
+
+
+def _table_schema() -> dict[str, pl.DataType]:
+    schema = frame_schema(MARKET_COLUMNS)
+    return {name: schema[name] for name in ("external_id", "question", "end_at", "resolution", "resolved_at")}

@@ -1,0 +1,1 @@
+"""Bars, rolling windows and the work on one partition of features. Knows no model and no file format."""

@@ -1,0 +1,1 @@
+"""How plug-ins are found, loaded and fingerprinted. Computes nothing."""

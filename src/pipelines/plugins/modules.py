@@ -1,0 +1,141 @@
+"""Modules by name or by file, and entry points: how code from outside this package is brought in."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import PipelineError, SettingsError
+from pipelines.signatures import place_in
+
+if TYPE_CHECKING:
+    import importlib.metadata
+
+
+_LOCAL_PACKAGE = "tidemill_local_"
+_NO_PROGRAM = 'put what makes it a program under `if __name__ == "__main__":`, so that it can be imported too'
+
+
+def load_module(name: str, base: Path | None) -> ModuleType:
+    """A module by dotted name, or by path of a .py file (relative to `base`). Raises SettingsError."""
+    if name.endswith(".py"):
+        return _load_file(name, (base or Path.cwd()) / name)
+    try:
+        return importlib.import_module(name)
+    except PipelineError:
+        raise  # says what, where and the fix by itself
+    except ImportError as error:
+        mend = "install it, put it on PYTHONPATH, or give the path of a .py file"
+        raise SettingsError(f"cannot import module {name!r}: {error}", where="agent.toml", mend=mend) from error
+    except (Exception, SystemExit) as error:
+        mend = _NO_PROGRAM if isinstance(error, SystemExit) else "correct the module"
+        raise SettingsError(
+            f"cannot import module {name!r}: {type(error).__name__}: {error}", where="agent.toml", mend=mend
+        ) from error
+
+
+def name_of_file(path: Path) -> str:
+    """Name in sys.modules of a module that is loaded by path: one of its own, so that two files called alike in two
+    projects do not shadow each other or a package."""
+    mark = hashlib.blake2b(str(path.resolve()).encode(), digest_size=4).hexdigest()
+    return f"{_LOCAL_PACKAGE}{mark}.{path.stem}"
+
+
+def _load_file(name: str, path: Path) -> ModuleType:
+    module_name = name_of_file(path)
+    package = module_name.partition(".")[0]
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = _spec_of(module_name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise SettingsError(f"there is no file {name!r}", where=str(path), mend="correct the path in agent.toml")
+    # A package to be in: `from .helper import x` needs it.
+    sys.modules[package] = ModuleType(package)
+    sys.modules[package].__path__ = [str(path.parent)]
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # a script that leaves must not take the process along
+        del sys.modules[module_name]
+        if isinstance(error, PipelineError):
+            raise  # says what, where and the fix by itself
+        raise SettingsError(
+            f"cannot load {name!r}: {type(error).__name__}: {error}",
+            where=place_in(error, path),
+            mend=_mend_of(error, path),
+        ) from error
+    return module
+
+
+def _spec_of(module_name: str, path: Path) -> importlib.machinery.ModuleSpec | None:
+    """How Python itself would load it there, so that what holds for imports holds for it (see plugins.generation)."""
+    importlib.invalidate_caches()
+    found = importlib.machinery.PathFinder.find_spec(module_name, [str(path.parent)])
+    if found is not None and found.origin == str(path):
+        return found
+    return importlib.util.spec_from_file_location(module_name, path)
+
+
+def _mend_of(error: BaseException, path: Path) -> str:
+    if isinstance(error, SystemExit):
+        return _NO_PROGRAM
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None and (path.parent / f"{missing}.py").is_file():
+        return f"{missing}.py lies beside it: write `from .{missing} import …`, which works wherever it is started from"
+    return "correct the file"
+
+
+def shown_name(module: str) -> str:
+    """A module as its user calls it: the name of the file, where it was loaded by path."""
+    package, _, name = module.partition(".")
+    return f"{name}.py" if package.startswith(_LOCAL_PACKAGE) else module
+
+
+def entry_points(group: str) -> Iterable[importlib.metadata.EntryPoint]:
+    """What installed packages offer in `group`.
+
+    importlib.metadata takes 25 ms to load and to read all packages, in every run; looking for the group's name in their
+    entry_points.txt takes 2, and mostly there is none.
+    """
+    if not any(f"[{group}]" in _offered(Path(folder)) for folder in sys.path if folder):
+        return ()
+    import importlib.metadata
+
+    return importlib.metadata.entry_points(group=group)
+
+
+def load_entry(entry: importlib.metadata.EntryPoint) -> Any:
+    """What an entry point leads to. Raises SettingsError where it cannot be loaded."""
+    try:
+        return entry.load()
+    except PipelineError:
+        raise
+    except (Exception, SystemExit) as error:
+        package = f" of package {entry.dist.name}" if entry.dist else ""
+        raise SettingsError(
+            f"cannot load entry point {entry.name!r}{package}: {type(error).__name__}: {error}",
+            where=f"{entry.value} in group {entry.group}",
+            mend="correct or uninstall that package, or rename a file or folder here that is called like it",
+        ) from error
+
+
+@functools.cache
+def _offered(folder: Path) -> frozenset[str]:
+    """Headings of all entry_points.txt of packages installed in `folder`."""
+    found = set()
+    for pattern in ("*.dist-info/entry_points.txt", "*.egg-info/entry_points.txt"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                text = path.read_text(encoding="utf-8", errors="replace")
+                found |= {line.strip() for line in text.splitlines() if line.startswith("[")}
+    return frozenset(found)

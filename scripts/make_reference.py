@@ -68,6 +68,7 @@ _HAPPENED: tuple[events.Known, ...] = (
     events.ApprovalGiven("ann", "the new settings look right"),
     events.ApprovalRejected("ann", None),
     events.ApprovalExpired("the deadline", "nobody approved it in time"),
+    events.CodeChanged(("my_feature.py",), 1, 3),
     events.Started("ticks", 2, 7, ("source_new_data",), ("ticks runs because the source sample has new data",)),
     events.Finished("ticks", 12, 7, {}, "4e5f6a7b8c9d", 48616, 1.0, 1, 3, ("features",)),
     events.CutOff("ticks", 12, 7, {}, "4e5f6a7b8c9d", 48616, 1.0, 1, 3, ()),

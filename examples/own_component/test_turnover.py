@@ -16,8 +16,8 @@ from pipelines.testing import ComponentSuite, Moment, write_snapshot
 def bars(year: int, closes: list[float]) -> pl.DataFrame:
     """Daily bars of one market from 1 January."""
     days = [datetime(year, 1, day, tzinfo=UTC) for day in range(1, len(closes) + 1)]
-    columns = {"market_id": "sample:ACME", "ts": days, "close": closes, "volume": 2.0, "spread": 0.1}
-    return pl.DataFrame(columns).with_columns(pl.col("ts").dt.cast_time_unit("us"))
+    columns = {"market_id": "sample:ACME", "start": days, "close": closes, "volume": 2.0, "spread": 0.1}
+    return pl.DataFrame(columns).with_columns(pl.col("start").dt.cast_time_unit("us"))
 
 
 class TestTurnover(ComponentSuite):
@@ -36,7 +36,7 @@ class TestTurnover(ComponentSuite):
             {"bars/2023": first, "bars/2024": second},
             {"bars/2023": corrected, "bars/2024": second},
         ):
-            yield Moment(lake, {"features": write_snapshot(lake, "features", content, time="ts")})
+            yield Moment(lake, {"features": write_snapshot(lake, "features", content, time="start")})
 
     def test_the_sum_is_right(self, tmp_path: Path) -> None:
         """Beyond the suite: what the numbers should be."""

@@ -11,7 +11,7 @@ from pipelines.settings import setting
 from pipelines.snapshot import Reads
 
 # Only these columns of the bars count as input: a change in any other one is no reason to run.
-_BARS = Reads(columns=("market_id", "ts", "close", "volume"), prefix="bars/")
+_BARS = Reads(columns=("market_id", "start", "close", "volume"), prefix="bars/")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def sum_turnover(ctx: Context, settings: Settings) -> None:
             continue
         months = (
             features.read(key)
-            .group_by("market_id", pl.col("ts").dt.truncate("1mo").alias("month"))
+            .group_by("market_id", pl.col("start").dt.truncate("1mo").alias("month"))
             .agg((pl.col("close") * pl.col("volume")).sum().alias("turnover"), pl.len().alias("bars"))
             .filter(pl.col("bars") >= settings.min_bars)
         )

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SYNC := UV_COMPILE_BYTECODE=1 $(BIN)/uv sync --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint audit torture bench dashboard serve start start-agent test-agent wheel docs site clean
+.PHONY: help run test lint audit torture soak bench dashboard serve start start-agent test-agent wheel docs site clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ audit: $(VENV)/.synced  ## bandit, and many generated requests to the API
 
 torture: $(VENV)/.synced  ## kill real processes for a quarter of an hour: see docs/reliability.md
 	@TORTURE=long $(BIN)/python -m pytest -n 3 --dist worksteal -m torture tests/torture
+
+soak: $(VENV)/.synced  ## 2 000 runs on one server, worker and scheduler: memory, files and threads must not grow
+	@PYTHONPATH=src $(BIN)/python scripts/soak.py
 
 bench: $(VENV)/.synced  ## the benchmarks; each prints ratios against a baseline of the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -24,7 +24,7 @@ from agent.execution.runlog import RunLog
 from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts
-from agent.store.database.engine import Connections
+from agent.store.database.engine import Connections, database_now
 from agent.store.outputs import catalog, projections, releases
 from pipelines.errors import LakeError
 from pipelines.private import make_folder
@@ -105,7 +105,7 @@ def _record(
             code_version=success.current.code_version,
             settings_hash=success.current.settings_hash,
             settings=success.current.settings,
-            now=now,
+            now=database_now(connections.project),  # what gc goes by
         )
     state.commit_success(
         connections.project,
@@ -261,7 +261,7 @@ def _record_release(
         metrics={} if metrics is None else json.loads(workspace.lake.read_bytes(metrics)),
         git_commit=log.git_commit,
         run_id=log.run.id if log.run is not None else None,
-        now=now,
+        now=database_now(connections.project),
     )
     releases.make_current(connections.project, success.release)
 

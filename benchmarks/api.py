@@ -2,7 +2,7 @@
 FastAPI route, in turns in the same run on the same machine; then the same p99 with 50 requests in flight to a project
 whose code sleeps when it is imported, beside the quiet server's.
 
-    python benchmarks/api.py [REQUESTS]          100000 unless told otherwise; needs wrk (Debian: apt-get install wrk)
+    python benchmarks/api.py [REQUESTS]          100000 by default; needs wrk (Debian: apt-get install wrk)
 """
 
 from __future__ import annotations

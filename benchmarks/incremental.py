@@ -94,11 +94,11 @@ def main() -> None:
         late = old_day.head(1).with_columns(price=pl.col("price") * 1.01, seq=pl.lit(10**9, pl.Int64))
         days[4] = write_day(lake, 4, pl.concat([old_day, late]).sort("market_id", "ts", "seq"), "t2")
         corrected = {"markets": markets, "ticks": Snapshot("ticks", tuple(days))}
-        mended, late_seconds = timed(lake, corrected, "f4", full, every)
+        fixed, late_seconds = timed(lake, corrected, "f4", full, every)
         again, _ = timed(lake, corrected, "f5")
-        assert mended.version == again.version, "a late tick must give what a full run gives"
+        assert fixed.version == again.version, "a late tick must give what a full run gives"
 
-    rewritten = [key for key, one in mended.by_key.items() if one.path != full.by_key[key].path]
+    rewritten = [key for key, one in fixed.by_key.items() if one.path != full.by_key[key].path]
     kept = [key for key in rewritten if key.startswith("features/")]
     print(f"{MARKETS * DAYS * per_market:,} ticks, {MARKETS} markets, {DAYS} days")
     print(f"full                 {full_seconds:7.2f} s   ratio 1")

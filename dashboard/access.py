@@ -15,7 +15,7 @@ _TRIES, _WINDOW_SECONDS = 5, 60.0
 
 
 @dataclass
-class _Tries:
+class _FailedLogins:
     """Wrong passwords lately, over all viewers: guessing is slow whoever does it."""
 
     at: list[float] = field(default_factory=list)
@@ -54,8 +54,8 @@ def is_loopback(address: str) -> bool:
 
 
 @st.cache_resource(show_spinner=False)
-def _tries() -> _Tries:
-    return _Tries()
+def _tries() -> _FailedLogins:
+    return _FailedLogins()
 
 
 def _ask(password: str) -> None:

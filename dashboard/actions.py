@@ -15,13 +15,13 @@ from agent.store import state
 from agent.store.control import runner
 from agent.store.control.runs import FINAL, Run
 from dashboard import data
-from dashboard.data import Desk
+from dashboard.data import Session
 from pipelines.snapshot import digest
 
 WHO = "a person at the dashboard"
 
 
-def run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = ()) -> Run:
+def run(desk: Session, targets: Sequence[str] = (), force: Sequence[str] = ()) -> Run:
     """Queue a run and see to it that a worker takes it. The run that is open already where the same was asked for: a
     second click, or a second viewer, sees the first one's run. Runs of dead processes are closed first.
 
@@ -51,18 +51,18 @@ def run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = ()) -> R
     return asked
 
 
-def mark_dirty(desk: Desk, component: str, reason: str) -> None:
+def mark_dirty(desk: Session, component: str, reason: str) -> None:
     """Ask for a recompute of a component at the next run. Raises NotFound."""
     with desk.workspace.database.writing() as connections:
         state.mark_dirty(connections.project, component, Mark(WHO, reason=reason))
 
 
-def cancel_run(desk: Desk, run_id: int) -> None:
+def cancel_run(desk: Session, run_id: int) -> None:
     """End a run: at once where nobody executes it yet, else within about a second. Raises NotFound, Conflict."""
     cancel.cancel_run(desk.workspace.database, run_id, by=WHO, now=data.now())
 
 
-def answer(desk: Desk, run_id: int, *, approved: bool) -> None:
+def answer(desk: Session, run_id: int, *, approved: bool) -> None:
     """Approve or reject a waiting run. Raises NotFound, Conflict."""
     database = desk.workspace.database
     if approved:
@@ -72,7 +72,7 @@ def answer(desk: Desk, run_id: int, *, approved: bool) -> None:
         queue.reject(database, run_id, by=WHO, reason=None, now=data.now())
 
 
-def set_runner(desk: Desk, wanted: str) -> None:
+def set_runner(desk: Session, wanted: str) -> None:
     """Ask the server's background runner to pause (`paused`) or to go on (`running`). Raises Conflict where no server
     runs it."""
     with desk.workspace.database.writing() as connections:
@@ -80,7 +80,7 @@ def set_runner(desk: Desk, wanted: str) -> None:
             raise Conflict(
                 "no server runs the background runner now",
                 where="runner",
-                mend="start it: `agent serve`, then POST /api/agent/start",
+                fix="start it: `agent serve`, then POST /api/agent/start",
             )
         runner.want(connections.control, wanted)
 

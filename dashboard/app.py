@@ -14,7 +14,7 @@ import streamlit as st
 
 from agent.sections.dashboard import Settings as DashboardSettings
 from dashboard import access, data, look
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from pipelines.errors import PipelineError
 
@@ -45,7 +45,7 @@ def _tabs() -> list[ModuleType]:
     return sorted(tabs, key=lambda tab: int(tab.ORDER))
 
 
-def _page(tab: ModuleType, desk: Desk, *, is_first: bool) -> st.Page:
+def _page(tab: ModuleType, desk: Session, *, is_first: bool) -> st.Page:
     name = tab.__name__.rpartition(".")[2]
     return st.Page(partial(guarded(tab.show), desk), title=tab.TITLE, icon=tab.ICON, url_path=name, default=is_first)
 

@@ -9,13 +9,13 @@ import streamlit as st
 from agent.core.graph import order
 from agent.execution.runlog import Request
 from dashboard import actions, data, look, parts, press
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 
 _LOOK_SECONDS = 1.0  # the server follows what is asked of its runner within about a second
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The controls, folded."""
     names = list(order(desk.workspace.specs))
     left, middle, right = st.columns(3)
@@ -29,7 +29,7 @@ def show(desk: Desk) -> None:
 
 @st.fragment
 @guarded
-def _selected(desk: Desk, names: list[str]) -> None:
+def _selected(desk: Session, names: list[str]) -> None:
     targets = st.multiselect(
         "Components", names, key="targets", help="With what they need upstream. None means all of them."
     )
@@ -48,9 +48,9 @@ def _selected(desk: Desk, names: list[str]) -> None:
     press.outcome("selected")
 
 
-@st.fragment  # alone: to draw the whole page anew would drop a click elsewhere on it that waits its turn
+@st.fragment  # alone: to redraw the whole page would drop a click elsewhere on it that waits its turn
 @guarded
-def _mark(desk: Desk, names: list[str]) -> None:
+def _mark(desk: Session, names: list[str]) -> None:
     with st.form("mark", border=False, clear_on_submit=True):
         component = st.selectbox("Component", names, index=None, key="mark_component", placeholder="Choose one")
         reason = st.text_input("Reason", key="mark_reason", placeholder="shown to whoever looks at the state")
@@ -64,7 +64,7 @@ def _mark(desk: Desk, names: list[str]) -> None:
 
 @st.fragment(run_every=_LOOK_SECONDS)
 @guarded
-def _runner(desk: Desk) -> None:
+def _runner(desk: Session) -> None:
     found = data.background_runner(desk)
     look.line(f"{found.state}, every {found.interval_minutes} min, next run ", look.when(found.next_run))
     st.caption(f"{found.run_count} cycles so far, {found.error_count} failed, {found.total_forecasts:,} predictions")

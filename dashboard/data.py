@@ -20,9 +20,9 @@ from agent.clock import SystemClock
 from agent.core.graph import order
 from agent.core.model import Plan, State
 from agent.execution.host.child import ChildHost
-from agent.execution.planning import Thought, think
+from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace, open_workspace
 from agent.sections.dashboard import Settings as DashboardSettings
 from agent.service import schedule
@@ -49,7 +49,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Desk:
+class Session:
     """The opened project. `key` tells it from others whose snapshots have the same numbers."""
 
     workspace: Workspace
@@ -62,14 +62,14 @@ class Desk:
 
 @dataclass(frozen=True)
 class _Opened:
-    desk: Desk
+    desk: Session
     stack: ExitStack
     marks: tuple[object, ...]
 
 
-def open_desk() -> Desk:
-    """The project in the current folder, opened once for all viewers, its code in a process of its own; anew when its
-    settings, its code or its database file are others. Raises SettingsError, DatabaseError."""
+def open_desk() -> Session:
+    """The project in the current folder, opened once for all viewers, its code in a process of its own; opened again
+    when its settings, its code or its database file are others. Raises SettingsError, DatabaseError."""
     base = Path.cwd()
     opened = _open(str(base))
     if opened.marks != _marks(base, opened.desk.workspace) or not _is_current(opened.desk.workspace):
@@ -83,20 +83,20 @@ def now() -> datetime:
     return SystemClock().now()
 
 
-def states(desk: Desk) -> dict[str, State]:
+def states(desk: Session) -> dict[str, State]:
     """The state of each component of the graph, in the order they are performed."""
     with desk.workspace.database.reading() as connections:
         found = state.load_states(connections.project)
     return {name: found[name] for name in order(desk.workspace.specs) if name in found}
 
 
-def plan(desk: Desk, request: Request) -> Thought:
+def plan(desk: Session, request: Request) -> Evaluation:
     """What a run of `request` would do now, and why. Reads files, sources' probes and code; writes nothing."""
-    return think(desk.workspace, Survey(desk.workspace), request, now=now())
+    return think(desk.workspace, Inspector(desk.workspace), request, now=now())
 
 
-def recent_plan(desk: Desk, found: dict[str, State]) -> Plan:
-    """What a run of everything would do. Asked anew when the states differ from what they were, and every few seconds
+def recent_plan(desk: Session, found: dict[str, State]) -> Plan:
+    """What a run of everything would do. Asked again when the states differ from what they were, and every few seconds
     for what happens elsewhere: files, code, sources."""
     kept: tuple[float, str, dict[str, State], Plan] | None = st.session_state.get(_PLAN)
     at = time.monotonic()
@@ -106,26 +106,26 @@ def recent_plan(desk: Desk, found: dict[str, State]) -> Plan:
     return kept[3]
 
 
-def recent_runs(desk: Desk, limit: int = RUNS_SHOWN) -> list[Run]:
+def recent_runs(desk: Session, limit: int = RUNS_SHOWN) -> list[Run]:
     """The project's newest runs, newest first."""
     database = desk.workspace.database
     with database.reading() as connections:
         return runs.list_runs(connections.control, project_id=database.project_id, limit=limit)
 
 
-def run_with_attempts(desk: Desk, run_id: int) -> tuple[Run, list[Attempt]]:
+def run_with_attempts(desk: Session, run_id: int) -> tuple[Run, list[Attempt]]:
     """A run and its attempts. Raises NotFound."""
     with desk.workspace.database.reading() as connections:
         return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
 
 
-def events_of(desk: Desk, run_id: int) -> list[EventRow]:
+def events_of(desk: Session, run_id: int) -> list[EventRow]:
     """The events of a run, in order."""
     with desk.workspace.database.reading() as connections:
         return events.load_events(connections.control, run_id)
 
 
-def open_run(desk: Desk) -> Run | None:
+def open_run(desk: Session) -> Run | None:
     """The run that is being executed or, where none is, the oldest one that waits; None where none is open."""
     database = desk.workspace.database
     with database.reading() as connections:
@@ -143,19 +143,19 @@ def is_dead(run: Run, at: datetime) -> bool:
     return not leases.is_at_work(run.owner, run.lease_expires_at, at)
 
 
-def approval_of(desk: Desk, run_id: int) -> Approval | None:
+def approval_of(desk: Session, run_id: int) -> Approval | None:
     """The approval a run waits for or had; None where none was asked for."""
     with desk.workspace.database.reading() as connections:
         return approvals.load_approval(connections.control, run_id)
 
 
-def background_runner(desk: Desk) -> Runner:
+def background_runner(desk: Session) -> Runner:
     """The background runner as it stands."""
     with desk.workspace.database.reading() as connections:
         return runner.load(connections.control)
 
 
-def next_scheduled(desk: Desk) -> datetime | None:
+def next_scheduled(desk: Session) -> datetime | None:
     """When the next run begins by itself, by the scheduler or the background runner; None where nothing will. A time
     that is past says that the scheduler does not run."""
     with desk.workspace.database.reading() as connections:
@@ -167,49 +167,49 @@ def next_scheduled(desk: Desk) -> datetime | None:
     return min(times, default=None)
 
 
-def current_release(desk: Desk) -> Release | None:
+def current_release(desk: Session) -> Release | None:
     """The release in force."""
     with desk.workspace.database.reading() as connections:
         return releases.current_release(connections.project)
 
 
-def recent_releases(desk: Desk, limit: int = 50) -> list[Release]:
+def recent_releases(desk: Session, limit: int = 50) -> list[Release]:
     """The newest releases, newest first."""
     with desk.workspace.database.reading() as connections:
         return releases.list_releases(connections.project, limit)
 
 
-def predictions_in(desk: Desk) -> int:
+def predictions_in(desk: Session) -> int:
     """Markets that the present output of inference predicts."""
     found = output(desk, "inference")
     return 0 if found is None else sum(partition.rows for partition in found.select("predictions"))
 
 
-def newest_predictions(desk: Desk) -> list[Record]:
+def newest_predictions(desk: Session) -> list[Record]:
     """Predictions, newest first."""
     with desk.workspace.database.reading() as connections:
         return projections.latest_predictions(connections.project, PREDICTIONS_READ)
 
 
-def settled_predictions(desk: Desk) -> list[Record]:
+def settled_predictions(desk: Session) -> list[Record]:
     """Predictions whose outcome is known, newest first."""
     with desk.workspace.database.reading() as connections:
         return projections.predictions_with_outcome(connections.project, PREDICTIONS_READ)
 
 
-def history(desk: Desk, component: str, limit: int) -> list[SnapshotRow]:
+def history(desk: Session, component: str, limit: int) -> list[SnapshotRow]:
     """The newest snapshots of a component, newest first."""
     with desk.workspace.database.reading() as connections:
         return catalog.snapshot_history(connections.project, component, limit)
 
 
-def output(desk: Desk, component: str) -> Snapshot | None:
+def output(desk: Session, component: str) -> Snapshot | None:
     """The present output of a component; None before its first success."""
     row = states(desk).get(component)
     return None if row is None or row.output_snapshot_id is None else snapshot(desk, row.output_snapshot_id)
 
 
-def snapshot(desk: Desk, snapshot_id: int) -> Snapshot:
+def snapshot(desk: Session, snapshot_id: int) -> Snapshot:
     """A snapshot from the catalog. Raises NotFound where gc removed it."""
     return _snapshot(desk.key, snapshot_id, desk.workspace)
 
@@ -227,7 +227,7 @@ def _open(base: str) -> _Opened:
     if isinstance(workspace.host, ChildHost):
         workspace.host.wait = _give_up
     marks = _marks(Path(base), workspace)
-    return _Opened(Desk(workspace, f"{workspace.settings.home} {marks[-1]}"), stack, marks)
+    return _Opened(Session(workspace, f"{workspace.settings.home} {marks[-1]}"), stack, marks)
 
 
 def _is_current(workspace: Workspace) -> bool:
@@ -242,7 +242,7 @@ def _give_up() -> None:
 
 
 def _marks(base: Path, workspace: Workspace) -> tuple[object, ...]:
-    """What tells that settings or the embedded database are others: a removed one that was made anew has its name."""
+    """What tells that settings or the embedded database are others: a removed one that was made again has its name."""
     files = [_stat(base / name, lambda found: (found.st_mtime_ns, found.st_size)) for name in (SETTINGS_FILE, ".env")]
     if not workspace.settings.is_embedded:
         return (*files, None)

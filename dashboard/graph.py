@@ -28,7 +28,7 @@ _ATTEMPT = {
 
 
 def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Mapping[str, Look]) -> go.Figure:
-    """The graph: a node a component, coloured by how it stands; reasons and versions on hover.
+    """The graph: one node per component, coloured by how it stands; reasons and versions on hover.
 
     An edge that another way implies is left out; the hover text names every input.
     """
@@ -59,7 +59,7 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
 
 
 def timeline(attempts: Sequence[Attempt], components_in_order: Sequence[str], now: datetime) -> go.Figure:
-    """Attempts of a run as bars over time, a row a component; the newest end of a running one is now."""
+    """Attempts of a run as bars over time, one row per component; the newest end of a running one is now."""
     figure = go.Figure()
     for kind, (text, colour) in _ATTEMPT.items():
         mine = [one for one in attempts if _kind(one) == kind]

@@ -138,12 +138,12 @@ def line(*parts: str) -> None:
 
 
 def fault(error: PipelineError) -> None:
-    """An error of ours as a person reads it: what, where, the mend."""
+    """An error of ours as a person reads it: what, where, the fix."""
     parts = [f"**{literal(error.what)}**"]
     if error.where:
         parts.append(f"Where: `{error.where}`")
-    if error.mend:
-        parts.append(f"What to do: {literal(error.mend)}")
+    if error.fix:
+        parts.append(f"What to do: {literal(error.fix)}")
     st.error("\n\n".join(parts), icon=":material/error:")
 
 

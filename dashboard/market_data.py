@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import data
-from dashboard.data import Desk
+from dashboard.data import Session
 from pipelines.lake import Lake
 from pipelines.modelling.labels import GAP_FACTOR, usual_spacing
 from pipelines.snapshot import Snapshot, diff
@@ -46,13 +46,13 @@ class Gaps:
     longest: tuple[tuple[datetime, datetime], ...]
 
 
-def markets(desk: Desk) -> pl.DataFrame | None:
+def markets(desk: Session) -> pl.DataFrame | None:
     """The universe, MARKET_COLUMNS and `name` (question or symbol); None before it is known."""
     found = data.output(desk, "markets")
     return None if found is None else _markets(found.version, desk.workspace.lake, found)
 
 
-def universe(desk: Desk) -> pl.DataFrame | None:
+def universe(desk: Session) -> pl.DataFrame | None:
     """The universe with `bars`, `last_ts`, `last_price` of each market, null where it has no bars."""
     import polars as pl
 
@@ -69,13 +69,13 @@ def universe(desk: Desk) -> pl.DataFrame | None:
     return known.join(counted, on="market_id", how="left", maintain_order="left")
 
 
-def names(desk: Desk) -> dict[str, str]:
+def names(desk: Session) -> dict[str, str]:
     """Market id -> its question or symbol."""
     known = markets(desk)
     return {} if known is None else dict(known.select("market_id", "name").iter_rows())
 
 
-def candles(desk: Desk, market_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
+def candles(desk: Session, market_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
     """A market's bars from `start` to `end` (None: all), joined to at most CANDLES candles.
 
     Columns ts (start of the candle), open, high, low, close, volume, bars. Only partitions in the span are read.
@@ -88,7 +88,7 @@ def candles(desk: Desk, market_id: str, start: datetime | None = None, end: date
     return _candles(features.version, market_id, start, end, desk.workspace.lake, features)
 
 
-def market_span(desk: Desk) -> tuple[datetime, datetime] | None:
+def market_span(desk: Session) -> tuple[datetime, datetime] | None:
     """First and last time of any bar."""
     features = data.output(desk, "features")
     times = [] if features is None else [p for p in features.select(_BARS) if p.min_ts and p.max_ts]
@@ -97,13 +97,13 @@ def market_span(desk: Desk) -> tuple[datetime, datetime] | None:
     return min(p.min_ts for p in times if p.min_ts), max(p.max_ts for p in times if p.max_ts)
 
 
-def gaps(desk: Desk, market_id: str) -> Gaps | None:
+def gaps(desk: Session, market_id: str) -> Gaps | None:
     """Where bars of a market are missing; None where it has none at all."""
     features = data.output(desk, "features")
     return None if features is None else _gaps(features.version, market_id, desk.workspace.lake, features)
 
 
-def newest_ticks(desk: Desk, market_id: str) -> pl.DataFrame:
+def newest_ticks(desk: Session, market_id: str) -> pl.DataFrame:
     """The last TICKS_SHOWN trades and quotes of a market, or bars of its source, newest first, from its newest
     partition."""
     import polars as pl
@@ -114,7 +114,7 @@ def newest_ticks(desk: Desk, market_id: str) -> pl.DataFrame:
     return _newest_ticks(ticks.version, market_id, desk.workspace.lake, ticks)
 
 
-def quarantine(desk: Desk) -> pl.DataFrame:
+def quarantine(desk: Session) -> pl.DataFrame:
     """Rows that broke a rule and were left out: part, row, rule, text."""
     import polars as pl
 
@@ -123,8 +123,8 @@ def quarantine(desk: Desk) -> pl.DataFrame:
     return pl.DataFrame() if partition is None else desk.workspace.lake.read_table(partition)
 
 
-def rewrites(desk: Desk) -> list[Rewrite]:
-    """When older partitions of ticks were made anew, over the newest snapshots, newest first."""
+def rewrites(desk: Session) -> list[Rewrite]:
+    """When older partitions of ticks were recomputed, over the newest snapshots, newest first."""
     rows = data.history(desk, "ticks", _SNAPSHOTS_COMPARED)
     found = []
     for newer, older in pairwise(rows):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import data
-from dashboard.data import Desk
+from dashboard.data import Session
 from pipelines.errors import LakeError
 from pipelines.lake import Lake
 from pipelines.modelling.folds import fold_start
@@ -53,19 +53,19 @@ class Fold:
     auc: float | None
 
 
-def card(desk: Desk) -> dict[str, Any] | None:
+def card(desk: Session) -> dict[str, Any] | None:
     """The model card: learner, features, training span, distributions; None before the first model."""
     found = data.output(desk, "model")
     return None if found is None else _json(found.version, "model.json", desk.workspace.lake, found)
 
 
-def metrics(desk: Desk) -> dict[str, Any] | None:
+def metrics(desk: Session) -> dict[str, Any] | None:
     """The model's out-of-sample metrics: "overall" and "folds"."""
     found = data.output(desk, "model")
     return None if found is None else _json(found.version, "metrics.json", desk.workspace.lake, found)
 
 
-def past_metrics(desk: Desk, snapshot_id: int) -> dict[str, Any] | None:
+def past_metrics(desk: Session, snapshot_id: int) -> dict[str, Any] | None:
     """The overall metrics of an earlier model; None where gc took its files."""
     try:
         found = data.snapshot(desk, snapshot_id)
@@ -75,13 +75,13 @@ def past_metrics(desk: Desk, snapshot_id: int) -> dict[str, Any] | None:
     return overall
 
 
-def folds(desk: Desk) -> list[Fold]:
+def folds(desk: Session) -> list[Fold]:
     """The walk-forward folds in time order."""
     found = data.output(desk, "model")
     return [] if found is None else _folds(found.version, desk.workspace.lake, found)
 
 
-def drift(desk: Desk) -> list[Drift]:
+def drift(desk: Session) -> list[Drift]:
     """Population stability index of each feature over the newest rows, largest first."""
     model, features = data.output(desk, "model"), data.output(desk, "features")
     if model is None or features is None:
@@ -90,7 +90,7 @@ def drift(desk: Desk) -> list[Drift]:
     return _drift(model.version, features.version, desk.workspace.lake, features, found["distribution"])
 
 
-def importance(desk: Desk) -> list[tuple[str, float]]:
+def importance(desk: Session) -> list[tuple[str, float]]:
     """Feature -> by how much the Brier score of the newest known rows rises when the feature is shuffled.
 
     Permutation importance (Breiman 2001, Machine Learning 45), most important first. Rows in training are among them:
@@ -102,25 +102,25 @@ def importance(desk: Desk) -> list[tuple[str, float]]:
     return _importance(model.version, features.version, desk.workspace.lake, model, features)
 
 
-def backtest_metrics(desk: Desk) -> dict[str, Any] | None:
+def backtest_metrics(desk: Session) -> dict[str, Any] | None:
     """Strategy -> metric -> value, as pipelines.modelling.metrics.equity_metrics names them."""
     found = data.output(desk, "backtest")
     return None if found is None else _json(found.version, "metrics.json", desk.workspace.lake, found)
 
 
-def curves(desk: Desk) -> pl.DataFrame | None:
+def curves(desk: Session) -> pl.DataFrame | None:
     """Columns strategy, ts, equity, drawdown, exposure, costs (paid so far), at most CURVE_POINTS a strategy."""
     found = data.output(desk, "backtest")
     return None if found is None else _curves(found.version, desk.workspace.lake, found)
 
 
-def monthly_returns(desk: Desk) -> pl.DataFrame | None:
+def monthly_returns(desk: Session) -> pl.DataFrame | None:
     """The model's return of each month, a fraction: columns year, month, value."""
     found = data.output(desk, "backtest")
     return None if found is None else _monthly(found.version, desk.workspace.lake, found)
 
 
-def trades(desk: Desk) -> pl.DataFrame | None:
+def trades(desk: Session) -> pl.DataFrame | None:
     """The model's newest closed trades, at most TRADES_SHOWN, newest first."""
     found = data.output(desk, "backtest")
     return None if found is None else _trades(found.version, desk.workspace.lake, found)

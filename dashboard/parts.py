@@ -13,7 +13,7 @@ from agent.core.model import Plan, State, Step
 from agent.store import leases
 from agent.store.control.runs import Run
 from dashboard import actions, data, health, look
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.health import Look
 from dashboard.look import Column, Html
 from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
@@ -94,7 +94,7 @@ def error(title: str, text: str, traceback: str | None) -> None:
             st.code(traceback, language=None)
 
 
-def start_run(desk: Desk, targets: Sequence[str] = (), force: Sequence[str] = (), *, hint: str = "") -> str:
+def start_run(desk: Session, targets: Sequence[str] = (), force: Sequence[str] = (), *, hint: str = "") -> str:
     """Ask for a run; how it stands, in words. Raises as `actions.run`."""
     started = actions.run(desk, targets, force)
     return f"Run {started.id} is {started.status.lower()}{hint}."

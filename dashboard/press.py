@@ -1,6 +1,6 @@
 """Buttons whose click is not lost, whatever the page looks like by the time it arrives.
 
-A page that looks every second is drawn anew between the moment a person sees a button and the moment the click
+A page that looks every second is redrawn between the moment a person sees a button and the moment the click
 arrives. By then what the button stands under may no longer hold, or drawing may fail above it: `if st.button(...)`
 would not be reached, and the click would be gone without a word. So what a button does is done before anything is
 drawn. Its error stays until the next click: in the place of what that one drawing shows, the next look wipes it away.
@@ -31,7 +31,7 @@ def button(
     """A button that calls `act` once for a click; what comes of it, `outcome(place)` shows. True in the drawing that
     follows.
 
-    `act` draws nothing. What it returns is said in a toast.
+    `act` draws nothing. What it returns is shown in a toast.
     """
     # A token of this drawing: the browser sends a click twice where another fragment's look falls due at that moment.
     return st.button(
@@ -40,11 +40,11 @@ def button(
 
 
 def outcome(place: str) -> None:
-    """What the newest click said or which error it met, where it was one on a button of `place`."""
-    said: tuple[str, str] | None = st.session_state.get(_SAID)
-    if said is not None and said[0] == place:
+    """What the newest click returned or which error it met, where it was one on a button of `place`."""
+    answer: tuple[str, str] | None = st.session_state.get(_SAID)
+    if answer is not None and answer[0] == place:
         st.session_state[_SAID] = None
-        st.toast(said[1])
+        st.toast(answer[1])
     kept: tuple[str, Exception] | None = st.session_state.get(_FAULT)
     if kept is not None and kept[0] == place:
         guard.show(kept[1])
@@ -56,8 +56,8 @@ def _carry_out(act: Callable[[], str | None], place: str, drawing: object) -> No
     st.session_state[_DONE] = drawing
     st.session_state[_FAULT] = None
     try:
-        said = act()
-        # Said later: Streamlit keeps toasts and the style sheet in one place, and a callback writes at its beginning.
-        st.session_state[_SAID] = None if said is None else (place, said)
+        answer = act()
+        # Shown later: Streamlit keeps toasts and the style sheet in one place, and a callback writes at its beginning.
+        st.session_state[_SAID] = None if answer is None else (place, answer)
     except Exception as error:
         st.session_state[_FAULT] = (place, error)

@@ -1,4 +1,4 @@
-"""A run that is open: what it waits for or computes, a line a component, and when it may be done."""
+"""A run that is open: what it waits for or computes, one line per component, and when it may be done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.core.model import Step
 from agent.store.control.attempts import Attempt
 from agent.store.control.runs import Run
 from dashboard import actions, data, look, parts, press
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.look import Column, Html
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
 
@@ -34,7 +34,7 @@ _LABELS: Mapping[type[Executing], tuple[str, str]] = {
 }
 
 
-def show(desk: Desk, run: Run, at: datetime) -> None:
+def show(desk: Session, run: Run, at: datetime) -> None:
     """The open run as it stands."""
     run, attempts = data.run_with_attempts(desk, run.id)
     head = Html(f"Run {run.id}: {parts.status(run, at)}")
@@ -135,7 +135,7 @@ def _detail(event: Executing) -> str:
             return ""
 
 
-def _approval(desk: Desk, run: Run, head: Html) -> None:
+def _approval(desk: Session, run: Run, head: Html) -> None:
     approval = data.approval_of(desk, run.id)
     until = None if approval is None else approval.expires_at
     look.line(head, Html(f", until {look.when(until)}"))

@@ -24,7 +24,7 @@ from agent.errors import UsageError
 from agent.store import browse
 from agent.store.browse import TableCopy
 from dashboard import data
-from dashboard.data import Desk
+from dashboard.data import Session
 from pipelines.snapshot import Partition
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _BAR_COLUMNS = (
     " (ask_close - bid_close) / ((ask_close + bid_close) / 2) AS spread"
 )
 _WORD = re.compile(r"\w+")
-_MEND = "write one SELECT over the tables below; nothing can be changed here"
+_FIX = "write one SELECT over the tables below; nothing can be changed here"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Answer:
     seconds: float
 
 
-def views(desk: Desk) -> dict[str, list[Partition]]:
+def views(desk: Session) -> dict[str, list[Partition]]:
     """View -> its partitions, for those that exist now."""
     found = {}
     for name, (component, prefix) in _VIEWS.items():
@@ -75,7 +75,7 @@ def views(desk: Desk) -> dict[str, list[Partition]]:
     return found
 
 
-def ask(desk: Desk, query: str, rows: int = ROWS_SHOWN) -> Answer:
+def ask(desk: Session, query: str, rows: int = ROWS_SHOWN) -> Answer:
     """The first `rows` of the answer. Raises UsageError for what is not one SELECT, fails, or takes too much time or
     memory: the query runs in a process of its own, which the system limits (see sqlchild)."""
     begun = time.monotonic()
@@ -102,20 +102,20 @@ def ask(desk: Desk, query: str, rows: int = ROWS_SHOWN) -> Answer:
         case "memory":
             raise _too_much()
         case _:
-            raise UsageError(outcome["error"], where="SQL", mend=_MEND)
+            raise UsageError(outcome["error"], where="SQL", fix=_FIX)
 
 
 def _too_long() -> UsageError:
     return UsageError(
-        f"the query took longer than {SECONDS:.0f} s and was ended", where="SQL", mend="filter or aggregate more"
+        f"the query took longer than {SECONDS:.0f} s and was ended", where="SQL", fix="filter or aggregate more"
     )
 
 
 def _too_much() -> UsageError:
-    return UsageError("the query needs too much memory", where="SQL", mend="filter or aggregate more")
+    return UsageError("the query needs too much memory", where="SQL", fix="filter or aggregate more")
 
 
-def _request(desk: Desk, query: str, rows: int) -> tuple[dict[str, Any], list[bytes]]:
+def _request(desk: Session, query: str, rows: int) -> tuple[dict[str, Any], list[bytes]]:
     """What the child is asked, and copies of the state's tables that the query names."""
     # Words, not DuckDB's own list, which it can only make once the tables are there. One too many does no harm.
     named = set(_WORD.findall(query.lower()))

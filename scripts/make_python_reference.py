@@ -62,7 +62,7 @@ PUBLIC: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "Raise errors": (
-        "Each takes the fact, `where=` and `mend=`, the next thing to do.",
+        "Each takes the fact, `where=` and `fix=`, the next thing to do.",
         (
             "pipelines.errors.PipelineError",
             "pipelines.errors.SettingsError",

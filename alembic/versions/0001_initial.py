@@ -16,7 +16,7 @@ _TIME = sa.DateTime(timezone=True)
 
 # A person's `UPDATE orchestrator_state SET is_dirty = true` must count where the flag is set already, because it shows
 # a cause the orchestrator found (a deferred retraining, say): only the database can tell such an UPDATE from none.
-# A migration that makes this table anew on SQLite must make the trigger anew too.
+# A migration that rebuilds this table on SQLite must create the trigger again too.
 _MARKED = {
     "sqlite": (
         """CREATE TRIGGER orchestrator_state_marked AFTER UPDATE OF is_dirty ON orchestrator_state

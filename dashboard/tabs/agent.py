@@ -11,7 +11,7 @@ import streamlit as st
 from agent.core.explain import dirty_text
 from agent.core.model import Compute, State, Step
 from dashboard import actions, controls, data, look, parts, press, progress
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 
@@ -19,14 +19,14 @@ TITLE, ICON, ORDER = "Agent", ":material/play_circle:", 20
 _TICK_SECONDS = 1.0
 
 
-def show(desk: Desk) -> None:
-    """The page. It looks every second; nothing in it starts the whole page anew, which could swallow a click."""
+def show(desk: Session) -> None:
+    """The page. It looks every second; nothing in it reruns the whole page, which could swallow a click."""
     st.fragment(guarded(_live), run_every=_TICK_SECONDS)(desk)
     if not desk.is_read_only:
         controls.show(desk)
 
 
-def _live(desk: Desk) -> None:
+def _live(desk: Session) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if not desk.is_read_only:
             _buttons(desk)
@@ -50,7 +50,7 @@ def _live(desk: Desk) -> None:
     _state_table(states, {} if plan is None else {step.component: step for step in plan.steps}, at)
 
 
-def _buttons(desk: Desk) -> None:
+def _buttons(desk: Session) -> None:
     press.button(
         "Run Agent Once",
         partial(parts.start_run, desk),
@@ -66,7 +66,7 @@ def _buttons(desk: Desk) -> None:
         press.button("Cancel this run", cancel, key=f"cancel_{run.id}", icon=":material/stop:", place="agent")
 
 
-def _last(desk: Desk, at: datetime) -> None:
+def _last(desk: Session, at: datetime) -> None:
     runs = data.recent_runs(desk, 1)
     if not runs:
         parts.nothing_yet("Nothing has run here.")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from agent.store.outputs.releases import Release
 from dashboard import charts, data, look, market_data, model_data, parts
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.palette import STRATEGIES
@@ -46,7 +46,7 @@ _FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The page."""
     curves = model_data.curves(desk)
     metrics = model_data.backtest_metrics(desk)
@@ -98,7 +98,7 @@ def _shown(value: float | None, form: Callable[[float], str]) -> str | None:
     return None if value is None else form(value)
 
 
-def _trades(desk: Desk) -> None:
+def _trades(desk: Session) -> None:
     trades = model_data.trades(desk)
     st.subheader("Trades")
     if trades is None or trades.is_empty():
@@ -130,7 +130,7 @@ def _trades(desk: Desk) -> None:
         )
 
 
-def _releases(desk: Desk) -> None:
+def _releases(desk: Session) -> None:
     releases = data.recent_releases(desk)
     if len(releases) < 2:
         st.info("There is one release so far; a second one can be compared with it.")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from agent.store import browse
 from dashboard import look, sqlbox
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.sqlbox import ROWS_DOWNLOADED
@@ -31,14 +31,14 @@ _EXAMPLES = {
 }
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The page."""
     st.fragment(guarded(_box))(desk)
     with st.expander("Tables"):
         _tables(desk)
 
 
-def _box(desk: Desk) -> None:
+def _box(desk: Session) -> None:
     example = st.selectbox("Example", list(_EXAMPLES), key="sql_example", width=320)
     with st.form("sql", border=False):
         query = st.text_area("SQL", _EXAMPLES[example], height=150, key=f"sql_text_{example}")
@@ -51,7 +51,7 @@ def _box(desk: Desk) -> None:
     _answer(desk, st.session_state["sql_asked"])
 
 
-def _answer(desk: Desk, query: str) -> None:
+def _answer(desk: Session, query: str) -> None:
     answer = sqlbox.ask(desk, query)
     cut = f"the first {answer.frame.height:,} rows" if answer.is_cut else f"{answer.frame.height:,} rows"
     st.caption(f"{cut} in {answer.seconds:.2f} s. Times are UTC.")
@@ -82,7 +82,7 @@ def _answer(desk: Desk, query: str) -> None:
         st.caption(f"whole, up to {ROWS_DOWNLOADED:,} rows")
 
 
-def _tables(desk: Desk) -> None:
+def _tables(desk: Session) -> None:
     lake = [
         (name, "lake", f"{sum(one.rows for one in partitions):,}", ", ".join(sorted(partitions[0].column_hashes)))
         for name, partitions in sqlbox.views(desk).items()

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import charts, data, look, model_data, parts
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.model_data import Drift
@@ -18,7 +18,7 @@ _FEATURES_SHOWN = 15
 _MODELS_SHOWN = 20
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The page."""
     card, metrics = model_data.card(desk), model_data.metrics(desk)
     if card is None or metrics is None:
@@ -79,7 +79,7 @@ def _figures(card: dict[str, Any], overall: dict[str, Any]) -> None:
     )
 
 
-def _features(desk: Desk) -> None:
+def _features(desk: Session) -> None:
     drifts = model_data.drift(desk)
     left, right = st.columns(2)
     with left:
@@ -95,7 +95,7 @@ def _features(desk: Desk) -> None:
     _distribution(drifts)
 
 
-def _importance(desk: Desk) -> None:
+def _importance(desk: Session) -> None:
     with st.spinner("Shuffling features …"):
         found = model_data.importance(desk)[:_FEATURES_SHOWN]
     if not found:
@@ -114,18 +114,21 @@ def _distribution(drifts: Sequence[Drift]) -> None:
     charts.put(charts.distribution(by_name[chosen]), f"distribution_{chosen}", height=300, alt=alt)
 
 
-def _models(desk: Desk) -> None:
+def _models(desk: Session) -> None:
     rows = data.history(desk, "model", _MODELS_SHOWN)
     known = [(row, model_data.past_metrics(desk, row.id)) for row in rows]
-    told = [(row, overall) for row, overall in known if overall is not None]
-    if len(told) > 1:
-        told.reverse()
+    reported = [(row, overall) for row, overall in known if overall is not None]
+    if len(reported) > 1:
+        reported.reverse()
         series = {
-            "Brier score": [overall["brier"] for _, overall in told],
-            "Base rate": [overall["brier_base_rate"] for _, overall in told],
+            "Brier score": [overall["brier"] for _, overall in reported],
+            "Base rate": [overall["brier_base_rate"] for _, overall in reported],
         }
         charts.put(
-            charts.history([row.created_at for row, _ in told], series), "models", height=260, alt="Models over time"
+            charts.history([row.created_at for row, _ in reported], series),
+            "models",
+            height=260,
+            alt="Models over time",
         )
     look.table(
         [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import charts, data, look, market_data, parts
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from pipelines.modelling.labels import GAP_FACTOR
@@ -21,7 +21,7 @@ _SPANS = {"day": 1, "week": 7, "month": 31, "year": 366, "all": None}
 _GAPS_LISTED, _KEYS_LISTED, _ROWS_LISTED = 8, 5, 200
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The page."""
     universe = market_data.universe(desk)
     if universe is None:
@@ -32,7 +32,7 @@ def show(desk: Desk) -> None:
     _quality(desk)
 
 
-def _universe(desk: Desk, universe: pl.DataFrame) -> None:
+def _universe(desk: Session, universe: pl.DataFrame) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input("Find a market", key="market_text", placeholder="name or id", width=260)
         kinds = st.pills("Kind", universe.get_column("kind").unique().sort().to_list(), selection_mode="multi")
@@ -85,7 +85,7 @@ def _most_bars(chosen: pl.DataFrame) -> int:
     return most or 0
 
 
-def _market(desk: Desk, market: dict[str, Any]) -> None:
+def _market(desk: Session, market: dict[str, Any]) -> None:
     market_id: str = market["market_id"]
     st.subheader(look.literal(market["name"]))
     facts = [market["kind"], market["status"], market_id]
@@ -123,7 +123,7 @@ def _market(desk: Desk, market: dict[str, Any]) -> None:
         st.dataframe(ticks, height=300, hide_index=True, key=f"ticks_{market_id}")
 
 
-def _gaps(desk: Desk, market_id: str) -> None:
+def _gaps(desk: Session, market_id: str) -> None:
     gaps = market_data.gaps(desk, market_id)
     if gaps is None:
         return
@@ -139,7 +139,7 @@ def _gaps(desk: Desk, market_id: str) -> None:
         )
 
 
-def _quality(desk: Desk) -> None:
+def _quality(desk: Session) -> None:
     bad, late = market_data.quarantine(desk), market_data.rewrites(desk)
     columns = st.columns(3)
     columns[0].metric("Quarantined rows", f"{bad.height:,}", help="broke a rule and were left out", border=True)
@@ -159,7 +159,7 @@ def _quality(desk: Desk) -> None:
             )
     if late:
         look.table(
-            [Column("Late or corrected data came", "short"), Column("Partitions made anew", "long")],
+            [Column("Late or corrected data came", "short"), Column("Partitions recomputed", "long")],
             [
                 (look.when(one.at), ", ".join(one.keys[:_KEYS_LISTED]) + (" …" if len(one.keys) > _KEYS_LISTED else ""))
                 for one in late

@@ -9,7 +9,7 @@ import streamlit as st
 
 from agent.store.outputs.releases import Release
 from dashboard import charts, data, graph, health, look, parts
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.health import Look
 from dashboard.look import Column
@@ -19,12 +19,12 @@ _RUNS = 6
 _REFRESH_SECONDS = 5.0
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The page; what changes by itself is looked at again every few seconds."""
     st.fragment(guarded(_live), run_every=_REFRESH_SECONDS)(desk)
 
 
-def _live(desk: Desk) -> None:
+def _live(desk: Session) -> None:
     at = data.now()
     states, release = data.states(desk), data.current_release(desk)
     open_run = data.open_run(desk)
@@ -50,7 +50,7 @@ def _live(desk: Desk) -> None:
         st.caption("None yet.")
 
 
-def _figures(desk: Desk, release: Release | None, at: datetime) -> None:
+def _figures(desk: Session, release: Release | None, at: datetime) -> None:
     columns = st.columns(4)
     historical = desk.workspace.is_historical
     if release is None:

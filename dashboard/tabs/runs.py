@@ -10,7 +10,7 @@ from agent.core.explain import event_sentence
 from agent.core.graph import order
 from agent.store.control.runs import FINAL, Run
 from dashboard import actions, charts, data, graph, look, parts, press, progress
-from dashboard.data import Desk
+from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 
@@ -19,7 +19,7 @@ _WORKING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
 _PAGE = 15
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The page."""
     runs = data.recent_runs(desk)
     if not runs:
@@ -56,7 +56,7 @@ def _named(run: Run) -> str:
     return f"Run {run.id}: {run.status}, {run.goal}, {look.when_text(run.started_at or run.created_at)}"
 
 
-def _closely(desk: Desk, run_id: int) -> None:
+def _closely(desk: Session, run_id: int) -> None:
     at = data.now()
     run, attempts = data.run_with_attempts(desk, run_id)
     look.line(
@@ -91,7 +91,7 @@ def _closely(desk: Desk, run_id: int) -> None:
         )
 
 
-def _buttons(desk: Desk, run: Run) -> None:
+def _buttons(desk: Session, run: Run) -> None:
     if desk.is_read_only:
         return
     if run.status in FINAL:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from dashboard import charts, data, look, market_data, parts
-from dashboard.data import Desk, Record
+from dashboard.data import Record, Session
 from dashboard.look import Column
 
 TITLE, ICON, ORDER = "Signals", ":material/insights:", 40
@@ -16,7 +16,7 @@ _BARS_BEFORE = 120  # bars drawn under a prediction
 _LEAST_FOR_CALIBRATION = 30
 
 
-def show(desk: Desk) -> None:
+def show(desk: Session) -> None:
     """The page."""
     newest = data.newest_predictions(desk)
     if not newest:
@@ -28,7 +28,7 @@ def show(desk: Desk) -> None:
     _outcomes(data.settled_predictions(desk), names)
 
 
-def _newest(desk: Desk, rows: Sequence[Record], names: Mapping[str, str]) -> None:
+def _newest(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) -> None:
     latest: dict[str, Record] = {}
     for row in rows:  # newest first
         latest.setdefault(row["market_id"], row)

@@ -64,7 +64,7 @@ class PriceDatabase:
             rows = connection.execute(_BARS, [part]).fetchall()
         if not rows:
             raise BadInput(
-                f"there is no share {part!r}", where=str(self._file), mend="run again: shares are then listed"
+                f"there is no share {part!r}", where=str(self._file), fix="run again: shares are then listed"
             )
         names = ["day", "open", "high", "low", "close", "volume"]
         raw = pl.DataFrame(rows, schema={"day": pl.String} | dict.fromkeys(names[1:], pl.Float64), orient="row")
@@ -88,5 +88,5 @@ class PriceDatabase:
             if "locked" in str(error):
                 raise TransientError(f"the database is locked: {error}", where=str(self._file)) from error
             raise BadInput(
-                f"cannot read the prices: {error}", where=str(self._file), mend="python make_prices.py makes the file"
+                f"cannot read the prices: {error}", where=str(self._file), fix="python make_prices.py makes the file"
             ) from error

@@ -18,7 +18,7 @@ def _refuse_another_pipelines() -> None:
     what = "another package called `pipelines` goes before the one of tidemill"
     fix = "use the `agent` command, which looks there last (agent run, agent plan, …), or rename that folder"
     if sys.argv[:1] == ["-m"]:  # Python looks for the program that it is to run: nobody catches an error
-        print(f"error: {what}\n  where: {place}\n  mend:  {fix}", file=sys.stderr)
+        print(f"error: {what}\n  where: {place}\n  fix:   {fix}", file=sys.stderr)
         raise SystemExit(2)
     raise ImportError(f"{what} ({place}); {fix}")
 

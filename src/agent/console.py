@@ -76,7 +76,7 @@ def set_up_logging(style: str, *, debug: bool = False) -> None:
 
 
 @dataclass
-class Watch:
+class ProgressReporter:
     """Shows a run's events as they come. Use as a context, so that the progress bar is taken down at the end."""
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
@@ -84,7 +84,7 @@ class Watch:
     _tasks: dict[str, TaskID] = field(default_factory=dict)
     _logger: logging.Logger = field(default_factory=lambda: logging.getLogger("tidemill.run"))
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ProgressReporter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -229,7 +229,7 @@ def exit_code_of(work: Callable[[], int], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        what = f"error: {type(error).__name__}: {error}\n  mend:  "
+        what = f"error: {type(error).__name__}: {error}\n  fix:   "
         print(
             visible(what) + "this is a fault of tidemill itself: run again with --debug and report it", file=sys.stderr
         )

@@ -20,7 +20,7 @@ def read(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {NAME}: {error}", where=str(path), mend="correct or remove it") from error
+        raise SettingsError(f"cannot read {NAME}: {error}", where=str(path), fix="correct or remove it") from error
     from dotenv.parser import parse_stream  # only where there is a file: it costs a run some milliseconds
 
     values = {}
@@ -30,7 +30,7 @@ def read(path: Path) -> dict[str, str]:
             blank = len(binding.original.string) - len(binding.original.string.lstrip())
             line = binding.original.line + binding.original.string[:blank].count("\n")
             raise SettingsError(
-                "a line is not KEY=VALUE", where=f"{path}, line {line}", mend="correct the line, or comment it out"
+                "a line is not KEY=VALUE", where=f"{path}, line {line}", fix="correct the line, or comment it out"
             )
         if binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value

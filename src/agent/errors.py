@@ -9,7 +9,7 @@ from pipelines.errors import PipelineError
 
 
 class AgentError(PipelineError):
-    """The orchestrator cannot go on. Says what, where and the mend, like every error of the pipeline."""
+    """The orchestrator cannot go on. Says what, where and the fix, like every error of the pipeline."""
 
     exit_code = 1
 
@@ -49,7 +49,7 @@ class Conflict(AgentError):
 
 
 class Leaving(AgentError):
-    """This process was told to stop, and does not wait for the end of what was asked (HTTP 503)."""
+    """This process was asked to stop, and does not wait for the end of what was asked (HTTP 503)."""
 
 
 class Untrusted(AgentError):

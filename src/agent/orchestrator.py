@@ -122,7 +122,7 @@ def once(options: argparse.Namespace, base: Path | None = None) -> int:
     with open_workspace(base) as workspace:
         if options.dry_run:
             return _dry_run(workspace, options)
-        with stop_on_signals() as stop, console.Watch() as watch:
+        with stop_on_signals() as stop, console.ProgressReporter() as watch:
             request = _request(options.target, options.force)
             report = session.perform(
                 workspace, request, wait=options.wait, around=around_runs(), stop=stop, watchers=(watch,)
@@ -138,10 +138,10 @@ def _dry_run(workspace: Workspace, options: argparse.Namespace, *, manual: bool 
     from agent.core.explain import plan_lines
     from agent.core.plan_json import plan_to_json
     from agent.execution.planning import think
-    from agent.execution.survey import Survey
+    from agent.execution.survey import Inspector
 
     request = _request(options.target, options.force)
-    plan = think(workspace, Survey(workspace), request, now=SystemClock().now(), manual=manual).plan
+    plan = think(workspace, Inspector(workspace), request, now=SystemClock().now(), manual=manual).plan
     print(json.dumps(plan_to_json(plan)) if options.json else "\n".join(plan_lines(plan)))
     return 0
 
@@ -162,7 +162,7 @@ def run_scheduled(
 ) -> None:
     """Run at once and then by `rule`, until `stop` says why to end. Survives failures, also of the database.
 
-    Settings and component code are read anew for each run. Raises SettingsError, DatabaseError where not even the
+    Settings and component code are read again for each run. Raises SettingsError, DatabaseError where not even the
     first run could begin.
     """
     from agent.service.projects import PLANNERS
@@ -171,7 +171,7 @@ def run_scheduled(
     asked = replace(request or _request((), ()), trigger="schedule")
 
     def cycle() -> None:
-        with open_workspace(base, hosts=PLANNERS) as workspace, console.Watch() as watch:
+        with open_workspace(base, hosts=PLANNERS) as workspace, console.ProgressReporter() as watch:
             report = session.perform(
                 workspace, asked, manual=False, wait=wait, around=around_runs(), stop=stop, watchers=(watch,)
             )
@@ -201,7 +201,7 @@ def _once(options: argparse.Namespace) -> int:
         raise UsageError(
             "an interval or a cron expression, and a single run",
             where="--mode once",
-            mend="add --mode scheduled, or leave --interval-sec and --cron out",
+            fix="add --mode scheduled, or leave --interval-sec and --cron out",
         )
     return once(options)
 

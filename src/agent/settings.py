@@ -191,7 +191,7 @@ def for_project(
         raise SettingsError(
             f"a project may not set {', '.join(moved)}",
             where=str(folder / ".env"),
-            mend="take the line out, or let the person who runs the server set [api] projects_may_move = true",
+            fix="take the line out, or let the person who runs the server set [api] projects_may_move = true",
         )
     own = load(folder, environment={}, sections_read=sections_read)
     runs = control.retention

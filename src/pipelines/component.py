@@ -43,7 +43,7 @@ class Input:
         return self.snapshot.by_key.get(key)
 
     def read(self, key: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The table in partition `key` (declared columns unless told). Raises LakeError when it is missing."""
+        """The table in partition `key` (the declared columns by default). Raises LakeError when it is missing."""
         return self.lake.read_table(self.require(key), columns or self._declared())
 
     def read_bytes(self, key: str) -> bytes:
@@ -64,7 +64,7 @@ class Input:
             raise PipelineError(
                 f"{self.snapshot.component} has no partition {key!r}",
                 where=f"its output, partitions {self.reads.prefix or 'of any name'}",
-                mend="ask `keys` for what there is, or `partition(key)`, which gives None",
+                fix="ask `keys` for what there is, or `partition(key)`, which gives None",
             )
         return partition
 
@@ -149,7 +149,7 @@ class Context:
         return PipelineError(
             f"{self.component} wrote partition {key!r} twice",
             where=f"the code of component {self.component}",
-            mend="write each partition once in a run: gather its rows first",
+            fix="write each partition once in a run: gather its rows first",
         )
 
 
@@ -214,7 +214,7 @@ class NoSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class _Declared:
-    """What is said about a component where it is declared, and what the graph knows of it.
+    """What a component's declaration holds, and what the graph knows of it.
 
     reads_sources: it asks the configured sources, so that their probes and settings count. heavy: run it in a child
     process. libraries: packages whose major.minor version counts. is_release: its output is a release, shown in a
@@ -273,7 +273,7 @@ class component(_Declared):  # noqa: N801 (a decorator, as users write it)
             raise SettingsError(
                 f"upstream = {upstream!r} is one text, not names",
                 where=caller(),
-                mend=f'write upstream=["{upstream}"]',
+                fix=f'write upstream=["{upstream}"]',
             )
         require_call(function, "ctx, settings", "a component")
         module: str = function.__module__

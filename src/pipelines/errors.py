@@ -1,4 +1,4 @@
-"""One tree of errors for the pipeline. Each says what happened, where, and how to mend it."""
+"""One tree of errors for the pipeline. Each says what happened, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from __future__ import annotations
 class PipelineError(Exception):
     """Something in the pipeline went wrong.
 
-    `what` is the fact, `where` the file, row, setting or component, `mend` the next thing to do.
+    `what` is the fact, `where` the file, row, setting or component, `fix` the next thing to do.
     """
 
     transient = False  # True: the same call may succeed later, so the orchestrator tries again
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(what)
-        self.what, self.where, self.mend = what, where, mend
+        self.what, self.where, self.fix = what, where, fix
 
     def __str__(self) -> str:
         parts = [self.what]
         if self.where:
             parts.append(f"  where: {self.where}")
-        if self.mend:
-            parts.append(f"  mend:  {self.mend}")
+        if self.fix:
+            parts.append(f"  fix:   {self.fix}")
         return "\n".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the trip out of a child process (keyword-only arguments do not by default)."""
-        return (_rebuild, (type(self), self.what, self.where, self.mend))
+        return (_rebuild, (type(self), self.what, self.where, self.fix))
 
 
-def _rebuild(kind: type[PipelineError], what: str, where: str, mend: str) -> PipelineError:
-    return kind(what, where=where, mend=mend)
+def _rebuild(kind: type[PipelineError], what: str, where: str, fix: str) -> PipelineError:
+    return kind(what, where=where, fix=fix)
 
 
 class SettingsError(PipelineError):

@@ -83,7 +83,7 @@ def feature(*, bars: int) -> Callable[[Callable[[Bars], pl.Expr]], Feature]:
         raise SettingsError(
             f"a feature depends on at least one bar, not {bars!r}",
             where=caller(),
-            mend="write @feature(bars=N), N the number of bars that a value depends on, the current one included",
+            fix="write @feature(bars=N), N the number of bars that a value depends on, the current one included",
         )
 
     def wrap(function: Callable[[Bars], pl.Expr]) -> Feature:
@@ -111,7 +111,7 @@ def own_features(modules: Sequence[str], base: Path) -> list[Feature]:
             raise SettingsError(
                 f"module {name!r} has no feature",
                 where="[features] modules",
-                mend="mark its functions with @feature(bars=…) from pipelines.feature",
+                fix="mark its functions with @feature(bars=…) from pipelines.feature",
             )
         found += new
     return found
@@ -125,7 +125,7 @@ def unique_names(features: Iterable[Feature]) -> tuple[Feature, ...]:
             raise SettingsError(
                 f"two features are called {one.name!r}",
                 where=f"{shown_name(seen[one.name].module)} and {shown_name(one.module)}",
-                mend="rename one of the functions",
+                fix="rename one of the functions",
             )
         seen[one.name] = one
     return tuple(seen.values())
@@ -140,6 +140,6 @@ def _offered(entry: EntryPoint) -> list[Feature]:
         raise SettingsError(
             f"entry point {entry.name!r} leads to no feature",
             where=f"{entry.value} in group {FEATURE_GROUP}",
-            mend="let it name a module with features, or a function under @feature(bars=…)",
+            fix="let it name a module with features, or a function under @feature(bars=…)",
         )
     return found

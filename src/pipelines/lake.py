@@ -138,7 +138,7 @@ class Lake:
         hashes = dict(sorted(column_hashes(frame).items()))
         content = digest(text for pair in hashes.items() for text in pair)
         path = self._new_path(component, key, content, attempt, TABLE_SUFFIX)
-        with _Saying(path):
+        with _DiskErrors(path):
             frame.write_parquet(path, compression="zstd", statistics=True)
         low, high = _span(frame, time)
         return self._seal(path, key, content, rows=frame.height, low=low, high=high, columns=hashes)
@@ -149,7 +149,7 @@ class Lake:
         """Write `data` as it is. `content` is the logical content's hash where the bytes are not it."""
         content = content or hashlib.blake2b(data, digest_size=16).hexdigest()
         path = self._new_path(component, key, content, attempt, suffix)
-        with _Saying(path):
+        with _DiskErrors(path):
             path.write_bytes(data)
         return self._seal(path, key, content, rows=0, low=None, high=None, columns={})
 
@@ -171,7 +171,7 @@ class Lake:
                 raise LakeError(
                     f"cannot read partition {partition.key!r}: {error}",
                     where=str(path),
-                    mend="`agent checks --deep` marks damaged files, `agent run` makes them anew",
+                    fix="`agent checks --deep` marks damaged files, `agent run` makes them again",
                 ) from error
         return pl.concat(frames, rechunk=True) if frames else pl.DataFrame()
 
@@ -194,7 +194,7 @@ class Lake:
             raise LakeError(
                 f"partition {partition.key!r} was altered since it was written",
                 where=str(self.path_of(partition)),
-                mend="`agent run` makes anew what was altered",
+                fix="`agent run` makes again what was altered",
             )
         return data
 
@@ -218,10 +218,10 @@ class Lake:
             raise LakeError(
                 f"partition key {key!r} is not a relative name of letters, digits, dots and dashes",
                 where=f"the code of component {component}",
-                mend="give a key such as 2013 or features/2013-01",
+                fix="give a key such as 2013 or features/2013-01",
             )
         path = self.root / component / f"{key}.{content[:12]}.{attempt}{suffix}"
-        with _Saying(path):
+        with _DiskErrors(path):
             for folder in reversed([f for f in path.parents if f.is_relative_to(self.root)]):
                 if not folder.exists():
                     make_folder(folder)
@@ -242,7 +242,7 @@ class Lake:
         columns: dict[str, str],
     ) -> Partition:
         sys.audit("tidemill.point", "lake.file.written")
-        with _Saying(path), path.open("rb") as file:
+        with _DiskErrors(path), path.open("rb") as file:
             close_file(path)
             os.fsync(file.fileno())
         sys.audit("tidemill.point", "lake.file.flushed")
@@ -267,13 +267,13 @@ class Lake:
             size = path.stat().st_size
         except OSError as error:
             raise LakeError(
-                f"partition {partition.key!r} is missing", where=str(path), mend="`agent run` makes it anew"
+                f"partition {partition.key!r} is missing", where=str(path), fix="`agent run` makes it again"
             ) from error
         if size != partition.file_size:
             raise LakeError(
                 f"partition {partition.key!r} has {size} bytes, written were {partition.file_size}",
                 where=str(path),
-                mend="`agent run` makes anew what was altered",
+                fix="`agent run` makes again what was altered",
             )
         return path
 
@@ -289,7 +289,7 @@ def _span(frame: pl.DataFrame, time: str | None) -> tuple[datetime | None, datet
     return low, high
 
 
-class _Saying:
+class _DiskErrors:
     """Turn what the disk refuses into a LakeError that names the file."""
 
     def __init__(self, path: Path) -> None:
@@ -304,12 +304,12 @@ class _Saying:
             raise LakeError(
                 f"cannot write: {refused}",
                 where=str(self.path),
-                mend="free disk space or check the folder's permissions, then run again; nothing was changed",
+                fix="free disk space or check the folder's permissions, then run again; nothing was changed",
             ) from error
 
 
 def _refusal(error: BaseException | None) -> str | None:
-    """What the system said when it refused; Polars has it in the text of some error of its own ("… (os error 28)")."""
+    """The system's message when it refused; Polars has it in the text of some error of its own ("… (os error 28)")."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     number = _OS_ERROR.search(str(error)) if type(error).__module__.startswith("polars") else None

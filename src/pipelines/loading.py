@@ -72,7 +72,7 @@ def load(
         raise PipelineError(
             "no catalog is installed, so the newest snapshot cannot be found",
             where=f"entry point group {CATALOG_GROUP}",
-            mend="install tidemill (pip install -e . in a checkout)",
+            fix="install tidemill (pip install -e . in a checkout)",
         )
     open_snapshot: OpenSnapshot = load_entry(openers[0])
     lake, snapshot = open_snapshot(component, home)
@@ -102,14 +102,14 @@ def load_frame(
         raise PipelineError(
             f"{snapshot.component} has no column {', '.join(unknown)}",
             where="columns",
-            mend=f"its columns are: {', '.join(sorted(known))}",
+            fix=f"its columns are: {', '.join(sorted(known))}",
         )
     if as_of is None:
         return _read(lake, tables, columns)
     if as_of.tzinfo is None:
-        raise PipelineError(f"{as_of} has no time zone", where="as_of", mend="say which: datetime(…, tzinfo=UTC)")
+        raise PipelineError(f"{as_of} has no time zone", where="as_of", fix="say which: datetime(…, tzinfo=UTC)")
     if "ts" not in known:
-        raise PipelineError(f"{snapshot.component} has no event time (ts)", where="as_of", mend="load it without as_of")
+        raise PipelineError(f"{snapshot.component} has no event time (ts)", where="as_of", fix="load it without as_of")
     begun = [table for table in tables if table.min_ts is None or table.min_ts <= as_of]
     wanted = None if columns is None else list(dict.fromkeys([*columns, "ts"]))
     # The first table's columns stand for all where none has begun.
@@ -127,7 +127,7 @@ def tables_of(snapshot: Snapshot, prefix: str) -> list[Partition]:
         raise PipelineError(
             f"{snapshot.component} has no table{f' {prefix!r}' if prefix else ''}",
             where=f"its newest output, {len(snapshot.partitions)} partitions",
-            mend="run the pipeline first: python -m agent.orchestrator --mode once",
+            fix="run the pipeline first: python -m agent.orchestrator --mode once",
         )
     return alike
 

@@ -22,7 +22,7 @@ def levels(upstream: Mapping[str, Iterable[str]]) -> tuple[tuple[str, ...], ...]
                 raise SettingsError(
                     f"component {name!r} reads {other!r}, which does not exist",
                     where=f"upstream of component {name}",
-                    mend=f"correct its upstream; the components are: {', '.join(reads)}",
+                    fix=f"correct its upstream; the components are: {', '.join(reads)}",
                 )
     sorter = TopologicalSorter(reads)
     try:
@@ -31,7 +31,7 @@ def levels(upstream: Mapping[str, Iterable[str]]) -> tuple[tuple[str, ...], ...]
         raise SettingsError(
             f"components read each other in a circle: {' → '.join(reversed(error.args[1]))}",
             where="upstream of these components",
-            mend="take one of these upstreams out of its @component(upstream=…)",
+            fix="take one of these upstreams out of its @component(upstream=…)",
         ) from error
     found: list[tuple[str, ...]] = []
     while sorter.is_active():

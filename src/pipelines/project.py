@@ -60,7 +60,7 @@ def load_project(
     """
     path = Path(SETTINGS_FILE) if agent_toml is None else agent_toml
     if agent_toml is not None and required and not path.is_file():
-        raise SettingsError("there is no such settings file", where=str(path), mend="correct the path after --settings")
+        raise SettingsError("there is no such settings file", where=str(path), fix="correct the path after --settings")
     faults = faults if faults is not None else Faults(str(path))
     project = build_project(read_toml(path), path.resolve().parent, faults, others)
     faults.raise_if_any()
@@ -116,7 +116,7 @@ def _components(
     try:
         components = load_components(modules, base)
     except SettingsError as error:
-        faults.add("project", f"{error.what} ({error.where}); {error.mend}")
+        faults.add("project", f"{error.what} ({error.where}); {error.fix}")
         return {}
     for name in components:
         if name in others or name == "sources":
@@ -137,7 +137,7 @@ def _sources(sections: Mapping[str, Any], faults: Faults) -> tuple[dict[str, typ
         try:
             classes[name] = load_source(name)
         except SettingsError as error:
-            faults.add(f"sources.{name}", f"{error.what}; {error.mend} ({error.where})")
+            faults.add(f"sources.{name}", f"{error.what}; {error.fix} ({error.where})")
             continue
         section = _section(sections, name, faults, f"sources.{name}")
         settings[name] = build(settings_of_source(classes[name]), section, f"sources.{name}", faults)

@@ -89,7 +89,7 @@ def _empty(out: Path) -> None:
     """Make `out` an empty folder of ours. Raises SettingsError where it holds what this program did not make."""
     mark = out / _MARK
     if out.exists() and not mark.is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingsError("the folder for the output is not empty", where=str(out), mend="name another after --out")
+        raise SettingsError("the folder for the output is not empty", where=str(out), fix="name another after --out")
     for name in ("lake", "release"):
         shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def _empty(out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print a status a step and return the exit code: 0 done, 1 a step failed, 2 settings."""
+    """Print one status per step and return the exit code: 0 done, 1 a step failed, 2 settings."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.run_all", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--settings", type=Path, help="settings file (default: agent.toml here, if there is one)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for lake/ and release/ (default: %(default)s)")

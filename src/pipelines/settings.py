@@ -64,7 +64,7 @@ class Faults:
         raise SettingsError(
             f"{count} wrong:\n    " + "\n    ".join(self.found),
             where=", ".join(dict.fromkeys(self.files)),
-            mend="correct the lines above; nothing was run and nothing was changed",
+            fix="correct the lines above; nothing was run and nothing was changed",
         )
 
 
@@ -77,7 +77,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"cannot read the settings: {error}", where=str(path), mend="correct the file") from error
+        raise SettingsError(f"cannot read the settings: {error}", where=str(path), fix="correct the file") from error
 
 
 def build(cls: type[Any], values: Mapping[str, Any], where: str, faults: Faults) -> Any:

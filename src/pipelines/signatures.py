@@ -22,7 +22,7 @@ def require_call(function: object, arguments: str, what: str) -> None:
     fix = f"write it as `def {name}({arguments})`"
     if not callable(function):
         raise SettingsError(
-            f"{what} is {type(function).__name__} {function!r:.60}, not a function", where=place_of(function), mend=fix
+            f"{what} is {type(function).__name__} {function!r:.60}, not a function", where=place_of(function), fix=fix
         )
     kinds = {
         "a coroutine function": inspect.iscoroutinefunction,
@@ -32,12 +32,12 @@ def require_call(function: object, arguments: str, what: str) -> None:
     for kind, is_kind in kinds.items():
         if is_kind(function):
             raise SettingsError(
-                f"{what} is {kind}, so that calling it would compute nothing", where=place_of(function), mend=fix
+                f"{what} is {kind}, so that calling it would compute nothing", where=place_of(function), fix=fix
             )
     reason = _misfit(function, arguments)
     if reason:
         raise SettingsError(
-            f"{what} cannot be called as {name}({arguments}): {reason}", where=place_of(function), mend=fix
+            f"{what} cannot be called as {name}({arguments}): {reason}", where=place_of(function), fix=fix
         )
 
 
@@ -47,7 +47,7 @@ def require_settings(cls: object, what: str) -> None:
         raise SettingsError(
             f"the settings of {what} are no frozen dataclass: {getattr(cls, '__name__', repr(cls))}",
             where=place_of(cls),
-            mend="write `@dataclass(frozen=True)` above `class Settings`",
+            fix="write `@dataclass(frozen=True)` above `class Settings`",
         )
 
 
@@ -58,21 +58,21 @@ def require_source(cls: object, what: str) -> None:
         raise SettingsError(
             f"{what} is no class but {cls!r:.60}",
             where=place_of(cls),
-            mend="name a class with probe(), markets() and fetch(part): pipelines.source says what they do",
+            fix="name a class with probe(), markets() and fetch(part): pipelines.source says what they do",
         )
     lacking = [name for name in ("name", "historical", "probe", "markets", "fetch") if not hasattr(cls, name)]
     if lacking:
         raise SettingsError(
             f"{what} lacks {', '.join(lacking)}: class {cls.__name__} is no Source",
             where=place_of(cls),
-            mend="add it to the class; pipelines.source says what it does",
+            fix="add it to the class; pipelines.source says what it does",
         )
     reason = _misfit(cls, "settings, base")
     if reason:
         raise SettingsError(
             f"{what} cannot be made as {cls.__name__}(settings, base): {reason}",
             where=place_of(cls),
-            mend="write its constructor as `def __init__(self, settings, base)`",
+            fix="write its constructor as `def __init__(self, settings, base)`",
         )
     for method, arguments in (("probe", "self"), ("markets", "self"), ("fetch", "self, part")):
         if isinstance(inspect.getattr_static(cls, method), (staticmethod, classmethod)):

@@ -1,7 +1,7 @@
 """The contract of a data source. One file in pipelines/sources/, named as users type it in `[sources.NAME]`.
 
-A source consists of parts (a file, later a market's stream). `probe()` is cheap and tells by a token a part whether it
-changed; `fetch(part)` reads one part whole. A component, `ticks`, works out what the changed parts mean.
+A source consists of parts (a file, later a market's stream). `probe()` is cheap and reports one token per part, which
+shows a change; `fetch(part)` reads one whole. A component, `ticks`, works out what the changed parts mean.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ from pipelines.errors import PipelineError
 def inspect(ctx, settings):
     wish = (ctx.base / "wish").read_text()
     if wish == "fail":
-        raise PipelineError("the inspection found a fault", where="the file wish", mend="write ok into it")
+        raise PipelineError("the inspection found a fault", where="the file wish", fix="write ok into it")
     if wish == "wait":
         (ctx.base / "gate").read_text()
     ctx.write_bytes("result.json", b"[]")

@@ -59,7 +59,7 @@ def product(ctx, settings):
 
 @component(name="refused", heavy=False)
 def refused(ctx, settings):
-    raise Refused("row 7 is bad", where="data.csv, line 7", mend="correct it")
+    raise Refused("row 7 is bad", where="data.csv, line 7", fix="correct it")
 
 
 @component(name="broken", heavy=False)
@@ -145,7 +145,7 @@ def test_facts_questions_and_computations(host: Host, origin: Origin) -> None:
 def test_errors_of_the_project_arrive_in_words(host: Host) -> None:
     with pytest.raises(AttemptFailed, match="row 7 is bad") as refused:
         compute(host, "refused")
-    assert (refused.value.where, refused.value.mend) == ("data.csv, line 7", "correct it")
+    assert (refused.value.where, refused.value.fix) == ("data.csv, line 7", "correct it")
     with pytest.raises(AttemptFailed, match="ZeroDivisionError: division by zero") as broken:
         compute(host, "broken")
     assert "own.py, line 43" in broken.value.where
@@ -225,7 +225,7 @@ def test_a_process_of_another_version_is_refused(origin: Origin, monkeypatch: py
     monkeypatch.setattr("agent.execution.host.process.VERSION", "9.9")
     with pytest.raises(AgentError, match=rf"another one \({VERSION}\) than this process \(9.9\)") as refused:
         ChildHost(origin)
-    assert refused.value.mend == "restart this process"
+    assert refused.value.fix == "restart this process"
 
 
 @pytest.mark.parametrize(

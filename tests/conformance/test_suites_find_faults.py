@@ -134,7 +134,7 @@ class Good:
 
     def fetch(self, part: str) -> Batch:
         if part != "x":
-            raise BadInput(f"no part {part!r}", where="here", mend="ask for x")
+            raise BadInput(f"no part {part!r}", where="here", fix="ask for x")
         prices = dict.fromkeys(("open", "high", "low", "close"), 1.0)
         frame = pl.DataFrame([{"market_id": "good:x"} | prices], schema=frame_schema(BAR_COLUMNS))
         return Batch("bars", frame)

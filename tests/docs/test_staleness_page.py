@@ -34,7 +34,7 @@ EXAMPLES = {
 def rows() -> dict[str, tuple[str, str]]:
     """Code -> sentence and what to do."""
     found = re.findall(r"^\| `(\w+)` \| (.+ runs .+?) \| (.+?) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    return {code: (said, mend) for code, said, mend in found}
+    return {code: (said, fix) for code, said, fix in found}
 
 
 @pytest.mark.parametrize("code", list(Code))

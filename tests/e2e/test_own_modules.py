@@ -62,7 +62,7 @@ def test_where_a_bare_import_fails_the_error_says_how_to_write_it(project: Path)
     (project / "leaders.py").write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         load_module("leaders.py", project)
-    assert "write `from .aide_of_leaders import …`" in caught.value.mend
+    assert "write `from .aide_of_leaders import …`" in caught.value.fix
     (project / "leaders.py").write_text(text.replace("from aide", "from .aide"), encoding="utf-8")
     assert load_module("leaders.py", project).__name__.endswith(".leaders")
 

@@ -1,4 +1,4 @@
-"""A server that is told to stop, or killed, in the middle of a cycle: who asked is answered, the cycle counts."""
+"""A server that is asked to stop, or killed, in the middle of a cycle: who asked is answered, the cycle counts."""
 
 from __future__ import annotations
 

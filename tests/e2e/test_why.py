@@ -171,9 +171,9 @@ def test_an_overwritten_byte_is_found_explained_repaired_and_goes_no_further(
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         assert json.loads(project.agent("checks", "--json"))["findings"] == []
     found = json.loads(project.agent("checks", "--json", *(["--deep"] if hidden else []), code=1))["findings"]
-    found = [one for one in found if "earlier output" not in one["mend"]]  # the altered file of the round before
+    found = [one for one in found if "earlier output" not in one["fix"]]  # the altered file of the round before
     assert [(one["component"], one["key"]) for one in found] == [(name, key) for name in outputs]
-    assert "`agent run` computes it anew" in found[0]["mend"]
+    assert "`agent run` computes it again" in found[0]["fix"]
     told = next(line for line in project.agent("explain", "publish").splitlines() if line.startswith(outputs[-1]))
     expected = (
         f"{outputs[-1]} runs because its partition {key} was marked by a person ({getpass.getuser()}: agent checks "

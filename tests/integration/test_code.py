@@ -168,7 +168,7 @@ def test_a_file_just_written_is_not_trusted_to_stay(package: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"files": {}}', '{"files": {"x": {}}, "made_by": []}', "null"])
-def test_a_broken_cache_is_ignored_and_mended(package: Path, tmp_path: Path, content: str) -> None:
+def test_a_broken_cache_is_ignored_and_fixed(package: Path, tmp_path: Path, content: str) -> None:
     cache = tmp_path / "code.json"
     cache.write_text(content, encoding="utf-8")
     assert signal(CodeCache(cache)) == signal()
@@ -191,7 +191,7 @@ def test_a_module_without_source_needs_a_version(package: Path) -> None:
     for name in ("no_such_module", "trading_ideas.nowhere", "math"):
         with pytest.raises(PipelineError, match="no source file") as caught:
             code_of(name, cache=CodeCache())
-        assert "version=" in caught.value.mend
+        assert "version=" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", builtin_names("components"))

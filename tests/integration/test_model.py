@@ -209,7 +209,7 @@ def test_too_little_data_is_said_with_numbers(tmp_path: Path, bars: pl.DataFrame
     with pytest.raises(PipelineError, match="too little data to train a model") as caught:
         compute(train_model, lake, inputs_of(lake, bars), settings)
     assert says in caught.value.what
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 @needs_shared_data

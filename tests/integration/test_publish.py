@@ -138,7 +138,7 @@ def test_a_gate_that_is_not_passed_refuses_the_release(
     with pytest.raises(ReleaseRefused) as caught:
         check_gates(settings, predictions, metrics)
     assert says in caught.value.what
-    assert "stays current" in caught.value.mend
+    assert "stays current" in caught.value.fix
 
 
 def test_gates_that_are_off_let_pass() -> None:

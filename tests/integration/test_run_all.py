@@ -1,4 +1,4 @@
-"""The plain chain: a status a step, the release, and what a person is told when a step fails."""
+"""The plain chain: one status per step, the release, and what a person is told when a step fails."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_command_prints_a_status_a_step_and_makes_a_release(tmp_path: Path, 
     ("body", "said"),
     [
         (
-            "raise BadInput('the zeal is broken', where='line 3', mend='mend it')",
+            "raise BadInput('the zeal is broken', where='line 3', fix='fix it')",
             "error: the zeal is broken\n  where: li",
         ),
         ("raise KeyError('bug')", "KeyError: 'bug'"),

@@ -62,7 +62,7 @@ def _broken(world: World) -> None:
     world.write(3, [7])
 
 
-def _mended(world: World) -> None:
+def _fixed(world: World) -> None:
     world.flag("broken", on=False)
 
 
@@ -111,7 +111,7 @@ SCENARIOS = (
         ("run.recovering", "lake.file.discarding", "lake.file.discarded"),
         _again,
     ),
-    Scenario("failing", ("attempt.failed", "attempt.failure_recorded"), _broken, after=_mended),
+    Scenario("failing", ("attempt.failed", "attempt.failure_recorded"), _broken, after=_fixed),
     Scenario("release altered by hand", ("release.altered.moved",), _altered, ("--force", "bulletin")),
     Scenario("gc", ("gc",), _litter, (str(24 * 60),), program="gc"),
     Scenario(
@@ -281,4 +281,4 @@ def test_a_connection_lost_around_any_commit(world: World, point: str, is_long: 
         world.run()
         world.require_sound()
         figures["1 connections lost around a commit"] += 1
-    assert survived >= 5  # four successes and the end of the run are recorded patiently
+    assert survived >= 5  # four successes and the end of the run are recorded retry_while_unavailable

@@ -1,4 +1,4 @@
-"""Every error that the program raises says where, and how to mend it: read off the source, to forget none."""
+"""Every error that the program raises says where, and how to fix it: read off the source, to forget none."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def kinds() -> frozenset[str]:
 
 
 def incomplete(source: str) -> Iterator[str]:
-    """Errors made in `source` without where or mend."""
+    """Errors made in `source` without where or fix."""
     known = kinds()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known:
             given = {keyword.arg for keyword in node.keywords}
-            lacking = sorted({"where", "mend"} - given)
+            lacking = sorted({"where", "fix"} - given)
             if lacking:
                 yield f"line {node.lineno}: {node.func.id} lacks {' and '.join(lacking)}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(Path(path).relative_to(PROJECT)))
-def test_errors_say_where_and_the_mend(path: Path) -> None:
+def test_errors_say_where_and_the_fix(path: Path) -> None:
     assert list(incomplete(path.read_text(encoding="utf-8"))) == []
 
 
 def test_an_incomplete_error_would_be_found() -> None:
-    assert list(incomplete('raise BadInput("no", where="there")')) == ["line 1: BadInput lacks mend"]
-    assert list(incomplete('raise BadInput("no", where="there", mend="so")')) == []
+    assert list(incomplete('raise BadInput("no", where="there")')) == ["line 1: BadInput lacks fix"]
+    assert list(incomplete('raise BadInput("no", where="there", fix="so")')) == []

@@ -73,7 +73,7 @@ def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
         open_engine(url)
     assert "PW" not in str(refused.value)
     assert refused.value.__cause__ is None
-    assert refused.value.mend
+    assert refused.value.fix
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=4, max_size=20))

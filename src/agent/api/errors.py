@@ -77,7 +77,7 @@ async def _of_pipeline(request: Request, error: Exception) -> Response:
     if (status == 409 or isinstance(error, Leaving)) and request.url.path.startswith("/api/agent/"):
         state = request.app.state.server.runner.get_status()["state"]
     headers = {"retry-after": str(_RETRY_SECONDS)} if isinstance(error, ProjectBusy | CodeMoved) else None
-    return _problem(status, error.what, error.where, error.mend, state=state, headers=headers)
+    return _problem(status, error.what, error.where, error.fix, state=state, headers=headers)
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -100,12 +100,12 @@ async def _of_validation(request: Request, error: Exception) -> Response:
 
 async def _of_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    mend = "GET /openapi.json lists the addresses" if error.status_code in (404, 405) else ""
-    return _problem(error.status_code, str(error.detail), "", mend, headers=dict(error.headers or {}))
+    fix = "GET /openapi.json lists the addresses" if error.status_code in (404, 405) else ""
+    return _problem(error.status_code, str(error.detail), "", fix, headers=dict(error.headers or {}))
 
 
 def _problem(
-    status: int, detail: str, where: str, mend: str, *, state: str | None = None, headers: dict[str, str] | None = None
+    status: int, detail: str, where: str, fix: str, *, state: str | None = None, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    content = Problem(detail=detail, where=where, mend=mend, state=state).model_dump()
+    content = Problem(detail=detail, where=where, fix=fix, state=state).model_dump()
     return JSONResponse(content, status_code=status, headers=headers)

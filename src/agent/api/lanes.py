@@ -71,4 +71,4 @@ class Lanes:
 
 
 def _busy(project_id: int, why: str) -> ProjectBusy:
-    return ProjectBusy(f"the code of project {project_id} is busy: {why}", where="projects", mend="try again later")
+    return ProjectBusy(f"the code of project {project_id} is busy: {why}", where="projects", fix="try again later")

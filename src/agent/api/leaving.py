@@ -1,4 +1,4 @@
-"""What is waited for ends when the server is told to stop: the client gets an answer instead of a closed connection."""
+"""Ends what a client waits for when the server is asked to stop: it gets an answer instead of a closed connection."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _given_up: set[asyncio.Future[Any]] = set()  # asyncio itself keeps no strong re
 
 
 async def unless_leaving(leaving: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T:
-    """What `work` returns or raises. Raises Leaving once the server is told to stop; `work` then goes on until
+    """What `work` returns or raises. Raises Leaving once the server is asked to stop; `work` then goes on until
     the server ends it."""
-    doing, told = asyncio.ensure_future(work), asyncio.ensure_future(leaving.wait())
+    doing, reported = asyncio.ensure_future(work), asyncio.ensure_future(leaving.wait())
     try:
-        await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({doing, reported}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        told.cancel()
+        reported.cancel()
     if doing.done():
         return doing.result()
     _given_up.add(doing)
     doing.add_done_callback(_forget)
     raise Leaving(
-        "the server was told to stop; a cycle that was being carried out is given up, and nothing of it is lost",
+        "the server was asked to stop; a cycle that was being carried out is given up, and nothing of it is lost",
         where="server",
-        mend="ask again once the server is back: the next run computes what is missing",
+        fix="ask again once the server is back: the next run computes what is missing",
     )
 
 

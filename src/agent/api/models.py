@@ -38,7 +38,7 @@ class Problem(BaseModel):
 
     detail: str
     where: str = ""
-    mend: str = ""
+    fix: str = ""
     state: str | None = Field(None, description="The runner's state, where that was in the way.")
 
 

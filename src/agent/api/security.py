@@ -66,8 +66,7 @@ def require_safe_address(host: str, token: str) -> None:
     raise UsageError(
         f"{what}: the server listens on this machine alone, not on {host}",
         where="agent serve --host",
-        mend=f"set AGENT_API_TOKEN to a secret of at least {LEAST_TOKEN} characters ({_NEW_TOKEN}), "
-        "or leave --host out",
+        fix=f"set AGENT_API_TOKEN to a secret of at least {LEAST_TOKEN} characters ({_NEW_TOKEN}), or leave --host out",
     )
 
 
@@ -84,9 +83,9 @@ def is_token(given: str, token: str) -> bool:
 class Refused(Exception):
     """A request that goes no further: the answer's status and words."""
 
-    def __init__(self, status: int, detail: str, mend: str, **headers: str) -> None:
+    def __init__(self, status: int, detail: str, fix: str, **headers: str) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.mend, self.headers = status, detail, mend, headers
+        self.status, self.detail, self.fix, self.headers = status, detail, fix, headers
 
 
 class WrongToken(Refused):
@@ -174,11 +173,11 @@ class Gate:
         uid = self._peer(scope.get("client"), scope.get("server"))
         if peers.may_ask(uid, peers.own_user()):
             return
-        mend = f"send the server's token ({_NEW_TOKEN}), or ask as the user who started it"
+        fix = f"send the server's token ({_NEW_TOKEN}), or ask as the user who started it"
         if uid is not None:
-            raise Refused(403, f"without a token only the user who started the server is served, not user {uid}", mend)
+            raise Refused(403, f"without a token only the user who started the server is served, not user {uid}", fix)
         if scope["method"] not in _SAFE:
-            raise Refused(403, "this system does not say whose request it is: changes need a token", mend)
+            raise Refused(403, "this system does not say whose request it is: changes need a token", fix)
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """A browser says where a request comes from: another site's page may neither change nor read anything."""
@@ -290,7 +289,7 @@ def _hostname(host: str) -> str | None:
 
 
 async def _answer(refused: Refused, send: Send) -> None:
-    body: dict[str, Any] = {"detail": refused.detail, "where": "", "mend": refused.mend, "state": None}
+    body: dict[str, Any] = {"detail": refused.detail, "where": "", "fix": refused.fix, "state": None}
     headers = {"content-type": "application/json", **refused.headers}
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refused.status, "headers": raw})

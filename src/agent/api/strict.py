@@ -45,7 +45,7 @@ async def refuse_unknown(request: Request) -> None:
         raise UsageError(
             "; ".join(f"unknown parameter {name[:100]!r}{nearest(name, known)}" for name in unknown),
             where=f"the query string of {request.url.path}",
-            mend="correct it or leave it out; /openapi.json says what is expected",
+            fix="correct it or leave it out; /openapi.json says what is expected",
         )
     if route.body_field is None and request.method not in ("GET", "HEAD"):
         body = (await request.body()).strip()
@@ -53,7 +53,7 @@ async def refuse_unknown(request: Request) -> None:
             raise UsageError(
                 "this address takes no body",
                 where=f"{request.method} {request.url.path}",
-                mend=f"leave the body out{_as_parameters(known)}; /openapi.json says what is expected",
+                fix=f"leave the body out{_as_parameters(known)}; /openapi.json says what is expected",
             )
 
 

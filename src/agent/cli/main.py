@@ -92,7 +92,7 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     """The parser of one command: its own arguments and, again, the common options."""
     parser = argparse.ArgumentParser(prog=f"agent {name}", description=command.HELP)
     command.add_arguments(parser)
-    # What was said before the command's name stands unless it is said again after it.
+    # An option before the command's name holds unless it is given again after it.
     add_common(parser, default=argparse.SUPPRESS)
     return parser
 
@@ -131,8 +131,8 @@ def _folder(text: str) -> Path:
 
 def _unknown(name: str) -> int:
     near = difflib.get_close_matches(name, names(), n=1)
-    mend = f"did you mean `agent {near[0]}`?" if near else "`agent --help` lists the commands"
-    raise UsageError(f"there is no command {name!r}", where="agent", mend=mend)
+    fix = f"did you mean `agent {near[0]}`?" if near else "`agent --help` lists the commands"
+    raise UsageError(f"there is no command {name!r}", where="agent", fix=fix)
 
 
 if __name__ == "__main__":

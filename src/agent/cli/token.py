@@ -24,7 +24,7 @@ def write_new_token(folder: Path) -> Path:
         raise UsageError(
             f"{_NAME} is set in the environment, which goes before .env",
             where="agent serve --new-token",
-            mend=f"unset {_NAME}, or leave --new-token out",
+            fix=f"unset {_NAME}, or leave --new-token out",
         )
     path = folder / ".env"
     try:
@@ -38,7 +38,7 @@ def write_new_token(folder: Path) -> Path:
         Path(draft).replace(path)
     except OSError as error:
         raise UsageError(
-            f"cannot write the token: {error.strerror or error}", where=str(path), mend="check the folder's permissions"
+            f"cannot write the token: {error.strerror or error}", where=str(path), fix="check the folder's permissions"
         ) from error
     return path
 

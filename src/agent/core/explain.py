@@ -153,7 +153,7 @@ def _shown(value: object) -> str:
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """The plan, a line a step, names in one column."""
+    """The plan, one line per step, names in one column."""
     width = max((len(step.component) for step in plan.steps), default=0)
     return [f"{step.component:<{width}}  {_step_text(step)}" for step in plan.steps]
 
@@ -162,10 +162,10 @@ def chain(component: str, specs: Mapping[str, Spec], steps: Mapping[str, Step], 
     """From the first causes (a file, a setting, a line of code, a person) down to `component`: a sentence each.
 
     steps: component -> its step in a plan or in a past run (verb "ran"). Only steps that `component`'s own rests on
-    are told.
+    are listed.
     """
-    told = _rests_on(component, steps)
-    return [line for name in order(specs) if name in told for line in _step_sentences(steps[name], verb)]
+    reported = _rests_on(component, steps)
+    return [line for name in order(specs) if name in reported for line in _step_sentences(steps[name], verb)]
 
 
 def _rests_on(component: str, steps: Mapping[str, Step]) -> frozenset[str]:
@@ -190,8 +190,8 @@ def _step_sentences(step: Step, verb: str) -> list[str]:
     name, be = step.component, "is" if verb == "runs" else "was"
     match step:
         case Compute():
-            told = _causes(f"{name} {verb}", step)
-            return [*told[:-1], f"{told[-1]}{_unless(step)}"]
+            reported = _causes(f"{name} {verb}", step)
+            return [*reported[:-1], f"{reported[-1]}{_unless(step)}"]
         case Skip():
             return [f"{name} {be} up to date{_version(step.version)}"]
         case Defer():
@@ -205,15 +205,15 @@ def _step_sentences(step: Step, verb: str) -> list[str]:
 def _causes(beginning: str, step: Compute | Defer | Block) -> list[str]:
     """A sentence for each cause of `step`; those that are foreseen and not there yet are one condition."""
     found, maybe = _apart(step.reasons)
-    told = [f"{beginning} {_because(step.component, [reason])}" for reason in found]
-    return told + [f"{beginning} {text}" for text in _if_different(maybe)]
+    reported = [f"{beginning} {_because(step.component, [reason])}" for reason in found]
+    return reported + [f"{beginning} {text}" for text in _if_different(maybe)]
 
 
 def _apart(reasons: Iterable[Reason]) -> tuple[list[Reason], list[Reason]]:
     """Reasons that are there, and those of inputs that may come out different."""
-    told = list(reasons)
-    maybe = [reason for reason in told if reason.detail == IF_DIFFERENT and reason.code == Code.INPUT_CHANGED]
-    return [reason for reason in told if reason not in maybe], maybe
+    reported = list(reasons)
+    maybe = [reason for reason in reported if reason.detail == IF_DIFFERENT and reason.code == Code.INPUT_CHANGED]
+    return [reason for reason in reported if reason not in maybe], maybe
 
 
 def _if_different(maybe: Sequence[Reason]) -> list[str]:
@@ -274,11 +274,11 @@ def _code_cause(component: str, reason: Reason) -> str:
     if _FORMAT in names:
         return "this version of Tidemill stores it in another format"
     places = reason.detail.split(", ") if reason.detail else []
-    told = [_definition(name, places[number] if number < len(places) else "") for number, name in enumerate(names)]
-    more = len(told) - _MOST_DEFINITIONS
+    reported = [_definition(name, places[number] if number < len(places) else "") for number, name in enumerate(names)]
+    more = len(reported) - _MOST_DEFINITIONS
     if more > 0:
-        told = [*told[:_MOST_DEFINITIONS], f"{more} more"]
-    return f"{_and(told)} changed"
+        reported = [*reported[:_MOST_DEFINITIONS], f"{more} more"]
+    return f"{_and(reported)} changed"
 
 
 def _definition(name: str, place: str) -> str:

@@ -42,7 +42,7 @@ def require_known(specs: Mapping[str, Spec], names: Iterable[str], where: str = 
         raise UsageError(
             f"there is no component {', '.join(repr(name) for name in unknown)}",
             where=where,
-            mend=f"the components are: {', '.join(sorted(specs))}",
+            fix=f"the components are: {', '.join(sorted(specs))}",
         )
 
 
@@ -56,7 +56,7 @@ def _closure(names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> froz
             raise UsageError(
                 f"there is no component {name!r}",
                 where=f"upstream of component {readers[0]}" if readers else "targets",
-                mend=f"the components are: {', '.join(sorted(edges))}",
+                fix=f"the components are: {', '.join(sorted(edges))}",
             )
         if name not in found:
             found.add(name)

@@ -87,7 +87,7 @@ def require_move(table: Table, before: str, after: str) -> None:
         raise Conflict(
             f"what is {before} cannot become {after}",
             where="runs and attempts",
-            mend=f"possible now: {', '.join(possible)}" if possible else f"nothing: {before} is final",
+            fix=f"possible now: {', '.join(possible)}" if possible else f"nothing: {before} is final",
         )
 
 

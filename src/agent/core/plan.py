@@ -163,7 +163,7 @@ def _wanted(specs: Mapping[str, Spec], targets: Collection[str], force: Collecti
         raise UsageError(
             f"{', '.join(outside)} cannot be forced: no target needs it",
             where=f"targets: {', '.join(sorted(targets))}",
-            mend=f"add it to the targets, or force one of: {', '.join(sorted(wanted))}",
+            fix=f"add it to the targets, or force one of: {', '.join(sorted(wanted))}",
         )
     return wanted
 
@@ -175,7 +175,7 @@ def _require_inputs(specs: Mapping[str, Spec], currents: Mapping[str, Current], 
         raise UsageError(
             f"there is no component or source {', '.join(repr(name) for name in unknown)}",
             where="assumed to change",
-            mend=f"known are: {', '.join([*sorted(specs), *sorted(sources)])}",
+            fix=f"known are: {', '.join([*sorted(specs), *sorted(sources)])}",
         )
 
 

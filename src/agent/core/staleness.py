@@ -15,7 +15,7 @@ from agent.core.model import Code, Current, InputRecord, Mark, Reason, Spec, Sta
 SOURCE = "source:"  # an input of this name is a source's probe, not an upstream
 
 _MOST_PARTS = 3  # of a source, named in a reason
-_MOST_KEYS = 5  # more damaged partitions than this are told in one reason
+_MOST_KEYS = 5  # more damaged partitions than this are named in one reason
 _ORDER = {code: position for position, code in enumerate(Code)}
 # The previous output is right as far as it goes: changed, damaged and marked partitions alone are due. (A failed
 # attempt recorded nothing: the inputs on record are those of the last success.)
@@ -192,13 +192,13 @@ def _changed_parts(old: InputRecord | None, new: InputRecord) -> str:
     """Parts of a source that differ: "prices.csv changed, july.csv is new"; empty where that is not on record."""
     if old is None or not old.parts or not new.parts:
         return ""
-    said = [
+    answer = [
         f"{part} is new" if part not in old.parts else f"{part} is gone" if part not in new.parts else f"{part} changed"
         for part in sorted(old.parts.keys() | new.parts.keys())
         if old.parts.get(part) != new.parts.get(part)
     ]
-    more = len(said) - _MOST_PARTS
-    return ", ".join([*said[:_MOST_PARTS], *([f"and {more} more"] if more > 0 else [])])
+    more = len(answer) - _MOST_PARTS
+    return ", ".join([*answer[:_MOST_PARTS], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _same(old: InputRecord | None, new: InputRecord | None) -> bool:

@@ -21,12 +21,12 @@ from agent.execution.commit import Success, commit_success
 from agent.execution.computing import Computer
 from agent.execution.host.failures import failure_of
 from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, Task
-from agent.execution.opening import Begun
+from agent.execution.opening import OpenAttempt
 from agent.execution.runlog import RunLog
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.runtime.keeper import keep_run
-from agent.runtime.patience import patiently
+from agent.runtime.patience import retry_while_unavailable
 from agent.store import leases, state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections
@@ -60,11 +60,11 @@ class Attempts:
     workspace: Workspace
     clock: Clock
     log: RunLog
-    survey: Survey
+    survey: Inspector
     computer: Computer
     stop: Callable[[], str | None]
 
-    def carry_out(self, begun: Begun) -> Result:
+    def carry_out(self, begun: OpenAttempt) -> Result:
         """Compute and record. After a transient failure the pause before the next try is over on return.
 
         Raises Cancelled when the run is to end, LeaseLost when another process took over meanwhile, CodeMoved where the
@@ -127,7 +127,7 @@ class Attempts:
         version = done.snapshot.version
         return Result(success.seconds, rows=done.snapshot.rows, version=version, is_cut_off=success.is_cut_off)
 
-    def _previous(self, begun: Begun) -> Snapshot | None:
+    def _previous(self, begun: OpenAttempt) -> Snapshot | None:
         """The output before this attempt; None where there is none or its rows were deleted by hand."""
         snapshot_id = begun.before.output_snapshot_id
         try:
@@ -136,7 +136,7 @@ class Attempts:
             logger.warning("the catalog has lost the output of %s: it is recomputed in full", begun.name)
             return None
 
-    def _task(self, begun: Begun, old: Snapshot | None) -> Task:
+    def _task(self, begun: OpenAttempt, old: Snapshot | None) -> Task:
         name, before = begun.name, begun.before
         component = self.workspace.facts.components[name]
         carry = old is not None and can_carry_over(begun.step.reasons)
@@ -168,7 +168,7 @@ class Attempts:
         with self.workspace.database.reading() as connections:
             return catalog.newest_watermark(connections.project, readers)
 
-    def _fail(self, begun: Begun, error: AttemptFailed, seconds: float) -> Result:
+    def _fail(self, begun: OpenAttempt, error: AttemptFailed, seconds: float) -> Result:
         """Record a failed attempt; pause where it may be tried again. Raises Cancelled where the run ends meanwhile."""
         settings, name = self.workspace.settings, begun.name
         last = not error.transient or begun.number >= settings.executor.attempts
@@ -226,7 +226,7 @@ class Attempts:
             )
         return Result(seconds, error=str(error), trace=error.trace, may_retry=not last)
 
-    def _abandon(self, begun: Begun, why: str) -> None:
+    def _abandon(self, begun: OpenAttempt, why: str) -> None:
         """Close an attempt that was ended from outside; the component stays stale."""
         sys.audit("tidemill.point", "attempt.abandoning")
         try:
@@ -241,9 +241,11 @@ class Attempts:
         sys.audit("tidemill.point", "attempt.abandoned")
 
     def _patiently(self, record: Callable[[], _T], what: str) -> _T:
-        return patiently(record, what, seconds=self.workspace.settings.executor.lease_seconds, stop=self.stop)
+        return retry_while_unavailable(
+            record, what, seconds=self.workspace.settings.executor.lease_seconds, stop=self.stop
+        )
 
-    def _mark_again(self, connections: Connections, begun: Begun) -> None:
+    def _mark_again(self, connections: Connections, begun: OpenAttempt) -> None:
         """An attempt clears the mark when it starts; one that brought nothing gives it back."""
         mark = mark_in(begun.step.reasons)
         if mark is not None:
@@ -260,9 +262,9 @@ class Attempts:
                 time.sleep(min(0.1, max(0.0, until - time.monotonic())))
 
 
-def _lost(begun: Begun) -> LeaseLost:
+def _lost(begun: OpenAttempt) -> LeaseLost:
     return LeaseLost(
         f"the attempt at {begun.name} is over: its lease was taken over while this process slept",
         where=f"{begun.name}, token {begun.token}",
-        mend="nothing to do: the process that took over computes it",
+        fix="nothing to do: the process that took over computes it",
     )

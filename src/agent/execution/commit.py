@@ -85,7 +85,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             _finish(connections, log, success, old, sorted(_seen_to_change(workspace, connections, success)), now)
     sys.audit("tidemill.point", "commit.done")
     if component.is_release:
-        mend_current(workspace)
+        repair_current(workspace)
     return snapshot_id
 
 
@@ -137,7 +137,7 @@ def _record(
 def _finish(
     connections: Connections, log: RunLog, success: Success, old: Snapshot | None, marked: list[str], now: datetime
 ) -> None:
-    """The server's part: the attempt is closed and told."""
+    """The server's part: the attempt is closed and its event written."""
     snapshot = success.done.snapshot
     recomputed, carried = success.counts(old)
     input_versions = {key: record.read_version for key, record in success.current.inputs.items()}
@@ -178,25 +178,25 @@ def _require_recorded(connections: Connections, success: Success) -> None:
         raise LeaseLost(
             f"the result of {success.component} is refused: its lease was taken over while this process slept",
             where=f"{success.component}, token {success.token}",
-            mend="nothing to do: the process that took over computes it",
+            fix="nothing to do: the process that took over computes it",
         )
 
 
-def mend_current(workspace: Workspace) -> None:
+def repair_current(workspace: Workspace) -> None:
     """As `point_to_current`, where a run must go on even if the release's files are damaged: publish may compute them
-    anew in this very run."""
+    again in this very run."""
     try:
         point_to_current(workspace)
     except LakeError as error:
         logger.warning(
             "the current release cannot be written to disk: %s; `agent rollback RELEASE` puts another in force, "
-            "`agent restore` brings back a backup, unless publish computes it anew now",
+            "`agent restore` brings back a backup, unless publish computes it again now",
             error.what,
         )
 
 
 def point_to_current(workspace: Workspace) -> None:
-    """Make the pointer on disk agree with the row; write the folder anew where it or a file of it is not there.
+    """Make the pointer on disk agree with the row; write the folder again where it or a file of it is not there.
 
     Raises LakeError where the lake has not got the release's files either.
     """

@@ -30,15 +30,15 @@ from agent.core.plan import decide_step, why_unavailable
 from agent.core.plan_json import plan_to_json
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
-from agent.execution.commit import mend_current
+from agent.execution.commit import repair_current
 from agent.execution.computing import Computer
 from agent.execution.host.interface import Cancelled
-from agent.execution.planning import names_of, steadily, think
+from agent.execution.planning import names_of, think, with_fresh_rows
 from agent.execution.policy import ask_policy
 from agent.execution.runlog import RunLog
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
-from agent.runtime.patience import patiently
+from agent.runtime.patience import retry_while_unavailable
 from agent.store import state
 from agent.store.control import runs
 from pipelines.component import Deferral, Due
@@ -97,7 +97,7 @@ class Engine:
     _finished: dict[str, Finished] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._survey = Survey(self.workspace)
+        self._survey = Inspector(self.workspace)
 
     @cached_property
     def _attempts(self) -> Attempts:
@@ -120,7 +120,7 @@ class Engine:
         if not self.log.has_started:
             self.log.has_started = True
             self.log.add(RunStarted(request.goal, request.targets, request.trigger))
-        mend_current(self.workspace)
+        repair_current(self.workspace)
         thought = think(self.workspace, self._survey, request, now=self.clock.now(), manual=self.manual)
         clean = tuple(name for name in names if name not in thought.stale)
         self.log.add(AgentThinking(thought.stale, clean))
@@ -171,7 +171,7 @@ class Engine:
         spec, now = self.workspace.specs[name], self.clock.now()
         forced = name in self.log.request.force and name not in self._finished and name not in self.earlier
         reasons = decide_reasons(spec, states[name], current, now=now, forced=forced)
-        said = ask_policy(self.workspace, self._survey, name, states, reasons) if reasons else None
+        answer = ask_policy(self.workspace, self._survey, name, states, reasons) if reasons else None
         return decide_step(
             spec,
             states[name],
@@ -179,8 +179,8 @@ class Engine:
             now=now,
             unavailable=unavailable,
             forced=forced,
-            deferral=said.until if isinstance(said, Deferral) else None,
-            due=said.because if isinstance(said, Due) else None,
+            deferral=answer.until if isinstance(answer, Deferral) else None,
+            due=answer.because if isinstance(answer, Due) else None,
             manual=self.manual,
         )
 
@@ -191,7 +191,7 @@ class Engine:
             current = self._survey.current(name, states)
             return states, current, self._decide(name, states, current)
 
-        return steadily(lambda: self._states(name), look)
+        return with_fresh_rows(lambda: self._states(name), look)
 
     def _perform(self, name: str) -> Finished:
         """Bring one component up to date if it is stale; try again after a transient failure."""
@@ -264,7 +264,7 @@ class Engine:
 
         sys.audit("tidemill.point", "run.ending")
         seconds = self.workspace.settings.executor.lease_seconds
-        patiently(record, "the run is over", seconds=seconds, stop=self.stop)
+        retry_while_unavailable(record, "the run is over", seconds=seconds, stop=self.stop)
         sys.audit("tidemill.point", "run.ended")
 
     def _what_is_left(self) -> dict[str, str | None]:

@@ -57,7 +57,7 @@ def require(lake: Path, mine: str | None) -> None:
         raise Conflict(
             "lake and database do not belong together: the lake is another database's; nothing was written or removed",
             where=str(lake / OWNER_FILE),
-            mend="give each project an AGENT_HOME of its own, or correct AGENT_DATABASE_URL; "
+            fix="give each project an AGENT_HOME of its own, or correct AGENT_DATABASE_URL; "
             "if the database was replaced on purpose, remove this file once nothing else uses the lake",
         )
 
@@ -87,7 +87,7 @@ def _write(lake: Path, identity: str) -> None:
         raise LakeError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
-            mend="free disk space or check the folder's permissions, then run again; nothing was changed",
+            fix="free disk space or check the folder's permissions, then run again; nothing was changed",
         ) from error
     finally:
         with contextlib.suppress(OSError):

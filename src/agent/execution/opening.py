@@ -30,7 +30,7 @@ Look = Callable[[], tuple[Mapping[str, State], Current, Step]]
 
 
 @dataclass(frozen=True)
-class Begun:
+class OpenAttempt:
     """An attempt whose lease is held and whose row is written. `before` is the state it started from."""
 
     name: str
@@ -52,14 +52,14 @@ class Opening:
     wait: bool
     stop: Callable[[], str | None]
 
-    def begin(self, name: str, number: int, look: Look) -> Begun | tuple[Step, State]:
+    def begin(self, name: str, number: int, look: Look) -> OpenAttempt | tuple[Step, State]:
         """Take the lease and open the attempt in one transaction; or the step and state where nothing is to compute.
 
         `look` reads and decides outside of it. Where the rows it read have changed by then (a mark, another process's
         success) it looks again, so that what is done follows from what is true under the lease. Raises Busy when
-        another process holds the component, unless told to wait for it; Cancelled while it waits.
+        another process holds the component, unless asked to wait for it; Cancelled while it waits.
         """
-        told = False
+        reported = False
         while True:
             states, current, step = look()
             if not isinstance(step, Compute):
@@ -69,8 +69,8 @@ class Opening:
             except Busy as busy:
                 if not self.wait:
                     raise
-                if not told:
-                    told = True
+                if not reported:
+                    reported = True
                     logger.warning("%s; waiting for it", busy.what)
                 self._wait()
                 continue
@@ -88,7 +88,9 @@ class Opening:
         if why is not None:
             raise Cancelled(why)
 
-    def _open(self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute) -> Begun | None:
+    def _open(
+        self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute
+    ) -> OpenAttempt | None:
         """The attempt, begun; None where the rows that were decided from have changed."""
         claim(self.workspace.database, self.workspace.settings.lake_path)
         sys.audit("tidemill.point", "attempt.opening")
@@ -127,7 +129,7 @@ class Opening:
             )
             sys.audit("tidemill.point", "attempt.written")
         sys.audit("tidemill.point", "attempt.opened")
-        return Begun(name, number, attempt_id, lease.token, states[name], current, step)
+        return OpenAttempt(name, number, attempt_id, lease.token, states[name], current, step)
 
     def _take_over(self, connections: Connections, name: str, lease: leases.Lease) -> list[attempts.Attempt]:
         """What a dead holder left running, to be closed; the mark that its attempt had started from is set again."""

@@ -16,7 +16,7 @@ from agent.core.staleness import decide_reasons
 from agent.errors import NotFound
 from agent.execution.policy import ask_policy
 from agent.execution.runlog import Request
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts
@@ -27,8 +27,8 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Thought:
-    """What was found: states and facts a component, the causes of staleness in words, and the plan."""
+class Evaluation:
+    """What was found: states and facts per component, the causes of staleness in words, and the plan."""
 
     states: Mapping[str, State]
     currents: Mapping[str, Current]
@@ -44,7 +44,7 @@ def names_of(workspace: Workspace, request: Request) -> tuple[str, ...]:
     return tuple(name for name in graph.order(workspace.specs) if name in wanted)
 
 
-def steadily(load: Callable[[], Mapping[str, State]], use: Callable[[Mapping[str, State]], _T]) -> _T:
+def with_fresh_rows(load: Callable[[], Mapping[str, State]], use: Callable[[Mapping[str, State]], _T]) -> _T:
     """`use` the rows that `load` gives; with newer rows where an output they name was replaced and taken by gc before
     it was read. Raises NotFound where the rows as they are name a snapshot that is gone."""
     rows = load()
@@ -60,31 +60,31 @@ def steadily(load: Callable[[], Mapping[str, State]], use: Callable[[Mapping[str
 
 def think(
     workspace: Workspace,
-    survey: Survey,
+    survey: Inspector,
     request: Request,
     *,
     now: datetime,
     manual: bool = True,
     assume_changed: Collection[str] = (),
-) -> Thought:
+) -> Evaluation:
     """Read the state, decide staleness, plan the whole run. Writes nothing."""
 
     def load() -> Mapping[str, State]:
         with workspace.database.reading() as connections:
             return state.load_states(connections.project)
 
-    return steadily(load, lambda states: _think(workspace, survey, request, states, now, manual, assume_changed))
+    return with_fresh_rows(load, lambda states: _think(workspace, survey, request, states, now, manual, assume_changed))
 
 
 def _think(
     workspace: Workspace,
-    survey: Survey,
+    survey: Inspector,
     request: Request,
     recorded: Mapping[str, State],
     now: datetime,
     manual: bool,
     assume_changed: Collection[str],
-) -> Thought:
+) -> Evaluation:
     names, holders = names_of(workspace, request), _holders(workspace, recorded)
     # What is being computed has not failed: `running` says so only to who holds the lease himself.
     states = {**recorded, **{name: replace(recorded[name], status="idle") for name in holders}}
@@ -98,8 +98,8 @@ def _think(
         with workspace.database.reading() as connections:
             history = attempts.expectations(connections.control, workspace.database.project_id)
     outlook = Outlook(
-        deferrals={name: said.until for name, said in advice.items() if isinstance(said, Deferral)},
-        dues={name: said.because for name, said in advice.items() if isinstance(said, Due)},
+        deferrals={name: answer.until for name, answer in advice.items() if isinstance(answer, Deferral)},
+        dues={name: answer.because for name, answer in advice.items() if isinstance(answer, Due)},
         holders=holders,
         history=history,
         changed=survey.changes(names, states),
@@ -116,7 +116,7 @@ def _think(
         assume_changed=assume_changed,
     )
     stale = {name: tuple(cause(name, one) for one in reasons) for name, reasons in found.items() if reasons}
-    return Thought(states, currents, stale, plan)
+    return Evaluation(states, currents, stale, plan)
 
 
 def _holders(workspace: Workspace, states: Mapping[str, State]) -> dict[str, str]:

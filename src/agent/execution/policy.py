@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from agent.core.model import Code, Reason, State
 from agent.execution.host.interface import Question
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.store.outputs import catalog, projections
 from pipelines.component import Deferral, Due
 
 
 def ask_policy(
-    workspace: Workspace, survey: Survey, name: str, states: Mapping[str, State], reasons: Sequence[Reason]
+    workspace: Workspace, survey: Inspector, name: str, states: Mapping[str, State], reasons: Sequence[Reason]
 ) -> Deferral | Due | None:
     """What the policy of `name` says: wait, and for what; go ahead, and why; None where it has nothing to say.
 

@@ -1,6 +1,6 @@
-"""Releases on disk: a folder a release, and `current` that points to the one in force.
+"""Releases on disk: one folder per release, and `current` that points to the one in force.
 
-The SQL row is the truth. A folder is complete before the row is committed; the pointer follows the row and is mended
+The SQL row is the truth. A folder is complete before the row is committed; the pointer follows the row and is fixed
 from it at each start, so a crash in between leaves at worst a folder that gc removes.
 """
 

@@ -67,7 +67,7 @@ class RunLog:
 
     @contextmanager
     def writing(self) -> Iterator[Connections]:
-        """A writing transaction that ends with what waits to be told. If it fails, that waits on."""
+        """A writing transaction that ends with the events that wait to be written. If it fails, that waits on."""
         run, waiting = self.run, list(self._waiting)
         try:
             with self.database.writing() as connections:

@@ -69,7 +69,7 @@ def perform(
 def _decided(
     workspace: Workspace, log: RunLog, clock: Clock, *, manual: bool, wait: bool, stop: Callable[[], str | None]
 ) -> Report:
-    """Perform the run with one generation of code; with the next one, decided anew, where the code changed before
+    """Perform the run with one generation of code; with the next one, decided again, where the code changed before
     anything was computed with it."""
     earlier: dict[str, Finished] = {}
     with ExitStack() as stack:
@@ -84,7 +84,7 @@ def _decided(
                     raise AgentError(
                         f"code of the project changed each of the {GENERATIONS + 1} times that it was to compute",
                         where=moved.where,
-                        mend="run again when the files are left alone; nothing was computed with them",
+                        fix="run again when the files are left alone; nothing was computed with them",
                     ) from moved
                 earlier = engine.computed()
                 logger.warning("%s (%s): the run decides again", moved.what, moved.where)

@@ -13,14 +13,14 @@ from agent.store.database.engine import Database
 
 
 @dataclass(frozen=True)
-class Story:
+class RunHistory:
     """steps: component -> what was done with it. endings: component -> a sentence about what came of computing it."""
 
     steps: Mapping[str, Step] = field(default_factory=dict)
     endings: Mapping[str, str] = field(default_factory=dict)
 
 
-def story_of(database: Database, run_id: int) -> Story:
+def story_of(database: Database, run_id: int) -> RunHistory:
     """The story of run `run_id`. Raises NotFound.
 
     The plan of its start says what was foreseen; attempts and events say what was decided when its turn came.
@@ -28,10 +28,12 @@ def story_of(database: Database, run_id: int) -> Story:
     with database.reading() as connections:
         run = runs.load_run(connections.control, run_id)
         tried = attempts.list_attempts(connections.control, run_id)
-        told = [row.event for row in events.load_events(connections.control, run_id)]
-    planned = next((one.steps for one in told if isinstance(one, PlanGenerated)), plan_from_json(run.plan or ()).steps)
+        reported = [row.event for row in events.load_events(connections.control, run_id)]
+    planned = next(
+        (one.steps for one in reported if isinstance(one, PlanGenerated)), plan_from_json(run.plan or ()).steps
+    )
     steps: dict[str, Step] = {step.component: step for step in planned}
-    for event in told:
+    for event in reported:
         match event:
             case Skipped(component=name, version=version):
                 steps[name] = Skip(name, version)
@@ -45,7 +47,7 @@ def story_of(database: Database, run_id: int) -> Story:
     for attempt in tried:
         steps[attempt.component] = Compute(attempt.component, attempt.reasons)
         endings[attempt.component] = _ending(attempt)
-    return Story(steps, endings)
+    return RunHistory(steps, endings)
 
 
 def _ending(attempt: attempts.Attempt) -> str:

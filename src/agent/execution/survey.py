@@ -21,7 +21,7 @@ SOURCE_PREFIX = "source:"
 
 
 @dataclass
-class Survey:
+class Inspector:
     """What one run has found out. Code and settings are those that the project was loaded with, and what computes
     makes sure that it has the same. Everything else is read afresh."""
 
@@ -60,7 +60,7 @@ class Survey:
         if component.code is None:
             fault = component.code_fault
             assert fault is not None
-            raise PipelineError(fault.what, where=fault.where, mend=fault.mend)
+            raise PipelineError(fault.what, where=fault.where, fix=fault.fix)
         return component.code
 
     def changes(self, names: Sequence[str], states: Mapping[str, State]) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -52,7 +52,7 @@ class Workspace:
         found = getattr(self.host, "project", None)
         if not isinstance(found, Project):
             raise AgentError(
-                "the project's code changed while it was loaded", where=str(self.base), mend="run the command again"
+                "the project's code changed while it was loaded", where=str(self.base), fix="run the command again"
             )
         return found
 

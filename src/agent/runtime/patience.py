@@ -13,7 +13,9 @@ logger = logging.getLogger("tidemill.database")
 _T = TypeVar("_T")
 
 
-def patiently(record: Callable[[], _T], what: str, *, seconds: float, stop: Callable[[], str | None]) -> _T:
+def retry_while_unavailable(
+    record: Callable[[], _T], what: str, *, seconds: float, stop: Callable[[], str | None]
+) -> _T:
     """The result of `record`, tried again while the database does not answer: what it records has happened, and the
     lease may outlive the fault. `record` must bear to be repeated, since the answer to a COMMIT may be lost.
 

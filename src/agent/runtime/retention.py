@@ -17,7 +17,7 @@ _RULE = "at most hourly"
 def is_due(database: Database, now: datetime) -> bool:
     """Whether an hour has gone by since this project was last tidied up; if so the next hour begins now.
 
-    The time lies in SQL, so that of several processes one is told so, and processes that live for one run take turns.
+    The time lies in SQL, so that only one of several processes gets it, and processes that live for one run take turns.
     """
     # Schedules lie with the server, whose projects each have one. That of the default project is the plain name.
     name = f"{_NAME} of project {database.project_id}" if database.project_id else _NAME

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-STOPPED = "the process was told to stop"
+STOPPED = "the process was asked to stop"
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def carry_out(
         fault = AgentError(
             f"a fault in the program: {type(error).__name__}: {error}",
             where=f"run {run.id}",
-            mend="the log of the server or worker has the traceback; report it, and queue the run again",
+            fix="the log of the server or worker has the traceback; report it, and queue the run again",
         )
         _fail(settings, database, run, fault, around)
     return _load(database, run.id)

@@ -24,7 +24,7 @@ _GOAL = "refresh up to publish"
 
 
 class CycleResult(TypedDict):
-    """What came of a cycle. `error` is what the run said, None after a success."""
+    """What came of a cycle. `error` is the run's error message, None after a success."""
 
     success: bool
     started_at: datetime
@@ -73,7 +73,7 @@ def perform(
     stop: Callable[[], str | None],
     around: Around,
 ) -> CycleResult:
-    """Carry the cycle out and count it. What goes wrong is told as its error, not raised."""
+    """Carry the cycle out and count it. What goes wrong is reported as its error, not raised."""
     started_at = run.started_at or run.created_at
     try:
         manual = run.trigger != "schedule"

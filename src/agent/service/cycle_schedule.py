@@ -19,7 +19,7 @@ def check_interval(minutes: int) -> None:
         raise UsageError(
             f"interval_minutes = {minutes!r} is out of bounds",
             where="runner",
-            mend=f"choose a whole number of minutes, {LOW_MINUTES} to {HIGH_MINUTES}",
+            fix=f"choose a whole number of minutes, {LOW_MINUTES} to {HIGH_MINUTES}",
         )
 
 
@@ -53,7 +53,7 @@ class CycleSchedule:
         return due
 
     def change(self, minutes: int, *, paused: bool) -> None:
-        """Begin anew with another interval: the next cycle comes one interval from now, or none does while paused."""
+        """Begin again with another interval: the next cycle comes one interval from now, or none does while paused."""
         self._job.reschedule(_trigger(minutes))
         if paused:
             self._job.pause()

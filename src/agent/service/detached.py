@@ -35,7 +35,7 @@ def start_worker(settings: Settings) -> None:
         raise AgentError(
             f"cannot start a worker: {error}",
             where=str(log),
-            mend="the run is queued: start `agent worker` yourself, and it is carried out",
+            fix="the run is queued: start `agent worker` yourself, and it is carried out",
         ) from error
     # Someone has to ask how it ended: until then it stays a zombie.
     threading.Thread(target=child.wait, name=f"worker-{child.pid}", daemon=True).start()

@@ -55,7 +55,7 @@ def read_targets(targets: Collection[str], components: Sequence[str]) -> Intent:
         raise UsageError(
             f"there is no component {', '.join(repr(name) for name in unknown)}",
             where="targets",
-            mend=f"possible are: {', '.join(components)}",
+            fix=f"possible are: {', '.join(components)}",
         )
     wanted = tuple(name for name in components if name in targets)
     return Intent(wanted, (), f"bring {_listed(wanted)} and what it needs up to date")

@@ -42,7 +42,7 @@ def create(database: Database, settings: Settings, *, name: str, local_path: str
         make_folder(folder)
     except OSError as error:
         raise UsageError(
-            f"cannot make the project's folder: {error.strerror}", where=local_path, mend="choose another local_path"
+            f"cannot make the project's folder: {error.strerror}", where=local_path, fix="choose another local_path"
         ) from error
     confined(str(folder), roots_of(settings))  # a link put there meanwhile
     require_trusted(folder, Path(local_path).expanduser())
@@ -63,23 +63,23 @@ def roots_of(settings: Settings) -> tuple[Path, ...]:
 def confined(local_path: str, roots: Sequence[Path]) -> Path:
     """`local_path` with every link and dot resolved. Raises UsageError unless it then lies below one of `roots`."""
     if not local_path.strip() or "\0" in local_path or len(os.fsencode(local_path)) > 1000:
-        raise UsageError("this is no path", where="local_path", mend="give the path of a folder, such as /tmp/test")
+        raise UsageError("this is no path", where="local_path", fix="give the path of a folder, such as /tmp/test")
     written = Path(local_path).expanduser()
     if not written.is_absolute():
-        raise UsageError("the path is not absolute", where=f"local_path = {local_path}", mend="start it with /")
+        raise UsageError("the path is not absolute", where=f"local_path = {local_path}", fix="start it with /")
     try:
         folder = written.resolve()
         is_folder = folder.is_dir() or not folder.exists()
     except (OSError, RuntimeError) as error:
-        raise UsageError(f"cannot follow the path: {error}", where="local_path", mend="choose another one") from error
+        raise UsageError(f"cannot follow the path: {error}", where="local_path", fix="choose another one") from error
     if not any(folder != root and folder.is_relative_to(root) for root in roots):
         raise UsageError(
             "a project cannot lie there",
             where=f"local_path = {local_path}",
-            mend=f"choose a folder below {' or '.join(str(root) for root in roots)} ([api] project_roots)",
+            fix=f"choose a folder below {' or '.join(str(root) for root in roots)} ([api] project_roots)",
         )
     if not is_folder:
-        raise UsageError("this is a file, not a folder", where=f"local_path = {local_path}", mend="choose another one")
+        raise UsageError("this is a file, not a folder", where=f"local_path = {local_path}", fix="choose another one")
     return folder
 
 
@@ -129,24 +129,24 @@ def _places(settings: Settings, projects: Sequence[Project]) -> Iterator[tuple[s
             yield f"that of project {other.id}", place
 
 
-def _taken(what: str, project: Project, mend: str) -> Conflict:
-    return Conflict(what, where=f"project {project.name!r}, {project.local_path}", mend=mend)
+def _taken(what: str, project: Project, fix: str) -> Conflict:
+    return Conflict(what, where=f"project {project.name!r}, {project.local_path}", fix=fix)
 
 
 def _require_there(settings: Settings, database: Database, project: Project, folder: Path) -> None:
     """Raise NotFound where the project's folder, or the home of one that has run, is gone: a disk that is not mounted.
     Made again, empty, it would look like a project that has computed nothing."""
-    mend = "mount the disk that it lies on; nothing was made in its place"
+    fix = "mount the disk that it lies on; nothing was made in its place"
     if not folder.is_dir():
-        raise NotFound("the project's folder is gone", where=str(folder), mend=mend)
+        raise NotFound("the project's folder is gone", where=str(folder), fix=fix)
     home = for_project(folder, settings, project.id).home
     if home.is_dir():
         return
     with database.reading() as connections:
         has_run = runs.list_runs(connections.control, project_id=project.id, status="COMPLETED", limit=1)
     if has_run:
-        again = f"{mend} (to compute everything anew, make the folder yourself)"
-        raise NotFound("the home of a project that has run is gone", where=str(home), mend=again)
+        again = f"{fix} (to compute everything again, make the folder yourself)"
+        raise NotFound("the home of a project that has run is gone", where=str(home), fix=again)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from agent.core.plan_json import plan_to_json
 from agent.errors import Conflict
 from agent.execution.planning import think
 from agent.execution.runlog import Request
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.service.goals import Intent, read_goal, read_targets
 from agent.settings import Settings
@@ -78,7 +78,7 @@ def enqueue(
                 raise Conflict(
                     f"this Idempotency-Key was used for another request, which made run {run.id}",
                     where="Idempotency-Key",
-                    mend="use a new key for a new run",
+                    fix="use a new key for a new run",
                 )
             return run, False
         created = RunCreated(goal, intent.meaning, intent.targets, intent.force, require_approval)
@@ -93,7 +93,7 @@ def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: dateti
     What the plan rests on may change until it is approved: staleness is decided again when it is carried out.
     """
     request = Request(goal=run.goal, targets=run.targets, force=run.force, trigger=run.trigger)
-    thought = think(workspace, Survey(workspace), request, now=now)
+    thought = think(workspace, Inspector(workspace), request, now=now)
     plan = plan_to_json(thought.plan)
     with workspace.database.writing() as connections:
         if not runs.move_run(
@@ -163,7 +163,7 @@ def _answer(database: Database, run_id: int, status: str, *, by: str, reason: st
             raise Conflict(
                 f"run {run_id} waits for no approval: it is {run.status}{why}",
                 where="runs",
-                mend="only a run that is AWAITING_APPROVAL can be approved or rejected",
+                fix="only a run that is AWAITING_APPROVAL can be approved or rejected",
             )
         if status == "approved":
             runs.move_run(control, run_id, "QUEUED", from_statuses=("AWAITING_APPROVAL",), now=now)

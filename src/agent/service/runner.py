@@ -34,7 +34,7 @@ logger = logging.getLogger("tidemill.runner")
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.1
 _LEASE_SECONDS = 30.0
-_LEAVING = "the server was told to stop"
+_LEAVING = "the server was asked to stop"
 
 
 class Status(TypedDict):
@@ -141,7 +141,7 @@ class AgentRunner:
         """
         row = await self._refresh()
         if row.state == "stopped":
-            raise Conflict("the runner is stopped", where="runner", mend="start it first")
+            raise Conflict("the runner is stopped", where="runner", fix="start it first")
         if cancel and row.cycle_run_id is not None:
             await asyncio.to_thread(self._cancel, row.cycle_run_id)
         await asyncio.to_thread(self._want, "stopped")
@@ -167,7 +167,7 @@ class AgentRunner:
     async def run_once(self, *, wait: bool = False) -> CycleResult:
         """Carry out a cycle now, in whatever state the runner is, and return what came of it; `next_run` stays.
 
-        Raises Conflict while another cycle is being carried out, unless told to wait for its end. A caller that is
+        Raises Conflict while another cycle is being carried out, unless asked to wait for its end. A caller that is
         cancelled does not end the cycle.
         """
         while True:
@@ -272,7 +272,7 @@ class AgentRunner:
         row = await self._refresh()
         if row.state != before:
             verb = "paused" if after == "paused" else "resumed"
-            raise Conflict(f"the runner is {row.state}", where="runner", mend=f"it can be {verb} while it is {before}")
+            raise Conflict(f"the runner is {row.state}", where="runner", fix=f"it can be {verb} while it is {before}")
         await asyncio.to_thread(self._want, after)
         await self._until(after)
 

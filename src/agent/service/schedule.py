@@ -1,8 +1,8 @@
 """Runs a cycle on a schedule, one at a time, for as long as the process lives.
 
 APScheduler (memory store) keeps the rhythm; the due time lies in SQL, so that a time missed while the process was down
-is caught up once, by the run that follows every start, and told. A clock that is set neither doubles nor delays a run:
-what the wall clock says is compared with the monotonic one.
+is caught up once, by the run that follows every start, and logged. A clock that is set neither doubles nor delays a
+run: what the wall clock says is compared with the monotonic one.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ class Rule:
 def rule_of(interval_seconds: float | None, cron: str | None, default_seconds: float, zone: str | None = None) -> Rule:
     """The rule that options ask for. Raises UsageError where both are given or one makes no sense."""
     if cron is None and zone is not None:
-        raise UsageError("a time zone without a cron expression", where="--cron-timezone", mend="give --cron too")
+        raise UsageError("a time zone without a cron expression", where="--cron-timezone", fix="give --cron too")
     if cron is None:
         seconds = default_seconds if interval_seconds is None else interval_seconds
         if not 0.1 <= seconds <= 366 * 86400:
             raise UsageError(
-                f"an interval of {seconds:g} s makes no sense", where="--interval-sec", mend="give 0.1 s to a year"
+                f"an interval of {seconds:g} s makes no sense", where="--interval-sec", fix="give 0.1 s to a year"
             )
         return Rule(interval_seconds=seconds)
     if interval_seconds is not None:
-        raise UsageError("an interval and a cron expression at once", where="--cron", mend="give one of the two")
+        raise UsageError("an interval and a cron expression at once", where="--cron", fix="give one of the two")
     rule = Rule(cron=cron, zone="UTC" if zone is None else zone)
     if _trigger(rule, 0).get_next_fire_time(None, SystemClock().now()) is None:
         raise UsageError(
-            f"the cron expression {cron!r} never comes true", where="--cron", mend="name a day that its months have"
+            f"the cron expression {cron!r} never comes true", where="--cron", fix="name a day that its months have"
         )
     return rule
 
@@ -90,7 +90,7 @@ def read_cron(text: str) -> Cron:
         raise UsageError(
             f"cannot read the cron expression {text!r}: {error}",
             where="--cron",
-            mend='write five fields, "minute hour day month weekday", such as "0 * * * *" or "30 6 * * mon-fri"',
+            fix='write five fields, "minute hour day month weekday", such as "0 * * * *" or "30 6 * * mon-fri"',
         ) from error
 
 
@@ -100,8 +100,8 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError) as error:  # a key that is no name, no file, or no zone
         near = difflib.get_close_matches(name, available_timezones(), n=1)
-        mend = f"did you mean {near[0]}?" if near else "give a name such as Europe/Paris or UTC"
-        raise UsageError(f"there is no time zone {name!r}", where="--cron-timezone", mend=mend) from error
+        fix = f"did you mean {near[0]}?" if near else "give a name such as Europe/Paris or UTC"
+        raise UsageError(f"there is no time zone {name!r}", where="--cron-timezone", fix=fix) from error
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Schedule:
     _last_started_monotonic: float = 0.0
 
     def run(self) -> None:
-        """Run the cycle now and then by the rule, until told to stop; a cycle in progress ends cleanly by `stop`."""
+        """Run the cycle now and then by the rule, until asked to stop; a cycle in progress ends cleanly by `stop`."""
         from apscheduler.events import EVENT_JOB_MAX_INSTANCES
         from apscheduler.schedulers.background import BackgroundScheduler
 

@@ -32,7 +32,7 @@ def require_trusted(folder: Path, *also: Path) -> None:
         raise Untrusted(
             f"the project's code could be changed by another user: {found.path} {found.reason}",
             where=found.path,
-            mend=found.fix,
+            fix=found.fix,
         )
 
 

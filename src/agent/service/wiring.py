@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from agent.clock import Clock, SystemClock
-from agent.execution.upkeep.tidy import Tidy
+from agent.execution.upkeep.tidy import Upkeep
 from agent.runtime.alerts import Alerts
 from agent.runtime.around import After, Around
 
 
 def around_runs(*more: After, clock: Clock | None = None) -> Around:
     """For a run by a person, a schedule, the queue, the runner or the dashboard alike; `more` comes after the rest."""
-    return Around(before=(), after=(Alerts(clock or SystemClock()), Tidy(clock), *more))
+    return Around(before=(), after=(Alerts(clock or SystemClock()), Upkeep(clock), *more))

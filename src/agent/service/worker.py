@@ -26,7 +26,7 @@ from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.worker")
-STOPPED = "the worker was told to stop"
+STOPPED = "the worker was asked to stop"
 _LISTEN_SECONDS = 1.0
 
 

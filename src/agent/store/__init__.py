@@ -1,1 +1,1 @@
-"""The only room that speaks SQL: tables as data, one function a statement. No decisions here."""
+"""The only room that speaks SQL: tables as data, one function per statement. No decisions here."""

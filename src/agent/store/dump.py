@@ -60,7 +60,7 @@ def refuse_if_held(conn: sa.Connection) -> None:
             raise Busy(
                 f"component {row.component} is being run by {identity.describe(row.lease_owner)}",
                 where="orchestrator_state",
-                mend="stop that process, then restore",
+                fix="stop that process, then restore",
             )
 
 

@@ -123,14 +123,14 @@ def take(conn: sa.Connection, name: str, owner: str, seconds: float) -> Lease:
     row = conn.execute(kind.row, {"key": key}).one_or_none()
     if row is None:
         what, _, text = name.partition(":")
-        raise NotFound(f"there is no {what} {text!r}", where=kind.table.name, mend="see `agent state`")
+        raise NotFound(f"there is no {what} {text!r}", where=kind.table.name, fix="see `agent state`")
     held_by, seen, expires_at, taken_at = row
     if is_at_work(held_by, expires_at, now):
         since = "" if taken_at is None else f" since {taken_at:%Y-%m-%d %H:%M:%S} UTC"
         raise Busy(
             kind.says.format(key, identity.describe(held_by)) + since,
             where=f"its lease ends at {expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is extended",
-            mend=kind.fix,
+            fix=kind.fix,
         )
     values = {
         kind.owner: owner,
@@ -142,7 +142,7 @@ def take(conn: sa.Connection, name: str, owner: str, seconds: float) -> Lease:
         raise Busy(
             f"{name.replace(':', ' ')} was taken by another process at this moment",
             where=f"its lease in {kind.table.name}",
-            mend="try again, or wait for it (--wait)",
+            fix="try again, or wait for it (--wait)",
         )
     return Lease(name, seen + 1, held_by)
 

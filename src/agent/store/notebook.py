@@ -14,7 +14,7 @@ from pipelines.lake import Lake
 from pipelines.loading import TABLES
 from pipelines.snapshot import Snapshot
 
-_MEND = 'run `agent run` first, or say where the project keeps its data: home=Path("…/.tidemill")'
+_FIX = 'run `agent run` first, or say where the project keeps its data: home=Path("…/.tidemill")'
 
 
 def open_snapshot(component: str, home: Path | None = None) -> tuple[Lake, Snapshot]:
@@ -27,7 +27,7 @@ def open_snapshot(component: str, home: Path | None = None) -> tuple[Lake, Snaps
     if home is not None:
         here = replace(here, home=home.absolute())
     if here.is_embedded and not (here.home / settings.DATABASE_FILE).is_file():
-        raise NotFound("no pipeline has run here", where=str(here.home), mend=_MEND)
+        raise NotFound("no pipeline has run here", where=str(here.home), fix=_FIX)
     engine = open_engine(here.database_url)
     try:
         with reading(engine) as conn:
@@ -38,9 +38,9 @@ def open_snapshot(component: str, home: Path | None = None) -> tuple[Lake, Snaps
                     raise NotFound(
                         f"there is no table or component {component!r}",
                         where=str(here.home),
-                        mend=f"load one of: {', '.join(dict.fromkeys([*TABLES, *known]))}",
+                        fix=f"load one of: {', '.join(dict.fromkeys([*TABLES, *known]))}",
                     )
-                raise NotFound(f"{component} has no output yet", where=str(here.home), mend=_MEND)
+                raise NotFound(f"{component} has no output yet", where=str(here.home), fix=_FIX)
             return Lake(here.lake_path), catalog.load_snapshot(conn, snapshot_id)
     finally:
         engine.dispose()

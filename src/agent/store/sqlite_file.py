@@ -86,7 +86,7 @@ class File:
             raise DatabaseError(
                 "the database file was deleted or replaced while this process had it open; nothing was written",
                 where=str(self._path),
-                mend="put it back if it was moved, then start again; without it everything is computed anew",
+                fix="put it back if it was moved, then start again; without it everything is computed again",
             )
 
     def _make_private(self) -> None:

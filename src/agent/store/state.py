@@ -84,7 +84,7 @@ def load_states(conn: sa.Connection, components: Collection[str] | None = None) 
         raise DatabaseError(
             f"a time in orchestrator_state cannot be read: {error}",
             where=shown(conn.engine.url),
-            mend="write it as '2026-01-31 12:00:00' (UTC), or set it to NULL",
+            fix="write it as '2026-01-31 12:00:00' (UTC), or set it to NULL",
         ) from error
     for row in loaded:
         values = dict(row)
@@ -100,10 +100,10 @@ def load_states(conn: sa.Connection, components: Collection[str] | None = None) 
                 values["inputs" if name == "input_versions" else name] = value
         mark = _mark(values)
         if broken:
-            said = f"{' and '.join(broken)} in its row of orchestrator_state cannot be read"
-            log.warning("component %s: %s; it is recomputed", values["component"], said)
-            values |= {"is_dirty": True, "dirty_reason": said}
-            mark = Mark(at=mark.at if mark else None, reason=said)
+            answer = f"{' and '.join(broken)} in its row of orchestrator_state cannot be read"
+            log.warning("component %s: %s; it is recomputed", values["component"], answer)
+            values |= {"is_dirty": True, "dirty_reason": answer}
+            mark = Mark(at=mark.at if mark else None, reason=answer)
         values["mark"] = mark
         found[values["component"]] = State(**values)
     return found
@@ -124,7 +124,7 @@ def mark_dirty(conn: sa.Connection, component: str, mark: Mark) -> None:
     _lock = sa.select(rows.c.component).where(rows.c.component == component).with_for_update()
     if conn.execute(_lock).one_or_none() is None:
         names = ", ".join(conn.scalars(sa.select(rows.c.component).order_by(rows.c.component)))
-        raise NotFound(f"there is no component {component!r}", where="orchestrator_state", mend=f"known are: {names}")
+        raise NotFound(f"there is no component {component!r}", where="orchestrator_state", fix=f"known are: {names}")
     whole = _both(load_states(conn, (component,))[component].mark, mark)
     values = {
         "marked_at": whole.at or database_now(conn),

@@ -66,7 +66,7 @@ metadata = sa.MetaData(
 
 PROJECT = "project"  # symbolic schema of a project's own tables; those without a schema are the control tables
 
-# SQLite numbers rows by itself only for INTEGER, and gives a deleted row's number again unless told
+# SQLite numbers rows by itself only for INTEGER, and gives a deleted row's number again by default
 # `sqlite_autoincrement`: attempts name files and snapshots name inputs, so theirs must never come back.
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -141,7 +141,7 @@ snapshots = sa.Table(
     sa.Index(None, "component", "version"),
     sqlite_autoincrement=True,
     schema=PROJECT,
-    info={"purpose": "The catalog: a row an output. Immutable."},
+    info={"purpose": "The catalog: one row per output. Immutable."},
 )
 
 partitions = sa.Table(
@@ -207,7 +207,7 @@ markets = sa.Table(
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("source", "external_id"),
     schema=PROJECT,
-    info={"purpose": "Projection of the newest markets: a row a market."},
+    info={"purpose": "Projection of the newest markets: one row per market."},
 )
 
 predictions = sa.Table(
@@ -244,7 +244,7 @@ backtest_metrics = sa.Table(
     sa.Column("metric", sa.String(50), primary_key=True, doc="see pipelines/modelling/metrics.py"),
     sa.Column("value", sa.Float, doc="null where it is not defined"),
     schema=PROJECT,
-    info={"purpose": "Projection of the backtest's metrics, a row a figure."},
+    info={"purpose": "Projection of the backtest's metrics, one row per figure."},
 )
 
 # --- control -----------------------------------------------------------------------------------------------------
@@ -394,10 +394,10 @@ schedules = sa.Table(
 alerts = sa.Table(
     "alerts",
     metadata,
-    sa.Column("cause", sa.String(200), primary_key=True, doc="at most one message a cause a period"),
+    sa.Column("cause", sa.String(200), primary_key=True, doc="at most one message per cause and period"),
     sa.Column("last_sent_at", UtcDateTime, nullable=False),
     _count("sent_count"),
-    info={"purpose": "What was last said about what."},
+    info={"purpose": "When each alert was last sent."},
 )
 
 

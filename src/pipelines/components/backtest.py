@@ -26,7 +26,7 @@ from pipelines.spans import span_key, span_of
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipelines.modelling.simulation import Piece, Quote, Rules
+    from pipelines.modelling.simulation import Quote, Rules, Segment
 
 STRATEGIES = ("model", "buy_and_hold", "random_entry")
 _BARS = "bars/"
@@ -72,7 +72,7 @@ def run_backtest(ctx: Context, settings: Settings) -> None:
         raise PipelineError(
             "the model has no out-of-sample predictions to trade",
             where="model",
-            mend="`agent mark-dirty model`, then `agent run`",
+            fix="`agent mark-dirty model`, then `agent run`",
         )
     begin = signals.get_column("ts").min()
     assert isinstance(begin, datetime)
@@ -81,7 +81,7 @@ def run_backtest(ctx: Context, settings: Settings) -> None:
         raise PipelineError(
             "no bar lies in the time of the out-of-sample predictions",
             where=f"features, from {begin:%Y-%m-%d %H:%M} UTC on",
-            mend="they are of different data: `agent mark-dirty features`, `agent mark-dirty model`, then `agent run`",
+            fix="they are of different data: `agent mark-dirty features`, `agent mark-dirty model`, then `agent run`",
         )
     from pipelines.modelling.simulation import simulate  # here, so that a run with nothing to do does not load it
 
@@ -190,7 +190,7 @@ def _quotes(ctx: Context, key: str, signals: pl.DataFrame, begin: datetime, sett
     return [Quote(*row) for row in table.iter_rows()]
 
 
-def _curves(piece: Piece) -> pl.DataFrame:
+def _curves(piece: Segment) -> pl.DataFrame:
     import polars as pl
 
     from pipelines.modelling.simulation import CurvePoint
@@ -203,7 +203,7 @@ def _curves(piece: Piece) -> pl.DataFrame:
     return pl.concat(frames).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
 
 
-def _trades(piece: Piece) -> pl.DataFrame:
+def _trades(piece: Segment) -> pl.DataFrame:
     import polars as pl
 
     from pipelines.modelling.simulation import Trade

@@ -124,7 +124,7 @@ def run_inference(ctx: Context, settings: Settings) -> None:
     features, model = ctx.inputs["features"], ctx.inputs["model"]
     now = features.snapshot.watermark
     if now is None:
-        raise PipelineError("there are no bars to predict from", where="features", mend="add market data to a source")
+        raise PipelineError("there are no bars to predict from", where="features", fix="add market data to a source")
     markets = ctx.inputs["markets"].read_all()
     is_open = (pl.col("status") == "open") & (pl.col("end_at").is_null() | (pl.col("end_at") > now))
     universe = markets.filter(is_open)
@@ -191,7 +191,7 @@ def _predict(rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], v
         raise PipelineError(
             f"the model wants features that are not there: {', '.join(missing)}",
             where="features",
-            mend="train again: `agent mark-dirty model`, then `agent run`",
+            fix="train again: `agent mark-dirty model`, then `agent run`",
         )
     matrix = np.ascontiguousarray(rows.select(fitted.features).to_numpy(), dtype=np.float32)
     moves = card["moves"]

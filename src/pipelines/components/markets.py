@@ -38,7 +38,7 @@ def ingest_markets(ctx: Context, settings: Any) -> None:
         raise BadInput(
             "the configured sources have no market",
             where=", ".join(f"[sources.{name}]" for name in sorted(ctx.sources)) or "agent.toml",
-            mend="configure a source that has data, such as [sources.sample]",
+            fix="configure a source that has data, such as [sources.sample]",
         )
     check_markets(universe)
     ctx.write_table("markets", universe)

@@ -155,7 +155,7 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
     bars = source.read_all("bars/", ("market_id", "start", "end", "open", "close"))
     features = source.read_all("features/")
     if bars.is_empty() or features.is_empty():
-        raise PipelineError("there are no bars to learn from", where="features", mend="add market data to a source")
+        raise PipelineError("there are no bars to learn from", where="features", fix="add market data to a source")
     markets = ctx.inputs["markets"].read_all().select("market_id", "kind", "resolved_at")
     embargo = settings.embargo_bars * (pl.col("ts") - pl.col("start"))
     spacing = usual_spacing(bars)
@@ -202,8 +202,8 @@ def _too_little(rows: Rows, why: str) -> PipelineError:
     return PipelineError(
         f"too little data to train a model: there are {len(rows):,} bars with features; {why}",
         where="features",
-        mend="add history to a source, shorten [model] test_span or horizon_bars, or set the interval of [features] "
-        "to how far apart prices lie, in seconds (a price a day: 86400)",
+        fix="add history to a source, shorten [model] test_span or horizon_bars, or set the interval of [features] "
+        "to how far apart prices lie, in seconds (one price per day: 86400)",
     )
 
 

@@ -62,7 +62,7 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
         raise PipelineError(
             "the ticks have no time, so the release has no as-of",
             where="ticks",
-            mend="`agent mark-dirty ticks`, then `agent run`",
+            fix="`agent mark-dirty ticks`, then `agent run`",
         )
     from pipelines.modelling.report import (  # here, so that a run with nothing to do does not load it
         content_hash,
@@ -112,7 +112,7 @@ def check_gates(settings: Settings, predictions: pl.DataFrame, metrics: Mapping[
         raise ReleaseRefused(
             "the release is refused: " + "\n    ".join(faults),
             where="[publish] in agent.toml",
-            mend="the release before stays current; look at the model's and the backtest's metrics, or move the limit",
+            fix="the release before stays current; look at the model's and the backtest's metrics, or move the limit",
         )
 
 

@@ -298,7 +298,7 @@ class _Ingest:
         raise BadInput(
             f"two bars of {first.market} overlap: {self._place(first)} and {self._place(second)}",
             where=self._part_of(first) or self._part_of(second) or first.market,
-            mend=f"set the interval to how far apart bars are, here {spacing} "
+            fix=f"set the interval to how far apart bars are, here {spacing} "
             '(interval = "day", "week" or "month" where they go by the calendar); where the times are the ends of '
             'bars, ts_is = "end"; where rows are of several markets, columns = { market = … }',
         )
@@ -313,7 +313,7 @@ class _Ingest:
                 f"{worst.lost_fraction:.1%} of its rows are lost: {worst.reasons}"
                 + (f"; so it is with {len(found) - 1} more" if len(found) > 1 else ""),
                 where=f"{worst.source}:{worst.part}",
-                mend="look at `agent sources report`, correct the data or how it is read, or raise [ticks] "
+                fix="look at `agent sources report`, correct the data or how it is read, or raise [ticks] "
                 "max_lost_fraction",
             )
 

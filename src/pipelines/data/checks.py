@@ -175,7 +175,7 @@ def _check(
 ) -> None:
     """Raise ContractViolation unless `frame` has exactly `columns`, no null in `required`, and keeps `rules`.
 
-    A rule that comes out null (of a null value) is kept: what may be null is said by `required` alone.
+    A rule that comes out null (of a null value) is kept: what may be null is decided by `required` alone.
     """
     import polars as pl
 
@@ -205,7 +205,7 @@ def _report(
         raise ContractViolation(
             _told(frame, error),
             where=where,
-            mend="nothing was published; correct the data at its source, or the code that makes these rows",
+            fix="nothing was published; correct the data at its source, or the code that makes these rows",
         ) from None
 
 

@@ -49,7 +49,7 @@ def market_intervals(markets: pl.DataFrame, interval_seconds: int | None) -> pl.
                 raise PipelineError(
                     f"bars of {market} ({interval}) do not fit into bars of {interval_seconds} s",
                     where="[features] interval",
-                    mend='set interval = "auto", or a multiple of the source\'s interval',
+                    fix='set interval = "auto", or a multiple of the source\'s interval',
                 )
             found.append((market, interval_seconds, True))
     schema = {"market_id": pl.String, "seconds": pl.Int64, "from_bars": pl.Boolean}
@@ -171,7 +171,7 @@ def _with_lengths(rows: pl.DataFrame, intervals: pl.DataFrame, what: str) -> pl.
         raise PipelineError(
             f"{strangers.height} {what} are of a market that is not in the universe: {strangers.item(0, 'market_id')}",
             where="ticks",
-            mend="`agent mark-dirty markets`, then `agent run`",
+            fix="`agent mark-dirty markets`, then `agent run`",
         )
     return known
 

@@ -1,7 +1,7 @@
 """Which partitions of bars and features have to be computed again, and the computing of them.
 
 The output equals a full recompute byte for byte. `bars/KEY` is the source's own partition, by reference;
-`bars/made/KEY` has the bars that are made here, which depend on the ticks, on what is said of their markets and on
+`bars/made/KEY` has the bars that are made here, which depend on the ticks, on what is known of their markets and on
 whether they are over; features depend on the bars from the look-back on.
 """
 

@@ -77,7 +77,7 @@ def check_backward(
             raise ContractViolation(
                 f"feature {one.name!r} sees the future: {differs.height} values change with later bars",
                 where=f"{shown_name(one.module)}, first at {market}, {ts:%Y-%m-%d %H:%M} UTC",
-                mend="shift by positive numbers, use windows that end at the bar; no shift(-n), no whole-column mean",
+                fix="shift by positive numbers, use windows that end at the bar; no shift(-n), no whole-column mean",
             )
 
 

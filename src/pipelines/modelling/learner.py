@@ -155,7 +155,7 @@ def fit_slope(raw: Floats, base_rate: Floats, labels: Labels) -> float:
         probability = 1 / (1 + np.exp(-(centre + slope * distance)))
         curvature = float((probability * (1 - probability) * distance**2).sum())
         if curvature == 0:
-            return UNPROVEN_SLOPE  # the model said the base rate for every row
+            return UNPROVEN_SLOPE  # the model predicts the base rate for every row
         step = float(((labels - probability) * distance).sum()) / curvature
         slope += max(-1.0, min(1.0, step))
     return max(LEAST_SLOPE, slope)
@@ -202,7 +202,7 @@ def _lightgbm(recipe: Recipe) -> Any:
         raise PipelineError(
             "LightGBM is not installed",
             where='[model] kind = "lightgbm"',
-            mend='pip install "tidemill[lightgbm]", or set kind = "hist_gradient_boosting"',
+            fix='pip install "tidemill[lightgbm]", or set kind = "hist_gradient_boosting"',
         ) from error
     return lightgbm.LGBMClassifier(
         n_estimators=recipe.max_iter,

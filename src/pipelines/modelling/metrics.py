@@ -130,7 +130,7 @@ def equity_metrics(
     costs: Sequence[float],
     trade_profits: Sequence[float],
 ) -> dict[str, float | None]:
-    """Figures of one equity curve, a value a bar time.
+    """Figures of one equity curve, one value per bar time.
 
     seconds: bar times since the epoch, rising. equity, exposure (sum of absolute notionals), traded (notional filled
     since the bar before) and costs (fees and slippage, likewise) in the same unit. trade_profits: net P&L of each

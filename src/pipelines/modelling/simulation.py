@@ -235,7 +235,7 @@ class Book:
 
 
 @dataclass
-class Piece:
+class Segment:
     """What a stretch of bars led to: curves and trades of each strategy, and the state to go on from."""
 
     curves: dict[str, list[CurvePoint]]
@@ -243,7 +243,7 @@ class Piece:
     state: dict[str, Any]
 
 
-def simulate(quotes: Sequence[Quote], state: Mapping[str, Any], rules: Rules, key: str) -> Piece:
+def simulate(quotes: Sequence[Quote], state: Mapping[str, Any], rules: Rules, key: str) -> Segment:
     """Trade `quotes`, sorted by time and market, from `state` ({} at the start). `key` seeds the random entries."""
     model = Book.restored(state.get("model"), rules.costs)
     orders = {market: Order(**values) for market, values in state.get("orders", {}).items()}
@@ -254,7 +254,7 @@ def simulate(quotes: Sequence[Quote], state: Mapping[str, Any], rules: Rules, ke
     backlog = [Event(*values) for values in state.get("backlog", [])]
     backlog = _enter_at_random(chance, backlog, events, quotes, rules, key)
     books = {"model": model, "buy_and_hold": holder, "random_entry": chance}
-    return Piece(
+    return Segment(
         curves={name: book.curve for name, book in books.items()},
         trades={name: book.trades for name, book in books.items()},
         state={

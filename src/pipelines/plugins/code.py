@@ -238,7 +238,7 @@ def _mark(file: Path) -> str:
 
 def _unreadable(file: Path, error: OSError) -> PipelineError:
     return PipelineError(
-        f"cannot read code: {error.strerror}", where=str(file), mend="put the file back, or let it be read"
+        f"cannot read code: {error.strerror}", where=str(file), fix="put the file back, or let it be read"
     )
 
 
@@ -316,7 +316,7 @@ def root_of(name: str) -> Module:
         raise PipelineError(
             "the component's code has no source file, so that a change of it could not be seen",
             where=f"module {name}",
-            mend='keep the .py file, or give the component a version: @component(version="1")',
+            fix='keep the .py file, or give the component a version: @component(version="1")',
         )
     return module_at(name, Path(place).absolute())
 
@@ -342,7 +342,7 @@ def _read_facts(file: Path) -> FileFacts:
         raise PipelineError(
             f"cannot read code: {getattr(error, 'msg', error)}",
             where=f"{file}:{line}" if line else str(file),
-            mend="correct the file",
+            fix="correct the file",
         ) from error
 
 

@@ -49,7 +49,7 @@ def load_components(modules: Sequence[str] = (), base: Path | None = None) -> di
             raise SettingsError(
                 f"entry point {entry.name!r} leads to {type(loaded).__name__}, not to a component",
                 where=f"{entry.value} in group {COMPONENT_GROUP}",
-                mend="let it name a function under @component(…)",
+                fix="let it name a function under @component(…)",
             )
         _add(found, [loaded])
     for module in modules:
@@ -95,7 +95,7 @@ def load_source(name: str) -> type[Source]:
     known = source_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean [sources.{near[0]}]?" if near else f"known are: {', '.join(known)}"
-    raise SettingsError(f"there is no source {name!r}", where=f"[sources.{name}]", mend=hint)
+    raise SettingsError(f"there is no source {name!r}", where=f"[sources.{name}]", fix=hint)
 
 
 def _source(loaded: Any, name: str) -> type[Source]:
@@ -140,6 +140,6 @@ def _add(found: dict[str, Component], new: Iterable[Component]) -> None:
             raise SettingsError(
                 f"two components are called {name!r}",
                 where=f"{shown_name(found[name].module)} and {shown_name(component.module)}",
-                mend='give one of them another name: its file\'s, or @component(name="…")',
+                fix='give one of them another name: its file\'s, or @component(name="…")',
             )
         found[name] = component

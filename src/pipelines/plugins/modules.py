@@ -34,12 +34,12 @@ def load_module(name: str, base: Path | None) -> ModuleType:
     except PipelineError:
         raise  # says what, where and the fix by itself
     except ImportError as error:
-        mend = "install it, put it on PYTHONPATH, or give the path of a .py file"
-        raise SettingsError(f"cannot import module {name!r}: {error}", where="agent.toml", mend=mend) from error
+        fix = "install it, put it on PYTHONPATH, or give the path of a .py file"
+        raise SettingsError(f"cannot import module {name!r}: {error}", where="agent.toml", fix=fix) from error
     except (Exception, SystemExit) as error:
-        mend = _NO_PROGRAM if isinstance(error, SystemExit) else "correct the module"
+        fix = _NO_PROGRAM if isinstance(error, SystemExit) else "correct the module"
         raise SettingsError(
-            f"cannot import module {name!r}: {type(error).__name__}: {error}", where="agent.toml", mend=mend
+            f"cannot import module {name!r}: {type(error).__name__}: {error}", where="agent.toml", fix=fix
         ) from error
 
 
@@ -57,7 +57,7 @@ def _load_file(name: str, path: Path) -> ModuleType:
         return sys.modules[module_name]
     spec = _spec_of(module_name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise SettingsError(f"there is no file {name!r}", where=str(path), mend="correct the path in agent.toml")
+        raise SettingsError(f"there is no file {name!r}", where=str(path), fix="correct the path in agent.toml")
     # A package to be in: `from .helper import x` needs it.
     sys.modules[package] = ModuleType(package)
     sys.modules[package].__path__ = [str(path.parent)]
@@ -72,7 +72,7 @@ def _load_file(name: str, path: Path) -> ModuleType:
         raise SettingsError(
             f"cannot load {name!r}: {type(error).__name__}: {error}",
             where=place_in(error, path),
-            mend=_mend_of(error, path),
+            fix=_fix_for(error, path),
         ) from error
     return module
 
@@ -86,7 +86,7 @@ def _spec_of(module_name: str, path: Path) -> importlib.machinery.ModuleSpec | N
     return importlib.util.spec_from_file_location(module_name, path)
 
 
-def _mend_of(error: BaseException, path: Path) -> str:
+def _fix_for(error: BaseException, path: Path) -> str:
     if isinstance(error, SystemExit):
         return _NO_PROGRAM
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
@@ -125,7 +125,7 @@ def load_entry(entry: importlib.metadata.EntryPoint) -> Any:
         raise SettingsError(
             f"cannot load entry point {entry.name!r}{package}: {type(error).__name__}: {error}",
             where=f"{entry.value} in group {entry.group}",
-            mend="correct or uninstall that package, or rename a file or folder here that is called like it",
+            fix="correct or uninstall that package, or rename a file or folder here that is called like it",
         ) from error
 
 

@@ -99,7 +99,7 @@ class FilesSource:
             self.probe()
         found = self._parts.get(part)
         if found is None:
-            raise BadInput("there is no such file", where=part, mend="put it back, or run again without it")
+            raise BadInput("there is no such file", where=part, fix="put it back, or run again without it")
         return found
 
     def _ends_of(self, number: int) -> pl.DataFrame | None:
@@ -138,7 +138,7 @@ def _stamp(file: Path) -> str:
         raise BadInput(
             f"the file cannot be read: {error.strerror}",
             where=str(file),
-            mend="put it back, or check its permissions, then run again",
+            fix="put it back, or check its permissions, then run again",
         ) from error
     return f"{stat.st_size}.{stat.st_mtime_ns}"
 
@@ -153,7 +153,7 @@ def _pair(dataset: Dataset, bids: list[Path], asks: list[Path]) -> list[tuple[Pa
         raise BadInput(
             f"bid and ask files do not go together in pairs: {', '.join(single[:5]) or 'a market has several files'}",
             where=f"path = {dataset.path!r}, ask_path = {dataset.ask_path!r}",
-            mend="give market_pattern a group (?P<market>…) that is the same for the bid and the ask file of a market",
+            fix="give market_pattern a group (?P<market>…) that is the same for the bid and the ask file of a market",
         )
     return [(file, by_name[1][name]) for name, file in sorted(by_name[0].items())]
 

@@ -67,7 +67,7 @@ class SampleSource:
         import polars as pl
 
         if part not in self._symbols:
-            raise BadInput(f"the sample has no part {part!r}", where=str(_FILE), mend=f"one of {self._symbols}")
+            raise BadInput(f"the sample has no part {part!r}", where=str(_FILE), fix=f"one of {self._symbols}")
         raw = pl.read_parquet(_FILE).filter(pl.col("symbol") == part).sort("date")
         frame = raw.select(
             pl.format("{}:{}", pl.lit(self.name), "symbol").alias("market_id"),

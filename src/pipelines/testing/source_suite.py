@@ -144,7 +144,7 @@ class SourceSuite:
         try:
             source.fetch("no/such/part")
         except BadInput as error:
-            assert error.mend, "the error for an unknown part has no fix"  # noqa: PT017
+            assert error.fix, "the error for an unknown part has no fix"  # noqa: PT017
         else:
             raise AssertionError("fetch('no/such/part') raises no BadInput")
 

@@ -33,7 +33,7 @@ def test_without_a_token_another_user_of_this_machine_is_refused(make_client: Ma
     client = make_client(user=os.geteuid() + 1)
     for answer in (client.get("/api/agent/status"), client.post("/api/agent/start"), client.get("/healthz")):
         assert answer.status_code == 403
-        assert "AGENT_API_TOKEN" in answer.json()["mend"] or "--new-token" in answer.json()["mend"]
+        assert "AGENT_API_TOKEN" in answer.json()["fix"] or "--new-token" in answer.json()["fix"]
 
 
 def test_where_the_system_cannot_tell_reading_goes_on_and_changes_need_a_token(make_client: MakeClient) -> None:
@@ -77,7 +77,7 @@ def test_a_token_that_can_be_guessed_opens_no_address_but_loopback(token: str) -
     require_safe_address("127.0.0.1", token)
     with pytest.raises(UsageError) as refused:
         require_safe_address("0.0.0.0", token)
-    assert "--new-token" in refused.value.mend
+    assert "--new-token" in refused.value.fix
     assert not token.strip() or token.strip() not in str(refused.value)
     require_safe_address("0.0.0.0", "1234567890123456")
 

@@ -53,7 +53,7 @@ def test_what_the_state_does_not_allow_is_409_with_the_state(make_client: MakeCl
     for action in ("stop", "pause", "resume"):
         refused = client.post(f"/api/agent/{action}")
         assert (refused.status_code, refused.json()["state"]) == (409, "stopped"), action
-        assert refused.json()["mend"]
+        assert refused.json()["fix"]
     client.post("/api/agent/start")
     for action in ("start", "resume"):
         refused = client.post(f"/api/agent/{action}")

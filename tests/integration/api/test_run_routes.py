@@ -26,7 +26,7 @@ def test_a_project_gets_number_1_and_its_folder(make_client: MakeClient, tmp_pat
 def test_a_path_outside_the_roots_is_refused(make_client: MakeClient, path: str) -> None:
     refused = make_client().post("/projects", params={"name": "bad", "local_path": path})
     assert refused.status_code == 422, refused.text
-    assert refused.json()["mend"]
+    assert refused.json()["fix"]
 
 
 def test_a_link_out_of_the_roots_is_refused(make_client: MakeClient, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_goal_that_names_nothing_known_says_so_in_the_first_event(make_client:
 def test_an_unknown_target_is_422_and_lists_what_is_possible(make_client: MakeClient) -> None:
     refused = make_client().post("/runs", json={"project_id": 0, "goal": "x", "targets": ["feature"]})
     assert refused.status_code == 422
-    assert "features" in refused.json()["mend"]
+    assert "features" in refused.json()["fix"]
 
 
 def test_no_such_project_or_run_is_404(make_client: MakeClient) -> None:

@@ -108,7 +108,7 @@ def test_a_body_that_is_not_said_to_be_json_is_told_so(make_client: MakeClient, 
     refused = client.post("/runs", content=b'{"goal": "publish"}', headers=headers)
     assert refused.status_code == 422
     assert "Content-Type" in refused.json()["detail"]
-    assert refused.json()["mend"] == "send the header Content-Type: application/json"
+    assert refused.json()["fix"] == "send the header Content-Type: application/json"
 
 
 WEIRD = ["http://[", "[", "://", "\xff\xfe", "a" * 5000, "9" * 4400, "-1", "²", ";;=;", "%", "bytes=9-1", "null", ""]

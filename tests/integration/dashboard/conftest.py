@@ -12,13 +12,13 @@ from agent.execution.workspace import open_workspace
 from tests.served import copy_home
 
 if TYPE_CHECKING:
-    from dashboard.data import Desk
+    from dashboard.data import Session
 
 
 @pytest.fixture
-def desk(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Desk]:
-    from dashboard.data import Desk
+def desk(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Session]:
+    from dashboard.data import Session
 
     (tmp_path / "secret.txt").write_text("the password", encoding="utf-8")
     with open_workspace(copy_home(tmp_path_factory, tmp_path)) as workspace:
-        yield Desk(workspace, str(tmp_path))
+        yield Session(workspace, str(tmp_path))

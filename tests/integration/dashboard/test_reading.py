@@ -12,13 +12,13 @@ from tests.lazy import Lazy
 from tests.served import wait_until
 
 if TYPE_CHECKING:
-    from dashboard.data import Desk
+    from dashboard.data import Session
 
 actions, data = Lazy("dashboard.actions"), Lazy("dashboard.data")
 market_data, model_data = Lazy("dashboard.market_data"), Lazy("dashboard.model_data")
 
 
-def test_candles_lose_no_extreme_and_no_volume(desk: Desk) -> None:
+def test_candles_lose_no_extreme_and_no_volume(desk: Session) -> None:
     features = data.output(desk, "features")
     assert features is not None
     bars = (
@@ -37,7 +37,7 @@ def test_candles_lose_no_extreme_and_no_volume(desk: Desk) -> None:
     assert week.get_column("bars").to_list() == [1] * week.height
 
 
-def test_the_universe_counts_bars(desk: Desk) -> None:
+def test_the_universe_counts_bars(desk: Session) -> None:
     universe = market_data.universe(desk)
     assert universe is not None
     assert universe.height == 5
@@ -56,7 +56,7 @@ def test_the_universe_counts_bars(desk: Desk) -> None:
     assert market_data.rewrites(desk) == []
 
 
-def test_the_backtest_shown_is_the_backtest_recorded(desk: Desk) -> None:
+def test_the_backtest_shown_is_the_backtest_recorded(desk: Session) -> None:
     curves, metrics = model_data.curves(desk), model_data.backtest_metrics(desk)
     assert curves is not None
     assert metrics is not None
@@ -74,7 +74,7 @@ def test_the_backtest_shown_is_the_backtest_recorded(desk: Desk) -> None:
     assert trades.height == metrics["model"]["trades"]
 
 
-def test_diagnostics_agree_with_the_model(desk: Desk) -> None:
+def test_diagnostics_agree_with_the_model(desk: Session) -> None:
     metrics, card = model_data.metrics(desk), model_data.card(desk)
     assert metrics is not None
     assert card is not None
@@ -91,7 +91,7 @@ def test_diagnostics_agree_with_the_model(desk: Desk) -> None:
     assert model_data.past_metrics(desk, known[0]) == metrics["overall"]
 
 
-def test_a_second_click_gets_the_first_ones_run(desk: Desk) -> None:
+def test_a_second_click_gets_the_first_ones_run(desk: Session) -> None:
     others = set(psutil.Process().children())  # the tests' nursery may be there, for one
     first = actions.run(desk)
     assert actions.run(desk).id == first.id

@@ -13,12 +13,12 @@ from agent.store import browse
 from tests.lazy import Lazy
 
 if TYPE_CHECKING:
-    from dashboard.data import Desk
+    from dashboard.data import Session
 
 sqlbox = Lazy("dashboard.sqlbox")
 
 
-def test_it_answers_over_state_and_lake(desk: Desk) -> None:
+def test_it_answers_over_state_and_lake(desk: Session) -> None:
     state = sqlbox.ask(desk, "SELECT component, is_dirty, run_count FROM orchestrator_state ORDER BY component").frame
     assert state.height == 7
     assert state.get_column("run_count").to_list() == [1] * 7
@@ -33,7 +33,7 @@ def test_it_answers_over_state_and_lake(desk: Desk) -> None:
         sqlbox.ask(desk, f"SELECT * FROM {name}", rows=3)
 
 
-def test_times_are_utc_and_long_answers_are_cut(desk: Desk) -> None:
+def test_times_are_utc_and_long_answers_are_cut(desk: Session) -> None:
     answer = sqlbox.ask(desk, "SELECT ts FROM bars ORDER BY ts", rows=10)
     assert answer.is_cut
     assert answer.frame.height == 10
@@ -77,18 +77,18 @@ def test_times_are_utc_and_long_answers_are_cut(desk: Desk) -> None:
         "SELECT * FROM no_such_table",
     ],
 )
-def test_what_it_must_not_do_is_refused(desk: Desk, tmp_path: Path, query: str) -> None:
+def test_what_it_must_not_do_is_refused(desk: Session, tmp_path: Path, query: str) -> None:
     lake = desk.workspace.lake.root
     (lake / "link.txt").symlink_to(tmp_path / "secret.txt")
     before = _files(tmp_path)
     with pytest.raises(UsageError) as refused:
         sqlbox.ask(desk, query.format(base=tmp_path, lake=lake))
-    assert refused.value.mend
+    assert refused.value.fix
     assert "the password" not in str(refused.value)
     assert _files(tmp_path) == before
 
 
-def test_a_query_without_end_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_without_end_is_ended(desk: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dashboard.sqlbox.SECONDS", 0.3)
     with pytest.raises(UsageError, match="took longer"):
         sqlbox.ask(desk, "SELECT count(*) FROM bars a, bars b, bars c WHERE a.close + b.close > c.close")
@@ -103,13 +103,13 @@ def test_a_query_without_end_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatc
         "SELECT repeat(repeat('x', 1000000), 3000) FROM range(10)",
     ],
 )
-def test_memory_has_a_limit_that_no_function_gets_around(desk: Desk, query: str) -> None:
+def test_memory_has_a_limit_that_no_function_gets_around(desk: Session, query: str) -> None:
     with pytest.raises(UsageError, match="too much memory"):
         sqlbox.ask(desk, query)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20, "a GiB, in KiB"
 
 
-def test_time_has_a_limit_that_no_function_gets_around(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_has_a_limit_that_no_function_gets_around(desk: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """One call of a function that does not look whether it should end: its process is killed."""
     monkeypatch.setattr("dashboard.sqlbox.SECONDS", 1.0)
     monkeypatch.setattr("dashboard.sqlbox.GRACE_SECONDS", 1.0)

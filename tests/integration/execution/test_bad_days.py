@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent.clock import AsOfClock
-from agent.execution.upkeep.tidy import Tidy
+from agent.execution.upkeep.tidy import Upkeep
 from agent.execution.workspace import open_workspace
 from agent.runtime.around import Ended
 from agent.store.control import runs
@@ -67,7 +67,7 @@ def test_an_input_deleted_while_it_is_needed(world: World) -> None:
     world.flag("slow", on=False)
     assert process.wait() == 1
     assert "is missing" in process.said()
-    assert "`agent run` makes it anew" in process.said()
+    assert "`agent run` makes it again" in process.said()
     world.run()
     world.require_sound()
 
@@ -159,9 +159,9 @@ def test_old_runs_and_outputs_are_forgotten(world: World, monkeypatch: pytest.Mo
         with workspace.database.reading() as connections:
             run = runs.load_run(connections.control, 4)
         ended = Ended(run, workspace.settings, workspace.database, workspace.releasing)
-        Tidy(AsOfClock(now))(ended)
+        Upkeep(AsOfClock(now))(ended)
         assert len(world.rows("SELECT id FROM runs")) == 4
-        Tidy(AsOfClock(now + timedelta(days=2)))(ended)
+        Upkeep(AsOfClock(now + timedelta(days=2)))(ended)
         assert [row["id"] for row in world.rows("SELECT id FROM runs ORDER BY id")] == [3, 4]
         assert {row["run_id"] for row in world.rows("SELECT run_id FROM events UNION SELECT run_id FROM attempts")} == {
             3,

@@ -1,4 +1,4 @@
-"""A release whose files were deleted or altered, in its folder, in the lake or in both: the next run mends it."""
+"""A release whose files were deleted or altered, in its folder, in the lake or in both: the next run fixes it."""
 
 from __future__ import annotations
 

@@ -38,14 +38,14 @@ def flaky(ctx, settings):
     seen = ctx.base / "seen"
     seen.write_text(seen.read_text() + "x" if seen.exists() else "x")
     if len(seen.read_text()) < 3:
-        raise TransientError("the network is away", where="example.org", mend="wait")
+        raise TransientError("the network is away", where="example.org", fix="wait")
     ctx.write_bytes("done", b"1")
 
 
 @component(name="refused")
 def refused(ctx, settings):
     (ctx.base / "tried").write_text("x" * (1 + len((ctx.base / "tried").read_text())))
-    raise PipelineError("row 7 is bad", where="data.csv, line 7", mend="correct it")
+    raise PipelineError("row 7 is bad", where="data.csv, line 7", fix="correct it")
 
 
 @component(name="endless")

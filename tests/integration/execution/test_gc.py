@@ -295,7 +295,7 @@ def test_an_output_whose_rows_are_gone_for_good_is_told(project: Path, monkeypat
     count_anew(project, (1, 3))
 
     def gone(_conn: Any, snapshot_id: int) -> Any:
-        raise NotFound("there is no snapshot", where=str(snapshot_id), mend="none")
+        raise NotFound("there is no snapshot", where=str(snapshot_id), fix="none")
 
     with opened(project) as workspace:
         monkeypatch.setattr(catalog, "load_snapshot", gone)

@@ -19,7 +19,7 @@ def test_a_database_that_is_away_is_reported_once(sqlite_url: str, caplog: pytes
     def look() -> str | None:
         looks.append(1)
         if len(looks) <= 5:
-            raise DatabaseUnavailable("it is away", where="here", mend="wait")
+            raise DatabaseUnavailable("it is away", where="here", fix="wait")
         return None
 
     with LeaseKeeper(Database(control=engine, project=engine), "run 999", (), 0.06, look):

@@ -24,7 +24,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sample() -> Any:
-    """The class as it is loaded now: a test before may have had the modules of sources loaded anew."""
+    """The class as it is loaded now: a test before may have had the modules of sources loaded again."""
     return load_source("sample")
 
 

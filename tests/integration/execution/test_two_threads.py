@@ -21,7 +21,7 @@ from agent.execution.engine import Report
 from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.session import perform
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.store import state
 from agent.store.control import attempts, runs
 from tests.served import wait_until
@@ -105,7 +105,7 @@ def test_a_plan_names_who_computes_and_takes_nobody_for_dead(project: Path) -> N
     def plan() -> list[str]:
         with opened(project) as workspace:
             request = Request(targets=(NUMBERS,))
-            return plan_lines(think(workspace, Survey(workspace), request, now=SystemClock().now()).plan)
+            return plan_lines(think(workspace, Inspector(workspace), request, now=SystemClock().now()).plan)
 
     computing = Computing()
     with ThreadPoolExecutor(1) as threads:

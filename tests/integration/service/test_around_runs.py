@@ -25,7 +25,7 @@ from agent.service.worker import Worker
 from agent.store.control import runs
 from agent.store.database.engine import Database, open_engine, reading
 from dashboard import actions
-from dashboard.data import Desk
+from dashboard.data import Session
 from tests.served import FAILING, wait_until
 from tests.tiny import tiny_project
 
@@ -70,7 +70,7 @@ def by_runner(folder: Path) -> None:
 
 def by_dashboard(folder: Path) -> None:
     with open_workspace(folder) as workspace:
-        asked = actions.run(Desk(workspace, str(folder)))
+        asked = actions.run(Session(workspace, str(folder)))
 
         def is_over() -> bool:
             with workspace.database.reading() as connections:

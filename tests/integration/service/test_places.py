@@ -132,7 +132,7 @@ def test_a_mount_point_without_its_disk_is_no_new_project(server: tuple[Settings
     shutil.rmtree(tmp_path / "own" / ".tidemill", ignore_errors=True)  # PostgreSQL has the state elsewhere
     with pytest.raises(NotFound, match="gone") as refused, projects.open_project(settings, database, made.id):
         pass
-    assert "mount" in refused.value.mend
+    assert "mount" in refused.value.fix
     assert list((tmp_path / "own").iterdir()) == []
     database.close()
 

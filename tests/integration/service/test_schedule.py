@@ -26,7 +26,7 @@ from tests.torture.world import Nursery, World
 
 @dataclass
 class Recorded:
-    """When cycles began, by a clock that nobody sets; the schedule is told to stop after `last` of them."""
+    """When cycles began, by a clock that nobody sets; the schedule is asked to stop after `last` of them."""
 
     last: int
     act: Callable[[int], None] = lambda number: None
@@ -186,7 +186,7 @@ def test_a_cron_rule_in_a_time_zone() -> None:
 def test_a_failing_cycle_does_not_end_the_schedule(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     def act(number: int) -> None:
         if number == 1:
-            raise DatabaseError("no such table: runs", where="here", mend="run `agent db upgrade`")
+            raise DatabaseError("no such table: runs", where="here", fix="run `agent db upgrade`")
         if number == 2:
             raise ZeroDivisionError
 
@@ -231,7 +231,7 @@ def test_an_interval_that_makes_no_sense_is_refused() -> None:
 
 @contextmanager
 def scheduled(folder: Path, nursery: Nursery, url: str, *arguments: str) -> Iterator[World]:
-    """A scheduler in a project of its own; it is told to stop at the end, and does."""
+    """A scheduler in a project of its own; it is asked to stop at the end, and does."""
     world = World(folder, url, nursery)
     process = world.start("orchestrator", "--mode", "scheduled", "--interval-sec", "0.3", *arguments)
     try:
@@ -286,7 +286,7 @@ def test_stopped_in_the_middle_of_a_component(tmp_path: Path, nursery: Nursery, 
         wait_until(lambda: world.attempts("running") == 1 and world.attempts("succeeded") == 2, seconds=60)
     assert world.attempts("cancelled") == 1
     assert world.rows("SELECT status, error FROM runs ORDER BY id DESC LIMIT 1") == [
-        {"status": "CANCELLED", "error": "the process was told to stop"}
+        {"status": "CANCELLED", "error": "the process was asked to stop"}
     ]
     world.flag("slow", on=False)
     world.run()

@@ -1,4 +1,4 @@
-"""What serves forgets what [retention] says: at the end of a run, once an hour a project, whichever thread ends it."""
+"""A server forgets what [retention] says: at the end of a run, once an hour per project, whichever thread ends it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from agent import settings as agent_settings
 from agent.clock import AsOfClock
-from agent.execution.upkeep.tidy import Tidy
+from agent.execution.upkeep.tidy import Upkeep
 from agent.runtime.around import Around, Ended
 from agent.service import projects, queue
 from agent.service.goals import Intent
@@ -106,7 +106,7 @@ def test_a_worker_tidies_each_project_once_an_hour(
     settings = agent_settings.load(own)
     clock = SetClock(NOW)
     with opened(database_url) as database:
-        worker = Worker(settings, database, Around(after=(Tidy(clock),)))
+        worker = Worker(settings, database, Around(after=(Upkeep(clock),)))
         projects.create(database, settings, name="other", local_path=str(other), now=NOW)
         for value in range(3):
             write(own, value, LITTLE + api)
@@ -138,7 +138,7 @@ def test_of_threads_that_end_runs_together_one_tidies(tmp_path: Path, database_u
         if statement.startswith("DELETE FROM runs"):
             deletions.append(statement)
 
-    tidy, together = Tidy(AsOfClock(NOW)), threading.Barrier(8)
+    tidy, together = Upkeep(AsOfClock(NOW)), threading.Barrier(8)
 
     with opened(database_url) as database:
         put_old(database, 1)

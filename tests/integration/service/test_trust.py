@@ -65,7 +65,7 @@ def test_whatever_could_be_changed_is_found(folder: Path, part: str, change: Cal
     with pytest.raises(Untrusted) as refused:
         require_trusted(folder)
     assert refused.value.where == str(path.parent.parent if part == ".." else folder if part == "." else path)
-    assert refused.value.mend.startswith(("chmod o-w ", "chown "))
+    assert refused.value.fix.startswith(("chmod o-w ", "chown "))
 
 
 def test_a_link_and_what_it_leads_to_count(folder: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_http_refuses_it_at_post_and_at_each_open_and_runs_nothing(
     refused = client.post("/projects", params=params)
     assert refused.status_code == 403
     assert refused.json()["where"] == str(folder / "second.py")
-    assert refused.json()["mend"] == f"chmod o-w {folder / 'second.py'}"
+    assert refused.json()["fix"] == f"chmod o-w {folder / 'second.py'}"
     assert len(client.get("/projects").json()) == 1
     (folder / "second.py").chmod(0o644)
     assert client.post("/projects", params=params).status_code == 201

@@ -238,7 +238,7 @@ def test_a_queue_broken_by_hand_is_told_and_mended_without_a_restart(
         wait_until(lambda: "a column for JSON holds none" in caplog.text, what="the worker's warning")
         write_targets('["markets"]')
         worker.wake()
-        wait_until(lambda: load(database, run_id).status == "COMPLETED", what="the run, once its row was mended")
+        wait_until(lambda: load(database, run_id).status == "COMPLETED", what="the run, once its row was fixed")
     finally:
         worker.stop()
     assert "look for this text" in caplog.text

@@ -182,7 +182,7 @@ def test_where_filters_by_value_and_list_and_type(tmp_path: Path) -> None:
         source(tmp_path, common | {"where": {"n": "two"}}).fetch("a.parquet")
     with pytest.raises(BadInput, match="there is no column 'liv'") as caught:
         source(tmp_path, common | {"where": {"liv": True}}).fetch("a.parquet")
-    assert "did you mean 'live'" in caught.value.mend
+    assert "did you mean 'live'" in caught.value.fix
 
 
 def test_a_row_that_breaks_a_rule_is_named_by_its_line(tmp_path: Path) -> None:
@@ -263,13 +263,13 @@ def test_records_inside_messages(tmp_path: Path) -> None:
         ("a.csv", CSV.replace("Z", "").encode(), "timestamp without zone"),
     ],
 )
-def test_a_bad_file_is_named_with_the_mend(tmp_path: Path, name: str, content: bytes, what: str) -> None:
+def test_a_bad_file_is_named_with_the_fix(tmp_path: Path, name: str, content: bytes, what: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput) as caught:
         source(tmp_path, {"path": name, **BARS}).fetch(name)
     assert what in caught.value.what
     assert name in caught.value.where
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def test_a_missing_column_says_what_is_there(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_missing_column_says_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         source(tmp_path, {"path": "a.csv", **BARS}).fetch("a.csv")
     assert "there are ts, open, high, low, cloze, volume" in caught.value.what
-    assert "did you mean 'cloze'" in caught.value.mend
+    assert "did you mean 'cloze'" in caught.value.fix
 
 
 def test_no_file_and_unknown_formats(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_nothing_is_committed_into_a_file_that_is_gone(sqlite_url: str, replaced
 
     with pytest.raises(DatabaseError, match="deleted or replaced") as caught:
         write_into_the_void()
-    assert caught.value.mend
+    assert caught.value.fix
     engine.dispose()
     with pytest.raises(DatabaseError, match="deleted or replaced"):
         names(engine)
@@ -284,7 +284,7 @@ def test_time_is_the_databases_and_moves_within_a_transaction(engine: sa.Engine)
 def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, says: str) -> None:
     with pytest.raises(DatabaseError, match=says) as caught:
         open_engine(url)
-    assert caught.value.mend
+    assert caught.value.fix
     assert "secret" not in str(caught.value)
 
 

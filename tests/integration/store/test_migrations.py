@@ -220,7 +220,7 @@ def test_a_newer_database_is_refused(engine: sa.Engine) -> None:
     for move in (migrations.upgrade, migrations.downgrade):  # in the same words
         with pytest.raises(DatabaseError, match="at version 9999, newer than this program") as refused:
             move(engine, "0001")
-        assert "nothing was changed" in refused.value.mend
+        assert "nothing was changed" in refused.value.fix
 
 
 def test_a_schema_in_the_url_is_made_and_used(postgres_url: str) -> None:

@@ -26,7 +26,7 @@ def test_a_bad_row_fails_and_leaves_what_there_was(mill: Mill) -> None:
         mill.run()
     assert "line 3 of 3.csv: high is below low" in caught.value.what
     assert caught.value.where == "files:bars/3.csv"
-    assert "on_bad_rows" in caught.value.mend
+    assert "on_bad_rows" in caught.value.fix
     assert mill.ticks == before
 
 

@@ -125,7 +125,7 @@ def test_an_interval_that_is_too_long_names_both_rows(tmp_path: Path) -> None:
         mill.run()
     assert "two bars of files:A overlap" in caught.value.what
     assert "line 4 of a.csv (2020-01-02 11:00:00 to 2020-01-02 13:00:00 UTC) and line 3 of a.csv" in caught.value.what
-    assert "here 1:00:00" in caught.value.mend
+    assert "here 1:00:00" in caught.value.fix
     assert caught.value.where == "files:h/a.csv"
 
 

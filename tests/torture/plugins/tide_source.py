@@ -34,11 +34,11 @@ class TideSource:
 
     def markets(self) -> pl.DataFrame:
         """Nobody asks: the components of the torture read lines, not markets."""
-        raise BadInput("there are no markets", where="data/", mend="read the parts")
+        raise BadInput("there are no markets", where="data/", fix="read the parts")
 
     def fetch(self, part: str) -> Batch:
         """Nobody asks, as for markets."""
-        raise BadInput("there are no rows", where=part, mend="read the parts")
+        raise BadInput("there are no rows", where=part, fix="read the parts")
 
     def read(self, part: str) -> bytes:
         """A part's bytes."""

@@ -53,7 +53,7 @@ def test_unknown_names_are_named() -> None:
     assert caught.value.where == "upstream of component features"
     with pytest.raises(UsageError, match="'modle'") as caught:
         upstream_of(BUILT_IN, ["modle"])
-    assert "model" in caught.value.mend
+    assert "model" in caught.value.fix
 
 
 def test_a_circle_is_named_without_what_merely_hangs_on_it() -> None:

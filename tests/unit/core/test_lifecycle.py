@@ -38,8 +38,8 @@ def test_each_pair_is_a_move_or_refused_in_words(table: Table, before: StrEnum, 
         return
     with pytest.raises(Conflict, match=f"^what is {before} cannot become {after}") as caught:
         require_move(table, before, after)
-    assert all(one in caught.value.mend for one in possible)
-    assert possible or "final" in caught.value.mend
+    assert all(one in caught.value.fix for one in possible)
+    assert possible or "final" in caught.value.fix
 
 
 def test_plain_text_from_the_database_works_as_well() -> None:

@@ -1,4 +1,4 @@
-"""A disk that is full says so with the file and the mend, whichever library was writing."""
+"""A disk that is full says so with the file and the fix, whichever library was writing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_table_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="cannot write: No space left on device") as refused:
         Lake(tmp_path / "full").write_table("ticks", "2024", frame, attempt="t1")
     assert refused.value.where == str(place)
-    assert "free disk space" in refused.value.mend
+    assert "free disk space" in refused.value.fix
 
 
 def test_a_table_that_cannot_be_stored_is_no_full_disk(tmp_path: Path) -> None:

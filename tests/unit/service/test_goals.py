@@ -53,4 +53,4 @@ def test_unknown_targets_are_refused_with_what_is_possible() -> None:
     with pytest.raises(UsageError) as refused:
         read_targets(["ticks", "tick"], SEVEN)
     assert "'tick'" in refused.value.what
-    assert "features" in refused.value.mend
+    assert "features" in refused.value.fix

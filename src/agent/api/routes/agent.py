@@ -59,7 +59,7 @@ async def run_once(
     server: ServerHere,
     wait: Annotated[bool, Query(description="While a cycle is being carried out: wait for its end, not 409.")] = False,
 ) -> AgentRunResult:
-    """Carry out a cycle now; the answer comes at its end. A failed one is told in `success` and `error`."""
+    """Carry out a cycle now; the answer comes at its end. A failed one is reported in `success` and `error`."""
     result = await unless_leaving(request.app.state.leaving, server.runner.run_once(wait=wait))
     return AgentRunResult.model_validate(result)
 

@@ -79,7 +79,7 @@ async def act(request: Request, server: ServerHere, action: str, form: Form) -> 
     try:
         message = await unless_leaving(request.app.state.leaving, _acted(server, action, form))
     except PipelineError as error:
-        message, status = f"{error.what}: {error.mend}", status_of(error)
+        message, status = f"{error.what}: {error.fix}", status_of(error)
     is_fragment = request.headers.get("hx-request") == "true"
     if not is_fragment and status == 200:
         return RedirectResponse("/", 303)
@@ -146,7 +146,7 @@ def answer(request: Request, server: ServerHere, run_id: run_routes.RunId, actio
         else:
             raise HTTPException(404, "there is no such action")
     except PipelineError as error:
-        values = {"here": "/ui/runs", "message": f"{error.what}: {error.mend}", **_run(server, run_id)}
+        values = {"here": "/ui/runs", "message": f"{error.what}: {error.fix}", **_run(server, run_id)}
         return _page(request, server, "run.html", values, status_of(error))
     return RedirectResponse(f"/ui/runs/{run_id}", 303)
 
@@ -217,7 +217,7 @@ async def _acted(server: Server, action: str, form: dict[str, str]) -> str:
             text = form.get("interval_minutes", "")
             if not text.isdecimal():
                 raise UsageError(
-                    f"{text[:20]!r} is no number of minutes", where="interval", mend="give a whole number, 1 to 10080"
+                    f"{text[:20]!r} is no number of minutes", where="interval", fix="give a whole number, 1 to 10080"
                 )
             await server.runner.update_interval(int(text))
             return f"Interval set to {int(text)} minutes."
@@ -254,11 +254,11 @@ def _runs(server: Server, before: int | None) -> dict[str, Any]:
 def _run(server: Server, run_id: int) -> dict[str, Any]:
     with server.reading() as connections:
         run = runs.load_run(connections.control, run_id)
-        told = events.load_events(connections.control, run_id, limit=_MOST_EVENTS)
+        reported = events.load_events(connections.control, run_id, limit=_MOST_EVENTS)
         approval = approvals.load_approval(connections.control, run_id)
     return {
         "run": run,
-        "events": told,
+        "events": reported,
         "approval": approval,
         "is_final": run.status in FINAL,
         "plan_lines": plan_lines(plan_from_json(run.plan)) if run.plan else [],

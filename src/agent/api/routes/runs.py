@@ -104,7 +104,7 @@ def history(
 @router.get(
     "/{run_id}/events/stream",
     responses=NOT_FOUND
-    | {200: {"content": {"text/event-stream": {}}}, 204: {"description": "All was told: do not come back."}},
+    | {200: {"content": {"text/event-stream": {}}}, 204: {"description": "Everything was sent: do not reconnect."}},
     response_class=Response,
 )
 async def stream(

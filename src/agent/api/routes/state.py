@@ -19,7 +19,7 @@ from agent.core.plan_json import plan_to_json
 from agent.errors import NotFound
 from agent.execution.planning import think
 from agent.execution.runlog import Request
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
@@ -72,7 +72,7 @@ async def plan(
     request = Request(targets=tuple(target or ()))
 
     def do(workspace: Workspace) -> PlanOut:
-        found = think(workspace, Survey(workspace), request, now=server.now()).plan
+        found = think(workspace, Inspector(workspace), request, now=server.now()).plan
         return PlanOut(steps=json.loads(json.dumps(plan_to_json(found), default=str)), lines=plan_lines(found))
 
     return await server.with_project(project_id, do)
@@ -85,8 +85,8 @@ async def explain(server: ServerHere, component: Component, project_id: ProjectI
     def do(workspace: Workspace) -> Explanation:
         if component not in workspace.specs:
             known = ", ".join(workspace.specs)
-            raise NotFound(f"there is no component {component!r}", where="/api/explain", mend=f"known are: {known}")
-        thought = think(workspace, Survey(workspace), Request(targets=(component,)), now=server.now())
+            raise NotFound(f"there is no component {component!r}", where="/api/explain", fix=f"known are: {known}")
+        thought = think(workspace, Inspector(workspace), Request(targets=(component,)), now=server.now())
         steps = {step.component: step for step in thought.plan.steps}
         return Explanation.model_validate(
             {
@@ -113,7 +113,7 @@ def current(server: ServerHere, project_id: ProjectId = 0) -> ReleaseOut:
     with server.reading(project_id) as connections:
         found = releases.current_release(connections.project)
     if found is None:
-        raise NotFound("nothing has been released yet", where="releases", mend="run the pipeline up to publish")
+        raise NotFound("nothing has been released yet", where="releases", fix="run the pipeline up to publish")
     return ReleaseOut.model_validate(found, from_attributes=True)
 
 

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     lines = []
     for one in found.findings:
         name = f"{one.component}, partition {one.key}" if one.key else one.component
-        lines += [f"{name}: {one.what}", f"  where: {one.where}", f"  mend:  {one.mend}"]
+        lines += [f"{name}: {one.what}", f"  where: {one.where}", f"  fix:   {one.fix}"]
     lines += [f"note: {name} left out {count:,} rows that break a rule" for name, count, _ in left_out]
     lines += [f"warning: {text}" for text in odd]
     counts = f"{found.files} files ({found.hashed} hashed), {found.tables} tables"

@@ -39,7 +39,7 @@ def _migrate(options: argparse.Namespace) -> int:
     known = (*migrations.revisions(), "head", "base")
     if options.revision not in known:
         raise UsageError(
-            f"there is no version {options.revision!r}", where="agent db", mend=f"known are: {', '.join(known)}"
+            f"there is no version {options.revision!r}", where="agent db", fix=f"known are: {', '.join(known)}"
         )
     engine = open_engine(settings.database_url)
     try:

@@ -24,6 +24,6 @@ def run(options: argparse.Namespace) -> int:
         runs.load_run(connections.control, options.run_id)
         found = events.load_events(connections.control, options.run_id)
     rows = [(str(one.seq), moment(one.created_at), one.type, event_sentence(one.event)) for one in found]
-    text = table(rows, ("seq", "at (UTC)", "event", "what"), right={0}) if rows else "This run has told nothing yet."
+    text = table(rows, ("seq", "at (UTC)", "event", "what"), right={0}) if rows else "This run has no events yet."
     emit(options, found, text)
     return 0

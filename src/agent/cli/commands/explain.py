@@ -13,7 +13,7 @@ from agent.core.plan_json import plan_to_json
 from agent.execution.planning import think
 from agent.execution.runlog import Request
 from agent.execution.story import story_of
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import open_workspace
 
 HELP = "Say why a component would run now, or why it ran in a past run, from the first cause on."
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a sentence a step of the chain, with the reasons and their old and new values in JSON."""
+    """Print one sentence per step of the chain, with the reasons and their old and new values in JSON."""
     name = options.component
     with open_workspace(options.project_dir) as workspace:
         require_known(workspace.specs, [name], where="agent explain")
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
             steps, endings = story.steps, story.endings
         else:
             request = Request(targets=(name,))
-            plan = think(workspace, Survey(workspace), request, now=SystemClock().now()).plan
+            plan = think(workspace, Inspector(workspace), request, now=SystemClock().now()).plan
             steps, endings = {step.component: step for step in plan.steps}, {}
         lines = chain(name, workspace.specs, steps, verb="runs" if options.run_id is None else "ran")
     if name in endings:

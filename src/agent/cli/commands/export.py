@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the file, a partition at a time; it appears only when it is whole."""
     target: Path = options.to
     if target.suffix not in (".parquet", ".csv"):
-        raise UsageError(f"cannot tell the format of {target.name!r}", where="--to", mend="end it in .parquet or .csv")
+        raise UsageError(f"cannot tell the format of {target.name!r}", where="--to", fix="end it in .parquet or .csv")
     component, prefix = TABLES[options.name]
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     with open_workspace(options.project_dir) as workspace:
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             draft.replace(target)
         except OSError as error:
             raise UsageError(
-                f"cannot write: {error.strerror or error}", where=str(target), mend="choose another folder"
+                f"cannot write: {error.strerror or error}", where=str(target), fix="choose another folder"
             ) from error
         finally:
             draft.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def _newest(workspace: Workspace, component: str) -> Snapshot:
     with workspace.database.reading() as connections:
         found = state.load_states(connections.project).get(component)
         if found is None or found.output_snapshot_id is None:
-            raise NotFound(f"{component} has no output yet", where=component, mend="`agent run` computes it")
+            raise NotFound(f"{component} has no output yet", where=component, fix="`agent run` computes it")
         return catalog.load_snapshot(connections.project, found.output_snapshot_id)
 
 

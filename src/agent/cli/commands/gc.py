@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(
                 f"--keep-releases {releases} --keep-days {days:g} is out of bounds",
                 where="agent gc",
-                mend="keep at least 1 release and 0 days: what is current is never removed",
+                fix="keep at least 1 release and 0 days: what is current is never removed",
             )
         take = partial(
             collect,

@@ -45,11 +45,11 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "there is an agent.toml here already",
             where=str(path),
-            mend="edit it (`agent settings` shows what is in force), or move it away first",
+            fix="edit it (`agent settings` shows what is in force), or move it away first",
         ) from None
     except OSError as error:
         raise UsageError(
-            f"cannot write: {error.strerror or error}", where=str(error.filename), mend="check the folder's permissions"
+            f"cannot write: {error.strerror or error}", where=str(error.filename), fix="check the folder's permissions"
         ) from error
     emit(options, {"written": written}, "\n".join(f"written: {one}" for one in written) + "\nnext: agent run")
     return 0

@@ -51,5 +51,5 @@ def _require_partition(workspace: Workspace, component: str, key: str) -> None:
         raise NotFound(
             f"{component} has no partition {key!r}",
             where=f"its output of {len(keys)} partitions",
-            mend=f"it has, among others: {', '.join(near)}",
+            fix=f"it has, among others: {', '.join(near)}",
         )

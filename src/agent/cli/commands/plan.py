@@ -10,7 +10,7 @@ from agent.core.explain import plan_lines
 from agent.core.plan_json import plan_to_json
 from agent.execution.planning import think
 from agent.execution.runlog import Request
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.workspace import open_workspace
 
 HELP = "Show what the next run would compute, why, in which order and how long it may take."
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         request = Request(targets=tuple(options.target), force=tuple(options.force))
         thought = think(
             workspace,
-            Survey(workspace),
+            Inspector(workspace),
             request,
             now=SystemClock().now(),
             assume_changed=options.if_changed,

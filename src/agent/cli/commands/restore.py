@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"another user could have written this backup, and its models are code: {found.path} {found.reason}",
             where=str(options.file),
-            mend="say --trust if you know where it comes from; nothing was changed",
+            fix="say --trust if you know where it comes from; nothing was changed",
         )
     done = restore_backup(options.file, options.project_dir, force=options.force)
     text = f"restored {done.rows:,} rows of {done.tables} tables and {done.files:,} files ({size_text(done.bytes)})"

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the runs, newest first."""
     if options.limit < 1:
-        raise UsageError(f"--limit {options.limit} is no number of runs", where="agent runs", mend="give 1 or more")
+        raise UsageError(f"--limit {options.limit} is no number of runs", where="agent runs", fix="give 1 or more")
     with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
         found = runs.iterate_runs(connections.control, status=options.status, limit=options.limit)
         if options.json:

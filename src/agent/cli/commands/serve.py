@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until asked to stop."""
     settings = agent_settings.load(options.project_dir)
     if options.new_token:
         path = write_new_token(settings.base)
@@ -39,11 +39,13 @@ def run(options: argparse.Namespace) -> int:
     from agent.api.app import create_app
     from agent.service.runner import get_agent_runner
 
-    get_agent_runner(settings.base)  # a database that is not there, or not migrated, is told before anything listens
+    get_agent_runner(
+        settings.base
+    )  # a database that is not there, or not migrated, is reported before anything listens
     app = create_app(options.project_dir)
 
     class Server(uvicorn.Server):
-        """Lets event streams end when the server is told to stop; they would otherwise hold it until they time out."""
+        """Lets event streams end when the server is asked to stop; they would otherwise hold it until they time out."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             app.state.leaving.set()

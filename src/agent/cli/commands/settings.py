@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
             raise NotFound(
                 f"there is no section {options.section!r} with settings",
                 where=str(settings.file),
-                mend=f"known are: {', '.join(parts)}",
+                fix=f"known are: {', '.join(parts)}",
             )
     # The value last: a list of datasets is hundreds of characters long, and would push what follows out of sight.
     rows = [(line.section, line.name, line.origin, _text(line.value)) for line in found]

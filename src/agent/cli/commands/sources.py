@@ -57,7 +57,7 @@ def _report(options: argparse.Namespace) -> int:
     with open_workspace(options.project_dir) as workspace:
         found = row_accounts(workspace)
     if found is None:
-        raise NotFound("ticks has no output yet", where="ticks", mend="`agent run` computes it")
+        raise NotFound("ticks has no output yet", where="ticks", fix="`agent run` computes it")
     rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in _COUNTS)) for one in found]
     if len(found) > 1:
         rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in _COUNTS)))

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the state as recorded; nothing is checked or decided anew (`agent plan` does that)."""
+    """Print the state as recorded; nothing is checked or decided again (`agent plan` does that)."""
     with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
         states = state.load_states(connections.project)
         release = releases.current_release(connections.project)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Work until told to stop, or until the queue is empty."""
+    """Work until asked to stop, or until the queue is empty."""
     settings = agent_settings.load(options.project_dir)
     warn_of_own(settings.base)
     own = engine.open_engine(settings.database_url)

@@ -87,7 +87,7 @@ class ChildHost:
         self._ask("prepare", list(names), dict(expected))
 
     def compute(self, task: Task, *, timeout: float, stop: Stop, progress: Progress) -> Done:
-        """Compute an attempt there; end the process on timeout or when told to stop, and say how it died if it did."""
+        """Compute an attempt there; end the process on timeout or when asked to stop, and say how it died if it did."""
 
         def wait() -> None:
             reason = stop()
@@ -97,7 +97,7 @@ class ChildHost:
         with self._taken(wait):
             process = self._process
             if process is None:
-                raise AttemptFailed(Failure("", Fault("the project's process is gone", mend="run again")))
+                raise AttemptFailed(Failure("", Fault("the project's process is gone", fix="run again")))
             try:
                 found = process.ask(
                     "compute",
@@ -110,12 +110,12 @@ class ChildHost:
             except ProjectBusy as error:
                 self._process = None
                 gone = late(timeout, f"child process {process.pid}")
-                failure = Failure("", Fault(gone.what, gone.where, gone.mend), peak_memory_bytes=process.peak())
+                failure = Failure("", Fault(gone.what, gone.where, gone.fix), peak_memory_bytes=process.peak())
                 raise AttemptFailed(failure) from error
             except ProjectDied as error:
                 self._process = None
                 raise _ended(error, process, stop) from error
-            except BaseException:  # told to stop, or a fault in who watches: nobody waits for it any more
+            except BaseException:  # asked to stop, or a fault in who watches: nobody waits for it any more
                 self._kill()
                 raise
         if isinstance(found, Failure):
@@ -200,7 +200,7 @@ class ChildHost:
                 raise ProjectBusy(
                     "the project's process is busy with other requests",
                     where=str(self.origin.base),
-                    mend="try again later",
+                    fix="try again later",
                 )
         try:
             yield
@@ -219,10 +219,10 @@ def loaded(origin: Origin, wait: Wait = no_wait) -> ChildHost:
 
 
 def _ended(error: ProjectDied, process: Process, stop: Stop) -> AttemptFailed | Cancelled:
-    told = stop() if error.code in (-signal.SIGTERM, -signal.SIGINT) else None
-    if told is not None:
-        return Cancelled(told)  # a service manager signals every process
-    fault = Fault(error.what, f"child process {process.pid}", error.mend)
+    reported = stop() if error.code in (-signal.SIGTERM, -signal.SIGINT) else None
+    if reported is not None:
+        return Cancelled(reported)  # a service manager signals every process
+    fault = Fault(error.what, f"child process {process.pid}", error.fix)
     return AttemptFailed(Failure("", fault, peak_memory_bytes=process.peak()))
 
 

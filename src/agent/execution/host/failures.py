@@ -23,11 +23,11 @@ def failure_of(error: BaseException, *, peak: int | None = None) -> Failure:
         return Failure(_MOVED, Fault(error.what, "\n".join(error.files)))
     if isinstance(error, PipelineError):
         kind = next(one.__name__ for one in type(error).__mro__ if one.__module__ == errors.__name__)
-        fault = Fault(error.what, error.where, error.mend)
+        fault = Fault(error.what, error.where, error.fix)
         return Failure(kind, fault, trace, is_transient(error), peak)
     where = _place(trace)
-    mend = "correct it there, or what it was given; attempts.traceback has the whole way to it" if where else ""
-    return Failure("", Fault(f"{type(error).__name__}: {error}", where, mend), trace, is_transient(error), peak)
+    fix = "correct it there, or what it was given; attempts.traceback has the whole way to it" if where else ""
+    return Failure("", Fault(f"{type(error).__name__}: {error}", where, fix), trace, is_transient(error), peak)
 
 
 def error_of(failure: Failure) -> PipelineError:
@@ -35,7 +35,7 @@ def error_of(failure: Failure) -> PipelineError:
     if failure.kind == _MOVED:
         return CodeMoved(failure.fault.where.split("\n"))
     kind = getattr(errors, failure.kind, AgentError) if failure.kind else AgentError
-    found: PipelineError = kind(failure.fault.what, where=failure.fault.where, mend=failure.fault.mend)
+    found: PipelineError = kind(failure.fault.what, where=failure.fault.where, fix=failure.fault.fix)
     return found
 
 

@@ -46,7 +46,7 @@ class Fault:
 
     what: str
     where: str = ""
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class AttemptFailed(AgentError):
     """The computation failed. Carries the traceback, whether trying again may help, and the memory used if known."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.fault.what, where=failure.fault.where, mend=failure.fault.mend)
+        super().__init__(failure.fault.what, where=failure.fault.where, fix=failure.fault.fix)
         self.trace, self.peak_memory_bytes = failure.trace, failure.peak_memory_bytes
         self.transient = failure.is_transient
 
@@ -184,7 +184,7 @@ class CodeMoved(AgentError):
         super().__init__(
             "code of the project changed while it was in use",
             where=shown,
-            mend="nothing was computed with it; run again when the files are left alone",
+            fix="nothing was computed with it; run again when the files are left alone",
         )
         self.files = tuple(files)
 
@@ -193,8 +193,8 @@ class ProjectDied(AgentError):
     """The process of a project ended by itself: its code leaves, crashes, or was killed. `code` is its exit code, minus
     the signal where it was one."""
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "", code: int | None = None) -> None:
-        super().__init__(what, where=where, mend=mend)
+    def __init__(self, what: str, *, where: str = "", fix: str = "", code: int | None = None) -> None:
+        super().__init__(what, where=where, fix=fix)
         self.code = code
 
 
@@ -235,5 +235,5 @@ def late(timeout: float, where: str) -> PipelineError:
     return PipelineError(
         f"took longer than {timeout:g} s and was ended",
         where=where,
-        mend="raise [executor] timeout_seconds (or its [executor.timeouts] entry), or give it less to do",
+        fix="raise [executor] timeout_seconds (or its [executor.timeouts] entry), or give it less to do",
     )

@@ -88,7 +88,7 @@ class LocalHost:
         )
 
     def probe(self, source: str) -> Probed:
-        """Ask a source what it has. What a person's own source raises is told, not raised."""
+        """Ask a source what it has. What a person's own source raises is reported, not raised."""
         try:
             parts = self.project.sources[source].probe().parts
             version = digest(text for pair in sorted(parts.items()) for text in pair)
@@ -234,7 +234,7 @@ class LocalHost:
         try:
             self._code[one.name] = self._code_of(one)
         except PipelineError as error:
-            fault = Fault(error.what, error.where, error.mend)
+            fault = Fault(error.what, error.where, error.fix)
         return ComponentFacts(
             name=one.name,
             module=one.module,
@@ -314,14 +314,14 @@ class LocalHost:
                 f"it imported {', '.join(found)} by a name put together at run time, so that a change there would not "
                 "be seen",
                 where=f"component {name}",
-                mend="name such modules: @component(extra_modules=lambda settings, base: […])",
+                fix="name such modules: @component(extra_modules=lambda settings, base: […])",
             )
 
 
 def _named(name: str, base: Path) -> Module:
     found = named_roots([name], base)
     if not found:
-        raise PipelineError(f"there is no file {name!r}", where="extra_modules", mend="correct the path")
+        raise PipelineError(f"there is no file {name!r}", where="extra_modules", fix="correct the path")
     return found[0]
 
 

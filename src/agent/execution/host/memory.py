@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def reset_peak_memory() -> None:
-    """Begin to measure anew in this process, where the system lets us."""
+    """Begin to measure again in this process, where the system lets us."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -67,7 +67,7 @@ class Planners:
         self._epoch += 1
 
     def close(self) -> None:
-        """End all of them, whoever uses them. The next block starts anew."""
+        """End all of them, whoever uses them. The next block starts again."""
         self.stop_loading()
         self._over.set()
         with self._lock:
@@ -84,7 +84,7 @@ class Planners:
 
         def wait() -> None:
             if self._epoch != epoch:
-                raise ProjectBusy("this process is to leave", where=str(base), mend="ask the next one")
+                raise ProjectBusy("this process is to leave", where=str(base), fix="ask the next one")
 
         with self._lock:
             loading = self._loading.setdefault(base, threading.Lock())

@@ -68,13 +68,13 @@ class Process:
         AgentError where the other side is of another version."""
         hello = {"path": _search_path(self._base), "pythonpath": os.environ.get("PYTHONPATH")}
         until = time.monotonic() + limit
-        said = self._exchange(hello, until, wait, lambda *_: None)
-        if said != {"format": wire.FORMAT, "version": VERSION}:
+        answer = self._exchange(hello, until, wait, lambda *_: None)
+        if answer != {"format": wire.FORMAT, "version": VERSION}:
             self.close()
             raise AgentError(
-                f"the program on disk is another one ({said.get('version')}) than this process ({VERSION})",
+                f"the program on disk is another one ({answer.get('version')}) than this process ({VERSION})",
                 where=str(Path(agent.__file__).parent),
-                mend="restart this process",
+                fix="restart this process",
             )
         facts: ProjectFacts = self.ask("load", origin, limit=until - time.monotonic(), wait=wait)
         return facts
@@ -179,7 +179,7 @@ class Process:
         return ProjectBusy(
             "the code of the project did not answer in time, and its process was ended",
             where=f"{self._base}, process {number}",
-            mend="look for what takes so long when its modules are imported or its sources are probed",
+            fix="look for what takes so long when its modules are imported or its sources are probed",
         )
 
     def _death(self) -> ProjectDied:
@@ -189,7 +189,7 @@ class Process:
         return ProjectDied(
             _how(code if code is not None else -9, peak=self._peak, was_closed=was_closed) + _quoted(self._last),
             where=f"{self._base}, process {self._child.pid}",
-            mend="check what its code does, the machine's memory and the system log, then run again",
+            fix="check what its code does, the machine's memory and the system log, then run again",
             code=code,
         )
 
@@ -224,7 +224,7 @@ def _started() -> subprocess.Popen[bytes]:
         raise ProjectDied(
             f"cannot start a process for the project: {error.strerror or error}",
             where=sys.executable,
-            mend="check the machine's memory and limits (ulimit -u)",
+            fix="check the machine's memory and limits (ulimit -u)",
         ) from error
 
 
@@ -250,4 +250,4 @@ def _how(code: int, *, peak: int | None, was_closed: bool) -> str:
 
 def _quoted(lines: deque[bytes]) -> str:
     shown = [line.decode("utf-8", "replace").rstrip() for line in lines]
-    return "; it said last:\n    " + "\n    ".join(shown) if any(shown) else ""
+    return "; its last words:\n    " + "\n    ".join(shown) if any(shown) else ""

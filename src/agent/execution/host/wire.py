@@ -1,7 +1,7 @@
 """The frames between a process and the project's process: length, number of the request, JSON.
 
 JSON has no dataclasses, tuples or times: an object with the key "$" stands for one of those, a dataclass of ours by its
-name and its fields in order. Nothing else can be said, so that no class of a project crosses, and reading a frame runs
+name and its fields in order. Nothing else can be sent, so that no class of a project crosses, and reading a frame runs
 no code but ours. Both sides are of one version: the first answer makes sure of that.
 """
 
@@ -21,7 +21,7 @@ from agent.execution.host import interface
 from pipelines import component, snapshot
 from pipelines.plugins import code
 
-FORMAT = 1  # raised with every change of what is said
+FORMAT = 1  # raised with every change of what is sent
 _HEAD = struct.Struct(">IQ")
 
 _CLASSES: Mapping[str, type[Any]] = {

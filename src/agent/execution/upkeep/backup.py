@@ -57,7 +57,7 @@ def write_backup(workspace: Workspace, target: Path, now: datetime) -> Backup:
     Raises UsageError where it is there already, AgentError for a file of the lake that is missing or altered.
     """
     if target.exists():
-        raise UsageError("there is a file of that name already", where=str(target), mend="give another name")
+        raise UsageError("there is a file of that name already", where=str(target), fix="give another name")
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
         with open(draft, "wb", opener=open_new) as file:
@@ -68,7 +68,7 @@ def write_backup(workspace: Workspace, target: Path, now: datetime) -> Backup:
         fsync_folder(target.absolute().parent)
     except OSError as error:
         raise AgentError(
-            f"cannot write the backup: {error.strerror or error}", where=str(target), mend="choose another folder"
+            f"cannot write the backup: {error.strerror or error}", where=str(target), fix="choose another folder"
         ) from error
     finally:
         draft.unlink(missing_ok=True)
@@ -119,13 +119,13 @@ def _add_partition(tar: tarfile.TarFile, lake: Path, path: str, expected: str) -
         raise AgentError(
             "a file that the catalog refers to is missing",
             where=str(where),
-            mend="back up again: gc may have taken it meanwhile; if it stays, `agent checks --deep` says whose it is",
+            fix="back up again: gc may have taken it meanwhile; if it stays, `agent checks --deep` says whose it is",
         ) from error
     if found != expected:
         raise AgentError(
             "a file was altered since it was written",
             where=str(where),
-            mend="run `agent checks --deep`, which finds and marks such files, then `agent run`, then back up again; "
+            fix="run `agent checks --deep`, which finds and marks such files, then `agent run`, then back up again; "
             "one of an older output alone goes with `agent gc --keep-releases 1 --keep-days 0`",
         )
     return found, size
@@ -169,7 +169,7 @@ def restore_backup(source: Path, base: Path | None, *, force: bool = False) -> B
                 raise Conflict(
                     "there is a state here already",
                     where=str(settings.home),
-                    mend="restore into an empty AGENT_HOME, or give --force to replace what is there",
+                    fix="restore into an empty AGENT_HOME, or give --force to replace what is there",
                 )
         files, size = _move_files(draft, settings.lake_path)
         tables = _Tables(draft / "tables")
@@ -229,7 +229,7 @@ def _unpack(source: Path, draft: Path) -> dict[str, Any]:
         entries = manifest["entries"]
     except FileNotFoundError as error:
         if not source.exists():
-            raise UsageError("there is no such file", where=str(source), mend="correct the path") from error
+            raise UsageError("there is no such file", where=str(source), fix="correct the path") from error
         raise _damaged(source, "its end is missing: it has no manifest") from error
     except (tarfile.TarError, ValueError, KeyError, EOFError) as error:
         raise _damaged(source, f"it cannot be read: {error}") from error
@@ -245,7 +245,7 @@ def _unpack(source: Path, draft: Path) -> dict[str, Any]:
 
 def _damaged(source: Path, what: str) -> DamagedBackup:
     return DamagedBackup(
-        f"the backup is refused: {what}", where=str(source), mend="take another backup; nothing was changed"
+        f"the backup is refused: {what}", where=str(source), fix="take another backup; nothing was changed"
     )
 
 

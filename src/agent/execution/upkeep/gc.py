@@ -70,7 +70,7 @@ def collect(
         _refuse_foreign(connections, settings.lake_path, files)
     with database.reading() if dry_run or files_only else database.writing() as connections:
         doomed = (
-            garbage.Doomed((), ())
+            garbage.Collectable((), ())
             if files_only
             else garbage.find_doomed(
                 connections.project,
@@ -130,8 +130,8 @@ def _foreign(lake: Path, what: str) -> Conflict:
     return Conflict(
         f"the lake and the database do not belong together: {what}",
         where=str(lake),
-        mend="check AGENT_DATABASE_URL, AGENT_HOME and --project-dir; nothing was removed. If they are right, run "
-        "`agent run`, which makes lost files anew; where the database was lost, restore a backup or delete the lake",
+        fix="check AGENT_DATABASE_URL, AGENT_HOME and --project-dir; nothing was removed. If they are right, run "
+        "`agent run`, which makes lost files again; where the database was lost, restore a backup or delete the lake",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.core.model import Mark, State
 from agent.execution.release import current_name, is_whole
-from agent.execution.survey import Survey
+from agent.execution.survey import Inspector
 from agent.execution.upkeep.bar_check import changed_bars
 from agent.execution.workspace import Workspace
 from agent.store import state
@@ -17,26 +17,26 @@ from agent.store.outputs.catalog import FileFacts
 from pipelines.errors import PipelineError
 from pipelines.lake import TABLE_SUFFIX, hash_file
 
-_NEXT_RUN = "`agent run` computes it anew"
+_NEXT_RUN = "`agent run` computes it again"
 _EARLIER = "its output was made by other code than there is now, and does not keep this code's contract"
-_MARKED = "marked: `agent run` computes it anew"
+_MARKED = "marked: `agent run` computes it again"
 _OLD = "only an earlier output has it: restore a backup, or let `agent gc` take it in time"
 _ALTERED = "agent checks --deep found its file altered"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be, where, and the mend. `key` is the partition, empty for a release."""
+    """Something that is not as it should be, where, and the fix. `key` is the partition, empty for a release."""
 
     component: str
     key: str
     what: str
     where: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)
-class Examined:
+class Inspection:
     """What was looked at and what was found."""
 
     files: int
@@ -45,7 +45,7 @@ class Examined:
     findings: tuple[Finding, ...]
 
 
-def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
+def examine(workspace: Workspace, *, deep: bool, by: str) -> Inspection:
     """Check the current outputs: files by size and time of change (hashed where that differs), tables by contract.
 
     Bars are compared with those of the sources, and each backtested entry with its signal's time (both are contracts).
@@ -73,8 +73,8 @@ def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
         is_current = (name, path) in current
         if is_current and is_hidden:
             hidden.append((name, fact.key))
-        mend = (_MARKED if is_hidden else _NEXT_RUN) if is_current else _OLD
-        findings.append(Finding(name, fact.key, what, str(workspace.settings.lake_path / path), mend))
+        fix = (_MARKED if is_hidden else _NEXT_RUN) if is_current else _OLD
+        findings.append(Finding(name, fact.key, what, str(workspace.settings.lake_path / path), fix))
     if hidden:
         with workspace.database.writing() as connections:
             for name, key in hidden:
@@ -83,7 +83,7 @@ def examine(workspace: Workspace, *, deep: bool, by: str) -> Examined:
         workspace, states, {(name, files[name, path].key) for name, path in current}, broken
     )
     bars = [] if broken else _bars(workspace, states)
-    return Examined(len(files), hashed, tables, (*findings, *violations, *bars, *_release(workspace)))
+    return Inspection(len(files), hashed, tables, (*findings, *violations, *bars, *_release(workspace)))
 
 
 def _compare(path: Path, fact: FileFacts, *, deep: bool) -> tuple[str | None, bool, bool]:
@@ -121,14 +121,14 @@ def _contracts(
                 if _is_of_earlier_code(workspace, name, states[name]):
                     findings.append(Finding(name, "", _EARLIER, partition.path, _NEXT_RUN))
                     break
-                mend = f"correct the data at its source, then `agent mark-dirty {name}:{partition.key}` and `agent run`"
-                findings.append(Finding(name, partition.key, error.what, error.where or partition.path, mend))
+                fix = f"correct the data at its source, then `agent mark-dirty {name}:{partition.key}` and `agent run`"
+                findings.append(Finding(name, partition.key, error.what, error.where or partition.path, fix))
     return tables, findings
 
 
 def _is_of_earlier_code(workspace: Workspace, name: str, state: State) -> bool:
     component = workspace.project.components[name]
-    return state.code_version != (component.version or Survey(workspace).code(name).version)
+    return state.code_version != (component.version or Inspector(workspace).code(name).version)
 
 
 def _bars(workspace: Workspace, states: Mapping[str, State]) -> list[Finding]:
@@ -143,9 +143,9 @@ def _bars(workspace: Workspace, states: Mapping[str, State]) -> list[Finding]:
         )
     interval = state.settings.get("interval") if state.settings else None
     seconds = interval if isinstance(interval, int) else None
-    mend = "`agent mark-dirty features`, then `agent run`"
+    fix = "`agent mark-dirty features`, then `agent run`"
     return [
-        Finding("features", key, what, "its bars/", mend)
+        Finding("features", key, what, "its bars/", fix)
         for key, what in changed_bars(workspace.lake, ticks, features, markets, seconds)
     ]
 
@@ -163,5 +163,5 @@ def _release(workspace: Workspace) -> list[Finding]:
         what = "the pointer `current` leads elsewhere"
     else:
         return []
-    mend = f"delete the folder, then `agent rollback {row.name}` writes it anew"
-    return [Finding(snapshot.component, "", f"the current release {row.name}: {what}", str(folder), mend)]
+    fix = f"delete the folder, then `agent rollback {row.name}` writes it again"
+    return [Finding(snapshot.component, "", f"the current release {row.name}: {what}", str(folder), fix)]

@@ -1,7 +1,7 @@
 """Recomputes a past release from what it recorded, into a lake of its own, and compares versions.
 
-Every component is given the input snapshots and settings that its output was made from, so that a difference is told
-where it arises and not once more for each component below.
+Every component is given the input snapshots and settings that its output was made from, so that a difference is
+reported where it arises and not once more for each component below.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from agent.core.graph import order
 from agent.core.model import InputRecord, State
-from agent.execution.survey import SOURCE_PREFIX, Survey, definitions_of
+from agent.execution.survey import SOURCE_PREFIX, Inspector, definitions_of
 from agent.execution.workspace import Workspace
 from agent.store import state
 from agent.store.control import history
@@ -60,7 +60,7 @@ class _Overlay(Lake):
 def reproduce(
     workspace: Workspace, name: str, progress: Callable[[str], None] = lambda component: None
 ) -> tuple[Release, list[Verdict]]:
-    """Recompute release `name`; a verdict a component, in the order they are computed. Raises NotFound.
+    """Recompute release `name`; one verdict per component, in the order they are computed. Raises NotFound.
 
     Markets and ticks are recomputed only where the sources answer as they did then; else they are taken as recorded.
     """
@@ -74,7 +74,7 @@ def reproduce(
         rows[publish.component] = publish
         states = state.load_states(connections.project)
         changes = history.code_changes(connections.control, workspace.database.project_id)
-    survey, verdicts = Survey(workspace), []
+    survey, verdicts = Inspector(workspace), []
     with tempfile.TemporaryDirectory(prefix="tidemill-reproduce-") as folder:
         lake = _Overlay(Path(folder), workspace.lake)
         known = [one for one in order(workspace.specs) if one in rows]
@@ -93,7 +93,7 @@ class _Code:
 
 def _verdict(
     workspace: Workspace,
-    survey: Survey,
+    survey: Inspector,
     lake: Lake,
     row: SnapshotRow,
     states: Mapping[str, State],
@@ -133,7 +133,7 @@ def _verdict(
     return Verdict(name, outcome, row.version, snapshot.version, **facts)
 
 
-def _moved_sources(survey: Survey, row: SnapshotRow, states: Mapping[str, State]) -> list[str]:
+def _moved_sources(survey: Inspector, row: SnapshotRow, states: Mapping[str, State]) -> list[str]:
     """Sources that answer otherwise than when `row` was made, or are configured otherwise."""
     current = survey.current(row.component, states, check_files=False)
     then = {name: record for name, record in row.inputs.items() if name.startswith(SOURCE_PREFIX)}
@@ -147,7 +147,7 @@ def _version(record: InputRecord | None) -> str | None:
 
 
 def _settings(workspace: Workspace, component: Component, row: SnapshotRow) -> tuple[Any, str]:
-    """The settings that `row` was made with, built anew, and their hash. Raises SettingsError where they do not fit."""
+    """The settings that `row` was made with, rebuilt, and their hash. Raises SettingsError where they do not fit."""
     faults = Faults(f"settings recorded with snapshot {row.id}")
     own = {name: value for name, value in row.settings.items() if not name.startswith("sources.")}
     settings = build(component.settings, _without_nulls(own), component.name, faults)
@@ -166,7 +166,7 @@ def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _code_changes(
-    survey: Survey, row: SnapshotRow, states: Mapping[str, State], changes: Mapping[str, Sequence[tuple[int, str]]]
+    survey: Inspector, row: SnapshotRow, states: Mapping[str, State], changes: Mapping[str, Sequence[tuple[int, str]]]
 ) -> _Code:
     """Definitions that changed since `row` was made: those that later attempts recorded as their reason, and those
     that differ now from the last success."""

@@ -14,7 +14,7 @@ logger = logging.getLogger("tidemill.tidy")
 
 
 @dataclass(frozen=True)
-class Tidy:
+class Upkeep:
     """Follows a run (see `agent.runtime.around`), at most once an hour per project, by the database's clock: one host's
     may be wrong, and what is removed is gone. `clock` is another one to go by."""
 

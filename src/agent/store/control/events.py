@@ -67,7 +67,7 @@ def append_all(
     else:
         found = conn.execute(_NOTE, {"run": run_id, "iteration": iteration}).rowcount == 1
     if not found:
-        raise NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")
+        raise NotFound(f"there is no run {run_id}", where="runs", fix="`agent runs` lists them")
     rows = [{"run": run_id, "type": one.type, "payload": to_json(one), "created_at": at} for one, at in new]
     conn.execute(_APPEND, rows)
 

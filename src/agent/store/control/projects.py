@@ -31,7 +31,7 @@ def create_project(
     new = insert(conn, projects).values(**values).on_conflict_do_nothing(index_elements=["name"])
     project_id = conn.scalar(new.returning(projects.c.id))
     if project_id is None:
-        raise Conflict(f"there is a project called {name!r} already", where="projects", mend="choose another name")
+        raise Conflict(f"there is a project called {name!r} already", where="projects", fix="choose another name")
     return load_project(conn, project_id)
 
 
@@ -44,7 +44,7 @@ def load_project(conn: sa.Connection, project_id: int) -> Project:
     """A project. Raises NotFound."""
     row = conn.execute(sa.select(projects).where(projects.c.id == project_id)).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"there is no project {project_id}", where="projects", mend="GET /projects lists them")
+        raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them")
     return Project(**row)
 
 

@@ -35,8 +35,8 @@ def forget_runs(conn: sa.Connection, *, keep_runs: int, before: datetime) -> int
 def vacuum(engine: sa.Engine) -> None:
     """Give the space of deleted rows back, in steps that hold no lock for long.
 
-    A SQLite file that an earlier version made is first written anew, once: that takes as much free disk again and locks
-    writers out meanwhile. Raises DatabaseError, DatabaseUnavailable.
+    A SQLite file that an earlier version made is first written again, once: that takes as much free disk again and
+    locks writers out meanwhile. Raises DatabaseError, DatabaseUnavailable.
     """
     with alone(engine) as conn:
         if engine.dialect.name != "sqlite":

@@ -69,7 +69,7 @@ def take(conn: sa.Connection, owner: str, seconds: float, *, interval_minutes: i
         raise Conflict(
             f"the runner is {found.state} already, in {identity.describe(found.lease_owner or '-')}",
             where="runner",
-            mend="one runner per database: pause, stop or run it once through any server",
+            fix="one runner per database: pause, stop or run it once through any server",
         ) from busy
     values: dict[str, Any] = {"wanted_state": "running"}
     if interval_minutes is not None:
@@ -112,7 +112,7 @@ def reserve_cycle(conn: sa.Connection) -> None:
         raise Conflict(
             "a cycle is being carried out",
             where=f"run {found.cycle_run_id}",
-            mend="wait for its end (?wait=true), or cancel that run",
+            fix="wait for its end (?wait=true), or cancel that run",
         )
 
 

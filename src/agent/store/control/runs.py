@@ -76,7 +76,7 @@ def create_run(
     where there is no such project.
     """
     if conn.scalar(sa.select(projects.c.id).where(projects.c.id == project_id)) is None:
-        raise NotFound(f"there is no project {project_id}", where="projects", mend="GET /projects lists them")
+        raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them")
     new = insert(conn, runs).values(
         project_id=project_id,
         goal=goal,
@@ -205,7 +205,7 @@ def request_cancel(conn: sa.Connection, run_id: int) -> Run:
     was_open = conn.execute(sa.update(runs).where(here).values(cancel_requested=True)).rowcount == 1
     run = load_run(conn, run_id)
     if not was_open:
-        raise Conflict(f"run {run_id} is over: {run.status}", where="runs", mend="there is nothing left to cancel")
+        raise Conflict(f"run {run_id} is over: {run.status}", where="runs", fix="there is nothing left to cancel")
     return run
 
 
@@ -233,4 +233,4 @@ def _run(row: sa.RowMapping) -> Run:
 
 
 def _not_found(run_id: int) -> NotFound:
-    return NotFound(f"there is no run {run_id}", where="runs", mend="`agent runs` lists them")
+    return NotFound(f"there is no run {run_id}", where="runs", fix="`agent runs` lists them")

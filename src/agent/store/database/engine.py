@@ -55,19 +55,19 @@ def open_engine(url: str) -> sa.Engine:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         # Without its cause, which may quote a piece of the password.
-        raise DatabaseError("the database URL cannot be read", where=_URL, mend=_EXAMPLES) from None
+        raise DatabaseError("the database URL cannot be read", where=_URL, fix=_EXAMPLES) from None
     if "@" in (parsed.host or ""):
         raise DatabaseError(
             "the database URL cannot be read: the password holds an @",
             where=_URL,
-            mend="write %40 for each @ in user and password (%2F for /, %3A for :)",
+            fix="write %40 for each @ in user and password (%2F for /, %3A for :)",
         )
     if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(parsed)
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return _open_postgres(parsed.set(drivername="postgresql+psycopg"))
     raise DatabaseError(
-        f"databases of kind {parsed.drivername!r} are not supported", where=shown(parsed), mend=_EXAMPLES
+        f"databases of kind {parsed.drivername!r} are not supported", where=shown(parsed), fix=_EXAMPLES
     )
 
 
@@ -264,7 +264,7 @@ def _reader_of_json(where: str) -> Callable[[str], Any]:
             raise DatabaseError(
                 f"a column for JSON holds none: {text[:80]!r} ({error})",
                 where=where,
-                mend="look for this text in the database's tables, and write JSON there; or restore a backup",
+                fix="look for this text in the database's tables, and write JSON there; or restore a backup",
             ) from error
 
     return read
@@ -275,7 +275,7 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
         raise DatabaseError(
             "a database in memory would forget the state, and no other process sees it",
             where=shown(url),
-            mend="name a file: sqlite:////folder/state.sqlite",
+            fix="name a file: sqlite:////folder/state.sqlite",
         )
     path = Path(url.database).absolute()
     try:
@@ -284,7 +284,7 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
         raise DatabaseError(
             f"cannot make the database's folder: {error.strerror}",
             where=str(path.parent),
-            mend="check the permissions of the folder above, or set AGENT_HOME to one that may be written",
+            fix="check the permissions of the folder above, or set AGENT_HOME to one that may be written",
         ) from error
     # Not added to the URL, which messages show.
     ours = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
@@ -314,7 +314,7 @@ def _open_postgres(url: sa.URL) -> sa.Engine:
             raise DatabaseError(
                 f"{schema!r} is no schema name",
                 where=shown(url),
-                mend="use lower-case letters, digits and underscores",
+                fix="use lower-case letters, digits and underscores",
             )
         given = url.query.get("options", "")
         url = url.difference_update_query(["schema"]).update_query_dict(
@@ -326,7 +326,7 @@ def _open_postgres(url: sa.URL) -> sa.Engine:
 
 @contextmanager
 def _translated(engine: sa.Engine) -> Iterator[None]:
-    """Turn what the driver raises into an error that says where and how to mend it."""
+    """Turn what the driver raises into an error that says where and how to fix it."""
     try:
         yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:

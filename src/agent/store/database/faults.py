@@ -1,4 +1,4 @@
-"""What a database driver says, in words that help: which database, whether it may pass, and the mend."""
+"""What a database driver says, in words that help: which database, whether it may pass, and the fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPACE = "free disk space, then run again; nothing was changed"
 _DISK = "free disk space (SQLite says this also of a full disk), or look after the disk; nothing was changed"
 _BROKEN = "restore a backup (`agent restore`), or move the file away: the next run makes a new one and recomputes"
 
-# (SQLSTATE of PostgreSQL or its start, a part of the message, the mend, whether it may pass by itself)
+# (SQLSTATE of PostgreSQL or its start, a part of the message, the fix, whether it may pass by itself)
 _KNOWN: tuple[tuple[str, str, str, bool], ...] = (
     ("40001", "could not serialize", _WAIT, True),
     ("40P01", "deadlock detected", _WAIT, True),
@@ -48,12 +48,12 @@ def readable(
 ) -> DatabaseError:
     """A driver's error as ours. `where` is the database's URL without its password; `secrets` are kept out of it."""
     if isinstance(error, sa.exc.TimeoutError):
-        return DatabaseUnavailable("every connection to the database is in use", where=where, mend=_WAIT)
+        return DatabaseUnavailable("every connection to the database is in use", where=where, fix=_WAIT)
     what = masked(_first_line(error), secrets)
     state = getattr(error.orig, "sqlstate", None) or ""
-    for code, words, mend, passes in _KNOWN:
+    for code, words, fix, passes in _KNOWN:
         if (state and code and state.startswith(code)) or (not state and words in what.lower()):
-            return (DatabaseUnavailable if passes else DatabaseError)(what, where=where, mend=mend)
+            return (DatabaseUnavailable if passes else DatabaseError)(what, where=where, fix=fix)
     # psycopg gives no SQLSTATE for a connection that was refused or cut.
     is_server = type(error.orig).__module__.startswith("psycopg")
     if (
@@ -61,10 +61,8 @@ def readable(
         or state.startswith("08")
         or (is_server and not state and isinstance(error, sa.exc.OperationalError))
     ):
-        return DatabaseUnavailable(what, where=where, mend=_LOST)
-    return DatabaseError(
-        what, where=where, mend="run again with --debug to see the statement and its place in the code"
-    )
+        return DatabaseUnavailable(what, where=where, fix=_LOST)
+    return DatabaseError(what, where=where, fix="run again with --debug to see the statement and its place in the code")
 
 
 def is_missing_table(error: BaseException | None) -> bool:
@@ -75,6 +73,6 @@ def is_missing_table(error: BaseException | None) -> bool:
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:
-    """The driver's message. libpq writes a line an address it tried: the last one names the cause."""
+    """The driver's message. libpq writes one line per address it tried: the last one names the cause."""
     lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
     return lines[0] if lines else type(error.orig).__name__

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _FILE = re.compile(r"(\d{4})_\w+\.py")
-_MEND = "run `agent db upgrade` (or `alembic upgrade head`)"
+_FIX = "run `agent db upgrade` (or `alembic upgrade head`)"
 _LOCK = 7_465_100  # any number that no one else uses as an advisory lock in this database
 
 
@@ -51,7 +51,7 @@ def ensure_current(engine: sa.Engine, *, automatic: bool) -> None:
         upgrade(engine)
         return
     what = "has no tables yet" if found is None else f"is at version {found}, this program needs {known[-1]}"
-    raise DatabaseError(f"the database {what}", where=place_of(engine), mend=_MEND)
+    raise DatabaseError(f"the database {what}", where=place_of(engine), fix=_FIX)
 
 
 def upgrade(engine: sa.Engine, revision: str = "head") -> None:
@@ -85,7 +85,7 @@ def load_at(engine: sa.Engine, revision: str, load: Callable[[sa.Connection], No
         raise DatabaseError(
             f"the data are of version {revision}, newer than this program, which knows {revisions()[-1]}",
             where=place_of(engine),
-            mend="install the newer version of tidemill that wrote them; nothing was changed",
+            fix="install the newer version of tidemill that wrote them; nothing was changed",
         )
     found = _revision(engine)
     with migrating(engine) as conn:
@@ -102,7 +102,7 @@ def load_at(engine: sa.Engine, revision: str, load: Callable[[sa.Connection], No
 def migrating(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A writing transaction in which tables may be changed and no other process changes them."""
     if engine.dialect.name == "sqlite":
-        # Changing a table means making it anew in SQLite, and with foreign keys on, dropping the old one deletes what
+        # Changing a table means rebuilding it in SQLite, and with foreign keys on, dropping the old one deletes what
         # refers to it. The switch has no effect within a transaction, so a connection is prepared before.
         own = open_engine(engine.url.render_as_string(hide_password=False))
         sa.event.listen(own, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys = OFF"))
@@ -135,7 +135,7 @@ def _enter_schema(conn: sa.Connection) -> None:
             raise DatabaseError(
                 f"there is no schema to make tables in: the search path is {name}",
                 where=place_of(conn.engine),
-                mend="make one of them, or name another one in the URL: ?schema=tidemill",
+                fix="make one of them, or name another one in the URL: ?schema=tidemill",
             )
         conn.execute(sa.schema.CreateSchema(name))
         conn.dialect.default_schema_name = name  # asked for once, when the first connection was made
@@ -148,7 +148,7 @@ def _known_revision(engine: sa.Engine) -> str | None:
         raise DatabaseError(
             f"the database is at version {found}, newer than this program, which knows {known[-1]}",
             where=place_of(engine),
-            mend="install the newer version of tidemill that made it; nothing was changed",
+            fix="install the newer version of tidemill that made it; nothing was changed",
         )
     return found
 

@@ -96,7 +96,7 @@ def save_snapshot(
     return snapshot_id
 
 
-# In the order of Partition's fields; an outer join, so that a snapshot without partitions is told from none.
+# In the order of Partition's fields; an outer join, so that a snapshot without partitions is distinguished from none.
 _WITH_PARTITIONS = (
     sa.select(snapshots.c.id, snapshots.c.component, *(partitions.c[item.name] for item in fields(Partition)))
     .outerjoin(partitions, partitions.c.snapshot_id == snapshots.c.id)
@@ -238,5 +238,5 @@ def _row(row: sa.RowMapping) -> SnapshotRow:
 
 def _not_found(snapshot_id: int) -> NotFound:
     return NotFound(
-        f"there is no snapshot {snapshot_id}", where="snapshots", mend="gc removed it, or the id is of another database"
+        f"there is no snapshot {snapshot_id}", where="snapshots", fix="gc removed it, or the id is of another database"
     )

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Doomed:
+class Collectable:
     """Rows that nothing kept needs: names of releases, ids of snapshots."""
 
     releases: tuple[str, ...]
@@ -28,7 +28,7 @@ class Doomed:
 
 def find_doomed(
     conn: sa.Connection, *, keep_releases: int, releases_before: datetime, snapshots_before: datetime, slack: timedelta
-) -> Doomed:
+) -> Collectable:
     """What may go.
 
     A release: not current, not one of the `keep_releases` newest, and followed by another before `releases_before`.
@@ -56,10 +56,10 @@ def find_doomed(
     for state in load_states(conn).values():
         roots |= {record.snapshot_id for record in state.inputs.values()}
         roots |= {state.output_snapshot_id} - {None}
-    return Doomed(tuple(sorted(names)), _unreachable(conn, roots, snapshots_before))
+    return Collectable(tuple(sorted(names)), _unreachable(conn, roots, snapshots_before))
 
 
-def remove(conn: sa.Connection, doomed: Doomed) -> None:
+def remove(conn: sa.Connection, doomed: Collectable) -> None:
     """Delete the rows. Predictions are history and stay; so do files, which nothing refers to from the commit on."""
     for names in _chunks(doomed.releases):
         conn.execute(sa.delete(releases).where(releases.c.name.in_(names)))
@@ -88,7 +88,7 @@ def current_paths(conn: sa.Connection) -> set[str]:
     return set(conn.scalars(sa.select(partitions.c.path).where(partitions.c.snapshot_id.in_(outputs))))
 
 
-def paths_without(conn: sa.Connection, doomed: Doomed) -> set[str]:
+def paths_without(conn: sa.Connection, doomed: Collectable) -> set[str]:
     """Paths, relative to the lake, that snapshots other than the doomed refer to."""
     gone = set(doomed.snapshots)
     kept = [one for one in conn.scalars(sa.select(snapshots.c.id)) if one not in gone]
@@ -114,7 +114,7 @@ def _unreachable(conn: sa.Connection, roots: Iterable[int | None], before: datet
             raise DatabaseError(
                 f"input_versions of snapshot {row.id} cannot be read, so what it needs is not known",
                 where="table snapshots",
-                mend="restore a backup, or set the column to {}; nothing was removed",
+                fix="restore a backup, or set the column to {}; nothing was removed",
             ) from error
     newest: dict[str, datetime] = {}  # component -> when the snapshot after the present one was made
     fresh: set[int] = set()

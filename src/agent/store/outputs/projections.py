@@ -179,7 +179,7 @@ def backtest_run(conn: sa.Connection, snapshot_id: int) -> Record:
     found = [_with_metrics(conn, row) for row in _records(conn, _backtests().where(snapshots.c.id == snapshot_id))]
     if not found or not found[0]["metrics"]:
         raise NotFound(
-            f"there is no backtest {snapshot_id}", where="backtest_metrics", mend="/backtests/runs lists them"
+            f"there is no backtest {snapshot_id}", where="backtest_metrics", fix="/backtests/runs lists them"
         )
     return found[0]
 

@@ -99,6 +99,6 @@ def load_release(conn: sa.Connection, name: str) -> Release:
     row = conn.execute(sa.select(releases).where(releases.c.name == name)).mappings().one_or_none()
     if row is None:
         newest = conn.scalars(sa.select(releases.c.name).order_by(releases.c.id.desc()).limit(5)).all()
-        mend = f"the newest are: {', '.join(newest)}" if newest else "`agent run` makes one"
-        raise NotFound(f"there is no release {name!r}", where="releases", mend=mend)
+        fix = f"the newest are: {', '.join(newest)}" if newest else "`agent run` makes one"
+        raise NotFound(f"there is no release {name!r}", where="releases", fix=fix)
     return Release(**row)

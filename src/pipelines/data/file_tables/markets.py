@@ -57,7 +57,7 @@ def list_markets(source: str, found: Sequence[DatasetFiles]) -> pl.DataFrame:
         raise BadInput(
             f"two datasets give market {odd.get_column('market_id').sort()[0]!r} another kind or interval",
             where=f"[sources.{source}]",
-            mend="let market_pattern or market tell them apart, such as BTCUSD-1m and BTCUSD-1d",
+            fix="let market_pattern or market tell them apart, such as BTCUSD-1m and BTCUSD-1d",
         )
     # A dataset that describes the market goes before one that only has its prices.
     described = pl.any_horizontal(pl.col(name).is_not_null() for name in ("question", "end_at", "resolution"))
@@ -171,7 +171,7 @@ def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
             raise BadInput(
                 f"{rule}: {value!r}",
                 where=f"{file}, {'line' if is_text(file) else 'row'} {line}",
-                mend="correct the time, or leave the column out of markets = {…}",
+                fix="correct the time, or leave the column out of markets = {…}",
             )
         frame = frame.with_columns(times.alias(name))
     number = pl.col("resolution").cast(pl.Float64, strict=False)
@@ -180,7 +180,7 @@ def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
         raise BadInput(
             f"the outcome {odd.item(0, 'resolution')!r} is no number from 0 to 1",
             where=f"{file}, {'line' if is_text(file) else 'row'} {odd.item(0, LINE)}",
-            mend="give the column with 1 for yes and 0 for no",
+            fix="give the column with 1 for yes and 0 for no",
         )
     return frame.with_columns(number).select(pl.col(name).cast(kind) for name, kind in _table_schema().items())
 

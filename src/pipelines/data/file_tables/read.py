@@ -42,7 +42,7 @@ def find_files(base: Path, path: str) -> list[Path]:
             raise BadInput(
                 f"a file ending in {target.suffix!r} cannot be read",
                 where=str(target),
-                mend=f"one of {', '.join(_KNOWN)}",
+                fix=f"one of {', '.join(_KNOWN)}",
             )
         return [target]
     root = target
@@ -60,7 +60,7 @@ def find_files(base: Path, path: str) -> list[Path]:
         raise BadInput(
             "no file matches",
             where=str(target),
-            mend=f"correct the path in agent.toml; it starts from {base}; formats: {', '.join(_KNOWN)}",
+            fix=f"correct the path in agent.toml; it starts from {base}; formats: {', '.join(_KNOWN)}",
         )
     return files
 
@@ -74,7 +74,7 @@ def name_from_file(dataset: Dataset, file: Path) -> str:
         raise BadInput(
             f"market_pattern {dataset.market_pattern!r} does not match the file's name",
             where=str(file),
-            mend="correct the pattern, or narrow the path so that it leaves this file out",
+            fix="correct the pattern, or narrow the path so that it leaves this file out",
         )
     return match["market"]
 
@@ -93,7 +93,7 @@ def open_table(file: Path, records: str | None = None) -> pl.LazyFrame:
         return _open_csv(file, _SEPARATORS[form])
     try:
         if file.stat().st_size == 0:
-            raise BadInput("the file is empty", where=str(file), mend="fill or remove it")
+            raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
         if form in _JSON_LINES:
             return _flatten(_read_json_lines(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
         if form in _ARROW:
@@ -110,7 +110,7 @@ def open_table(file: Path, records: str | None = None) -> pl.LazyFrame:
 def unreadable(file: Path, error: Exception) -> BadInput:
     """The error for a file that its format's reader refuses."""
     text = str(error).partition("\n")[0] or type(error).__name__
-    return BadInput(f"the file cannot be read: {text}", where=str(file), mend="restore, complete or remove it")
+    return BadInput(f"the file cannot be read: {text}", where=str(file), fix="restore, complete or remove it")
 
 
 def column(file: Path, names: Iterable[str], selector: str) -> pl.Expr:
@@ -132,7 +132,7 @@ def column(file: Path, names: Iterable[str], selector: str) -> pl.Expr:
         raise BadInput(
             f"there is no column {name!r}; there are {', '.join(there)}",
             where=str(file),
-            mend=(f"did you mean {near[0]!r}? " if near else "") + "say in columns = {…} what it is called",
+            fix=(f"did you mean {near[0]!r}? " if near else "") + "say in columns = {…} what it is called",
         )
     value = pl.col(name)
     for position in re.findall(r"\d+", positions):
@@ -169,7 +169,7 @@ def only_where(table: pl.LazyFrame, where: Mapping[str, Value] | None, file: Pat
             raise BadInput(
                 f"where: {name} = {wanted!r} does not fit a column of {kind}",
                 where=str(file),
-                mend="give a value of the column's type",
+                fix="give a value of the column's type",
             )
         table = table.filter(pl.any_horizontal(given == value for value in values))
     return table
@@ -204,7 +204,7 @@ def _open_csv(file: Path, separator: str) -> pl.LazyFrame:
     except (OSError, ValueError) as error:
         raise unreadable(file, error) from error
     if not data.strip():
-        raise BadInput("the file is empty", where=str(file), mend="fill or remove it")
+        raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
     try:
         table = pl.read_csv(data, separator=separator, infer_schema=False)
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
@@ -214,7 +214,7 @@ def _open_csv(file: Path, separator: str) -> pl.LazyFrame:
         raise BadInput(
             f"line {line[0]} has {line[1]} fields, the header has {line[2]}",
             where=f"{file}, line {line[0]}",
-            mend="correct the line: a missing quote or a decimal comma is the usual cause",
+            fix="correct the line: a missing quote or a decimal comma is the usual cause",
         ) from error
     # The header is line 1.
     return table.with_row_index(LINE, 2).lazy()

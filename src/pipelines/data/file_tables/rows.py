@@ -336,7 +336,7 @@ def _number(raw: pl.DataFrame, role: str, file: Path, *, whole: bool) -> pl.Expr
         raise BadInput(
             f"the column for {role} holds {kind}, not numbers",
             where=str(file),
-            mend=f"map {role} to a column of numbers; a position in a list is written name[0]",
+            fix=f"map {role} to a column of numbers; a position in a list is written name[0]",
         )
     value = pl.col(role).str.strip_chars() if kind == pl.String else pl.col(role)
     return value.cast(pl.Int64 if whole else pl.Float64, strict=False)

@@ -45,7 +45,7 @@ def to_utc(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series, pl.
     elif raw.dtype == pl.Null:
         times = raw.cast(pl.Datetime("us", "UTC"))
     else:
-        raise BadInput(f"the column of times has type {raw.dtype}", where=where, mend="map ts to another column")
+        raise BadInput(f"the column of times has type {raw.dtype}", where=where, fix="map ts to another column")
     return _in_range(times, raw, pl.lit(_no_such_hour(rules)))
 
 
@@ -68,9 +68,9 @@ def _from_numbers(raw: pl.Series, rules: TimeRules, where: str) -> pl.Series:
 
     if rules.unit is None:
         raise BadInput(
-            f"times are whole numbers such as {raw.drop_nulls().head(1).to_list()}, and their unit is not said",
+            f"times are whole numbers such as {raw.drop_nulls().head(1).to_list()}, and their unit is not given",
             where=where,
-            mend='set ts_unit = "s", "ms", "us" or "ns"',
+            fix='set ts_unit = "s", "ms", "us" or "ns"',
         )
     per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[rules.unit]
     if raw.dtype.is_float():
@@ -142,12 +142,12 @@ def _localised(naive: pl.Series, rules: TimeRules, where: str) -> pl.Series:
         raise BadInput(
             f"timestamp without zone, such as {naive.drop_nulls().item(0)}",
             where=where,
-            mend='set timezone = "UTC", or the zone they are meant in, such as "America/New_York"',
+            fix='set timezone = "UTC", or the zone they are meant in, such as "America/New_York"',
         )
     try:
         local = naive.dt.replace_time_zone(rules.timezone, ambiguous="null", non_existent="null")
     except pl.exceptions.PolarsError as error:
         raise BadInput(
-            f"timezone = {rules.timezone!r} is not known", where=where, mend='give a name such as "Europe/London"'
+            f"timezone = {rules.timezone!r} is not known", where=where, fix='give a name such as "Europe/London"'
         ) from error
     return local.dt.convert_time_zone("UTC")

@@ -57,7 +57,7 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
         raise PipelineError(
             f"the source gave columns {dict(batch.frame.schema)}",
             where=part,
-            mend=f"a source's fetch() gives {', '.join(columns)} with the types of pipelines.source",
+            fix=f"a source's fetch() gives {', '.join(columns)} with the types of pipelines.source",
         )
     binary = universe.filter(pl.col("kind") == "binary").get_column("market_id")
     highest = pl.col("high" if batch.kind == "bars" else "price")
@@ -129,7 +129,7 @@ def _check_markets(batch: Batch, part: str, universe: pl.DataFrame) -> None:
         raise BadInput(
             f"ticks of {len(unknown)} markets that are not in the universe: {', '.join(unknown[:_SHOWN])}",
             where=part,
-            mend="run again (markets are then listed anew); if it stays, the source does not list them",
+            fix="run again (markets are then listed again); if it stays, the source does not list them",
         )
     has_interval = pl.col("interval").is_not_null()
     odd = seen.filter(~has_interval if batch.kind == "bars" else has_interval).get_column("market_id").to_list()
@@ -138,7 +138,7 @@ def _check_markets(batch: Batch, part: str, universe: pl.DataFrame) -> None:
         raise BadInput(
             f"the part has {have} of {odd[0]}, which elsewhere is a market of {want}",
             where=part,
-            mend="give the bars another market name than the single ticks, or take only one of them",
+            fix="give the bars another market name than the single ticks, or take only one of them",
         )
 
 
@@ -152,5 +152,5 @@ def bad_rows(bad: pl.DataFrame) -> BadInput:
     return BadInput(
         "\n    ".join([first, *shown, *more]),
         where=bad.item(0, "part"),
-        mend='correct the data, or set on_bad_rows = "quarantine" under [ticks] to leave such rows out and list them',
+        fix='correct the data, or set on_bad_rows = "quarantine" under [ticks] to leave such rows out and list them',
     )

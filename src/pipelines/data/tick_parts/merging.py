@@ -81,8 +81,8 @@ def _merge_ticks(rows: pl.DataFrame) -> pl.DataFrame:
     if bare.is_empty():
         return known
     instant = ["_market", "ts"]
-    said = [name for name in rows.columns if name not in _PLACE]
-    bare = bare.sort(*instant, *_PLACE).unique(said, keep="first", maintain_order=True)
+    answer = [name for name in rows.columns if name not in _PLACE]
+    bare = bare.sort(*instant, *_PLACE).unique(answer, keep="first", maintain_order=True)
     taken = known.group_by(instant).agg((pl.col("seq").max() + 1).alias("_first"))
     numbered = bare.join(taken, on=instant, how="left", maintain_order="left").with_columns(
         seq=pl.int_range(pl.len(), dtype=pl.Int64).over(instant) + pl.col("_first").fill_null(0)

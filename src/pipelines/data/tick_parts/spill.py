@@ -1,7 +1,7 @@
 """Rows waiting for their partition: in memory while they are few, on disk beyond that.
 
-Parts cut the data one way (a file a market), partitions another (a day): without this every file would be read once a
-day, or the whole history held in memory.
+Parts cut the data one way (one file per market), partitions another (a day): without this every file would be read
+once per day, or the whole history held in memory.
 """
 
 from __future__ import annotations

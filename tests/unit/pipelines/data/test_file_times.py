@@ -40,7 +40,7 @@ def test_naive_text_is_in_the_zone_of_the_settings(text: str) -> None:
     assert read([text], zone="Europe/Berlin") == [MORNING]
     with pytest.raises(BadInput, match="timestamp without zone") as caught:
         read([text])
-    assert 'timezone = "UTC"' in caught.value.mend
+    assert 'timezone = "UTC"' in caught.value.fix
     assert caught.value.where == "prices.csv"
 
 
@@ -68,7 +68,7 @@ def test_whole_numbers_need_their_unit(unit: str, factor: int) -> None:
     number = int(MORNING.timestamp()) * factor
     assert read([number], unit=unit) == [MORNING]
     assert read([str(number), "x"], unit=unit) == [MORNING, "time is not a number"]
-    with pytest.raises(BadInput, match="their unit is not said"):
+    with pytest.raises(BadInput, match="their unit is not given"):
         read([number])
     assert "ts_unit" in read([str(number)])[0]
 

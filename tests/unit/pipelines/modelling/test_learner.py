@@ -124,7 +124,7 @@ def test_lightgbm_is_named_where_it_is_missing() -> None:
     except ImportError:
         with pytest.raises(PipelineError, match="LightGBM is not installed") as caught:
             fitted("lightgbm")
-        assert "tidemill[lightgbm]" in caught.value.mend
+        assert "tidemill[lightgbm]" in caught.value.fix
     else:
         assert fitted("lightgbm").content_hash() == fitted("lightgbm").content_hash()
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.costs import Costs
-from pipelines.modelling.simulation import Piece, Quote, Rules, simulate
+from pipelines.modelling.simulation import Quote, Rules, Segment, simulate
 
 SECOND = 1_000_000
 RULES = Rules(
@@ -52,7 +52,7 @@ rule_sets = st.builds(
 )
 
 
-def run(quotes: list[Quote], rules: Rules = RULES, state: dict[str, Any] | None = None, key: str = "k") -> Piece:
+def run(quotes: list[Quote], rules: Rules = RULES, state: dict[str, Any] | None = None, key: str = "k") -> Segment:
     return simulate(quotes, state or {}, rules, key)
 
 

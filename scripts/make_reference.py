@@ -19,7 +19,8 @@ from agent.core import events
 from agent.core.explain import event_sentence
 from agent.core.model import Code, Compute, Reason
 from agent.settings import VARIABLES, section_class, section_names
-from agent.store.tables import PlainText, UtcDateTime, in_one_schema
+from agent.store.column_types import PlainText, UtcDateTime
+from agent.store.tables import in_one_schema
 from pipelines.plugins.discovery import builtin_names, load_components, load_source, settings_of_source, summary
 from pipelines.settings import describe
 

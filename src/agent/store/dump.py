@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from agent import identity
 from agent.errors import Busy
 from agent.store import leases
+from agent.store.column_types import UtcDateTime
 from agent.store.database.engine import database_now, reading
-from agent.store.tables import UtcDateTime
 
 Row = dict[str, Any]  # column -> JSON value; times in ISO 8601
 _NO_DATA = ("alembic_version", "lake_identity")  # of this very database: a restored one is another

@@ -281,8 +281,9 @@ def test_a_missing_column_says_what_is_there(tmp_path: Path) -> None:
 
 
 def test_no_file_and_unknown_formats(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
-    for path, what in (("nothing/*.csv", "no file matches"), ("notes.txt", "cannot be read"), (".", "no file matches")):
+    (tmp_path / "notes.md").write_text("hello")
+    (tmp_path / "licence.txt").write_text("a text in a folder is no table")
+    for path, what in (("nothing/*.csv", "no file matches"), ("notes.md", "cannot be read"), (".", "no file matches")):
         with pytest.raises(BadInput, match=what):
             source(tmp_path, {"path": path, **BARS}).probe()
 

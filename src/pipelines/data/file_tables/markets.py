@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.calendars import CALENDARS, seconds_of
+from pipelines.data.file_tables.raw import market_name
 from pipelines.data.file_tables.read import (
     LINE,
     column,
@@ -18,7 +19,6 @@ from pipelines.data.file_tables.read import (
     template,
     unreadable,
 )
-from pipelines.data.file_tables.rows import market_name
 from pipelines.data.file_tables.settings import Dataset, MarketTable
 from pipelines.data.file_tables.times import TimeRules, to_utc
 from pipelines.errors import BadInput
@@ -115,15 +115,17 @@ def _names(found: DatasetFiles) -> set[str]:
     import polars as pl
 
     dataset, names = found.dataset, set()
+    from_file: dict[str, Path] = {}
     if dataset.market is not None:
         return {dataset.market} if found.files else set()
     for file, *_ in found.files:
         if dataset.market_pattern is not None:
             names.add(name_from_file(dataset, file))
             continue
-        table = open_table(file, dataset.records)
+        table = open_table(file, dataset.records, dataset.text_rules)
         market = market_name(dataset, file, [name for name in table.collect_schema().names() if name != LINE])
         if isinstance(market, str):
+            _refuse_namesake(market, file, from_file)
             names.add(market)
             continue
         try:
@@ -132,6 +134,18 @@ def _names(found: DatasetFiles) -> set[str]:
             raise unreadable(file, error) from error
         names.update(found_names.get_column("name").drop_nulls().to_list())
     return names
+
+
+def _refuse_namesake(market: str, file: Path, seen: dict[str, Path]) -> None:
+    """Raise BadInput where files of one name in two folders would be one market, and nothing says that they are."""
+    first = seen.setdefault(market, file)
+    if first.parent != file.parent and f"={market}" not in file.as_posix():
+        raise BadInput(
+            f"two files in different folders would both be market {market!r}",
+            where=f"{first} and {file}",
+            fix="say what the market is: market_pattern = '(?P<market>[^/]+/[^/.]+)' for folder and name, or "
+            "'(?P<market>[^/.]+)[.][^/]*$' where they are parts of one market",
+        )
 
 
 def _described(settings: MarketTable, tables: Sequence[Path]) -> pl.DataFrame:

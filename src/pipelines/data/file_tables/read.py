@@ -5,27 +5,30 @@ Knows nothing of what the columns mean. Lines of JSON are flattened to columns w
 
 from __future__ import annotations
 
-import csv
 import difflib
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.data.file_tables.settings import Dataset, Value
+from pipelines.data.file_tables.texts import TextRules, read_text_table
 from pipelines.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
 
+_AS_USUAL = TextRules()
 LINE = "_line"  # column: number of the line (text files) or row (others), from 1
-_COMPRESSED = (".gz", ".bz2", ".zst")
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_COMPRESSED = (".gz", ".bz2", ".zst", ".zip")
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".feather", ".arrow", ".ipc")
 _KNOWN = (*_SEPARATORS, *_JSON_LINES, *_PARQUET, *_ARROW)
+_HIVE = re.compile(r"(?:market|market_id|symbol|ticker|pair|name)=(.+)", re.IGNORECASE)  # a folder that says it
 _SELECTOR = re.compile(r"(.*?)((?:\[\d+\])*)")
 _BRACES = re.compile(r"\{([^{}]+)\}")
 
@@ -47,7 +50,8 @@ def find_files(base: Path, path: str) -> list[Path]:
         return [target]
     root = target
     if target.is_dir():
-        found: Iterable[Path] = root.rglob("*")
+        # A text file in a folder is a note or a licence as often as a table: it is to be named.
+        found: Iterable[Path] = (file for file in _below(root) if _format(file) != ".txt")
     else:
         # Path.glob takes no absolute pattern: start at the part of it that has no wildcard.
         parts = target.parts
@@ -65,11 +69,25 @@ def find_files(base: Path, path: str) -> list[Path]:
     return files
 
 
+def _below(root: Path) -> Iterable[Path]:
+    """Every file below a folder, those of linked folders too; a folder that links to one above it is entered once."""
+    entered: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        yield from (Path(folder, name) for name in files)
+
+
 def name_from_file(dataset: Dataset, file: Path) -> str:
-    """The market's name in a file's name: the group of market_pattern, or the name up to its first dot."""
+    """The market's name in a file's path: the group of market_pattern (in the file's name or, where it is not there, in
+    the path), else a folder such as symbol=AA, else the file's name up to its first dot."""
     if dataset.market_pattern is None:
-        return file.name.partition(".")[0]
-    match = re.search(dataset.market_pattern, file.name)
+        folder = next((match for part in file.parts[::-1] if (match := _HIVE.fullmatch(part))), None)
+        return folder[1] if folder is not None else file.name.partition(".")[0]
+    match = re.search(dataset.market_pattern, file.name) or re.search(dataset.market_pattern, file.as_posix())
     if match is None:
         raise BadInput(
             f"market_pattern {dataset.market_pattern!r} does not match the file's name",
@@ -84,13 +102,13 @@ def is_text(file: Path) -> bool:
     return _format(file) in (*_SEPARATORS, *_JSON_LINES)
 
 
-def open_table(file: Path, records: str | None = None) -> pl.LazyFrame:
-    """A file as a lazy table, with LINE. Columns of CSV and TSV are text. Raises BadInput where it cannot be read."""
+def open_table(file: Path, records: str | None = None, rules: TextRules = _AS_USUAL) -> pl.LazyFrame:
+    """A file as a lazy table, with LINE. Columns of text files are text. Raises BadInput where it cannot be read."""
     import polars as pl
 
     form = _format(file)
     if form in _SEPARATORS:
-        return _open_csv(file, _SEPARATORS[form])
+        return _open_text(file, rules)
     try:
         if file.stat().st_size == 0:
             raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
@@ -107,7 +125,12 @@ def open_table(file: Path, records: str | None = None) -> pl.LazyFrame:
     return table
 
 
-def unreadable(file: Path, error: Exception) -> BadInput:
+def is_panic(error: BaseException) -> bool:
+    """Whether a native library gave up: it raises what is no Exception, so that it passes every ordinary handler."""
+    return type(error).__name__ == "PanicException"
+
+
+def unreadable(file: Path, error: BaseException) -> BadInput:
     """The error for a file that its format's reader refuses."""
     text = str(error).partition("\n")[0] or type(error).__name__
     return BadInput(f"the file cannot be read: {text}", where=str(file), fix="restore, complete or remove it")
@@ -162,8 +185,10 @@ def only_where(table: pl.LazyFrame, where: Mapping[str, Value] | None, file: Pat
         values = list(wanted) if isinstance(wanted, tuple) else [wanted]
         given = column(file, names, name)
         kind = table.select(given.alias(name)).collect_schema()[name]
+        if kind in (pl.Categorical, pl.Enum):
+            given, kind = given.cast(pl.String), pl.String()
         if kind == pl.String:
-            table = table.filter(given.is_in([_as_text(value) for value in values]))
+            table = table.filter(pl.any_horizontal(_is_text(given.str.strip_chars(), value) for value in values))
             continue
         if any(isinstance(value, str) or isinstance(value, bool) != (kind == pl.Boolean) for value in values):
             raise BadInput(
@@ -175,13 +200,24 @@ def only_where(table: pl.LazyFrame, where: Mapping[str, Value] | None, file: Pat
     return table
 
 
-def _as_text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _is_text(given: pl.Expr, value: Value) -> pl.Expr:
+    """Whether a column of text says `value`, however it writes truth (true, True, 1) and numbers (1, 1.0)."""
+    import polars as pl
+
+    if isinstance(value, bool):
+        words = ("true", "1", "yes", "t") if value else ("false", "0", "no", "f")
+        return given.str.to_lowercase().is_in(words)
+    if isinstance(value, int | float):
+        return given.cast(pl.Float64, strict=False) == value
+    return given == pl.lit(value)
 
 
 def _format(file: Path) -> str:
     """The ending that tells the format, compression left out."""
     name = file.with_suffix("") if file.suffix.lower() in _COMPRESSED else file
+    # BTCUSDT-1m-2024-01.zip and such: what is in it is a table of text unless its own name says otherwise.
+    if file.suffix.lower() == ".zip" and name.suffix.lower() not in _KNOWN:
+        return ".csv"
     return name.suffix.lower()
 
 
@@ -189,6 +225,8 @@ def _bytes(file: Path) -> bytes:
     """A file's content, decompressed by its ending."""
     import pyarrow as pa
 
+    if file.suffix.lower() == ".zip":
+        return _only_member(file)
     if file.suffix.lower() not in _COMPRESSED:
         return file.read_bytes()
     with pa.input_stream(str(file), compression="detect") as stream:
@@ -196,38 +234,30 @@ def _bytes(file: Path) -> bytes:
     return content
 
 
-def _open_csv(file: Path, separator: str) -> pl.LazyFrame:
-    import polars as pl
+def _only_member(file: Path) -> bytes:
+    """The one file in a zip archive. Raises BadInput for several."""
+    import zipfile
 
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+            if len(names) == 1:
+                return archive.read(names[0])
+    except zipfile.BadZipFile as error:
+        raise unreadable(file, error) from error
+    raise BadInput(
+        f"the archive holds {len(names)} files: {', '.join(names[:3])}",
+        where=str(file),
+        fix="unpack it: each file of an archive is read by itself",
+    )
+
+
+def _open_text(file: Path, rules: TextRules) -> pl.LazyFrame:
     try:
         data = _bytes(file)
     except (OSError, ValueError) as error:
         raise unreadable(file, error) from error
-    if not data.strip():
-        raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
-    try:
-        table = pl.read_csv(data, separator=separator, infer_schema=False)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        line = _odd_line(data, separator)
-        if line is None:
-            raise unreadable(file, error) from error
-        raise BadInput(
-            f"line {line[0]} has {line[1]} fields, the header has {line[2]}",
-            where=f"{file}, line {line[0]}",
-            fix="correct the line: a missing quote or a decimal comma is the usual cause",
-        ) from error
-    # The header is line 1.
-    return table.with_row_index(LINE, 2).lazy()
-
-
-def _odd_line(data: bytes, separator: str) -> tuple[int, int, int] | None:
-    """Number, fields and expected fields of the first line with too many; None where that is not the fault."""
-    try:
-        reader = csv.reader(io.StringIO(data.decode("utf-8")), delimiter=separator)
-        expected = len(next(reader))
-        return next(((reader.line_num, len(row), expected) for row in reader if len(row) > expected), None)
-    except (UnicodeDecodeError, csv.Error):
-        return None
+    return read_text_table(data, _SEPARATORS[_format(file)], rules, file, LINE).lazy()
 
 
 def _read_json_lines(data: bytes) -> pl.DataFrame:
@@ -238,7 +268,13 @@ def _read_json_lines(data: bytes) -> pl.DataFrame:
 
     options = pyarrow.json.ReadOptions(block_size=len(data) + 1)  # one block: a column's type is from all of its lines
     try:
-        table = pl.from_arrow(pyarrow.json.read_json(pa.BufferReader(data), read_options=options))
+        lines = pyarrow.json.read_json(pa.BufferReader(data), read_options=options)
+        as_written = pa.schema([field.with_type(_without_times(field.type)) for field in lines.schema])
+        if as_written != lines.schema:
+            # Arrow takes text for times and drops their zone: it is to stay the text that it is.
+            parsing = pyarrow.json.ParseOptions(explicit_schema=as_written)
+            lines = pyarrow.json.read_json(pa.BufferReader(data), read_options=options, parse_options=parsing)
+        table = pl.from_arrow(lines)
     except pa.ArrowInvalid as error:
         # Polars makes text of a column with values of several types, so that the odd ones can be named; it takes
         # 25 times as long to infer the columns (measured on a stream of 1.9 MB: 1.8 s).
@@ -247,6 +283,19 @@ def _read_json_lines(data: bytes) -> pl.DataFrame:
         return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
     assert isinstance(table, pl.DataFrame)
     return table
+
+
+def _without_times(kind: Any) -> Any:
+    """An Arrow type with text in place of times, at any depth."""
+    import pyarrow as pa
+
+    if pa.types.is_temporal(kind):
+        return pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_without_times(kind.value_type))
+    return kind
 
 
 def _flatten(lines: pl.DataFrame, records: str | None, file: Path) -> pl.DataFrame:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.calendars import later, next_at, period_start
+from pipelines.data.file_tables.raw import PRICES, RawFile, read_raw
 from pipelines.data.file_tables.read import (
     LINE,
-    column,
+    is_panic,
     is_text,
-    name_from_file,
-    only_where,
-    open_table,
-    template,
-    unreadable,
 )
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.file_tables.times import TimeRules, to_utc
@@ -28,26 +22,9 @@ from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batc
 if TYPE_CHECKING:
     import polars as pl
 
-_PRICES = ("open", "high", "low", "close")
-_QUOTES = tuple(f"{side}_{price}" for side in ("bid", "ask") for price in _PRICES)
-# What a column is called where the settings do not say; upper and lower case are the same.
-_USUAL: Mapping[str, tuple[str, ...]] = {
-    "ts": ("ts", "timestamp", "datetime", "date", "time", "t"),
-    "market": ("market", "market_id", "symbol", "ticker", "pair"),
-    "open": ("open", "o"),
-    "high": ("high", "h"),
-    "low": ("low", "l"),
-    "close": ("close", "c"),
-    "volume": ("volume", "vol", "v"),
-    "price": ("price", "last", "p"),
-    "size": ("size", "amount", "quantity", "qty", "volume"),
-    "side": ("side",),
-    "id": ("id", "trade_id", "tid"),
-    "bid": ("bid", "bid_price"),
-    "ask": ("ask", "ask_price"),
-}
 _SIDES = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
 _BULK_ROWS = 500_000  # understood at once: enough that a table's own cost is nothing, little enough to be held twice
+_MANY = 3  # rows that break one and the same rule of time are no accident
 _NO_SIDE = ("", "none", "null", "unknown")
 
 
@@ -58,46 +35,13 @@ def no_rows() -> Batch:
     return Batch("ticks", pl.DataFrame(schema=frame_schema(TICK_COLUMNS)), describes_markets=True)
 
 
-def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
-    """What each role is called in a file with columns `names`: as the settings say, else by a usual name."""
-    lower = {name.lower(): name for name in reversed(names)}
-    found = {name: name for name in _QUOTES if name in names}
-    for role, usual in _USUAL.items():
-        match = next((lower[name] for name in usual if name in lower), None)
-        if match is not None:
-            found[role] = match
-    return found | dict(dataset.columns or {})
-
-
-def market_name(dataset: Dataset, file: Path, names: Sequence[str]) -> pl.Expr | str:
-    """The market of a file's rows: one name, or a column of names."""
-    if dataset.market is not None:
-        return dataset.market
-    if dataset.market_pattern is None:
-        roles = role_columns(dataset, names)
-        if "market" in roles:
-            return template(file, names, roles["market"])
-    return name_from_file(dataset, file)
-
-
-@dataclass(frozen=True)
-class _RawFile:
-    """The columns of a file that count, named by their role, and when the file was written."""
-
-    part: str
-    file: Path
-    table: pl.DataFrame
-    written_at: datetime
-    read: int  # rows of the file, those that were left out too
-
-
 def read_batch(source: str, dataset: Dataset, files: Sequence[Path], ends: pl.DataFrame | None) -> Batch:
     """The rows of a file (or of the bid and the ask file), those that break a rule set apart.
 
     Rows at or after their market's end in `ends` (market_id, end_at) are left out; so are quotes of which one side is
     empty, since they have no mid, and records without a price where `records` picks them out of messages.
     """
-    return _batch(source, dataset, [_read_raw(dataset, "", file) for file in files], ends)
+    return _batch(source, dataset, [read_raw(dataset, "", file) for file in files], ends)
 
 
 def read_bulks(
@@ -105,13 +49,13 @@ def read_bulks(
 ) -> Iterator[Bulk]:
     """The rows of many parts, as read_batch gives those of each, but understood together: the work on a table costs
     milliseconds, however few rows it has. A part with a bad row comes alone."""
-    waiting: dict[tuple[Any, ...], list[_RawFile]] = {}
+    waiting: dict[tuple[Any, ...], list[RawFile]] = {}
     rows = 0
     for part, files in parts.items():
         if len(files) > 1:
             yield Bulk.of_one(part, read_batch(source, dataset, files, ends))
             continue
-        raw = _read_raw(dataset, part, files[0])
+        raw = read_raw(dataset, part, files[0])
         waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
         rows += raw.table.height
         if rows >= _BULK_ROWS:
@@ -123,26 +67,38 @@ def read_bulks(
         yield from _bulks(source, dataset, together, ends)
 
 
-def _bulks(source: str, dataset: Dataset, raws: list[_RawFile], ends: pl.DataFrame | None) -> Iterator[Bulk]:
+def _bulks(source: str, dataset: Dataset, raws: list[RawFile], ends: pl.DataFrame | None) -> Iterator[Bulk]:
     """Files of the same columns as one bulk or, where a row is bad or cannot be understood, one by one."""
     if len(raws) > 1:
-        # An error here may be about any of the files: the one that it is about raises it again below.
-        with suppress(BadInput):
-            bulk = _together(source, dataset, raws, ends)
-            if bulk is not None:
-                yield bulk
-                return
+        bulk = _together(source, dataset, raws, ends)
+        if bulk is not None:
+            yield bulk
+            return
     for raw in raws:
         yield Bulk.of_one(raw.part, _batch(source, dataset, [raw], ends))
 
 
-def _together(source: str, dataset: Dataset, raws: list[_RawFile], ends: pl.DataFrame | None) -> Bulk | None:
+def _together(source: str, dataset: Dataset, raws: list[RawFile], ends: pl.DataFrame | None) -> Bulk | None:
+    """The files as one bulk; None where that cannot be: an error may be about any of them, and the one that it is about
+    raises it again when it is read by itself."""
+    try:
+        return _as_bulk(source, dataset, raws, ends)
+    except BadInput:
+        return None
+    except BaseException as error:
+        if is_panic(error):
+            return None
+        raise
+
+
+def _as_bulk(source: str, dataset: Dataset, raws: list[RawFile], ends: pl.DataFrame | None) -> Bulk | None:
     import numpy as np
     import polars as pl
 
     lengths = [raw.table.height for raw in raws]
     number = pl.Series("_number", np.repeat(np.arange(len(raws), dtype=np.uint32), lengths))
-    frame, rule = _understood(source, dataset, pl.concat([raw.table for raw in raws]), raws[0].file)
+    table = pl.concat([raw.table for raw in raws])
+    frame, rule = _understood(source, dataset, table, raws[0].file, is_one_file=False)
     if rule.null_count() < len(rule):
         return None
     frame = _before_end(frame.with_columns(number), ends)
@@ -157,7 +113,7 @@ def _together(source: str, dataset: Dataset, raws: list[_RawFile], ends: pl.Data
     )
 
 
-def _batch(source: str, dataset: Dataset, raws: Sequence[_RawFile], ends: pl.DataFrame | None) -> Batch:
+def _batch(source: str, dataset: Dataset, raws: Sequence[RawFile], ends: pl.DataFrame | None) -> Batch:
     """One part, of one file or of two."""
     import polars as pl
 
@@ -191,25 +147,21 @@ def _before_end(frame: pl.DataFrame, ends: pl.DataFrame | None) -> pl.DataFrame:
     return frame.filter(known.fill_null(True)).drop("end_at")
 
 
-def _read_raw(dataset: Dataset, part: str, file: Path) -> _RawFile:
-    # The time first: what is written while the file is read is found by another time in the next run.
-    try:
-        written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    except OSError as error:
-        raise unreadable(file, error) from error
-    table, read = _raw(dataset, file)
-    return _RawFile(part, file, table, written_at, read)
-
-
 def _kind(dataset: Dataset) -> Literal["bars", "ticks"]:
     return "bars" if dataset.content == "bars" else "ticks"
 
 
-def _good_and_bad(source: str, dataset: Dataset, raw: _RawFile) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _good_and_bad(source: str, dataset: Dataset, raw: RawFile) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Good rows in the batch's columns and LINE, bad rows as QUARANTINE_COLUMNS."""
     import polars as pl
 
-    frame, rule = _understood(source, dataset, raw.table, raw.file)
+    try:
+        frame, rule = _understood(source, dataset, raw.table, raw.file)
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise _panicked(source, dataset, raw, error) from error
+    _refuse_time_of_every_row(rule, raw)
     if rule.null_count() == len(rule):
         return frame, pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS))
     bad = raw.table.filter(rule.is_not_null()).select(
@@ -220,13 +172,49 @@ def _good_and_bad(source: str, dataset: Dataset, raw: _RawFile) -> tuple[pl.Data
     return frame.filter(rule.is_null()), bad
 
 
-def _understood(source: str, dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[pl.DataFrame, pl.Series]:
+def _panicked(source: str, dataset: Dataset, raw: RawFile, error: BaseException) -> BadInput:
+    """The error for a row at which a library gave up: found by halves."""
+    low, high = 0, raw.table.height  # it is in [low, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            _understood(source, dataset, raw.table.slice(low, middle - low), raw.file)
+        except BaseException as again:
+            if not is_panic(again) and not isinstance(again, BadInput):
+                raise
+            high = middle
+        else:
+            low = middle
+    place = f"{_line_word(raw.file)} {raw.table.item(low, LINE)}"
+    return BadInput(
+        f"the values of {place} cannot be worked with: {str(error).partition(chr(10))[0]}",
+        where=f"{raw.file}, {place}",
+        fix="correct the row: a number or time far out of any range is the usual cause",
+    )
+
+
+def _refuse_time_of_every_row(rule: pl.Series, raw: RawFile) -> None:
+    """Raise BadInput where each of several rows breaks one rule of time: what is wrong is how they are read."""
+    if len(rule) < _MANY or rule.null_count() or rule.n_unique() > 1 or "time" not in rule[0]:
+        return
+    first = raw.table.item(0, "ts")
+    raise BadInput(
+        f"every row breaks one rule: {rule[0]}: {first!r}",
+        where=str(raw.file),
+        fix='say how times are written: ts_format = "%d/%m/%Y %H:%M" for 31/12/2024 16:00, ts_unit for numbers, '
+        'timezone for times without a zone, columns = { ts = "…" } for another column',
+    )
+
+
+def _understood(
+    source: str, dataset: Dataset, raw: pl.DataFrame, file: Path, *, is_one_file: bool = True
+) -> tuple[pl.DataFrame, pl.Series]:
     """Every row in the batch's columns and LINE, and the rule that it breaks (null: none). `file` is for errors."""
     import polars as pl
 
     kind = _kind(dataset)
     schema = frame_schema(BAR_COLUMNS if kind == "bars" else TICK_COLUMNS)
-    rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone)
+    rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone, is_one_file)
     ts, unread = to_utc(raw.get_column("ts"), rules, str(file))
     ts = ts + timedelta(seconds=dataset.ts_shift_seconds)
     values, faults = _values(dataset, raw, file)
@@ -261,44 +249,6 @@ def _times(dataset: Dataset, ts: pl.Series) -> dict[str, pl.Expr]:
     return {"start": pl.lit(start), "end": pl.lit(end)}
 
 
-def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
-    """The columns of a file that the dataset needs, named by their role, values as they are; and how many rows the file
-    has, since those that the dataset does not want are left out."""
-    import polars as pl
-
-    table = open_table(file, dataset.records)
-    try:
-        names = [name for name in table.collect_schema().names() if name != LINE]
-        roles = role_columns(dataset, names)
-        market = market_name(dataset, file, names)
-        needed = {role: column(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
-        needed["market"] = pl.lit(market) if isinstance(market, str) else market
-        wanted = only_where(table, dataset.where, file)
-        raw = wanted.select(LINE, *(value.alias(role) for role, value in needed.items())).collect()
-        read = raw.height if dataset.where is None else table.select(pl.len()).collect().item()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise unreadable(file, error) from error
-    if dataset.content == "quotes":
-        raw = raw.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
-    elif dataset.content == "trades" and dataset.records is not None:
-        raw = raw.drop_nulls("price")
-    return raw, read
-
-
-def _needed(dataset: Dataset, roles: Mapping[str, str]) -> list[str]:
-    """The roles to read: those that the content cannot do without, and the optional ones that the file has."""
-    if dataset.content == "quotes":
-        required, optional = ["ts", "bid", "ask"], ["id"]
-    elif dataset.content == "trades":
-        required, optional = ["ts", "price"], ["size", "side", "id", "bid", "ask"]
-    else:
-        has_quotes = all(name in roles for name in _QUOTES)
-        only_quotes = has_quotes and "open" not in roles
-        required = ["ts", *([] if only_quotes else _PRICES), *(_QUOTES if has_quotes else [])]
-        optional = ["volume"]
-    return required + [role for role in optional if role in roles]
-
-
 def _values(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
     """The batch's columns but market and time, and what of them could not be understood."""
     import polars as pl
@@ -313,13 +263,13 @@ def _values(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, 
             values[role] = pl.when(~word.is_in(_NO_SIDE)).then(word.replace(_SIDES))
             continue
         target = "seq" if role == "id" else role
-        values[target] = _number(raw, role, file, whole=role == "id")
+        values[target] = _number(raw, role, file, dataset)
         text = "trade id is not a whole number" if role == "id" else f"{role} is not a number"
         faults.append(pl.when(pl.col(role).is_not_null() & values[target].is_null()).then(pl.lit(text)))
     if dataset.content == "quotes":
         values["price"] = (values["bid"] + values["ask"]) / 2
     if dataset.content == "bars" and "open" not in values:
-        for name in _PRICES:
+        for name in PRICES:
             values[name] = (values[f"bid_{name}"] + values[f"ask_{name}"]) / 2
     if dataset.price_is == "decimal_odds":
         odds = values["price"]
@@ -327,8 +277,8 @@ def _values(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, 
     return values, faults
 
 
-def _number(raw: pl.DataFrame, role: str, file: Path, *, whole: bool) -> pl.Expr:
-    """A column as numbers, null where it holds something else."""
+def _number(raw: pl.DataFrame, role: str, file: Path, dataset: Dataset) -> pl.Expr:
+    """A column as numbers, null where it holds something else; an empty text is nothing at all."""
     import polars as pl
 
     kind = raw.schema[role]
@@ -338,8 +288,14 @@ def _number(raw: pl.DataFrame, role: str, file: Path, *, whole: bool) -> pl.Expr
             where=str(file),
             fix=f"map {role} to a column of numbers; a position in a list is written name[0]",
         )
-    value = pl.col(role).str.strip_chars() if kind == pl.String else pl.col(role)
-    return value.cast(pl.Int64 if whole else pl.Float64, strict=False)
+    value = pl.col(role)
+    if kind == pl.String:
+        value = value.str.strip_chars()
+        if dataset.thousands is not None:
+            value = value.str.replace_all(dataset.thousands, "", literal=True)
+        if dataset.decimal != ".":
+            value = value.str.replace_all(dataset.decimal, ".", literal=True)
+    return value.cast(pl.Int64 if role == "id" else pl.Float64, strict=False)
 
 
 def _join_sides(bid: pl.DataFrame, ask: pl.DataFrame) -> pl.DataFrame:
@@ -348,9 +304,9 @@ def _join_sides(bid: pl.DataFrame, ask: pl.DataFrame) -> pl.DataFrame:
 
     key = ["market_id", "start"]
     bid, ask = (side.unique(key, keep="last", maintain_order=True) for side in (bid, ask))
-    both = bid.join(ask.select(*key, *_PRICES), on=key, how="inner", suffix="_ask", maintain_order="left")
+    both = bid.join(ask.select(*key, *PRICES), on=key, how="inner", suffix="_ask", maintain_order="left")
     return both.with_columns(
-        *((pl.col(name) + pl.col(f"{name}_ask")).truediv(2).alias(name) for name in _PRICES),
-        *(pl.col(name).alias(f"bid_{name}") for name in _PRICES),
-        *(pl.col(f"{name}_ask").alias(f"ask_{name}") for name in _PRICES),
+        *((pl.col(name) + pl.col(f"{name}_ask")).truediv(2).alias(name) for name in PRICES),
+        *(pl.col(name).alias(f"bid_{name}") for name in PRICES),
+        *(pl.col(f"{name}_ask").alias(f"ask_{name}") for name in PRICES),
     ).select(LINE, *frame_schema(BAR_COLUMNS))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.data.file_tables.texts import TextRules
 from pipelines.settings import setting
 from pipelines.source import BAR_COLUMNS
 
@@ -59,9 +60,15 @@ class Dataset:
     market_pattern: str | None = setting(
         None, "regular expression for the file's name whose group (?P<market>…) is the market's name"
     )
-    columns: Mapping[str, str] | None = setting(None, "what is called how: open = '1. open', bid = 'bids[0]'")
+    columns: Mapping[str, str] | None = setting(
+        None, "what is called how: open = '1. open', bid = 'bids[0]', ts = '{date} {time}'; volume = '' leaves it out"
+    )
     where: Mapping[str, Value] | None = setting(None, "take only rows with these values: column = value or list")
     records: str | None = setting(None, "path of the records inside a line of JSON, such as data[].trades[]")
+    separator: str | None = setting(None, "what stands between columns of text; unset: a comma, in .tsv a tab")
+    decimal: Literal[".", ","] = setting(".", "decimal sign of numbers in text")
+    thousands: str | None = setting(None, "what groups the digits of numbers in text, such as ','")
+    header: bool = setting(True, "whether the first line has the columns' names; else they are column_1, column_2 …")
     ts_unit: Literal["s", "ms", "us", "ns"] | None = setting(None, "unit of times that are whole numbers")
     ts_format: str | None = setting(None, "format of times that are text, where it is not ISO 8601")
     timezone: str | None = setting(None, "time zone of times without one, such as UTC or America/New_York")
@@ -71,6 +78,11 @@ class Dataset:
     stop_at_end: bool = setting(True, "leave out rows from the market's end on: they know the outcome")
     tick_size: float | None = setting(None, "smallest step of the price", low=0)
     markets: MarketTable | None = setting(None, "a table that describes the markets")
+
+    @property
+    def text_rules(self) -> TextRules:
+        """How its tables of text are written."""
+        return TextRules(self.separator, self.header)
 
     @property
     def interval_text(self) -> str | None:
@@ -102,6 +114,10 @@ class Dataset:
         if self.path is None and self.markets is None:
             faults.append("path is missing")
         faults += self._interval_faults()
+        if self.separator is not None and len(self.separator.encode()) != 1:
+            faults.append(f"separator = {self.separator!r} is not a single sign")
+        if self.thousands == self.decimal:
+            faults.append(f"thousands and decimal are both {self.decimal!r}")
         if self.content != "trades" and self.price_is == "decimal_odds":
             faults.append("price_is = 'decimal_odds' is for trades only")
         if self.market_pattern is not None:

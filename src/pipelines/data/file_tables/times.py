@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.calendars import from_clock
 from pipelines.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
 
-_ZONED = r":.*(?:[+-]\d{2}:?\d{2}|[zZ])$"
+_ZONED = r":.*(?:[+-]\d{2}(?::?\d{2})?|[zZ])$"
+_HOURS_ALONE = r"(:.*[+-]\d{2})$"  # an offset as PostgreSQL writes it: +00
+_BASIC = r"^(\d{4})(\d{2})(\d{2})[T ](\d{2})(\d{2})(\d{2})?"  # 20240102T093000
 _ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 _NAIVE_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d")
@@ -24,6 +28,7 @@ class TimeRules:
     unit: Literal["s", "ms", "us", "ns"] | None
     format: str | None
     timezone: str | None
+    is_one_file: bool = True  # the rows are in the order of one file, by which an hour that comes twice is told
 
 
 def to_utc(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series, pl.Series]:
@@ -72,20 +77,50 @@ def _from_numbers(raw: pl.Series, rules: TimeRules, where: str) -> pl.Series:
             where=where,
             fix='set ts_unit = "s", "ms", "us" or "ns"',
         )
-    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[rules.unit]
+    per_second = _PER_SECOND[rules.unit]
     if raw.dtype.is_float():
         micros = (raw * (1_000_000 / per_second)).round().cast(pl.Int64, strict=False)
     elif per_second > 1_000_000:
         micros = raw.cast(pl.Int64) // (per_second // 1_000_000)
     else:
         micros = raw.cast(pl.Int64) * (1_000_000 // per_second)
-    return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    times = micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    _refuse_other_unit(raw, times, rules, where)
+    return times
+
+
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_FIRST_LIKELY = datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1e6
+
+
+def _refuse_other_unit(raw: pl.Series, times: pl.Series, rules: TimeRules, where: str) -> None:
+    """Raise BadInput where all times are before 1990 or after tomorrow, and with another unit none would be."""
+    micros = times.to_physical()
+    least, most = micros.min(), micros.max()
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    if least is None or not (most < _FIRST_LIKELY or least > tomorrow.timestamp() * 1e6):  # type: ignore[operator]
+        return
+    first = raw.drop_nulls()[0]
+    for unit, per_second in _PER_SECOND.items():
+        factor = _PER_SECOND[str(rules.unit)] / per_second
+        low, high = float(least) * factor, float(most) * factor  # type: ignore[arg-type]
+        if low >= _FIRST_LIKELY and high <= tomorrow.timestamp() * 1e6:
+            raise BadInput(
+                f"with ts_unit = {rules.unit!r} every time is before 1990 or after tomorrow, such as {first}",
+                where=where,
+                fix=f"set ts_unit = {unit!r}: the times are then of {_day(low)} to {_day(high)}",
+            )
+
+
+def _day(micros: float) -> str:
+    return f"{datetime.fromtimestamp(micros / 1e6, UTC):%Y-%m-%d}"
 
 
 def _from_text(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series, pl.Series]:
     import polars as pl
 
     text = raw.str.strip_chars()
+    text = text.zip_with(text != "", _nothing(text))
     if rules.unit is not None:
         has_point = bool(text.str.contains(".", literal=True).any())
         numbers = text.cast(pl.Float64 if has_point else pl.Int64, strict=False)
@@ -97,8 +132,9 @@ def _from_text(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series,
             unread = pl.when(pl.lit(times.is_not_null())).then(pl.lit(_no_such_hour(rules))).otherwise(unread)
             times = _localised(times, rules, where)
         return _in_range(times, raw, unread)
-    iso = text.str.replace(" ", "T", literal=True).str.replace("[zZ]$", "+00:00")
+    text = text.str.replace(_BASIC, "$1-$2-${3}T$4:$5:$6").str.replace(r":($|[+-]|[zZ])", ":00$1")
     is_zoned = text.str.contains(_ZONED)
+    iso = text.str.replace(" ", "T", literal=True).str.replace("[zZ]$", "+00:00").str.replace(_HOURS_ALONE, "${1}:00")
     zoned = _first_that_fits(iso.zip_with(is_zoned, _nothing(iso)), _ZONED_FORMATS)
     plain = iso.zip_with(~is_zoned, _nothing(iso))
     naive = _first_that_fits(plain, _NAIVE_FORMATS)
@@ -117,7 +153,7 @@ def _from_text(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series,
 
 
 def _no_such_hour(rules: TimeRules) -> str:
-    return f"this hour does not exist, or exists twice, in {rules.timezone}"
+    return f"this hour does not exist in {rules.timezone}"
 
 
 def _nothing(like: pl.Series) -> pl.Series:
@@ -135,7 +171,7 @@ def _first_that_fits(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
 
 
 def _localised(naive: pl.Series, rules: TimeRules, where: str) -> pl.Series:
-    """Naive times in the zone of the settings; null where that hour does not exist or exists twice."""
+    """Naive times in the zone of the settings; null where that hour does not exist."""
     import polars as pl
 
     if rules.timezone is None:
@@ -150,4 +186,38 @@ def _localised(naive: pl.Series, rules: TimeRules, where: str) -> pl.Series:
         raise BadInput(
             f"timezone = {rules.timezone!r} is not known", where=where, fix='give a name such as "Europe/London"'
         ) from error
-    return local.dt.convert_time_zone("UTC")
+    utc = local.dt.convert_time_zone("UTC")
+    if utc.null_count() == naive.null_count():
+        return utc
+    # A day without a midnight begins with its first instant.
+    is_midnight = (naive.dt.time() == time()).fill_null(False)
+    first = from_clock(naive.zip_with(is_midnight, _nothing(naive)), rules.timezone)
+    utc = utc.zip_with(utc.is_not_null(), first)
+    return utc.zip_with(utc.is_not_null(), _by_order(naive, utc, rules))
+
+
+def _by_order(naive: pl.Series, utc: pl.Series, rules: TimeRules) -> pl.Series:
+    """Times of an hour that comes twice, by the order of the rows: where the clock goes back among them, the second of
+    the two hours begins. (In a table from the newest to the oldest the other way round.)"""
+    import polars as pl
+
+    known = utc.drop_nulls()
+    is_falling = len(known) > 1 and known[0] > known[-1]
+    if not rules.is_one_file:
+        raise BadInput("an hour comes twice", where=f"times in {rules.timezone}", fix="read the files one by one")
+    early, late = (
+        naive.dt.replace_time_zone(str(rules.timezone), ambiguous=one, non_existent="null").dt.convert_time_zone("UTC")
+        for one in ("earliest", "latest")
+    )
+    frame = pl.DataFrame({"shown": naive, "early": early, "late": late, "known": utc}).with_row_index("row")
+    twice = frame.filter(pl.col("known").is_null() & pl.col("early").is_not_null())
+    found: list[datetime | None] = [None] * len(naive)
+    row_before, shown_before, is_second = -2, None, False
+    for row, shown, first, second in twice.select("row", "shown", "early", "late").iter_rows():
+        if row != row_before + 1:
+            is_second = False  # another day, or another market of the file
+        elif shown_before is not None and (shown > shown_before if is_falling else shown < shown_before):
+            is_second = True
+        found[row] = second if is_second != is_falling else first
+        row_before, shown_before = row, shown
+    return pl.Series(found, dtype=utc.dtype)

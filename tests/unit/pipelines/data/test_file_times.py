@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -55,12 +55,30 @@ def test_one_naive_time_among_zoned_ones_is_a_bad_row() -> None:
     assert read(["2020-01-01T08:00:00Z", "2020-01-01T08:00:00"]) == [MORNING, "timestamp without zone"]
 
 
-def test_hours_that_clocks_skip_or_repeat_are_not_guessed() -> None:
-    texts = ["2021-03-14 02:30:00", "2021-11-07 01:30:00", "2021-07-01 09:30:00"]
-    fault = "this hour does not exist, or exists twice, in America/New_York"
-    assert read(texts, zone="America/New_York") == [fault, fault, datetime(2021, 7, 1, 13, 30, tzinfo=UTC)]
+def test_an_hour_that_clocks_skip_is_a_bad_row() -> None:
+    texts = ["2021-03-14 02:30:00", "2021-07-01 09:30:00"]
+    fault = "this hour does not exist in America/New_York"
+    assert read(texts, zone="America/New_York") == [fault, datetime(2021, 7, 1, 13, 30, tzinfo=UTC)]
     naive = [datetime.fromisoformat(text) for text in texts]
-    assert read(naive, zone="America/New_York")[:2] == [fault, fault]
+    assert read(naive, zone="America/New_York")[0] == fault
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_an_hour_that_comes_twice_is_told_by_the_order_of_the_rows(step: int) -> None:
+    clock = ["00:30", "01:00", "01:30", "01:00", "01:30", "02:00"]
+    hours = [4.5, 5.0, 5.5, 6.0, 6.5, 7.0]  # UTC
+    rows = [f"2021-11-07 {shown}:00" for shown in clock][::step]
+    wanted = [datetime(2021, 11, 7, tzinfo=UTC) + timedelta(hours=one) for one in hours][::step]
+    assert read(rows, zone="America/New_York") == wanted
+    assert read(rows * 2, zone="America/New_York") == wanted * 2, "two markets, one after the other"
+    assert read(["2021-11-07 01:30:00"], zone="America/New_York") == [datetime(2021, 11, 7, 5, 30, tzinfo=UTC)]
+
+
+def test_a_midnight_that_does_not_exist_is_the_days_first_instant() -> None:
+    days = ["2024-04-25", "2024-04-26", "2024-04-27"]  # in Cairo the clocks went from 0:00 to 1:00 on the 26th
+    wanted = [datetime(2024, 4, 24 + n, hour, tzinfo=UTC) for n, hour in enumerate((22, 22, 21))]
+    assert read(days, zone="Africa/Cairo") == wanted
+    assert read([date.fromisoformat(one) for one in days], zone="Africa/Cairo") == wanted
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
@@ -74,7 +92,29 @@ def test_whole_numbers_need_their_unit(unit: str, factor: int) -> None:
 
 
 def test_a_wrong_unit_is_seen_by_the_year() -> None:
-    assert "is ts_unit right?" in read([int(MORNING.timestamp() * 1000)], unit="s")[0]
+    seconds = int(MORNING.timestamp())
+    for number, said, right in ((seconds * 1000, "s", "ms"), (seconds, "ms", "s"), (seconds * 1000, "us", "ms")):
+        for value in (number, str(number)):
+            with pytest.raises(BadInput, match="every time is before 1990 or after tomorrow") as caught:
+                read([value], unit=said)
+            assert f"set ts_unit = '{right}': the times are then of 2020-01-01" in caught.value.fix
+    assert read([86_400], unit="s") == [datetime(1970, 1, 2, tzinfo=UTC)], "no other unit fits"
+    assert "is ts_unit right?" in read([10**15, seconds], unit="s")[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2020-01-01 08:00:00+00",
+        "2020-01-01 10:00:00.000+02",
+        "20200101T080000Z",
+        "20200101T0800Z",
+        "20200101 080000",
+        "20200101T030000-0500",
+    ],
+)
+def test_times_as_postgresql_and_basic_iso_write_them(text: str) -> None:
+    assert read([text], zone="UTC") == [MORNING]
 
 
 def test_fractions_of_a_second() -> None:

@@ -1,0 +1,135 @@
+"""The columns of a file that a dataset needs, named by what they are, values as they stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.data.file_tables.read import (
+    LINE,
+    column,
+    is_panic,
+    name_from_file,
+    only_where,
+    open_table,
+    template,
+    unreadable,
+)
+from pipelines.data.file_tables.settings import Dataset
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PRICES = ("open", "high", "low", "close")
+QUOTES = tuple(f"{side}_{price}" for side in ("bid", "ask") for price in PRICES)
+# What a column is called where the settings do not say; upper and lower case are the same.
+_USUAL: Mapping[str, tuple[str, ...]] = {
+    "ts": ("ts", "timestamp", "datetime", "date", "time", "t"),
+    "market": ("market", "market_id", "symbol", "ticker", "pair", "name"),
+    "open": ("open", "o"),
+    "high": ("high", "h"),
+    "low": ("low", "l"),
+    "close": ("close", "c"),
+    "volume": ("volume", "vol", "v"),
+    "price": ("price", "last", "p"),
+    "size": ("size", "amount", "quantity", "qty", "volume"),
+    "side": ("side",),
+    "id": ("id", "trade_id", "tid"),
+    "bid": ("bid", "bid_price"),
+    "ask": ("ask", "ask_price"),
+}
+
+
+def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
+    """What each role is called in a file with columns `names`: as the settings say, else by a usual name."""
+    lower = {name.lower(): name for name in reversed(names)}
+    found = {name: name for name in QUOTES if name in names}
+    for role, usual in _USUAL.items():
+        match = next((lower[name] for name in usual if name in lower), None)
+        if match is not None:
+            found[role] = match
+    said = dict(dataset.columns or {})
+    return {role: name for role, name in (found | said).items() if name}
+
+
+def market_name(dataset: Dataset, file: Path, names: Sequence[str]) -> pl.Expr | str:
+    """The market of a file's rows: one name, or a column of names."""
+    if dataset.market is not None:
+        return dataset.market
+    if dataset.market_pattern is None:
+        roles = role_columns(dataset, names)
+        if "market" in roles:
+            return template(file, names, roles["market"])
+    return name_from_file(dataset, file)
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """The columns of a file that count, named by their role, and when the file was written."""
+
+    part: str
+    file: Path
+    table: pl.DataFrame
+    written_at: datetime
+    read: int  # rows of the file, those that were left out too
+
+
+def read_raw(dataset: Dataset, part: str, file: Path) -> RawFile:
+    """The columns of `file` that count, and when it was written. Raises BadInput where it cannot be read."""
+    # The time first: what is written while the file is read is found by another time in the next run.
+    try:
+        written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError as error:
+        raise unreadable(file, error) from error
+    table, read = _raw(dataset, file)
+    return RawFile(part, file, table, written_at, read)
+
+
+def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
+    """The columns of a file that the dataset needs, named by their role, values as they are; and how many rows the file
+    has, since those that the dataset does not want are left out."""
+    import polars as pl
+
+    table = open_table(file, dataset.records, dataset.text_rules)
+    try:
+        names = [name for name in table.collect_schema().names() if name != LINE]
+        roles = role_columns(dataset, names)
+        market = market_name(dataset, file, names)
+        needed = {role: _selected(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
+        needed["market"] = pl.lit(market) if isinstance(market, str) else market
+        wanted = only_where(table, dataset.where, file)
+        raw = wanted.select(LINE, *(value.alias(role) for role, value in needed.items())).collect()
+        read = raw.height if dataset.where is None else table.select(pl.len()).collect().item()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable(file, error) from error
+    except BaseException as error:
+        if is_panic(error):
+            raise unreadable(file, error) from error
+        raise
+    if dataset.content == "quotes":
+        raw = raw.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
+    elif dataset.content == "trades" and dataset.records is not None:
+        raw = raw.drop_nulls("price")
+    return raw, read
+
+
+def _selected(file: Path, names: Sequence[str], selector: str) -> pl.Expr:
+    """A column, or a text made of several: "{date} {time}"."""
+    return template(file, names, selector) if "{" in selector else column(file, names, selector)
+
+
+def _needed(dataset: Dataset, roles: Mapping[str, str]) -> list[str]:
+    """The roles to read: those that the content cannot do without, and the optional ones that the file has."""
+    if dataset.content == "quotes":
+        required, optional = ["ts", "bid", "ask"], ["id"]
+    elif dataset.content == "trades":
+        required, optional = ["ts", "price"], ["size", "side", "id", "bid", "ask"]
+    else:
+        has_quotes = all(name in roles for name in QUOTES)
+        only_quotes = has_quotes and "open" not in roles
+        required = ["ts", *([] if only_quotes else PRICES), *(QUOTES if has_quotes else [])]
+        optional = ["volume"]
+    return required + [role for role in optional if role in roles]

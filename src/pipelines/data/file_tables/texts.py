@@ -1,0 +1,70 @@
+"""Tables written as text: what the bytes are, and one column of text for each column of the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import BadInput
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class TextRules:
+    """How a table is written: between columns (None: by the file's ending), and whether its first line has names."""
+
+    separator: str | None = None
+    header: bool = True
+
+
+def read_text_table(data: bytes, separator: str, rules: TextRules, file: Path, line_column: str) -> pl.DataFrame:
+    """The table in `data`, columns of text, blank lines left out, `line_column` the number of each line. Without a
+    header columns are called column_1, column_2 and so on. Raises BadInput with the line that does not fit."""
+    import polars as pl
+
+    if data.startswith(_UTF_16):
+        raise BadInput(
+            "the file is UTF-16 text", where=str(file), fix="save it as UTF-8, such as by iconv -f UTF-16 -t UTF-8"
+        )
+    if not data.strip():
+        raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
+    if b"\r" in data and b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
+    separator = rules.separator or separator
+    try:
+        table = pl.read_csv(data, separator=separator, has_header=rules.header, infer_schema=False)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        line = _odd_line(data, separator)
+        if line is None:
+            text = str(error).partition("\n")[0] or type(error).__name__
+            raise BadInput(
+                f"the file cannot be read: {text}", where=str(file), fix="restore, complete or remove it"
+            ) from error
+        raise BadInput(
+            f"line {line[0]} has {line[1]} fields, the {'header' if rules.header else 'first'} has {line[2]}",
+            where=f"{file}, line {line[0]}",
+            fix="correct the line: a missing quote or a decimal comma is the usual cause; where columns are separated "
+            'by another sign, set separator = ";"',
+        ) from error
+    if not rules.header:
+        table.columns = [f"column_{number}" for number in range(1, table.width + 1)]
+    table = table.with_row_index(line_column, 2 if rules.header else 1)
+    values = pl.exclude(line_column)
+    return table.filter(~pl.all_horizontal(values.is_null() | (values.str.strip_chars() == "")))
+
+
+def _odd_line(data: bytes, separator: str) -> tuple[int, int, int] | None:
+    """Number, fields and expected fields of the first line with too many; None where that is not the fault."""
+    try:
+        reader = csv.reader(io.StringIO(data.decode("utf-8")), delimiter=separator)
+        expected = len(next(reader))
+        return next(((reader.line_num, len(row), expected) for row in reader if len(row) > expected), None)
+    except (UnicodeDecodeError, csv.Error):
+        return None

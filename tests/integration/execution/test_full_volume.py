@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,26 @@ import pytest
 from tests.torture.world import Nursery, World
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """The project's .tidemill/, a file system of its own of 8 MB."""
-    folder = tmp_path / "project" / ".tidemill"
+@contextmanager
+def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of its own in `folder`; the test is skipped where nothing can be mounted."""
     folder.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tidemill-test", str(folder)]
     try:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=8m", "tidemill-test", str(folder)], capture_output=True, text=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError as error:
         pytest.skip(f"no program to mount with: {error}")
     if done.returncode != 0:
         pytest.skip(f"mounting is forbidden here: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """The project's .tidemill/, a file system of its own of 8 MB."""
+    with mounted(tmp_path / "project" / ".tidemill", 8) as folder:
+        yield folder
 
 
 def fill(ballast: Path, *, free: int) -> None:

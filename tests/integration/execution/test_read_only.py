@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
-from tests.integration.execution.test_full_volume import fill
+from tests.integration.execution.test_full_volume import fill, mounted
 from tests.tiny import run, tiny_project
 
 READING = [
@@ -20,18 +20,9 @@ READING = [
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 12 MB."""
-    folder = tmp_path / "volume"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tidemill-test", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        pytest.skip(f"no program to mount with: {error}")
-    if done.returncode != 0:
-        pytest.skip(f"mounting is forbidden here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    """A file system of its own, of 24 MB."""
+    with mounted(tmp_path / "volume", 24) as folder:
+        yield folder
 
 
 @pytest.fixture

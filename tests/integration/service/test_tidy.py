@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from agent import settings as agent_settings
 from agent.clock import AsOfClock
 from agent.execution.upkeep.tidy import Upkeep
+from agent.runtime import retention
 from agent.runtime.around import Around, Ended
 from agent.service import projects, queue
 from agent.service.goals import Intent
@@ -129,14 +130,18 @@ def test_a_worker_tidies_each_project_once_an_hour(
         assert (release_count(database, settings), release_count(database, settings, 1)) == (1, 1)
 
 
-def test_of_threads_that_end_runs_together_one_tidies(tmp_path: Path, database_url: str) -> None:
+def test_of_threads_that_end_runs_together_one_tidies(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = tiny_project(tmp_path / "project", url=database_url)
     settings = agent_settings.load(project, {})
-    deletions = []
+    tidied, forget = [], retention.forget_runs
 
-    def count(_conn: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("DELETE FROM runs"):
-            deletions.append(statement)
+    def count(*arguments: Any) -> int:
+        tidied.append(arguments)
+        return forget(*arguments)
+
+    monkeypatch.setattr(retention, "forget_runs", count)
 
     tidy, together = Upkeep(AsOfClock(NOW)), threading.Barrier(8)
 
@@ -151,12 +156,8 @@ def test_of_threads_that_end_runs_together_one_tidies(tmp_path: Path, database_u
             tidy(Ended(run, workspace.settings, workspace.database, workspace.releasing))
 
     with opened(database_url) as database, ThreadPoolExecutor(8) as threads:
-        sa.event.listen(sa.Engine, "before_cursor_execute", count)
-        try:
-            list(threads.map(end_a_run, range(8)))
-        finally:
-            sa.event.remove(sa.Engine, "before_cursor_execute", count)
-    assert len(deletions) == 1
+        list(threads.map(end_a_run, range(8)))
+    assert len(tidied) == 1
 
 
 @pytest.fixture

@@ -30,10 +30,10 @@ OpenSnapshot = Callable[[str, Path | None], tuple[Lake, Snapshot]]  # (component
 TABLES = {
     "markets": ("markets", "markets"),
     "ticks": ("ticks", "trades/"),
-    "quarantine": ("ticks", "quarantine"),
     "bars": ("features", "bars/"),
     "features": ("features", "features/"),
     "predictions": ("inference", "predictions"),
+    "quarantine": ("ticks", "quarantine"),
 }
 
 

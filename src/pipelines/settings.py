@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -50,6 +50,11 @@ class Faults:
     def add(self, where: str, what: str) -> None:
         self.found.append(f"[{where}] {what}")
         self.files.append(self.file)
+
+    def add_texts(self, texts: Sequence[str]) -> None:
+        """Add what another process found in the same file."""
+        self.found += texts
+        self.files += [self.file] * len(texts)
 
     def take(self, other: Faults) -> None:
         """Add what was found elsewhere, such as in the environment."""

@@ -63,7 +63,7 @@ def test_sigterm_during_run_once_and_stop_answers_their_clients(folder: Path) ->
     assert [one.status_code for one in answers] == [503, 503]
     for one in answers:
         assert one.json()["state"] in ("running", "stopped")
-        assert "told to stop" in one.json()["detail"]
+        assert "asked to stop" in one.json()["detail"]
 
 
 def test_a_cycle_that_was_killed_counts(folder: Path) -> None:

@@ -79,7 +79,9 @@ class Computer:
         try:
             with _as_attempt():
                 child = ChildHost(self.origin, wait)
-                Faults(str(self.origin.base), list(child.facts.faults)).raise_if_any()
+                faults = Faults(str(self.origin.base))
+                faults.add_texts(child.facts.faults)
+                faults.raise_if_any()
                 names = [name for name, one in self.host.facts.components.items() if one.code is not None]
                 child.prepare(names, self.host.facts.contents(names))
         except BaseException:

@@ -164,5 +164,5 @@ def origin_of(settings: Settings, values: Mapping[str, Any]) -> Origin:
 def _require_good(host: Host, settings: Settings, faults: Faults | None = None) -> None:
     """Raise SettingsError that names every fault."""
     faults = faults if faults is not None else Faults(str(settings.file))
-    faults.found += host.facts.faults
+    faults.add_texts(host.facts.faults)
     faults.raise_if_any()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from agent.errors import Busy, Conflict, UsageError
 from agent.execution.upkeep.backup import DamagedBackup, restore_backup, write_backup
 from agent.execution.upkeep.gc import collect
 from agent.execution.upkeep.integrity import examine
+from agent.execution.workspace import Workspace, read_settings
 from agent.store import dump, leases, tables
 from agent.store.control import runs
 from pipelines.errors import PipelineError
@@ -44,6 +47,13 @@ def backup(project: Path, tmp_path: Path) -> Path:
     return target
 
 
+def here(workspace: Workspace) -> Workspace:
+    """The same with its code in this process, as a command has it: the contracts of tables are checked by it."""
+    _, project = read_settings(workspace.base)
+    host: Any = SimpleNamespace(facts=workspace.facts, project=project)
+    return replace(workspace, host=host)
+
+
 def content(folder: Path) -> dict[str, list[dict[str, Any]]]:
     with opened(folder) as workspace, workspace.database.reading() as connections:
         conn = connections.project
@@ -55,8 +65,8 @@ def assert_restored(folder: Path, expected: dict[str, list[dict[str, Any]]]) -> 
     for name, wanted in expected.items():
         assert found[name] == wanted, name
     with opened(folder) as workspace:
-        assert examine(workspace, deep=True, by="test").findings == ()
-        assert examine(workspace, deep=False, by="test").hashed == 0  # times of change came back too
+        assert examine(here(workspace), deep=True, by="test").findings == ()
+        assert examine(here(workspace), deep=False, by="test").hashed == 0  # times of change came back too
         assert set(steps(bring_up_to_date(workspace)).values()) == {"skip"}
 
 
@@ -104,7 +114,7 @@ def test_a_backup_made_in_the_middle_of_a_run_is_whole(project: Path, tmp_path: 
         assert steps(report) == {"numbers": "compute", "total": "compute", "board": "compute"}
         with workspace.database.reading() as connections:
             assert runs.load_run(connections.control, left.id).status == "FAILED"
-        assert examine(workspace, deep=True, by="test").findings == ()
+        assert examine(here(workspace), deep=True, by="test").findings == ()
 
 
 @pytest.mark.parametrize("where", [0.2, 0.5, 0.95])

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent import settings as agent_settings
-from agent.core.events import Event, Progress, Skipped
+from agent.core.events import Event, Progress, Skipped, Started
 from agent.core.model import Code, Mark, Reason
 from agent.execution import session
 from agent.execution.runlog import Request
@@ -110,7 +110,7 @@ def _opener() -> Place:
     while frame.f_back is not None:
         frame = frame.f_back
         path, name = Path(frame.f_code.co_filename), frame.f_code.co_name
-        is_store = path.parent.name == "store" or (path.name, name) == ("runlog.py", "writing")
+        is_store = "store" in path.parts or (path.name, name) == ("runlog.py", "writing")
         if path.is_relative_to(ROOT / "src") and not is_store:
             return str(path.relative_to(ROOT / "src")), name
     return "", ""
@@ -208,6 +208,10 @@ def fail_at(kind: type[Event], component: str) -> Callable[[Event], None]:
     return watch
 
 
+def _computes(seen: list[Event | Progress]) -> bool:
+    return any(isinstance(event, Started) for event in seen)
+
+
 def after(times: int) -> Callable[[], str | None]:
     """A reason to stop, from the time after so many that it is asked for."""
     asked: list[None] = []
@@ -224,7 +228,11 @@ def everything(workspace: Workspace, tmp_path: Path) -> None:
     assert perform(workspace) == "COMPLETED"
     mark(workspace)
     assert perform(workspace, watchers=(fail_at(Progress, "numbers"),)) == "FAILED"
-    assert perform(workspace, stop=after(2)) == "CANCELLED"
+    with workspace.database.writing() as connections:
+        state.mark_dirty(connections.project, "numbers", Mark(reason="a person"))
+    begun: list[Event | Progress] = []
+    stopped = perform(workspace, watchers=(begun.append,), stop=lambda: "enough" if _computes(begun) else None)
+    assert stopped == "CANCELLED"  # while it computes
     leave_dead(workspace)
     assert perform(workspace) == "COMPLETED"  # closes the run, takes over the component
     mark(workspace)
@@ -233,7 +241,8 @@ def everything(workspace: Workspace, tmp_path: Path) -> None:
     mark(workspace)
     with workspace.database.writing() as connections:
         lease = leases.take(connections.project, leases.of_component("numbers"), "far-away/boot/pid:[1]/7/9", 600)
-    assert perform(workspace, wait=True, stop=after(1)) == "CANCELLED"
+    for times in range(1, 4):
+        assert perform(workspace, wait=True, stop=after(times)) == "CANCELLED"
     LeaseKeeper(workspace.database, "both", (Lease(leases.of_run(1), 1), lease), 60).extend()
     settings = agent_settings.load(tmp_path, {})
     server = Database(open_engine(settings.database_url), open_engine(settings.database_url))
@@ -253,7 +262,8 @@ def test_a_project_s_rows_are_locked_before_control_rows(
     assert not wrong, f"a control row first, then a project's: {wrong}"
     assert not record.unseen, "the server had locked more than the statements say"
     passed = {place for place, _ in record.transactions}
-    assert not writers_of_both() - passed, "nothing here leads through these"
+    missed = writers_of_both() - passed
+    assert not missed, f"nothing here leads through {sorted(missed)}"
     both = {place for place, names in record.transactions if {*names} & OWN and {*names} & CONTROL}
     assert ("agent/execution/commit.py", "commit_success") in both
 

@@ -171,7 +171,7 @@ def leave_running(settings: Settings) -> None:
     """Let a worker claim the oldest run and die."""
     code = (
         "import os, sys\n"
-        "from agent import identity; from agent.store import engine, runs\n"
+        "from agent import identity; from agent.store.control import runs; from agent.store.database import engine\n"
         "from datetime import UTC, datetime\n"
         "with engine.writing(engine.open_engine(sys.argv[1])) as conn:\n"
         "    assert runs.claim_next(conn, identity.own(), 60, datetime.now(UTC))\n"

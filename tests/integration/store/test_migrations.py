@@ -234,7 +234,7 @@ def test_a_schema_in_the_url_is_made_and_used(postgres_url: str) -> None:
 
 def test_four_processes_may_make_the_same_database(tmp_path: Path) -> None:
     code = (
-        "import sys; from agent.store import engine, migrations\n"
+        "import sys; from agent.store.database import engine, migrations\n"
         "e = engine.open_engine(sys.argv[1]); sys.stdin.readline(); migrations.ensure_current(e, automatic=True)"
     )
     command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/s.sqlite"]

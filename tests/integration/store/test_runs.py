@@ -157,7 +157,7 @@ def test_a_run_is_cancelled_by_asking(conn: sa.Connection) -> None:
 def test_the_run_of_a_killed_process_is_closed(engine: sa.Engine, database_url: str) -> None:
     code = (
         "import sys; from datetime import UTC, datetime\n"
-        "from agent import identity; from agent.store import engine, runs\n"
+        "from agent import identity; from agent.store.control import runs; from agent.store.database import engine\n"
         "with engine.writing(engine.open_engine(sys.argv[1])) as conn:\n"
         "    runs.create_run(conn, project_id=0, goal='g', targets=[], force=[], trigger='person', status='RUNNING',\n"
         "                    owner=identity.own(), lease_seconds=600, now=datetime.now(UTC))\n"

@@ -139,14 +139,17 @@ class Process:
             start()
         except (OSError, ValueError) as error:  # it died before it could listen, or was ended
             raise self._death() from error
+        look_at = time.monotonic() + POLL_SECONDS
         while True:
-            try:
-                frame = self._answers.get(timeout=POLL_SECONDS)
-            except queue.Empty:
+            if time.monotonic() >= look_at:  # also while it reports progress without a pause
                 self._peak = peak_memory(self._child.pid) or self._peak
                 wait()
                 if time.monotonic() >= until:
-                    raise self._late() from None
+                    raise self._late()
+                look_at = time.monotonic() + POLL_SECONDS
+            try:
+                frame = self._answers.get(timeout=POLL_SECONDS)
+            except queue.Empty:
                 continue
             if frame is None:
                 self._answers.put(None)  # for whoever asks next

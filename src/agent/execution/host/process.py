@@ -139,7 +139,7 @@ class Process:
             start()
         except (OSError, ValueError) as error:  # it died before it could listen, or was ended
             raise self._death() from error
-        look_at = time.monotonic() + POLL_SECONDS
+        look_at = time.monotonic()
         while True:
             if time.monotonic() >= look_at:  # also while it reports progress without a pause
                 self._peak = peak_memory(self._child.pid) or self._peak

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pipelines.errors import PipelineError
 from pipelines.plugins import code as code_module
 from pipelines.plugins.code import FRAMEWORK, Code, CodeCache, code_of, library_versions
 from pipelines.plugins.discovery import builtin_names
-from pipelines.plugins.modules import load_module
+from pipelines.plugins.modules import installed_version, load_module
 from tests.paths import PROJECT
 
 
@@ -210,3 +211,11 @@ def test_library_versions_are_major_and_minor_of_what_is_there() -> None:
     assert list(found) == ["polars"]
     assert found["polars"].count(".") == 1
     assert library_versions(()) == {}
+
+
+def test_the_version_of_a_package_is_the_one_its_metadata_tells() -> None:
+    found = {one.metadata["Name"] for one in metadata.distributions()}
+    assert {"polars", "scikit-learn", "SQLAlchemy"} & found  # names with dashes and capitals among them
+    for name in found:
+        assert installed_version(name) == metadata.version(name), name
+    assert installed_version("no-such-package") is None

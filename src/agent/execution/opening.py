@@ -42,7 +42,7 @@ class OpenAttempt:
     step: Compute
 
 
-@dataclass(frozen=True)
+@dataclass
 class Opening:
     """Opens attempts within one run."""
 
@@ -51,6 +51,7 @@ class Opening:
     log: RunLog
     wait: bool
     stop: Callable[[], str | None]
+    _owns_lake: bool = False
 
     def begin(self, name: str, number: int, look: Look) -> OpenAttempt | tuple[Step, State]:
         """Take the lease and open the attempt in one transaction; or the step and state where nothing is to compute.
@@ -92,7 +93,9 @@ class Opening:
         self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute
     ) -> OpenAttempt | None:
         """The attempt, begun; None where the rows that were decided from have changed."""
-        claim(self.workspace.database, self.workspace.settings.lake_path)
+        if not self._owns_lake:  # once a run: each commit looks again
+            claim(self.workspace.database, self.workspace.settings.lake_path)
+            self._owns_lake = True
         sys.audit("tidemill.point", "attempt.opening")
         with self.log.writing() as connections:
             # The lease first: it locks the row, so that no mark comes in between what is read and what is cleared.

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
-
 import sqlalchemy as sa
 
 from agent.store.database.engine import insert
 from agent.store.tables import lake_identity
 
 _ONLY = 1
+_LOAD = sa.select(lake_identity.c.identity)  # made once: every commit asks
 
 
 def load(conn: sa.Connection) -> str | None:
     """The identity; None where no file was written yet."""
-    found: str | None = conn.scalar(sa.select(lake_identity.c.identity))
+    found: str | None = conn.scalar(_LOAD)
     return found
 
 
 def make(conn: sa.Connection) -> str:
     """The identity, made where there is none yet."""
+    import secrets  # needed once in the life of a database
+
     new = insert(conn, lake_identity).values(id=_ONLY, identity=secrets.token_hex(16))
     conn.execute(new.on_conflict_do_nothing(index_elements=["id"]))
     found = load(conn)

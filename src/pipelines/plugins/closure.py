@@ -122,15 +122,18 @@ def is_framework(name: str) -> bool:
 
 
 class Finder:
-    """Finds the project's modules among what is imported; asks the disk once for each name."""
+    """Finds the project's modules among what is imported; asks the disk once for each name, and follows each module
+    once. `imports_in` gives what a file imports, as written there."""
 
-    def __init__(self) -> None:
+    def __init__(self, imports_in: Callable[[Path], Sequence[str]]) -> None:
+        self._imports_in = imports_in
         self._shared = [folder or "." for folder in sys.path if not is_library(folder)]
         self._known: dict[tuple[str, Path], Path | None] = {}
+        self._followed: dict[Module, list[Module]] = {}
 
-    def closure(self, root: Module, imports_in: Callable[[Path], Sequence[str]]) -> list[Module]:
+    def closure(self, root: Module) -> list[Module]:
         """`root` and everything of the project that it imports, directly or through others. A file that is imported
-        under two names is there twice. `imports_in` gives what a file imports, as written there."""
+        under two names is there twice."""
         found: dict[tuple[Path, str], Module] = {}
         waiting = [root, *self._imported(root.name, root.imported_as, root)]
         while waiting:
@@ -139,9 +142,16 @@ class Finder:
             if key in found:
                 continue
             found[key] = module
-            for written in imports_in(module.file):
-                waiting += self._imported(*module.import_of(written), module)
+            waiting += self._imports_of(module)
         return list(found.values())
+
+    def _imports_of(self, module: Module) -> list[Module]:
+        known = self._followed.get(module)
+        if known is None:
+            written = self._imports_in(module.file)
+            known = [found for one in written for found in self._imported(*module.import_of(one), module)]
+            self._followed[module] = known
+        return known
 
     def imported_from(self, name: str, base: Path) -> Iterator[Module]:
         """The modules that importing `name` executes where `base` is the project's folder."""

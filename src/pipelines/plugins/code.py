@@ -24,6 +24,7 @@ from pipelines import fingerprint
 from pipelines.errors import PipelineError
 from pipelines.plugins.closure import FRAMEWORK as FRAMEWORK
 from pipelines.plugins.closure import Finder, Module, find_module, module_at
+from pipelines.plugins.modules import installed_version
 from pipelines.private import close_file, make_folder
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class CodeReader:
     """Finds and reads the code of components; looks at each file once, so that all of them see the same."""
 
     def __init__(self, cache: CodeCache) -> None:
-        self._cache, self._finder = cache, Finder()
+        self._cache, self._finder = cache, Finder(lambda file: self.facts(file).imports)
         self._facts: dict[Path, FileFacts] = {}
 
     def facts(self, file: Path) -> FileFacts:
@@ -151,7 +152,7 @@ class CodeReader:
 
     def closure(self, root: Module) -> list[Module]:
         """`root` and what it imports of the project. Raises PipelineError where a file cannot be read."""
-        return self._finder.closure(root, lambda file: self.facts(file).imports)
+        return self._finder.closure(root)
 
     def data_files(self, base: Path, names: Sequence[str]) -> Code:
         """Data files below `base` as code: they count by their bytes. Raises PipelineError where one is missing."""
@@ -248,13 +249,13 @@ def files_behind(module: str, base: Path) -> list[Path]:
     Read as text; nothing is imported. Empty where there is no such file, and without what a file that is not Python
     would import.
     """
-    finder = Finder()
+    finder = Finder(_imports_in)
     if module.endswith(".py"):
         file = (base / module).absolute()
         roots = [Module(file.stem, file, file.parent, file.stem)] if file.is_file() else []
     else:
         roots = list(finder.imported_from(module, base))
-    closures = (finder.closure(root, _imports_in) for root in roots)
+    closures = (finder.closure(root) for root in roots)
     return list(dict.fromkeys(found.file for closure in closures for found in closure))
 
 
@@ -268,18 +269,8 @@ def _imports_in(file: Path) -> tuple[str, ...]:
 
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Installed distributions by major.minor version, such as {"polars": "2.1"}; absent ones are left out."""
-    if not names:
-        return {}
-    from importlib import metadata
-
-    found = {}
-    for name in names:
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        found[name] = ".".join(version.split(".")[:2])
-    return found
+    versions = {name: installed_version(name) for name in names}
+    return {name: ".".join(one.split(".")[:2]) for name, one in versions.items() if one is not None}
 
 
 def loaded_versions(names: tuple[str, ...]) -> dict[str, str]:

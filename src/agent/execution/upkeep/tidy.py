@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass
 
 from agent.clock import Clock
-from agent.execution.upkeep.gc import collect
 from agent.runtime import retention
 from agent.runtime.around import Ended
 
@@ -26,6 +25,8 @@ class Upkeep:
         keep = ended.settings.retention
         if ended.releasing is None or not retention.is_due(ended.database, now):
             return
+        from agent.execution.upkeep.gc import collect  # once an hour: other runs do not load it
+
         runs = retention.forget_runs(ended.settings, ended.database, now)
         taken = collect(
             ended.settings,

@@ -50,8 +50,7 @@ class Project:
         """The file behind a partition of the present output."""
         with closing(sqlite3.connect(self.folder / ".tidemill" / "state.sqlite")) as connection:
             (path,) = connection.execute(
-                "SELECT path FROM partitions JOIN orchestrator_state ON output_snapshot_id = snapshot_id "
-                "WHERE component = ? AND key = ?",
+                "SELECT path FROM partitions WHERE replaced_by IS NULL AND component = ? AND key = ?",
                 [component, key],
             ).fetchone()
         return self.folder / ".tidemill" / "lake" / str(path)

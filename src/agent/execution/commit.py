@@ -106,6 +106,7 @@ def _record(
             settings_hash=success.current.settings_hash,
             settings=success.current.settings,
             now=database_now(connections.project),  # what gc goes by
+            known=None if snapshot_id is None or old is None else (snapshot_id, old),
         )
     state.commit_success(
         connections.project,

@@ -41,6 +41,11 @@ def _count(name: str, *, doc: str = "") -> sa.Column[int]:
     return sa.Column(name, sa.Integer, nullable=False, server_default="0", doc=doc)
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """For an index of some rows alone."""
+    return {f"{dialect}_where": sa.text(condition) for dialect in ("sqlite", "postgresql")}
+
+
 # --- a project's state -----------------------------------------------------------------------------------------
 
 orchestrator_state = sa.Table(
@@ -110,8 +115,10 @@ snapshots = sa.Table(
 partitions = sa.Table(
     "partitions",
     metadata,
-    sa.Column("snapshot_id", _Id, sa.ForeignKey(snapshots.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("component", sa.String(100), primary_key=True, doc="whose snapshots it is in"),
     sa.Column("key", sa.String(200), primary_key=True, doc="logical name, such as features/2013"),
+    sa.Column("first_snapshot", _Id, primary_key=True, autoincrement=False, doc="the first one that it is in"),
+    sa.Column("replaced_by", _Id, doc="the first one after that without it; null: it is in the newest"),
     sa.Column("path", PlainText, nullable=False, doc="below lake/"),
     sa.Column("rows", sa.BigInteger, nullable=False, doc="0 for what is no table"),
     sa.Column("min_ts", UtcDateTime, doc="oldest event time"),
@@ -122,8 +129,13 @@ partitions = sa.Table(
     sa.Column("file_size", sa.BigInteger, nullable=False, doc="bytes, as written"),
     sa.Column("file_mtime_ns", sa.BigInteger, nullable=False, doc="as written"),
     sa.Index(None, "path"),
+    sa.Index(None, "component", "replaced_by"),
+    sa.Index(None, "component", "key", unique=True, **_where("replaced_by IS NULL")),
     schema=PROJECT,
-    info={"purpose": "The files of each snapshot. A file may belong to many."},
+    info={
+        "purpose": "The files of each snapshot. A row is in all snapshots of its component from `first_snapshot` up "
+        "to, and without, `replaced_by`."
+    },
 )
 
 releases = sa.Table(

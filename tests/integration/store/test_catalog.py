@@ -107,14 +107,16 @@ def test_snapshots_are_found_by_component_and_version(conn: sa.Connection) -> No
 
 def test_facts_of_files_can_be_updated_one_by_one(conn: sa.Connection) -> None:
     snapshot_id = save(conn)
-    other = save(conn)
+    other = save(conn, Snapshot("features", (partition("2013"), partition("2012", "d"), partition(".memo"))))
     facts = catalog.file_facts(conn, [other, snapshot_id])[snapshot_id]
     assert [fact.key for fact in facts] == [".memo", "2012", "2013"]
     assert facts[1] == ("2012", "features/2012.c.t1.parquet", 2**40, 1_790_000_000_123_456_789, "f-c")
     catalog.set_mtime(conn, snapshot_id, "2012", 5)
     found = catalog.file_facts(conn, [snapshot_id, other])
     assert [fact.mtime_ns for fact in found[snapshot_id]][1] == 5
-    assert [fact.mtime_ns for fact in found[other]] == [fact.mtime_ns for fact in facts]
+    assert [fact.mtime_ns for fact in found[other]] == [fact.mtime_ns for fact in facts]  # its 2012 is another file
+    catalog.set_mtime(conn, other, "2013", 6)  # the same file in both
+    assert [one[2].mtime_ns for one in catalog.file_facts(conn, [snapshot_id, other]).values()] == [6, 6]
     assert catalog.file_facts(conn, []) == {}
 
 

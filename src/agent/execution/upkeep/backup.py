@@ -249,9 +249,14 @@ def _damaged(source: Path, what: str) -> DamagedBackup:
     )
 
 
+def _age(row: Mapping[str, Any]) -> int:
+    """Order of rows of `partitions`; the first name is that of backups made before snapshots shared them."""
+    return int(row["snapshot_id"] if "snapshot_id" in row else row["first_snapshot"])
+
+
 def _move_files(draft: Path, lake: Path) -> tuple[int, int]:
     """Move the files to their places, with the times the catalog knows, so that none counts as touched."""
-    rows = sorted(_Tables(draft / "tables")["partitions"], key=lambda row: int(row["snapshot_id"]))
+    rows = sorted(_Tables(draft / "tables")["partitions"], key=_age)
     times = {row["path"]: row["file_mtime_ns"] for row in rows}  # of the newest snapshot that has the file
     folders, size = {lake}, 0
     for path, mtime_ns in times.items():

@@ -46,6 +46,9 @@ class FileFacts(NamedTuple):
 
 
 _SAVE = sa.insert(snapshots).returning(snapshots.c.id)  # made once: building one costs more than executing it
+_ADD = sa.insert(partitions)
+_PRESENT = sa.and_(partitions.c.component == sa.bindparam("of"), partitions.c.replaced_by.is_(None))
+_REPLACE = sa.update(partitions).where(_PRESENT, partitions.c.key == sa.bindparam("gone"))
 
 
 def save_snapshot(
@@ -59,8 +62,14 @@ def save_snapshot(
     settings_hash: str,
     settings: Mapping[str, Any],
     now: datetime,
+    known: tuple[int, Snapshot] | None = None,
 ) -> int:
-    """Write a snapshot with all its partitions and return its id."""
+    """Write a snapshot and the partitions that the newest one of its component has not got, and return its id.
+
+    `known`: an earlier one with its id. Where it is the newest, the partitions of that need not be read.
+    """
+    newest = latest_snapshot_id(conn, snapshot.component)
+    before = known[1].by_key if known is not None and known[0] == newest else _present(conn, snapshot.component)
     facts = {
         "component": snapshot.component,
         "version": snapshot.version,
@@ -75,34 +84,50 @@ def save_snapshot(
         "created_at": now,
     }
     snapshot_id: int = conn.execute(_SAVE, facts).scalar_one()
-    rows = [
-        {
-            "snapshot_id": snapshot_id,
-            "key": one.key,
-            "path": one.path,
-            "rows": one.rows,
-            "min_ts": one.min_ts,
-            "max_ts": one.max_ts,
-            "content_hash": one.content_hash,
-            "column_hashes": dict(one.column_hashes),
-            "file_hash": one.file_hash,
-            "file_size": one.file_size,
-            "file_mtime_ns": one.file_mtime_ns,
-        }
-        for one in snapshot.partitions
-    ]
-    if rows:
-        conn.execute(sa.insert(partitions), rows)
+    new = [one for one in snapshot.partitions if before.get(one.key) != one]
+    gone = [key for key, one in before.items() if snapshot.by_key.get(key) != one]
+    if gone:
+        of = {"of": snapshot.component, "replaced_by": snapshot_id}
+        conn.execute(_REPLACE, [{**of, "gone": key} for key in gone])
+    if new:
+        conn.execute(_ADD, [_partition_row(one, snapshot.component, snapshot_id) for one in new])
     return snapshot_id
 
 
-# In the order of Partition's fields; an outer join, so that a snapshot without partitions is distinguished from none.
-_WITH_PARTITIONS = (
-    sa.select(snapshots.c.id, snapshots.c.component, *(partitions.c[item.name] for item in fields(Partition)))
-    .outerjoin(partitions, partitions.c.snapshot_id == snapshots.c.id)
-    .where(snapshots.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(snapshots.c.id, partitions.c.key)
-)
+def _partition_row(one: Partition, component: str, first_snapshot: int) -> dict[str, Any]:
+    facts = {name: getattr(one, name) for name in _FIELDS}
+    return {**facts, "component": component, "first_snapshot": first_snapshot, "replaced_by": None}
+
+
+def living_in(snapshot_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """Condition: a row of partitions of that snapshot's component is in it."""
+    p = partitions.c
+    return sa.and_(p.first_snapshot <= snapshot_id, sa.or_(p.replaced_by.is_(None), p.replaced_by > snapshot_id))
+
+
+def _of_snapshots(*columns: sa.ColumnElement[Any]) -> sa.CompoundSelect[Any]:
+    """`columns` of the partitions of the snapshots `ids`, after the snapshot's id and component.
+
+    In two parts, each of which walks along an index and meets no row of a snapshot before. The first one is an outer
+    join, so that a snapshot without partitions is distinguished from none.
+    """
+    s, p = snapshots.c, partitions.c
+    asked = s.id.in_(sa.bindparam("ids", expanding=True))
+    first = sa.and_(p.component == s.component, p.first_snapshot <= s.id)
+    what = sa.select(s.id, s.component, *columns).where(asked)
+    present = what.join_from(snapshots, partitions, sa.and_(first, p.replaced_by.is_(None)), isouter=True)
+    return sa.union_all(present, what.join_from(snapshots, partitions, sa.and_(first, p.replaced_by > s.id)))
+
+
+_FIELDS = tuple(item.name for item in fields(Partition))
+_WITH_PARTITIONS = _of_snapshots(*(partitions.c[name] for name in _FIELDS))
+_OF_NEWEST = sa.select(*(partitions.c[name] for name in _FIELDS)).where(_PRESENT)
+
+
+def _present(conn: sa.Connection, component: str) -> dict[str, Partition]:
+    """The partitions of a component that no snapshot has replaced, by key."""
+    found = (Partition(*facts) for facts in conn.execute(_OF_NEWEST, {"of": component}))
+    return {one.key: one for one in found}
 
 
 def load_snapshot(conn: sa.Connection, snapshot_id: int) -> Snapshot:
@@ -182,25 +207,25 @@ _FACTS = (
     partitions.c.file_mtime_ns,
     partitions.c.file_hash,
 )
-_FILES = (
-    sa.select(partitions.c.snapshot_id, *_FACTS)
-    .where(partitions.c.snapshot_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(partitions.c.snapshot_id, partitions.c.key)
-)
+_FILES = _of_snapshots(*_FACTS)
 
 
 def file_facts(conn: sa.Connection, snapshot_ids: Collection[int]) -> dict[int, list[FileFacts]]:
     """Snapshot -> its files in key order, without the hashes of their columns: cheap enough for every run."""
     found: dict[int, list[FileFacts]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
-    for snapshot_id, *facts in conn.execute(_FILES, {"ids": list(snapshot_ids)}):
-        found[snapshot_id].append(FileFacts(*facts))
+    for snapshot_id, _, *facts in conn.execute(_FILES, {"ids": list(snapshot_ids)}):
+        if facts[0] is not None:
+            found[snapshot_id].append(FileFacts(*facts))
+    for files in found.values():
+        files.sort()
     return found
 
 
 def quarantined(conn: sa.Connection) -> list[tuple[str, int, str]]:
     """(component, rows, path below the lake) of the rows that present outputs left out because they broke a rule."""
     state = orchestrator_state.c
-    present = sa.and_(partitions.c.snapshot_id == state.output_snapshot_id, partitions.c.key == QUARANTINE_KEY)
+    has = sa.and_(partitions.c.component == state.component, partitions.c.key == QUARANTINE_KEY)
+    present = sa.and_(has, living_in(state.output_snapshot_id))
     shown = sa.select(state.component, partitions.c.rows, partitions.c.path)
     query = shown.join_from(orchestrator_state, partitions, present)
     return [(name, rows, path) for name, rows, path in conn.execute(query.order_by(state.component)) if rows]
@@ -208,20 +233,17 @@ def quarantined(conn: sa.Connection) -> list[tuple[str, int, str]]:
 
 def every_file(conn: sa.Connection) -> list[tuple[str, FileFacts]]:
     """(component, file) for every file that some snapshot refers to, each file once, as its newest snapshot has it."""
-    newest = sa.select(sa.func.max(partitions.c.snapshot_id).label("id"), partitions.c.path)
+    newest = sa.select(sa.func.max(partitions.c.first_snapshot).label("id"), partitions.c.path)
     shown = newest.group_by(partitions.c.path).subquery()
-    query = (
-        sa.select(snapshots.c.component, *_FACTS)
-        .join(shown, sa.and_(shown.c.id == partitions.c.snapshot_id, shown.c.path == partitions.c.path))
-        .join(snapshots, snapshots.c.id == partitions.c.snapshot_id)
-        .order_by(partitions.c.path)
-    )
+    is_it = sa.and_(shown.c.id == partitions.c.first_snapshot, shown.c.path == partitions.c.path)
+    query = sa.select(partitions.c.component, *_FACTS).join(shown, is_it).order_by(partitions.c.path)
     return [(row[0], FileFacts(*row[1:])) for row in conn.execute(query)]
 
 
 def set_mtime(conn: sa.Connection, snapshot_id: int, key: str, mtime_ns: int) -> None:
     """Note that a file was touched and found unchanged, so that it is not hashed again on the next run."""
-    here = sa.and_(partitions.c.snapshot_id == snapshot_id, partitions.c.key == key)
+    component = sa.select(snapshots.c.component).where(snapshots.c.id == snapshot_id).scalar_subquery()
+    here = sa.and_(partitions.c.component == component, partitions.c.key == key, living_in(sa.literal(snapshot_id)))
     conn.execute(sa.update(partitions).where(here).values(file_mtime_ns=mtime_ns))
 
 

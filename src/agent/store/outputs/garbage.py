@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from agent.errors import DatabaseError
+from agent.store.outputs.catalog import living_in
 from agent.store.records import inputs_from_json
 from agent.store.state import load_states
 from agent.store.tables import backtest_metrics, orchestrator_state, partitions, releases, snapshots
@@ -65,8 +67,11 @@ def remove(conn: sa.Connection, doomed: Collectable) -> None:
         conn.execute(sa.delete(releases).where(releases.c.name.in_(names)))
     for ids in _chunks(doomed.snapshots):
         conn.execute(sa.delete(backtest_metrics).where(backtest_metrics.c.snapshot_id.in_(ids)))
-        conn.execute(sa.delete(partitions).where(partitions.c.snapshot_id.in_(ids)))
         conn.execute(sa.delete(snapshots).where(snapshots.c.id.in_(ids)))
+    in_some = sa.select(snapshots.c.id).where(
+        snapshots.c.component == partitions.c.component, living_in(snapshots.c.id)
+    )
+    conn.execute(sa.delete(partitions).where(~in_some.exists()))
 
 
 def held_tokens(conn: sa.Connection) -> dict[str, int]:
@@ -84,17 +89,26 @@ def newest_tokens(conn: sa.Connection) -> dict[str, int]:
 
 def current_paths(conn: sa.Connection) -> set[str]:
     """Paths, relative to the lake, of the files of every component's present output."""
-    outputs = sa.select(orchestrator_state.c.output_snapshot_id)
-    return set(conn.scalars(sa.select(partitions.c.path).where(partitions.c.snapshot_id.in_(outputs))))
+    state = orchestrator_state.c
+    is_output = sa.and_(partitions.c.component == state.component, living_in(state.output_snapshot_id))
+    return set(conn.scalars(sa.select(partitions.c.path).join_from(orchestrator_state, partitions, is_output)))
 
 
 def paths_without(conn: sa.Connection, doomed: Collectable) -> set[str]:
     """Paths, relative to the lake, that snapshots other than the doomed refer to."""
-    gone = set(doomed.snapshots)
-    kept = [one for one in conn.scalars(sa.select(snapshots.c.id)) if one not in gone]
-    found: set[str] = set()
-    for ids in _chunks(kept):
-        found.update(conn.scalars(sa.select(partitions.c.path).where(partitions.c.snapshot_id.in_(ids)).distinct()))
+    gone, kept = set(doomed.snapshots), dict[str, list[int]]()
+    for row in conn.execute(sa.select(snapshots.c.component, snapshots.c.id).order_by(snapshots.c.id)):
+        if row.id not in gone:
+            kept.setdefault(row.component, []).append(row.id)
+    p = partitions.c
+    found = set()
+    for component, first, replaced_by, path in conn.execute(
+        sa.select(p.component, p.first_snapshot, p.replaced_by, p.path)
+    ):
+        later = kept.get(component, [])
+        at = bisect_left(later, first)
+        if at < len(later) and (replaced_by is None or later[at] < replaced_by):
+            found.add(path)
     return found
 
 

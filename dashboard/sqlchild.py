@@ -13,22 +13,28 @@ import os
 import resource
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import duckdb
 import pyarrow as pa
 
 
-def main() -> int:
-    """Answer the query on standard input.
+def main() -> None:
+    """Answer the query on standard input."""
+    sys.stdout.buffer.write(answered(sys.stdin.buffer, limit))
+    sys.stdout.buffer.flush()
+    os._exit(0)  # threads of a query that was interrupted may go on
+
+
+def answered(request: BinaryIO, limit: Callable[[int, float], None]) -> bytes:
+    """What goes to standard output for a request. `limit` is called before the query runs.
 
     The line of JSON: query, rows (at most), seconds, memory_bytes, answer_bytes, root (the lake), views (name -> its
     columns and files), tables (name -> bytes of its Arrow stream, in this order after the line).
     """
-    asked = json.loads(sys.stdin.buffer.readline())
-    tables = {
-        name: pa.ipc.open_stream(sys.stdin.buffer.read(size)).read_all() for name, size in asked["tables"].items()
-    }
+    asked = json.loads(request.readline())
+    tables = {name: pa.ipc.open_stream(request.read(size)).read_all() for name, size in asked["tables"].items()}
     connection = duckdb.connect(config={"threads": "2", "memory_limit": "256MB", "max_temp_directory_size": "0MB"})
     out: dict[str, Any] = {"kind": "", "error": ""}
     answer = b""
@@ -56,9 +62,7 @@ def main() -> int:
         out = {"kind": "memory" if "bad_alloc" in str(error) else "query", "error": str(error)}
     except ValueError as error:
         out = {"kind": "query", "error": str(error)}
-    sys.stdout.buffer.write(json.dumps(out).encode() + b"\n" + answer)
-    sys.stdout.buffer.flush()
-    os._exit(0)  # threads of a query that was interrupted may go on
+    return json.dumps(out).encode() + b"\n" + answer
 
 
 def require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -121,4 +125,4 @@ def quoted(texts: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

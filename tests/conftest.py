@@ -18,11 +18,14 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from agent.execution.host import process
 from agent.store.database import migrations
 from agent.store.database.engine import open_engine
 from tests import chrome, postgres, processes
 from tests.processes import Nursery
 from tests.terminal import Terminal
+from tests.torture import template
+from tests.torture.host_fork import fork_hosts_of
 
 _TEMPLATE = "tidemill_template"
 _STARTED = time.perf_counter()
@@ -150,6 +153,14 @@ def nursery() -> Iterator[Nursery]:
 def heavy_nursery() -> Nursery:
     """One that has Polars, scikit-learn, FastAPI and Streamlit imported: for what computes, serves and shows."""
     return processes.heavy_nursery()
+
+
+@pytest.fixture(autouse=True)
+def _quick_starts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The heavy nursery forks processes of projects, new SQLite databases are copied; not where that is the subject."""
+    if request.node.get_closest_marker("from_nothing") is None:
+        monkeypatch.setattr(process, "start_host", fork_hosts_of(lambda: processes.heavy_nursery().hosts))
+        monkeypatch.setattr(migrations, "upgrade", template.upgrade)
 
 
 @pytest.fixture

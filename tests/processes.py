@@ -96,7 +96,7 @@ class Nursery:
         self._living: dict[int, Process] = {}
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._started.get(timeout=PATIENCE)["ready"]
+        self.hosts: str = self._started.get(timeout=PATIENCE)["hosts"]  # where it forks projects' processes
 
     def start(
         self,

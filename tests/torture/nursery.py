@@ -15,10 +15,17 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from agent.execution.host import process
+from agent.store.database import migrations
+from pipelines.plugins.code import CodeCache, code_of
+from tests.torture.host_fork import Listener, fork_hosts_of
+from tests.torture.template import statements, upgrade
 
 
 def collect_late(arguments: list[str]) -> int:
@@ -118,15 +125,18 @@ def _preload(*, heavy: bool) -> None:
     for name in ("mark_dirty", "cancel", "run", "gc"):
         if name.replace("_", "-") in names():
             importlib.import_module(f"agent.cli.commands.{name}")
-    load_components()
+    for component in load_components().values():  # each new home would read the code of all of them
+        code_of(component.function.__module__, cache=CodeCache())
+    statements()
+    migrations.upgrade = upgrade
     for name in _HEAVY if heavy else ():
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a forked process whose collector leaves these alone does not copy the pages that they are on
 
 
-def _become(order: dict[str, Any]) -> None:
-    """The forked process: never returns."""
+def _become(order: dict[str, Any], hosts: str | None) -> None:
+    """The forked process: never returns. `hosts` is where it asks for processes of projects."""
     code = 70
     try:
         os.setsid()
@@ -145,6 +155,8 @@ def _become(order: dict[str, Any]) -> None:
             from tests.torture.faults import install
 
             install()
+        if hosts is not None and not {"TIDE_FAULT", "TIDE_FROM_NOTHING"} & os.environ.keys():
+            process.start_host = fork_hosts_of(lambda: hosts)
         code = main_of(order["program"])(order["arguments"])
         sys.stdout.flush()
     except SystemExit as leaving:
@@ -157,27 +169,32 @@ def _become(order: dict[str, Any]) -> None:
 
 
 def serve(*, heavy: bool = False) -> None:
-    """Fork until standard input ends; then end everything that was forked."""
+    """Fork until standard input ends; then end everything that was forked. The heavy one forks projects' processes."""
     _preload(heavy=heavy)
     living: dict[int, Any] = {}
-    try:
-        _serve(living)
-    finally:  # also when whoever asked has died: nothing is left running
-        for pid in living:
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+    with tempfile.TemporaryDirectory(prefix="nursery-") as folder:
+        hosts = Listener(Path(folder)) if heavy else None
+        try:
+            _serve(living, hosts)
+        finally:  # also when whoever asked has died: nothing is left running
+            for pid in [*living, *(hosts.pids if hosts else ())]:
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
 
 
-def _serve(living: dict[int, Any]) -> None:
+def _serve(living: dict[int, Any], hosts: Listener | None) -> None:
     heard = b""
     ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the pipe above is written to
-    print(json.dumps({"ready": True}), flush=True)
+    path = hosts.path if hosts else None
+    print(json.dumps({"ready": True, "hosts": path}), flush=True)
     while True:
-        readable, _, _ = select.select([0, ended], [], [])
+        readable, _, _ = select.select([0, ended, *([hosts.socket] if hosts else [])], [], [])
         if ended in readable:
             os.read(ended, 1 << 16)
+        if hosts and hosts.socket in readable:
+            hosts.accept()
         if 0 in readable:
             more = os.read(0, 1 << 16)
             if not more:
@@ -186,16 +203,22 @@ def _serve(living: dict[int, Any]) -> None:
             for order in map(json.loads, lines):
                 pid = os.fork()
                 if pid == 0:
-                    _become(order)
+                    _become(order, path)
                 living[pid] = order["id"]
                 print(json.dumps({"id": order["id"], "pid": pid}), flush=True)
-        while living:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            if pid in living:
-                said = {"id": living.pop(pid), "status": os.waitstatus_to_exitcode(status)}
-                print(json.dumps(said), flush=True)
+        _note_ends(living, hosts)
+
+
+def _note_ends(living: dict[int, Any], hosts: Listener | None) -> None:
+    while living or (hosts and hosts.pids):
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            break
+        code = os.waitstatus_to_exitcode(status)
+        if pid in living:
+            print(json.dumps({"id": living.pop(pid), "status": code}), flush=True)
+        elif hosts:
+            hosts.end(pid, code)
 
 
 if __name__ == "__main__":

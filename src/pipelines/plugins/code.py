@@ -62,6 +62,11 @@ class FileFacts:
     imports: tuple[str, ...]
 
 
+_NOTHING = FileFacts("", "", {}, ())
+# What this process has read, by path: a server reads the built-in components once, not once for each project's cache.
+_SEEN: dict[str, tuple[str, FileFacts]] = {}
+
+
 @dataclass
 class CodeCache:
     """Facts of files by (path, size, modification time), kept in one JSON file so that a clean run hashes nothing.
@@ -85,8 +90,11 @@ class CodeCache:
                 {name: (value, line) for name, (value, line) in known["definitions"].items()},
                 tuple(known["imports"]),
             )
-        facts = _read_facts(file)
-        self._keep(key, mark, facts)
+        seen_mark, facts = _SEEN.get(key, ("", _NOTHING))
+        if self.is_fresh or seen_mark != mark:
+            facts = _read_facts(file)
+        if self._keep(key, mark, facts):
+            _SEEN[key] = mark, facts
         return facts
 
     def content(self, file: Path) -> str:
@@ -99,11 +107,12 @@ class CodeCache:
         self._keep(key, mark, FileFacts("", found, {}, ()))
         return found
 
-    def _keep(self, key: str, mark: str, facts: FileFacts) -> None:
+    def _keep(self, key: str, mark: str, facts: FileFacts) -> bool:
         if time.time_ns() - int(mark.partition(":")[2]) <= _SETTLED_NS:
-            return
+            return False
         self._entries[key] = {"mark": mark, **vars(facts)}
         self._unsaved = True
+        return True
 
     def save(self) -> None:
         """Write the cache file if anything is new."""

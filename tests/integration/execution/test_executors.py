@@ -224,6 +224,7 @@ def ask(computer: Computer | LocalHost, name: str, *, timeout: float = 60.0, sto
     return computer.compute(task, timeout=timeout, stop=lambda: stop, progress=lambda done, total, what: None)
 
 
+@pytest.mark.from_nothing
 def test_no_child_no_zombie_and_no_file_is_left_behind(origin: Origin) -> None:
     import psutil
 

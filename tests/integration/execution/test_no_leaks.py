@@ -15,6 +15,8 @@ from agent.service import projects
 from agent.settings import load
 from agent.store.database.engine import Database, open_engine
 
+pytestmark = pytest.mark.from_nothing
+
 NOTHING = '''"""A component that does nothing."""
 
 from pipelines.component import component

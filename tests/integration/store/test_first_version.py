@@ -19,6 +19,8 @@ from agent.store.state import load_states
 from agent.store.tables import in_one_schema
 from tests.lazy import Lazy
 
+pytestmark = pytest.mark.from_nothing
+
 autogenerate, migration = Lazy("alembic.autogenerate"), Lazy("alembic.migration")
 
 

@@ -19,6 +19,8 @@ from agent.store.tables import in_one_schema
 from tests.lazy import Lazy
 from tests.paths import PROJECT
 
+pytestmark = pytest.mark.from_nothing
+
 autogenerate, migration = Lazy("alembic.autogenerate"), Lazy("alembic.migration")
 
 

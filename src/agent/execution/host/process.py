@@ -46,7 +46,7 @@ class Process:
         self._last: deque[bytes] = deque(maxlen=_LAST_LINES)
         self._is_closed = False
         self._peak: int | None = None
-        self._child = _started()
+        self._child = start_host()
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         assert self._child.stderr is not None
@@ -205,12 +205,8 @@ class Process:
         return True
 
 
-def _started() -> subprocess.Popen[bytes]:
+def start_host() -> subprocess.Popen[bytes]:
     """A new process in a group of its own, so that what is meant for this one's group does not reach it."""
-    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    here = str(Path(agent.__file__).resolve().parents[1])
-    if "site-packages" not in here:  # a checkout; installed packages are found anyway
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     options: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
     optimised = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     try:
@@ -220,7 +216,7 @@ def _started() -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=environment_of_host(),
             **options,
         )
     except OSError as error:
@@ -229,6 +225,15 @@ def _started() -> subprocess.Popen[bytes]:
             where=sys.executable,
             fix="check the machine's memory and limits (ulimit -u)",
         ) from error
+
+
+def environment_of_host() -> dict[str, str]:
+    """This process's environment without secrets; a checkout's packages are found in it."""
+    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    here = str(Path(agent.__file__).resolve().parents[1])
+    if "site-packages" not in here:  # a checkout; installed packages are found anyway
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return environment
 
 
 def _search_path(base: Path) -> list[str]:

@@ -23,6 +23,7 @@ from pipelines.plugins.closure import Module, is_framework, is_library
 from pipelines.plugins.code import content_of
 
 _TICK_NS = 20_000_000  # file systems take their times from a clock that moves 100 to 1000 times a second
+_LOOKS = 10  # at a file that somebody keeps writing: a fifth of a second
 _QUICK_NS = 2_000_000_000  # bytecode is checked by the second of its source's last change
 
 
@@ -41,8 +42,9 @@ _SEEN: dict[tuple[str, str], Stamp | None] = {}
 
 
 def stamp_of(file: str | Path) -> Stamp | None:
-    """The file's stamp, taken when a later change is sure to give another one; None where there is no such file."""
-    while True:
+    """The file's stamp, taken when a later change is sure to give another one; None where there is no such file, or
+    where it is written so often that no moment is sure."""
+    for _ in range(_LOOKS):
         try:
             found = Path(file).stat()
         except OSError:
@@ -51,6 +53,7 @@ def stamp_of(file: str | Path) -> Stamp | None:
         if not 0 <= age < _TICK_NS:
             return Stamp(found.st_ino, found.st_size, found.st_ctime_ns)
         time.sleep((_TICK_NS - age) / 1e9)
+    return None
 
 
 def content_now(file: str | Path) -> tuple[Stamp, str] | None:

@@ -218,13 +218,12 @@ def test_a_file_that_never_rests_ends_the_run_with_an_error(tmp_path: Path, sqli
     editor = threading.Thread(target=edit)
     editor.start()
     try:
-        # Where loading itself meets an edit each time, its limit of 30 s ends the run instead.
-        with pytest.raises(Exception, match=r"changed|did not answer in time") as ended:
+        with pytest.raises(Exception, match="changed") as ended:
             project.run()
     finally:
         over.set()
         editor.join()
-    assert "helper.py" in str(ended.value) or "did not answer in time" in str(ended.value)
+    assert "helper.py" in str(ended.value)
     assert project.run().status == "COMPLETED"
     project.require_recorded_is_computed()
 

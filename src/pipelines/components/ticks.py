@@ -53,9 +53,9 @@ class Settings:
 
 def _contract(key: str, frame: pl.DataFrame) -> None:
     if key.startswith(BARS):
-        check_source_bars(frame, f"ticks, partition {key}")
+        check_source_bars(frame, f"ticks, partition {key}", free=None)
     elif key != QUARANTINE_KEY:
-        check_ticks(frame, f"ticks, partition {key}")
+        check_ticks(frame, f"ticks, partition {key}", free=None)
 
 
 @component(
@@ -155,6 +155,8 @@ class _Ingest:
 
     def write(self) -> None:
         """Write the affected partitions, carry the others over, and remember."""
+        import polars as pl
+
         markets: dict[str, set[str]] = {}
         for record in self.records.values():
             for key, market in record.hashes:
@@ -162,6 +164,7 @@ class _Ingest:
         affected: dict[str, set[str]] = {}
         for key, market in self.affected:
             affected.setdefault(key, set()).add(market)
+        free = set(self.universe.filter(pl.col("kind").is_in(["binary", "future"])).get_column("market_id"))
         for done, key in enumerate(sorted(markets)):
             self.ctx.progress(done, len(markets), key)
             if key not in affected:
@@ -169,10 +172,10 @@ class _Ingest:
                 continue
             frame = self._build(key, affected[key], markets[key] - affected[key])
             if key.startswith(BARS):
-                check_source_bars(frame, f"ticks {key}")
+                check_source_bars(frame, f"ticks {key}", free=free)
                 self.ctx.write_table(key, frame, time="end")
             else:
-                check_ticks(frame, f"ticks {key}")
+                check_ticks(frame, f"ticks {key}", free=free)
                 self.ctx.write_table(key, frame, time="ts")
         self._check_neighbours(markets)
         self._refuse_losses()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from pipelines.data.file_tables.read import (
     unreadable,
 )
 from pipelines.data.file_tables.settings import Dataset
+from pipelines.data.file_tables.times import since_midnight
+from pipelines.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,6 +55,8 @@ def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
         if match is not None:
             found[role] = match
     said = dict(dataset.columns or {})
+    if dataset.adjusted_close is not None:
+        said["adjusted"] = dataset.adjusted_close
     return {role: name for role, name in (found | said).items() if name}
 
 
@@ -109,11 +114,27 @@ def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
         if is_panic(error):
             raise unreadable(file, error) from error
         raise
+    if dataset.day_pattern is not None:
+        raw = raw.with_columns(ts_of_day(dataset, file, raw.get_column("ts")))
     if dataset.content == "quotes":
         raw = raw.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
     elif dataset.content == "trades" and dataset.records is not None:
         raw = raw.drop_nulls("price")
     return raw, read
+
+
+def ts_of_day(dataset: Dataset, file: Path, raw: pl.Series) -> pl.Series:
+    """What clocks showed, where times count from the day in the file's name. Raises BadInput where it has none."""
+    match = re.search(str(dataset.day_pattern), file.name) or re.search(str(dataset.day_pattern), file.as_posix())
+    try:
+        day = date.fromisoformat(re.sub(r"\D", "", "" if match is None else match["day"]))
+    except ValueError as error:
+        raise BadInput(
+            f"day_pattern {dataset.day_pattern!r} finds no day in the file's name",
+            where=str(file),
+            fix="correct the pattern, or narrow the path so that it leaves this file out",
+        ) from error
+    return since_midnight(raw, str(dataset.ts_unit), day)
 
 
 def _selected(file: Path, names: Sequence[str], selector: str) -> pl.Expr:
@@ -131,5 +152,6 @@ def _needed(dataset: Dataset, roles: Mapping[str, str]) -> list[str]:
         has_quotes = all(name in roles for name in QUOTES)
         only_quotes = has_quotes and "open" not in roles
         required = ["ts", *([] if only_quotes else PRICES), *(QUOTES if has_quotes else [])]
+        required += [] if dataset.adjusted_close is None else ["adjusted"]
         optional = ["volume"]
     return required + [role for role in optional if role in roles]

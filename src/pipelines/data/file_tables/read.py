@@ -11,8 +11,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipelines.data.file_tables.json_text import read_json_array, read_json_lines
 from pipelines.data.file_tables.settings import Dataset, Value
 from pipelines.data.file_tables.texts import TextRules, read_text_table
 from pipelines.errors import BadInput
@@ -25,20 +26,24 @@ LINE = "_line"  # column: number of the line (text files) or row (others), from 
 _COMPRESSED = (".gz", ".bz2", ".zst", ".zip")
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
+_JSON = ".json"  # one array of records, or of arrays as freqtrade and exchanges write them
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".feather", ".arrow", ".ipc")
-_KNOWN = (*_SEPARATORS, *_JSON_LINES, *_PARQUET, *_ARROW)
+_KNOWN = (*_SEPARATORS, *_JSON_LINES, _JSON, *_PARQUET, *_ARROW)
+ENDINGS = (*_KNOWN, *_COMPRESSED)
 _HIVE = re.compile(r"(?:market|market_id|symbol|ticker|pair|name)=(.+)", re.IGNORECASE)  # a folder that says it
 _SELECTOR = re.compile(r"(.*?)((?:\[\d+\])*)")
 _BRACES = re.compile(r"\{([^{}]+)\}")
 
 
-def find_files(base: Path, path: str) -> list[Path]:
-    """The data files that `path` (file, folder or glob, relative to `base`) means, in order. Raises BadInput for none.
+def find_files(base: Path, path: str | tuple[str, ...]) -> list[Path]:
+    """The data files that `path` (file, folder, glob or several, relative to `base`) means, in order.
 
-    In a folder or a glob, files of other formats are passed over, and so is what lies in a hidden folder, such as the
-    lake in `.tidemill`; a file named outright must be of a known format.
+    Raises BadInput where one of them means none. In a folder or a glob, files of other formats are passed over, and so
+    is what lies in a hidden folder, such as the lake in `.tidemill`; a file named outright must be of a known format.
     """
+    if isinstance(path, tuple):
+        return sorted({file for one in path for file in find_files(base, one)})
     target = base / path
     if target.is_file():
         if _format(target) not in _KNOWN:
@@ -50,8 +55,8 @@ def find_files(base: Path, path: str) -> list[Path]:
         return [target]
     root = target
     if target.is_dir():
-        # A text file in a folder is a note or a licence as often as a table: it is to be named.
-        found: Iterable[Path] = (file for file in _below(root) if _format(file) != ".txt")
+        # A .txt or .json in a folder is a note or a setting as often as a table: it is to be named.
+        found: Iterable[Path] = (file for file in walk(root) if _format(file) not in (".txt", _JSON))
     else:
         # Path.glob takes no absolute pattern: start at the part of it that has no wildcard.
         parts = target.parts
@@ -69,7 +74,7 @@ def find_files(base: Path, path: str) -> list[Path]:
     return files
 
 
-def _below(root: Path) -> Iterable[Path]:
+def walk(root: Path) -> Iterable[Path]:
     """Every file below a folder, those of linked folders too; a folder that links to one above it is entered once."""
     entered: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
@@ -97,6 +102,25 @@ def name_from_file(dataset: Dataset, file: Path) -> str:
     return match["market"]
 
 
+def is_text_table(file: Path) -> bool:
+    """Whether a file is a table of text, with separators."""
+    return _format(file) in _SEPARATORS
+
+
+def text_head(file: Path, count: int = 50) -> list[str]:
+    """The first lines of a table of text that are not blank. Raises BadInput where there is none."""
+    try:
+        data = _bytes(file)
+    except (OSError, EOFError, ValueError) as error:
+        raise unreadable(file, error) from error
+    text = data[:65_536].decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not lines:
+        raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
+    # The last of many may be cut off.
+    return lines[:count] if len(lines) > 1 else lines
+
+
 def is_text(file: Path) -> bool:
     """Whether rows of this file are known by their line."""
     return _format(file) in (*_SEPARATORS, *_JSON_LINES)
@@ -112,8 +136,10 @@ def open_table(file: Path, records: str | None = None, rules: TextRules = _AS_US
     try:
         if file.stat().st_size == 0:
             raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
+        if form == _JSON:
+            return _flatten(read_json_array(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
         if form in _JSON_LINES:
-            return _flatten(_read_json_lines(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
+            return _flatten(read_json_lines(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
         if form in _ARROW:
             return pl.read_ipc(io.BytesIO(_bytes(file))).with_row_index(LINE, 1).lazy()
         if file.suffix in _COMPRESSED:
@@ -258,44 +284,6 @@ def _open_text(file: Path, rules: TextRules) -> pl.LazyFrame:
     except (OSError, ValueError) as error:
         raise unreadable(file, error) from error
     return read_text_table(data, _SEPARATORS[_format(file)], rules, file, LINE).lazy()
-
-
-def _read_json_lines(data: bytes) -> pl.DataFrame:
-    """Lines of JSON as a table, its columns from all lines. Raises ValueError or a PolarsError for other content."""
-    import polars as pl
-    import pyarrow as pa
-    import pyarrow.json
-
-    options = pyarrow.json.ReadOptions(block_size=len(data) + 1)  # one block: a column's type is from all of its lines
-    try:
-        lines = pyarrow.json.read_json(pa.BufferReader(data), read_options=options)
-        as_written = pa.schema([field.with_type(_without_times(field.type)) for field in lines.schema])
-        if as_written != lines.schema:
-            # Arrow takes text for times and drops their zone: it is to stay the text that it is.
-            parsing = pyarrow.json.ParseOptions(explicit_schema=as_written)
-            lines = pyarrow.json.read_json(pa.BufferReader(data), read_options=options, parse_options=parsing)
-        table = pl.from_arrow(lines)
-    except pa.ArrowInvalid as error:
-        # Polars makes text of a column with values of several types, so that the odd ones can be named; it takes
-        # 25 times as long to infer the columns (measured on a stream of 1.9 MB: 1.8 s).
-        if "changed from" not in str(error):
-            raise
-        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-    assert isinstance(table, pl.DataFrame)
-    return table
-
-
-def _without_times(kind: Any) -> Any:
-    """An Arrow type with text in place of times, at any depth."""
-    import pyarrow as pa
-
-    if pa.types.is_temporal(kind):
-        return pa.string()
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
-    if pa.types.is_list(kind):
-        return pa.list_(_without_times(kind.value_type))
-    return kind
 
 
 def _flatten(lines: pl.DataFrame, records: str | None, file: Path) -> pl.DataFrame:

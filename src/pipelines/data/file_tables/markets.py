@@ -116,8 +116,8 @@ def _names(found: DatasetFiles) -> set[str]:
 
     dataset, names = found.dataset, set()
     from_file: dict[str, Path] = {}
-    if dataset.market is not None:
-        return {dataset.market} if found.files else set()
+    if dataset.only_market is not None:
+        return {dataset.only_market} if found.files else set()
     for file, *_ in found.files:
         if dataset.market_pattern is not None:
             names.add(name_from_file(dataset, file))

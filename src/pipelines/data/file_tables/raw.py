@@ -62,8 +62,8 @@ def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
 
 def market_name(dataset: Dataset, file: Path, names: Sequence[str]) -> pl.Expr | str:
     """The market of a file's rows: one name, or a column of names."""
-    if dataset.market is not None:
-        return dataset.market
+    if dataset.only_market is not None:
+        return dataset.only_market
     if dataset.market_pattern is None:
         roles = role_columns(dataset, names)
         if "market" in roles:

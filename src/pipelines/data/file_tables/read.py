@@ -99,7 +99,7 @@ def name_from_file(dataset: Dataset, file: Path) -> str:
             where=str(file),
             fix="correct the pattern, or narrow the path so that it leaves this file out",
         )
-    return match["market"]
+    return (dataset.market or "{market}").replace("{market}", match["market"])
 
 
 def is_text_table(file: Path) -> bool:

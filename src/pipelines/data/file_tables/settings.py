@@ -60,7 +60,9 @@ class Dataset:
     known_after: str | None = setting(
         None, "time of day at which a daily bar is complete, such as 16:30; unset: when the day is over"
     )
-    market: str | None = setting(None, "name of the one market in these files")
+    market: str | None = setting(
+        None, "name of the one market in these files; with market_pattern a text around what it finds: {market}-1h"
+    )
     market_pattern: str | None = setting(
         None, "regular expression for the file's name whose group (?P<market>…) is the market's name"
     )
@@ -116,6 +118,11 @@ class Dataset:
         return f"{self.interval_seconds}s"
 
     @property
+    def only_market(self) -> str | None:
+        """The one market in these files; None where they name several."""
+        return self.market if self.market_pattern is None else None
+
+    @property
     def zone(self) -> str:
         """The zone whose clock days, weeks and months go by."""
         return self.timezone or "UTC"
@@ -143,8 +150,11 @@ class Dataset:
             if pattern is not None:
                 faults += _pattern_faults(name, pattern, group)
         faults += self._price_faults()
-        if self.market is not None and self.market_pattern is not None:
-            faults.append("market and market_pattern are both given: name the market by one of them")
+        if self.market is not None and (self.market_pattern is not None) != ("{market}" in self.market):
+            faults.append(
+                "market and market_pattern are both given: name the market by one of them, or put what the pattern "
+                "finds into market: {market}-1h"
+            )
         return faults
 
     def _price_faults(self) -> list[str]:

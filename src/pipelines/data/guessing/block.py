@@ -11,11 +11,15 @@ from pipelines.data.guessing.guess import Guess, Guesses
 if TYPE_CHECKING:
     import polars as pl
 
+_SHOWN = 10  # files that were passed over
+
 
 def toml_text(found: Guesses) -> str:
     """The `[[sources.files.datasets]]` of some guesses, ready to stand in agent.toml."""
     parts = ["\n".join(_block(one)) for one in found.datasets]
-    parts += [f"# passed over: {path}: {why}" for path, why in found.passed_over]
+    parts += [f"# passed over: {path}: {why}" for path, why in found.passed_over[:_SHOWN]]
+    if len(found.passed_over) > _SHOWN:
+        parts.append(f"# passed over: {len(found.passed_over) - _SHOWN} more files")
     return "\n\n".join(parts)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.guessing.look import Look, look_at
 from pipelines.data.guessing.meaning import Meaning, is_table_of_markets, meaning_of, template_columns
 from pipelines.data.guessing.names import LEVELS, Naming, naming, path_of, shape, stem
+from pipelines.data.guessing.presets import PRESETS, Layout
 from pipelines.data.guessing.tables import ends_too_early, key_of, table_settings
 from pipelines.data.guessing.words import kind_of
 from pipelines.errors import BadInput
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 6  # files of one shape; where they differ, all of them
 _SHOWN = 3
+LayoutOf = Callable[[Path], "Layout | None"]
 
 
 @dataclass
@@ -56,15 +58,33 @@ class _Group:
     naming: Naming | None = None
 
 
-def guess(base: Path, paths: Sequence[Path], known: Mapping[str, Any] | None = None) -> Guesses:
-    """What the files at `paths` (files or folders) are, as settings relative to `base`.
+def guess(base: Path, paths: Sequence[Path]) -> Guesses:
+    """What the files at `paths` (files or folders) are, as settings relative to `base`. Raises BadInput for none."""
+    return _guessed(base, _files(paths), lambda file: Layout())
 
-    `known`: settings that are known beforehand, of every dataset. Raises BadInput where there is no file at all.
-    """
-    files = _files(paths)
-    groups, tables, passed_over = _looked_at(files)
+
+def guess_preset(base: Path, preset: str, folder: Path) -> Guesses:
+    """What the files that a program wrote to `folder` are. Raises BadInput where none is of its layout."""
+    known = PRESETS[preset]
+
+    def layout_of(file: Path) -> Layout | None:
+        found = known.layout_of(file, folder.parent)
+        return None if found is None else replace(found, settings={**known.settings, **found.settings})
+
+    files = _files([folder])
+    if not any(layout_of(file) for file in files):
+        raise BadInput(
+            f"no file is of the layout {preset!r}: {known.about}",
+            where=str(folder),
+            fix="give the folder that the program writes to, or try `agent sources guess` with it",
+        )
+    return _guessed(base, files, layout_of)
+
+
+def _guessed(base: Path, files: Sequence[Path], layout_of: LayoutOf) -> Guesses:
+    groups, tables, passed_over = _looked_at(files, layout_of)
     _name(groups)
-    found = [_dataset(base, group, groups, dict(known or {})) for group in groups]
+    found = [_dataset(base, group, groups) for group in groups]
     found = [*found, *_with_tables(base, groups, found, tables)]
     for one in found:
         _try(base, one)
@@ -86,22 +106,29 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _looked_at(files: Sequence[Path]) -> tuple[list[_Group], list[Look], list[tuple[Path, str]]]:
+def _looked_at(files: Sequence[Path], layout_of: LayoutOf) -> tuple[list[_Group], list[Look], list[tuple[Path, str]]]:
     """The files in groups of equal settings, the tables of markets, and what could not be read."""
     shapes: dict[tuple[Path, str], list[Path]] = {}
+    passed_over: list[tuple[Path, str]] = []
     for file in files:
+        if layout_of(file) is None:
+            passed_over.append((file, "not of the layout"))
+            continue
         parent = file.parent if len(stem(file)) and not stem(file)[:4].isdigit() else file.parent.parent
         shapes.setdefault((parent, shape(file)), []).append(file)
     groups: dict[tuple[Path, str, str], _Group] = {}
     tables: list[Look] = []
-    passed_over: list[tuple[Path, str]] = []
+
+    def one(file: Path) -> Meaning | None:
+        return _one(file, layout_of(file), tables, passed_over)
+
     for (parent, name), alike in shapes.items():
         step = max(1, len(alike) // _LOOKED_AT)
         some = alike if len(alike) <= _LOOKED_AT else sorted({*alike[::step], alike[-1]})
-        seen = {file: _one(file, tables, passed_over) for file in some}
-        if len({_signature(one) for one in seen.values()}) > 1:
-            seen |= {file: _one(file, tables, passed_over) for file in alike if file not in seen}
-        usual = next((one for one in seen.values() if one is not None), None)
+        seen = {file: one(file) for file in some}
+        if len({_signature(found) for found in seen.values()}) > 1:
+            seen |= {file: one(file) for file in alike if file not in seen}
+        usual = next((found for found in seen.values() if found is not None), None)
         for file in alike:
             meaning = seen.get(file, usual)
             if meaning is not None:
@@ -110,13 +137,13 @@ def _looked_at(files: Sequence[Path]) -> tuple[list[_Group], list[Look], list[tu
     return _pairs(list(groups.values())), tables, passed_over
 
 
-def _one(file: Path, tables: list[Look], passed_over: list[tuple[Path, str]]) -> Meaning | None:
+def _one(file: Path, known: Layout | None, tables: list[Look], passed_over: list[tuple[Path, str]]) -> Meaning | None:
     try:
         look = look_at(file)
         if is_table_of_markets(look):
             tables.append(look)
             return None
-        meaning = meaning_of(look)
+        meaning = meaning_of(look, known)
     except BadInput as error:
         passed_over.append((file, error.what))
         return None
@@ -159,24 +186,35 @@ def _name(groups: list[_Group]) -> None:
         owners: dict[str, list[_Group]] = {}
         for group in groups:
             if group.meaning.market is None:
-                group.naming = naming(group.files, group.level)
+                group.naming = naming(group.files, group.level, _word(group))
                 for name in set(group.naming.names):
                     owners.setdefault(name, []).append(group)
-        shared = [group for them in owners.values() if len({_bar_of(one) for one in them}) > 1 for group in them]
-        if not shared:
+        clashing = [them for them in owners.values() if len({_bar_of(one) for one in them}) > 1]
+        if not clashing:
             return
-        for group in shared:
-            group.level = min(LEVELS - 1, group.level + 1)
+        for group in groups:
+            if any(group is one for them in clashing for one in them):
+                group.level = min(LEVELS - 1, group.level + 1)
 
 
 def _bar_of(group: _Group) -> str:
     """What bars a group has: those of two groups that differ cannot be of one market."""
     settings, names = group.meaning.settings, group.meaning.look.names
-    told = [settings.get("content"), settings.get("interval"), settings.get("interval_seconds"), "bid_open" in names]
-    return json.dumps(told)
+    told = [settings.get("content"), settings.get("interval"), settings.get("interval_seconds")]
+    words = shape(group.files[0]).rpartition("|")[0]
+    return json.dumps([*told, "bid_open" in names, "bid_open" in settings["columns"], words])
 
 
-def _dataset(base: Path, group: _Group, groups: list[_Group], known: dict[str, Any]) -> Guess:
+def _word(group: _Group) -> str:
+    """What tells a group's bars from others of the same market."""
+    settings = group.meaning.settings
+    seconds = settings.get("interval_seconds")
+    length = settings.get("interval") or (f"{seconds}s" if seconds else str(settings.get("content", "")))
+    words = [word for word in shape(group.files[0]).split("|")[:-1] if word in ("trade", "quote", "bid", "ask")]
+    return "-".join([length, *words])
+
+
+def _dataset(base: Path, group: _Group, groups: list[_Group]) -> Guess:
     meaning = group.meaning
     settings: dict[str, Any] = {"path": path_of(base, group.files)}
     asks = meaning.settings.pop("ask_path", None)
@@ -189,7 +227,7 @@ def _dataset(base: Path, group: _Group, groups: list[_Group], known: dict[str, A
         unsure.append('the kind is not known and set to "spot": spot, fx, equity, future or binary')
     elif meaning.kind is None:
         unsure.append(f"the kind is taken from the markets' names: {kind}")
-    settings |= {name: value for name, value in meaning.settings.items() if name != "columns"}
+    settings |= {name: value for name, value in meaning.settings.items() if name not in ("columns", "kind")}
     columns = dict(meaning.settings["columns"])
     if meaning.market is None and group.naming is not None:
         if group.naming.market is not None:
@@ -200,7 +238,7 @@ def _dataset(base: Path, group: _Group, groups: list[_Group], known: dict[str, A
         columns |= _market_column(group, groups)
     if columns:
         settings["columns"] = columns
-    return Guess(settings | known, group.files, None, unsure)
+    return Guess(settings, group.files, None, unsure)
 
 
 def _market_column(group: _Group, groups: list[_Group]) -> dict[str, str]:

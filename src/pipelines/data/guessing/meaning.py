@@ -10,6 +10,7 @@ from pipelines.data.file_tables.raw import PRICES, QUOTES, role_columns
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.guessing.look import Look, as_numbers, is_fitting, is_like, numbers_of
 from pipelines.data.guessing.names import interval_in_name
+from pipelines.data.guessing.presets import Layout
 from pipelines.data.guessing.times import Times, find_times, interval_of, session_zone, spacing
 from pipelines.data.guessing.words import (
     ODDS_WORDS,
@@ -42,16 +43,18 @@ class Meaning:
     unsure: list[str] = field(default_factory=list)
 
 
-def meaning_of(look: Look, columns: Mapping[str, str] | None = None) -> Meaning | None:
-    """What the rows of a file are; None where they are no bars, trades or quotes. `columns` are those known already."""
+def meaning_of(look: Look, known: Layout | None = None) -> Meaning | None:
+    """What the rows of a file are; None where they are no bars, trades or quotes. `known`: what is known beforehand."""
+    has_names = look.settings.get("header", True)
+    columns = known.named() if known is not None and not has_names else {}
+    given = dict(known.settings) if known is not None else {}
     table, names = look.table, look.names
     roles = roles_of(names)
-    if look.settings.get("header") is False and not columns:
-        roles = _unnamed(look)
-    roles |= columns or {}
+    if not has_names:
+        roles = columns or _unnamed(look)
     rules = numbers_of(table, [name for role, name in roles.items() if role not in ("market", "side", "id", "ts")])
     content = _content(roles, table, rules)
-    times = find_times(table, [roles["ts"]] if "ts" in roles else names)
+    times = find_times(table, [roles["ts"]] if "ts" in roles else names, since_midnight="day_pattern" in given)
     if content is None or times is None:
         return None
     unsure = list(times.unsure)
@@ -64,22 +67,30 @@ def meaning_of(look: Look, columns: Mapping[str, str] | None = None) -> Meaning 
     if market is not None and wanted.get("id") in (market, *template_columns(market)):
         del wanted["id"]
     groups = None if market is None or "{" in market else table.get_column(market)
-    if content == "bars":
+    if content == "bars" and not {"interval", "interval_seconds"} & given.keys():
         steps = spacing(times.instants, groups)
         settings |= interval_of(times, steps, interval_in_name(look.file), unsure)
     settings |= {name: value for name, value in times.settings.items() if name not in settings}
     if content != "bars" and times.days_only:
         settings["ts_shift_seconds"] = 86_400
         unsure.append("a price with a date alone counts from the end of that day (ts_shift_seconds = 86400)")
-    zone = session_zone(times, "equity") if content == "bars" else None
-    if zone is not None:
+    zone = session_zone(times) if content == "bars" else None
+    if "timezone" in given:
+        unsure = [one for one in unsure if "timezone" not in one]
+    elif zone is not None:
         settings["timezone"] = zone
         unsure.append("times have no zone; sessions begin at 9:30, so they are taken to be of New York")
     elif settings.get("timezone") == "UTC" and "timezone" in times.settings and not times.days_only:
         unsure.append('times have no zone and are taken to be UTC: set timezone where they are not, "America/New_York"')
     _leave_out_odd(look, wanted, rules, unsure)
-    settings["columns"] = _to_say(wanted, names, content, settings)
-    return Meaning(look, content, settings, times, kind, market, unsure)
+    adjusted = next((name for name in names if folded(name) in ("adjclose", "adjustedclose")), None)
+    if given.get("adjusted_close") not in (None, *names):
+        del given["adjusted_close"]
+        unsure.append("there is no column with the adjusted close")
+    elif adjusted is not None and "adjusted_close" not in given:
+        unsure.append(f'prices are not adjusted: adjusted_close = "{adjusted}" would do it')
+    settings |= given | {"columns": _to_say(wanted, names, content)}
+    return Meaning(look, content, settings, times, given.get("kind", kind), market, unsure)
 
 
 def _content(roles: Mapping[str, str], table: pl.DataFrame, rules: dict[str, Any]) -> str | None:
@@ -212,7 +223,7 @@ def template_columns(market: str) -> list[str]:
     return [part.partition("}")[0] for part in market.split("{")[1:]] or [market]
 
 
-def _to_say(wanted: Mapping[str, str], names: list[str], content: str, settings: dict[str, Any]) -> dict[str, str]:
+def _to_say(wanted: Mapping[str, str], names: list[str], content: str) -> dict[str, str]:
     """Of the columns those that the usual names do not give."""
     usual = role_columns(Dataset(kind="spot", content=content), names)  # type: ignore[arg-type]
     said = {

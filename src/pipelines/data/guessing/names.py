@@ -17,7 +17,8 @@ _WORDS = (
     r"(?:trades?|aggtrades|quotes?|ticks?|candles?|klines?|ohlcv?|bars?|prices?|data|history|daily|hourly|minute|second"
     r"|weekly|monthly|futures|part|\d{1,3}(?:s|sec|m|min|h|hour|d|day|w|mo)|[mh]\d{1,3}|[dw]1|1M)"
 )
-_LEVELS = (f"(?:{_DATE}|{_SIDE}|{_WORDS}|\\d{{1,4}})", f"(?:{_DATE}|{_SIDE})", "")  # what is no part of the name
+# What is no part of the name; on the last level a word is put after it.
+_LEVELS = (f"(?:{_DATE}|{_SIDE}|{_WORDS}|\\d{{1,4}})", f"(?:{_DATE}|{_SIDE})", "")
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600}
 _CALENDARS = {"d": "day", "day": "day", "w": "week", "mo": "month", "M": "month"}
 _INTERVAL = re.compile(rf"{_SIGN}(?:(\d{{1,3}})(s|sec|m|min|h|hour|d|day|w|mo|M)|([mhdwMHDW])(\d{{1,3}}))(?={_SIGN}|$)")
@@ -29,7 +30,7 @@ _NAMED: dict[str, int | str] = {
     "minute": 60,
     "second": 1,
 }
-LEVELS = len(_LEVELS)
+LEVELS = len(_LEVELS) + 1
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,35 @@ def interval_in_name(file: Path) -> int | str | None:
     return None
 
 
-def naming(files: Sequence[Path], level: int) -> Naming:
-    """The names of markets in files; a higher `level` leaves more of the file's name in, so that they differ more."""
+def naming(files: Sequence[Path], level: int, word: str) -> Naming:
+    """The names of markets in files; a higher `level` leaves more of the file's name in, so that they differ more. On
+    the last one `word` follows the name."""
+    if level < len(_LEVELS):
+        return _named(files, level)
+    plain = _named(files, 0)
+    names = tuple(f"{name}-{word}" for name in plain.names)
+    if plain.market is not None:
+        return Naming(f"{plain.market}-{word}", None, names)
+    return Naming(f"{{market}}-{word}", plain.pattern or "^(?P<market>[^.]+)", names)
+
+
+def _named(files: Sequence[Path], level: int) -> Naming:
     tail = _LEVELS[level]
     endings = "|".join(sorted({_escaped(file.name[len(stem(file)) :]) for file in files}))
-    pattern = rf"^(?P<market>.+?)(?:{_SIGN}{tail})*(?:{endings})$" if tail else rf"^(?P<market>.+?)(?:{endings})$"
+    rest = rf"(?:{_SIGN}{tail})*(?:{endings})$" if tail else rf"(?:{endings})$"
+    pattern = rf"^(?P<market>.+?){rest}"
     names = [_market(pattern, file) for file in files]
-    if all(re.fullmatch(f"{_DATE}|{_WORDS}(?:{_SIGN}{_DATE})?", name, re.IGNORECASE) for name in names):
+    if all(
+        re.fullmatch(f"{_DATE}(?:{_SIGN}{_WORDS})*|{_WORDS}(?:{_SIGN}{_DATE})?", name, re.IGNORECASE) for name in names
+    ):
         pattern = r"(?P<market>[^/]+)/[^/]*$"  # AAPL/2020.csv
         names = [file.parent.name for file in files]
     elif len({(name, file.parent) for name, file in zip(names, files, strict=True)}) > len(set(names)):
-        pattern = rf"(?P<market>[^/]+/[^/]+?)(?:{_SIGN}{tail})*(?:{endings})$"  # one name in two folders
+        pattern = rf"(?P<market>[^/]+/[^/]+?){rest}"  # one name in two folders
         names = [f"{file.parent.name}/{name}" for name, file in zip(names, files, strict=True)]
     if all(name == file.name.partition(".")[0] for name, file in zip(names, files, strict=True)):
         return Naming(None, None, tuple(names))
-    if len(files) == 1 or len(set(names)) == 1:
+    if len(set(names)) == 1:
         return Naming(names[0], None, tuple(names))
     return Naming(None, _shortest(pattern, files, names), tuple(names))
 
@@ -112,7 +127,8 @@ def _escaped(text: str) -> str:
 
 
 def path_of(base: Path, files: Sequence[Path]) -> str | list[str]:
-    """The shortest path (file, folder or glob, relative to `base`) that means these files and no other; else a list."""
+    """The shortest path (file, folder or glob, relative to `base`) that means these files and no other, or globs of
+    years; else a list."""
     wanted = sorted(files)
     relative = [file.relative_to(base).as_posix() if file.is_relative_to(base) else file.as_posix() for file in wanted]
     if len(relative) == 1:
@@ -123,11 +139,11 @@ def path_of(base: Path, files: Sequence[Path]) -> str | list[str]:
         except BadInput:
             continue
         if found == wanted:
-            return pattern
+            return pattern if isinstance(pattern, str) else list(pattern) if len(pattern) > 1 else pattern[0]
     return relative
 
 
-def _globs(files: Sequence[Path], base: Path) -> Iterable[str]:
+def _globs(files: Sequence[Path], base: Path) -> Iterable[str | tuple[str, ...]]:
     parents = {file.parent for file in files}
     root = next(iter(parents)) if len(parents) == 1 else _common(list(parents))
     folder = root.relative_to(base).as_posix() if root.is_relative_to(base) else root.as_posix()
@@ -139,10 +155,12 @@ def _globs(files: Sequence[Path], base: Path) -> Iterable[str]:
     last = re.sub(r"^[^-_. ]*", "", _shared([name[::-1] for name in names])[::-1])
     ending = files[0].name[len(stem(files[0])) :]
     yield f"{prefix}{inner}*{ending}"
-    yield f"{prefix}{inner}*{last}"
+    ends = [last[at:] for at in range(len(last) - 1, -1, -1) if last[at] in "-_ " and at < len(last) - len(ending)]
+    yield from (f"{prefix}{inner}*{end}" for end in ends)
     yield f"{prefix}{inner}{first}*{ending}"
-    if len(first) + len(last) <= min(map(len, names)):
-        yield f"{prefix}{inner}{first}*{last}"
+    yield from (f"{prefix}{inner}{first}*{end}" for end in ends if len(first) + len(end) <= min(map(len, names)))
+    years = sorted({match[0] for name in names if (match := re.search(r"(?:19|20)\d{2}", name[len(first) :]))})
+    yield tuple(f"{prefix}{inner}{first}*{year}*{ending}" for year in years)
 
 
 def _shared(names: Sequence[str]) -> str:

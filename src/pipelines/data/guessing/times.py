@@ -42,10 +42,13 @@ class Times:
     unsure: list[str] = field(default_factory=list)
 
 
-def find_times(table: pl.DataFrame, names: list[str]) -> Times | None:
-    """The times of a table by its columns' names and values; None where no column holds any."""
+def find_times(table: pl.DataFrame, names: list[str], *, since_midnight: bool = False) -> Times | None:
+    """The times of a table by its columns' names and values; None where no column holds any. `since_midnight`: they
+    count from a day that stands elsewhere."""
     import polars as pl
 
+    if since_midnight:
+        return Times(names[0], {}, pl.Series([None], dtype=pl.Datetime("us", "UTC")), days_only=False)
     candidates = [name for name in times_of(names) if not isinstance(table.schema[name], pl.List)]
     for name in candidates or names:
         if not candidates and table.schema[name].is_numeric() and _unit(table.get_column(name)) is None:
@@ -214,9 +217,9 @@ def _zone_of_days(times: Times, unsure: list[str]) -> dict[str, Any]:
     return {"timezone": "UTC"}
 
 
-def session_zone(times: Times, kind: str | None) -> str | None:
-    """New York where naive times of shares begin at 9:30."""
-    if kind != "equity" or "timezone" not in times.settings or times.days_only:
+def session_zone(times: Times) -> str | None:
+    """New York where times without a zone begin at 9:30."""
+    if "timezone" not in times.settings or times.days_only:
         return None
     first = times.instants.drop_nulls().dt.time().min()
     return "America/New_York" if first == time(9, 30) else None

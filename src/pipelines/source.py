@@ -56,6 +56,7 @@ BAR_COLUMNS: Mapping[str, str] = {
     **{f"{side}_{field}": "Float64" for side in ("bid", "ask") for field in ("open", "high", "low", "close")},
 }
 
+NAME_LENGTHS: Mapping[str, int] = {"source": 100, "external_id": 200, "market_id": 300}  # characters, at most
 QUARANTINE_KEY = "quarantine"  # the partition of ticks that lists rows left out, in QUARANTINE_COLUMNS
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "where": "String",  # file and line or row

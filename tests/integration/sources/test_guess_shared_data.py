@@ -104,9 +104,11 @@ def stream(file: Path) -> pl.DataFrame:
     for line in gzip.decompress(file.read_bytes()).decode().splitlines():
         message = json.loads(line)
         for market in message["mc"]:
-            for runner in market.get("rc") or ():
-                if runner.get("ltp") is not None:
-                    rows.append((message["pt"], 1 / runner["ltp"], f"raw-{market['id']}-{runner['id']}"))
+            rows += [
+                (message["pt"], 1 / runner["ltp"], f"raw-{market['id']}-{runner['id']}")
+                for runner in market.get("rc") or ()
+                if runner.get("ltp") is not None
+            ]
     return pl.DataFrame(rows, schema=["pt", "price", "market"], orient="row").select(of_ms("pt"), "price", "market")
 
 

@@ -90,8 +90,7 @@ def name_from_file(dataset: Dataset, file: Path) -> str:
     """The market's name in a file's path: the group of market_pattern (in the file's name or, where it is not there, in
     the path), else a folder such as symbol=AA, else the file's name up to its first dot."""
     if dataset.market_pattern is None:
-        folder = next((match for part in file.parts[::-1] if (match := _HIVE.fullmatch(part))), None)
-        return folder[1] if folder is not None else file.name.partition(".")[0]
+        return market_of_folder(file) or file.name.partition(".")[0]
     match = re.search(dataset.market_pattern, file.name) or re.search(dataset.market_pattern, file.as_posix())
     if match is None:
         raise BadInput(
@@ -100,6 +99,12 @@ def name_from_file(dataset: Dataset, file: Path) -> str:
             fix="correct the pattern, or narrow the path so that it leaves this file out",
         )
     return (dataset.market or "{market}").replace("{market}", match["market"])
+
+
+def market_of_folder(file: Path) -> str | None:
+    """The market that a folder such as symbol=AA says; None where none does."""
+    match = next((match for part in file.parts[::-1] if (match := _HIVE.fullmatch(part))), None)
+    return None if match is None else match[1]
 
 
 def is_text_table(file: Path) -> bool:

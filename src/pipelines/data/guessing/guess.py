@@ -83,7 +83,7 @@ def guess_preset(base: Path, preset: str, folder: Path) -> Guesses:
 
 def _guessed(base: Path, files: Sequence[Path], layout_of: LayoutOf) -> Guesses:
     groups, tables, passed_over = _looked_at(files, layout_of)
-    _name(groups)
+    groups = _name(groups)
     found = [_dataset(base, group, groups) for group in groups]
     found = [*found, *_with_tables(base, groups, found, tables)]
     for one in found:
@@ -180,8 +180,19 @@ def _without_side(file: Path) -> tuple[Path, tuple[str, ...]]:
     return file.parent, tuple(word for word in _words(file) if word not in ("bid", "ask"))
 
 
-def _name(groups: list[_Group]) -> None:
-    """Name the markets of each group; where two groups of other bars would share a name, leave more of it in."""
+def _name(groups: list[_Group]) -> list[_Group]:
+    """Name the markets of each group; where two groups of other bars would share a name, leave more of it in. Groups of
+    the same kind in several folders that share a name become one, so that the folder can tell them apart."""
+    alike: dict[tuple[str, str], list[_Group]] = {}
+    for group in groups:
+        names = set(naming(group.files, 0, "").names)
+        them = alike.setdefault((shape(group.files[0]), _signature(group.meaning)), [])
+        other = next((one for one in them if names & set(naming(one.files, 0, "").names)), None)
+        if group.meaning.market is not None or other is None:
+            them.append(group)
+        else:
+            other.files += group.files
+    groups = [one for one in groups if any(one is kept for them in alike.values() for kept in them)]
     for _ in range(LEVELS):
         owners: dict[str, list[_Group]] = {}
         for group in groups:
@@ -191,10 +202,11 @@ def _name(groups: list[_Group]) -> None:
                     owners.setdefault(name, []).append(group)
         clashing = [them for them in owners.values() if len({_bar_of(one) for one in them}) > 1]
         if not clashing:
-            return
+            break
         for group in groups:
             if any(group is one for them in clashing for one in them):
                 group.level = min(LEVELS - 1, group.level + 1)
+    return groups
 
 
 def _bar_of(group: _Group) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.file_tables.read import ENDINGS, find_files
+from pipelines.data.file_tables.read import ENDINGS, find_files, market_of_folder
 from pipelines.errors import BadInput
 
 _SIGN = "[-_. ]"
@@ -19,6 +19,7 @@ _WORDS = (
 )
 # What is no part of the name; on the last level a word is put after it.
 _LEVELS = (f"(?:{_DATE}|{_SIDE}|{_WORDS}|\\d{{1,4}})", f"(?:{_DATE}|{_SIDE})", "")
+_IS_DATE = re.compile(rf"{_DATE}(?:{_SIGN}{_WORDS})*|{_WORDS}{_SIGN}{_DATE}", re.IGNORECASE)
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600}
 _CALENDARS = {"d": "day", "day": "day", "w": "week", "mo": "month", "M": "month"}
 _INTERVAL = re.compile(rf"{_SIGN}(?:(\d{{1,3}})(s|sec|m|min|h|hour|d|day|w|mo|M)|([mhdwMHDW])(\d{{1,3}}))(?={_SIGN}|$)")
@@ -52,19 +53,19 @@ def stem(file: Path) -> str:
 
 def shape(file: Path) -> str:
     """What files of one kind have in common in their names: format, and the words that are neither name nor date."""
-    words = re.findall(rf"(?:^|{_SIGN})({_WORDS}|{_SIDE})(?={_SIGN}|$)", stem(file), re.IGNORECASE)
+    words = re.findall(rf"{_SIGN}({_WORDS}|{_SIDE})(?={_SIGN}|$)", stem(file), re.IGNORECASE)
     return "|".join([*(word.lower() for word in words), file.name[len(stem(file)) :]])
 
 
 def interval_in_name(file: Path) -> int | str | None:
     """The length of a bar that a file's name says (btc-5m, eurusd_h1), or a folder such as daily; None for none."""
-    for part in (stem(file), file.parent.name):
-        match = _INTERVAL.search(f"-{part}")
+    for part in (stem(file), f"-{file.parent.name}"):
+        match = _INTERVAL.search(part)
         if match is not None:
             count, unit = (match[1], match[2]) if match[1] else (match[4], match[3].lower())
             if unit in _CALENDARS and int(count) == 1:
                 return _CALENDARS[unit]
-            if unit in _UNITS:
+            if unit in _UNITS and int(count):
                 return int(count) * _UNITS[unit]
         word = next((one for one in re.split(_SIGN, part.lower()) if one in _NAMED), None)
         if word is not None:
@@ -90,14 +91,21 @@ def _named(files: Sequence[Path], level: int) -> Naming:
     rest = rf"(?:{_SIGN}{tail})*(?:{endings})$" if tail else rf"(?:{endings})$"
     pattern = rf"^(?P<market>.+?){rest}"
     names = [_market(pattern, file) for file in files]
-    if all(
-        re.fullmatch(f"{_DATE}(?:{_SIGN}{_WORDS})*|{_WORDS}(?:{_SIGN}{_DATE})?", name, re.IGNORECASE) for name in names
-    ):
-        pattern = r"(?P<market>[^/]+)/[^/]*$"  # AAPL/2020.csv
+    folders = {file.parent for file in files}
+    by_folder = [market_of_folder(file) for file in files]
+    if all(by_folder):
+        return Naming(None, None, tuple(map(str, by_folder)))
+    is_word = all(re.fullmatch(_WORDS, name, re.IGNORECASE) for name in names) and len(folders) == len(files)
+    if is_word or all(_IS_DATE.fullmatch(name) for name in names):
+        pattern = r"(?P<market>[^/]+)/[^/]*$"  # AAPL/2020.csv, AAPL/1h.csv
         names = [file.parent.name for file in files]
     elif len({(name, file.parent) for name, file in zip(names, files, strict=True)}) > len(set(names)):
-        pattern = rf"(?P<market>[^/]+/[^/]+?){rest}"  # one name in two folders
-        names = [f"{file.parent.name}/{name}" for name, file in zip(names, files, strict=True)]
+        if all(_IS_DATE.fullmatch(folder.name) for folder in folders):
+            pattern = rf"(?P<market>[^/]+?){rest}"  # 2020/AAPL.csv
+        else:
+            pattern = rf"(?P<market>[^/]+/[^/]+?){rest}"  # one name in two folders
+            names = [f"{file.parent.name}/{name}" for name, file in zip(names, files, strict=True)]
+        return Naming(None, pattern, tuple(names))
     if all(name == file.name.partition(".")[0] for name, file in zip(names, files, strict=True)):
         return Naming(None, None, tuple(names))
     if len(set(names)) == 1:

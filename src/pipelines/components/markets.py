@@ -57,7 +57,7 @@ def _check_texts(frame: pl.DataFrame, where: str) -> None:
             raise BadInput(
                 f"the name of a market has {len(text)} characters, at most {most} are possible: {text[:60]}…",
                 where=where,
-                fix="give it a shorter one, such as a column with its number: columns = { market = … }, or market_pattern",
+                fix="give it a shorter one, such as another column: columns = { market = … }, or market_pattern",
             )
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     broken = frame.filter(pl.any_horizontal(pl.col(name).str.contains("\0", literal=True) for name in texts))

@@ -12,13 +12,12 @@ from agent.cli.datasets import add_datasets
 from agent.cli.output import emit
 from agent.console import table
 from agent.errors import NotFound, UsageError
-from agent.execution.row_account import row_accounts
+from agent.execution.row_account import row_accounts, row_warnings
 from agent.execution.workspace import open_workspace, read_settings
 from agent.settings import SETTINGS_FILE
 from pipelines.data.guessing.block import toml_text
 from pipelines.data.guessing.guess import Guesses, guess, guess_preset
 from pipelines.data.guessing.presets import PRESETS
-from pipelines.data.tick_parts.account import warnings
 from pipelines.errors import PipelineError
 from pipelines.plugins.discovery import builtin_names, source_names, summary
 from pipelines.settings import public_values
@@ -75,13 +74,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     with open_workspace(options.project_dir) as workspace:
-        found = row_accounts(workspace)
+        found, odd = row_accounts(workspace), row_warnings(workspace)
     if found is None:
         raise NotFound("ticks has no output yet", where="ticks", fix="`agent run` computes it")
     rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in _COUNTS)) for one in found]
     if len(found) > 1:
         rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in _COUNTS)))
-    odd = warnings(found)
     parts = [table(rows, ("source", "file or part", *_COUNTS), right=set(range(2, 2 + len(_COUNTS))))]
     parts += [f"warning: {text}" for text in odd]
     emit(options, {"parts": found, "warnings": odd}, "\n".join(parts))

@@ -97,7 +97,7 @@ def _as_bulk(source: str, dataset: Dataset, raws: list[RawFile], facts: MarketFa
 
     lengths = [raw.table.height for raw in raws]
     number = pl.Series("_number", np.repeat(np.arange(len(raws), dtype=np.uint32), lengths))
-    table = pl.concat([raw.table for raw in raws])
+    table = pl.concat([raw.table for raw in raws if raw.table.height] or [raws[0].table])
     frame, rule = _understood(source, dataset, table, raws[0].file, is_one_file=False)
     if rule.null_count() < len(rule):
         return None
@@ -248,7 +248,8 @@ def _understood(
         pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
     )
     rule = frame.select(pl.coalesce("_fault", broken_rule(kind, *_bounds(dataset))).alias("rule")).to_series()
-    return frame.drop("_fault"), rule
+    # In one chunk: a table filtered by one in several has empty chunks, at which pl.format gives up (Polars 2.1).
+    return frame.drop("_fault"), rule.rechunk()
 
 
 def _bounds(dataset: Dataset) -> tuple[pl.Expr | None, pl.Expr | None]:

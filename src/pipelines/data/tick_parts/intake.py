@@ -59,7 +59,7 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
             where=part,
             fix=f"a source's fetch() gives {', '.join(columns)} with the types of pipelines.source",
         )
-    rule = batch.frame.select(broken_rule(batch.kind, *_bounds(universe)).alias("rule")).to_series()
+    rule = batch.frame.select(broken_rule(batch.kind, *_bounds(universe)).alias("rule")).to_series().rechunk()
     named = pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)) if batch.quarantined is None else batch.quarantined
     broken = batch.frame.height - rule.null_count()
     if broken:

@@ -107,6 +107,8 @@ def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
         needed["market"] = pl.lit(market) if isinstance(market, str) else market
         wanted = only_where(table, dataset.where, file)
         raw = wanted.select(LINE, *(value.alias(role) for role, value in needed.items())).collect()
+        # Columns in pieces of different lengths, and an empty one after a filter: pl.format gives up (Polars 2.1).
+        raw = raw.rechunk()
         read = raw.height if dataset.where is None else table.select(pl.len()).collect().item()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(file, error) from error

@@ -248,7 +248,6 @@ def _understood(
         pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
     )
     rule = frame.select(pl.coalesce("_fault", broken_rule(kind, *_bounds(dataset))).alias("rule")).to_series()
-    # In one chunk: a table filtered by one in several has empty chunks, at which pl.format gives up (Polars 2.1).
     return frame.drop("_fault"), rule.rechunk()
 
 

@@ -18,14 +18,13 @@ from agent.settings import SETTINGS_FILE
 from pipelines.data.guessing.block import toml_text
 from pipelines.data.guessing.guess import Guesses, guess, guess_preset
 from pipelines.data.guessing.presets import PRESETS
+from pipelines.data.tick_parts.account import FATES
 from pipelines.errors import PipelineError
 from pipelines.plugins.discovery import builtin_names, source_names, summary
 from pipelines.settings import public_values
 from pipelines.source import Source
 
 HELP = "List the data sources; report what became of every row; guess what files of your own are, or import them."
-
-_COUNTS = ("read", "kept", "replaced", "repeated", "filtered", "running", "quarantined")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +76,10 @@ def _report(options: argparse.Namespace) -> int:
         found, odd = row_accounts(workspace), row_warnings(workspace)
     if found is None:
         raise NotFound("ticks has no output yet", where="ticks", fix="`agent run` computes it")
-    rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in _COUNTS)) for one in found]
+    rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in FATES)) for one in found]
     if len(found) > 1:
-        rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in _COUNTS)))
-    parts = [table(rows, ("source", "file or part", *_COUNTS), right=set(range(2, 2 + len(_COUNTS))))]
+        rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in FATES)))
+    parts = [table(rows, ("source", "file or part", *FATES), right=set(range(2, 2 + len(FATES))))]
     parts += [f"warning: {text}" for text in odd]
     emit(options, {"parts": found, "warnings": odd}, "\n".join(parts))
     return 0

@@ -85,12 +85,17 @@ class RawFile:
 def read_raw(dataset: Dataset, part: str, file: Path) -> RawFile:
     """The columns of `file` that count, and when it was written. Raises BadInput where it cannot be read."""
     # The time first: what is written while the file is read is found by another time in the next run.
-    try:
-        written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    except OSError as error:
-        raise unreadable(file, error) from error
+    written_at = changed_at(file)
     table, read = _raw(dataset, file)
     return RawFile(part, file, table, written_at, read)
+
+
+def changed_at(file: Path) -> datetime:
+    """When a file was last written. Raises BadInput."""
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError as error:
+        raise unreadable(file, error) from error
 
 
 def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
@@ -101,9 +106,8 @@ def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
     table = open_table(file, dataset.records, dataset.text_rules)
     try:
         names = [name for name in table.collect_schema().names() if name != LINE]
-        roles = role_columns(dataset, names)
         market = market_name(dataset, file, names)
-        needed = {role: _selected(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
+        needed = columns_of(dataset, file, names)
         needed["market"] = pl.lit(market) if isinstance(market, str) else market
         wanted = only_where(table, dataset.where, file)
         raw = wanted.select(LINE, *(value.alias(role) for role, value in needed.items())).collect()
@@ -123,6 +127,12 @@ def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
     elif dataset.content == "trades" and dataset.records is not None:
         raw = raw.drop_nulls("price")
     return raw, read
+
+
+def columns_of(dataset: Dataset, file: Path, names: Sequence[str]) -> dict[str, pl.Expr]:
+    """The columns that count, but the market's: role -> column. Raises BadInput for one that is missing."""
+    roles = role_columns(dataset, names)
+    return {role: _selected(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
 
 
 def ts_of_day(dataset: Dataset, file: Path, raw: pl.Series) -> pl.Series:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.file_tables.json_text import read_json_array, read_json_lines
 from pipelines.data.file_tables.settings import Dataset, Value
-from pipelines.data.file_tables.texts import TextRules, read_text_table
+from pipelines.data.file_tables.texts import TextRules, header_of, read_text_table
 from pipelines.errors import BadInput
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _ARROW = (".feather", ".arrow", ".ipc")
 _KNOWN = (*_SEPARATORS, *_JSON_LINES, _JSON, *_PARQUET, *_ARROW)
 ENDINGS = (*_KNOWN, *_COMPRESSED)
 _HIVE = re.compile(r"(?:market|market_id|symbol|ticker|pair|name)=(.+)", re.IGNORECASE)  # a folder that says it
+_HEAD_BYTES = 65_536
 _SELECTOR = re.compile(r"(.*?)((?:\[\d+\])*)")
 _BRACES = re.compile(r"\{([^{}]+)\}")
 
@@ -112,13 +113,33 @@ def is_text_table(file: Path) -> bool:
     return _format(file) in _SEPARATORS
 
 
-def text_head(file: Path, count: int = 50) -> list[str]:
-    """The first lines of a table of text that are not blank. Raises BadInput where there is none."""
+def text_of(file: Path) -> bytes:
+    """The bytes of a table of text, decompressed. Raises BadInput."""
     try:
-        data = _bytes(file)
+        return _bytes(file)
     except (OSError, EOFError, ValueError) as error:
         raise unreadable(file, error) from error
-    text = data[:65_536].decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def separator_of(file: Path) -> str:
+    """What stands between columns where the settings do not say, by the file's ending."""
+    return _SEPARATORS[_format(file)]
+
+
+def _head(file: Path) -> bytes:
+    """The beginning of a table of text."""
+    if file.suffix.lower() in _COMPRESSED:
+        return text_of(file)[:_HEAD_BYTES]
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def text_head(file: Path, count: int = 50) -> list[str]:
+    """The first lines of a table of text that are not blank. Raises BadInput where there is none."""
+    text = _head(file).decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
         raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
@@ -154,6 +175,15 @@ def open_table(file: Path, records: str | None = None, rules: TextRules = _AS_US
     except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
         raise unreadable(file, error) from error
     return table
+
+
+def column_names(file: Path, records: str | None = None, rules: TextRules = _AS_USUAL) -> list[str]:
+    """The columns of a file, LINE left out; of a table of text only its beginning is read. Raises BadInput."""
+    if _format(file) in _SEPARATORS:
+        found = header_of(_head(file), rules.separator or _SEPARATORS[_format(file)], rules)
+        if found is not None:
+            return found
+    return [name for name in open_table(file, records, rules).collect_schema().names() if name != LINE]
 
 
 def is_panic(error: BaseException) -> bool:
@@ -284,11 +314,7 @@ def _only_member(file: Path) -> bytes:
 
 
 def _open_text(file: Path, rules: TextRules) -> pl.LazyFrame:
-    try:
-        data = _bytes(file)
-    except (OSError, ValueError) as error:
-        raise unreadable(file, error) from error
-    return read_text_table(data, _SEPARATORS[_format(file)], rules, file, LINE).lazy()
+    return read_text_table(text_of(file), _SEPARATORS[_format(file)], rules, file, LINE).lazy()
 
 
 def _flatten(lines: pl.DataFrame, records: str | None, file: Path) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.calendars import later, next_at, period_start
 from pipelines.data.file_tables.adjust import MarketFacts, adjusted
+from pipelines.data.file_tables.joined import RawFiles, is_small, put_together, read_joined
 from pipelines.data.file_tables.raw import PRICES, RawFile, read_raw
 from pipelines.data.file_tables.read import (
     LINE,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BULK_ROWS = 500_000  # understood at once: enough that a table's own cost is nothing, little enough to be held twice
+_SMALL_FILES = 1_000  # read as one: a bad one among them costs reading them some ten times
 _MANY = 3  # rows that break one and the same rule of time are no accident
 
 
@@ -49,36 +51,69 @@ def read_bulks(
 ) -> Iterator[Bulk]:
     """The rows of many parts, as read_batch gives those of each, but understood together: the work on a table costs
     milliseconds, however few rows it has. A part with a bad row comes alone."""
+    small: dict[str, Path] = {}
     waiting: dict[tuple[Any, ...], list[RawFile]] = {}
     rows = 0
     for part, files in parts.items():
         if len(files) > 1:
             yield Bulk.of_one(part, read_batch(source, dataset, files, facts))
-            continue
-        raw = read_raw(dataset, part, files[0])
-        waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
-        rows += raw.table.height
-        if rows >= _BULK_ROWS:
-            for together in waiting.values():
-                yield from _bulks(source, dataset, together, facts)
-            waiting.clear()
-            rows = 0
+        elif is_small(dataset, files[0]):
+            small[part] = files[0]
+            if len(small) >= _SMALL_FILES:
+                yield from _small(source, dataset, small, facts)
+                small = {}
+        else:
+            raw = read_raw(dataset, part, files[0])
+            waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
+            rows += raw.table.height
+            if rows >= _BULK_ROWS:
+                yield from _waiting(source, dataset, waiting, facts)
+                rows = 0
+    yield from _small(source, dataset, small, facts)
+    yield from _waiting(source, dataset, waiting, facts)
+
+
+def _small(source: str, dataset: Dataset, parts: Mapping[str, Path], facts: MarketFacts) -> Iterator[Bulk]:
+    """Small tables of text, read as one; where that cannot be, those of each half, and so on down to a single one."""
+    if not parts:
+        return
+    if len(parts) == 1:
+        ((part, file),) = parts.items()
+        yield Bulk.of_one(part, read_batch(source, dataset, [file], facts))
+        return
+    raws = read_joined(dataset, parts)
+    bulk = None if raws is None else _together(source, dataset, raws, facts)
+    if bulk is not None:
+        yield bulk
+        return
+    names = list(parts)
+    for half in (names[: len(names) // 2], names[len(names) // 2 :]):
+        yield from _small(source, dataset, {name: parts[name] for name in half}, facts)
+
+
+def _waiting(
+    source: str, dataset: Dataset, waiting: dict[tuple[Any, ...], list[RawFile]], facts: MarketFacts
+) -> Iterator[Bulk]:
+    """What is waiting, files of the same columns together."""
     for together in waiting.values():
         yield from _bulks(source, dataset, together, facts)
+    waiting.clear()
 
 
 def _bulks(source: str, dataset: Dataset, raws: list[RawFile], facts: MarketFacts) -> Iterator[Bulk]:
-    """Files of the same columns as one bulk or, where a row is bad or cannot be understood, one by one."""
-    if len(raws) > 1:
-        bulk = _together(source, dataset, raws, facts)
-        if bulk is not None:
-            yield bulk
-            return
-    for raw in raws:
-        yield Bulk.of_one(raw.part, _batch(source, dataset, [raw], facts))
+    """Files of the same columns as one bulk; where a row is bad or cannot be understood, those of each half."""
+    if len(raws) == 1:
+        yield Bulk.of_one(raws[0].part, _batch(source, dataset, raws, facts))
+        return
+    bulk = _together(source, dataset, put_together(raws), facts)
+    if bulk is not None:
+        yield bulk
+        return
+    for half in (raws[: len(raws) // 2], raws[len(raws) // 2 :]):
+        yield from _bulks(source, dataset, half, facts)
 
 
-def _together(source: str, dataset: Dataset, raws: list[RawFile], facts: MarketFacts) -> Bulk | None:
+def _together(source: str, dataset: Dataset, raws: RawFiles, facts: MarketFacts) -> Bulk | None:
     """The files as one bulk; None where that cannot be: an error may be about any of them, and the one that it is about
     raises it again when it is read by itself."""
     try:
@@ -91,25 +126,22 @@ def _together(source: str, dataset: Dataset, raws: list[RawFile], facts: MarketF
         raise
 
 
-def _as_bulk(source: str, dataset: Dataset, raws: list[RawFile], facts: MarketFacts) -> Bulk | None:
+def _as_bulk(source: str, dataset: Dataset, raws: RawFiles, facts: MarketFacts) -> Bulk | None:
     import numpy as np
     import polars as pl
 
-    lengths = [raw.table.height for raw in raws]
-    number = pl.Series("_number", np.repeat(np.arange(len(raws), dtype=np.uint32), lengths))
-    table = pl.concat([raw.table for raw in raws if raw.table.height] or [raws[0].table])
-    frame, rule = _understood(source, dataset, table, raws[0].file, is_one_file=False)
+    number = pl.Series("_number", np.repeat(np.arange(len(raws.parts), dtype=np.uint32), raws.lengths))
+    frame, rule = _understood(source, dataset, raws.table, raws.files[0], is_one_file=False)
     if rule.null_count() < len(rule):
         return None
-    frame = _wanted(dataset, frame.with_columns(number), facts, raws[0].file)
-    kept = frame.get_column("_number").value_counts()
-    counts = dict(kept.iter_rows())
+    frame = _wanted(dataset, frame.with_columns(number), facts, raws.files[0])
+    counts = dict(frame.get_column("_number").value_counts().iter_rows())
     return Bulk(
-        tuple(raw.part for raw in raws),
+        raws.parts,
         Batch(_kind(dataset), frame.drop(LINE, "_number")),
-        tuple(counts.get(n, 0) for n in range(len(raws))),
-        tuple(raw.written_at for raw in raws),
-        tuple(raw.read for raw in raws),
+        tuple(counts.get(n, 0) for n in range(len(raws.parts))),
+        raws.written_at,
+        raws.read,
     )
 
 

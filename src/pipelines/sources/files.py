@@ -63,10 +63,17 @@ class FilesSource:
         self._parts.clear()
         self._facts.clear()
         for part in found:
-            label = Path(os.path.relpath(part.files[0], self._base)).as_posix()
+            label = self._label(part.files[0])
             counts[label] += 1  # several datasets may take the same file
             self._parts[label if counts[label] == 1 else f"{label} #{counts[label]}"] = part
         return Probe({name: part.token for name, part in self._parts.items()})
+
+    def _label(self, file: Path) -> str:
+        """A file's name from the folder of agent.toml on."""
+        depth = len(self._base.parts)
+        if file.parts[:depth] == self._base.parts and ".." not in file.parts:
+            return "/".join(file.parts[depth:])
+        return Path(os.path.relpath(file, self._base)).as_posix()
 
     def markets(self) -> pl.DataFrame:
         """Every market that a file or a table of markets names. Reads files whose market stands in a column."""

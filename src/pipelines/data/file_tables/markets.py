@@ -116,18 +116,21 @@ def _of_dataset(source: str, found: DatasetFiles) -> pl.DataFrame:
 
 def _names(found: DatasetFiles) -> set[str]:
     """Names of the markets in a dataset's files; only files with a column of names are read."""
-
     dataset, names = found.dataset, set()
     from_file: dict[str, Path] = {}
     small: list[Path] = []
+    heads: dict[tuple[str, ...], bool] = {}  # columns of a file -> whether one of them names the market
     if dataset.only_market is not None:
         return {dataset.only_market} if found.files else set()
     for file, *_ in found.files:
         if dataset.market_pattern is not None:
             names.add(name_from_file(dataset, file))
             continue
-        market = market_name(dataset, file, column_names(file, dataset.records, dataset.text_rules))
-        if isinstance(market, str):
+        head = tuple(column_names(file, dataset.records, dataset.text_rules))
+        if head not in heads:
+            heads[head] = not isinstance(market_name(dataset, file, head), str)
+        if not heads[head]:
+            market = name_from_file(dataset, file)
             _refuse_namesake(market, file, from_file)
             names.add(market)
         elif is_small(dataset, file):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from agent.execution.row_account import accounts_in
 from dashboard import data
 from dashboard.data import Session
+from pipelines.data.tick_parts.account import Account
 from pipelines.lake import Lake
 from pipelines.modelling.labels import GAP_FACTOR, usual_spacing
 from pipelines.snapshot import Snapshot, diff
@@ -121,6 +123,12 @@ def quarantine(desk: Session) -> pl.DataFrame:
     ticks = data.output(desk, "ticks")
     partition = None if ticks is None else ticks.by_key.get(_QUARANTINE)
     return pl.DataFrame() if partition is None else desk.workspace.lake.read_table(partition)
+
+
+def row_accounts(desk: Session) -> list[Account]:
+    """What became of the rows of each part of the sources."""
+    ticks = data.output(desk, "ticks")
+    return [] if ticks is None else accounts_in(desk.workspace.lake, ticks)
 
 
 def rewrites(desk: Session) -> list[Rewrite]:

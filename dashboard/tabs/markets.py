@@ -11,6 +11,7 @@ from dashboard import charts, data, look, market_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
+from pipelines.data.tick_parts.account import FATES, sentence
 from pipelines.modelling.labels import GAP_FACTOR
 
 if TYPE_CHECKING:
@@ -156,6 +157,19 @@ def _quality(desk: Session) -> None:
                 [Column(name, "long" if name == "text" else "") for name in bad.columns],
                 bad.head(_ROWS_LISTED).rows(),
                 label="quarantine",
+            )
+    accounts = market_data.row_accounts(desk)
+    if accounts:
+        with st.expander(f"Rows of the sources: {sentence(accounts)}"):
+            # What lost most comes first.
+            accounts.sort(key=lambda one: (-one.lost_fraction, one.source, one.part))
+            look.table(
+                [Column("Part", "long"), *(Column(name.capitalize(), "num") for name in FATES)],
+                [
+                    (f"{one.source}:{one.part}", *(f"{getattr(one, name):,}" for name in FATES))
+                    for one in accounts[:_ROWS_LISTED]
+                ],
+                label="rows of the sources",
             )
     if late:
         look.table(

@@ -150,9 +150,10 @@ def report_text(
     checked_at: datetime,
     quarantined: Sequence[tuple[str, int, str]] = (),
     warnings: Sequence[str] = (),
+    rows_read: str | None = None,
 ) -> str:
     """The end of a run: a table of what each component did and why, the errors, what was left out (component, rows,
-    file), what is odd about the sources' rows, and where the release is."""
+    file), what became of the sources' rows and what is odd about them, and where the release is."""
     parts = []
     if (
         report.status == "COMPLETED"
@@ -173,6 +174,7 @@ def report_text(
         f"  {path}"
         for component, count, path in quarantined
     ]
+    parts += [f"Sources: {rows_read}."] if rows_read is not None else []
     parts += _odd_sources(warnings)
     if report.status == "CANCELLED":
         parts.append(f"Run {report.run_id} was ended: {report.error}")

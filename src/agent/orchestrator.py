@@ -26,6 +26,8 @@ from agent.runtime.signals import stop_on_signals
 from agent.service.wiring import around_runs
 from agent.store import state
 from agent.store.outputs import catalog, releases
+from pipelines.data.tick_parts.account import sentence
+from pipelines.errors import LakeError
 
 if TYPE_CHECKING:
     from agent.service.schedule import Rule
@@ -84,9 +86,10 @@ def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
         return
     has_read = any(one.step.component == "ticks" and isinstance(one.step, Compute) for one in report.components)
     odd = _odd_rows(workspace) if has_read else []
+    rows = _rows_read(workspace) if has_read else None
     where = _from_here(workspace.settings.releases_path)
     quarantined = [(name, rows, _from_here(workspace.settings.lake_path / path)) for name, rows, path in left_out]
-    text = console.report_text(report, release, where, SystemClock().now(), quarantined, odd)
+    text = console.report_text(report, release, where, SystemClock().now(), quarantined, odd, rows)
     print(console.visible(text), flush=True)
 
 
@@ -94,6 +97,17 @@ def _odd_rows(workspace: Workspace) -> list[str]:
     from agent.execution.row_account import row_warnings  # not in a run with nothing to do
 
     return row_warnings(workspace)
+
+
+def _rows_read(workspace: Workspace) -> str | None:
+    """What became of the sources' rows, in a sentence; None where that cannot be read, which `agent checks` reports."""
+    from agent.execution.row_account import row_accounts
+
+    try:
+        found = row_accounts(workspace)
+    except LakeError:
+        return None
+    return sentence(found) if found else None
 
 
 def _from_here(path: Path) -> str:

@@ -22,7 +22,7 @@ MARKET_COLUMNS: Mapping[str, str] = {
     "external_id": "String",
     "symbol": "String",
     "question": "String",  # null unless binary
-    "kind": "String",  # spot | fx | equity | binary
+    "kind": "String",  # spot | fx | equity | future | binary
     "status": "String",  # open | closed | resolved
     "end_at": "Datetime",  # null where the market has no end
     "resolution": "Float64",  # 1.0 yes, 0.0 no, between where settled so; null while unknown
@@ -56,6 +56,7 @@ BAR_COLUMNS: Mapping[str, str] = {
     **{f"{side}_{field}": "Float64" for side in ("bid", "ask") for field in ("open", "high", "low", "close")},
 }
 
+NAME_LENGTHS: Mapping[str, int] = {"source": 100, "external_id": 200, "market_id": 300}  # characters, at most
 QUARANTINE_KEY = "quarantine"  # the partition of ticks that lists rows left out, in QUARANTINE_COLUMNS
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "where": "String",  # file and line or row
@@ -167,26 +168,30 @@ class Source(Protocol):
         """One part, whole. Asking twice gives the same."""
 
 
-def broken_rule(kind: Literal["bars", "ticks"]) -> pl.Expr:
+def broken_rule(
+    kind: Literal["bars", "ticks"], is_binary: pl.Expr | None = None, is_free: pl.Expr | None = None
+) -> pl.Expr:
     """The first rule that a row of a batch breaks, as text; null where it keeps them all.
 
     Times, markets and prices are there; prices are finite and above zero; sizes are finite and not negative; a bar's
-    high and low enclose its open and close, on each side where it has quotes.
+    high and low enclose its open and close, on each side where it has quotes. `is_binary` says of which rows prices
+    are probabilities, 0 and 1 allowed; `is_free` of which they may be zero and below (oil in April 2020).
     """
     import polars as pl
 
     time = "start" if kind == "bars" else "ts"
     rules = [(pl.col("market_id").is_null(), "market is missing"), (pl.col(time).is_null(), "time is missing")]
+    bounds = (is_binary, is_free)
     if kind == "ticks":
-        rules += _price_rules("price", required=True)
-        rules += [rule for side in ("bid", "ask") for rule in _price_rules(side, required=False)]
+        rules += _price_rules("price", *bounds, required=True)
+        rules += [rule for side in ("bid", "ask") for rule in _price_rules(side, *bounds, required=False)]
         rules += _size_rules("size")
         rules.append((~pl.col("side").is_in(["buy", "sell"]), "side is neither buy nor sell"))
     else:
         for prefix in ("", "bid_", "ask_"):
             names = {field: prefix + field for field in ("open", "high", "low", "close")}
             for name in names.values():
-                rules += _price_rules(name, required=not prefix)
+                rules += _price_rules(name, *bounds, required=not prefix)
             high, low = names["high"], names["low"]
             for below in (low, names["open"], names["close"]):
                 rules.append((pl.col(high) < pl.col(below), f"{high} is below {below}"))
@@ -197,11 +202,21 @@ def broken_rule(kind: Literal["bars", "ticks"]) -> pl.Expr:
     return pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)
 
 
-def _price_rules(name: str, *, required: bool) -> list[tuple[pl.Expr, str]]:
+def _price_rules(
+    name: str, is_binary: pl.Expr | None, is_free: pl.Expr | None, *, required: bool
+) -> list[tuple[pl.Expr, str]]:
     import polars as pl
 
     value = pl.col(name)
-    rules = [(~value.is_finite(), f"{name} is not a finite number"), (value <= 0, f"{name} is not above zero")]
+    is_low = value <= 0
+    rules = [(~value.is_finite(), f"{name} is not a finite number")]
+    if is_binary is not None:
+        rules.append((is_binary & (value < 0), f"{name} of a binary market is below 0"))
+        rules.append((is_binary & (value > 1), f"{name} of a binary market is above 1"))
+        is_low &= ~is_binary
+    if is_free is not None:
+        is_low &= ~is_free
+    rules.append((is_low, f"{name} is not above zero"))
     return [(value.is_null(), f"{name} is missing"), *rules] if required else rules
 
 

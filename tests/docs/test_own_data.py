@@ -7,10 +7,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pytest
+
 from pipelines.components.ticks import Settings as TickSettings
 from pipelines.settings import Faults, build
 from pipelines.sources.files import FilesSource, Settings
-from tests.paths import PROJECT
+from tests.integration.sources.as_polars_reads import of_part
+from tests.integration.ticks.mill import Mill
+from tests.paths import PROJECT, SHARED_DATA, needs_shared_data
 
 PAGE = PROJECT / "docs" / "how-to" / "own-data.md"
 TESTED = PROJECT / "tests" / "integration" / "sources" / "shared_data.toml"
@@ -55,3 +60,79 @@ def test_the_examples_are_those_that_are_tested() -> None:
             for name in {"path", "ask_path"} & place.keys():
                 place[name] = place[name].removeprefix("data/")
         assert dataset in tested
+
+
+def examples() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Each dataset of the page that has prices: a name, its settings, and those of [ticks] beside it."""
+    found = []
+    for block in blocks()[1:]:
+        for number, dataset in enumerate(datasets(block)):
+            found.append((f"{dataset['path']}#{number}", dataset, block.get("ticks", {})))
+    return found
+
+
+EXAMPLES = examples()
+
+
+def through_ticks(folder: Path, dataset: dict[str, Any], ticks: dict[str, Any]) -> pl.DataFrame:
+    """What the lake has of a dataset: all its bars, or trades and quotes."""
+    mill = Mill(folder, [dataset], **ticks)
+    (mill.data / "data").symlink_to(SHARED_DATA)
+    snapshot = mill.run()
+    tables = [mill.lake.read_table(one) for one in snapshot.select() if one.key.startswith(("bars/", "trades/"))]
+    return pl.concat(tables)
+
+
+def as_rows(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    return frame.select(columns).unique().sort(columns)
+
+
+@needs_shared_data
+@pytest.mark.parametrize(("name", "dataset", "ticks"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
+def test_the_lake_has_the_rows_of_the_file(
+    name: str, dataset: dict[str, Any], ticks: dict[str, Any], tmp_path: Path
+) -> None:
+    found = through_ticks(tmp_path, dataset, ticks)
+    time = "start" if "start" in found.columns else "ts"
+    market = pl.col("market_id").str.strip_prefix("files:").alias("market")
+    found = found.with_columns(pl.col(time).alias("at"), market)
+    frames = []
+    for file in sorted(SHARED_DATA.glob(dataset["path"].removeprefix("data/"))):
+        expected, seconds = of_part(file.relative_to(SHARED_DATA).as_posix())
+        if "market_pattern" in dataset:
+            match = re.search(dataset["market_pattern"], file.name)
+            assert match is not None
+            expected = expected.with_columns(market=pl.lit(match["market"]))
+        elif "market" in expected.columns:
+            expected = expected.drop("market")  # the page names them by two columns, Polars' reading by one
+        frames.append(expected)
+        if seconds is not None:
+            assert (found["end"] - found["start"]).dt.total_seconds().unique().to_list() == [seconds]
+    wanted = pl.concat(frames)
+    assert wanted.height
+    mine = found.cast(dict(wanted.schema))  # type: ignore[arg-type]
+    assert as_rows(mine, wanted.columns).equals(as_rows(wanted, wanted.columns))
+    if seconds is not None:
+        assert found.height == wanted.height, "a bar for each row"
+
+
+@needs_shared_data
+def test_the_first_example_has_one_bar_for_each_day(tmp_path: Path) -> None:
+    """It once made 12 188 bars of 12 154 rows."""
+    (tmp_path / "csv").mkdir()
+    wanted = {}
+    for name in ("AAPL", "SPY", "GOOG"):
+        table = pl.read_parquet(SHARED_DATA / "lean-equity" / f"{name}-1d-trade.parquet")
+        table.write_csv(tmp_path / "csv" / f"{name}.csv")
+        wanted[f"files:{name}"] = table
+    mill = Mill(tmp_path / "mill", datasets(blocks()[0]))
+    (mill.data / "prices").symlink_to(tmp_path / "csv")
+    found = mill.table(mill.run())
+    assert found.height == sum(table.height for table in wanted.values())
+    for market, table in wanted.items():
+        mine = found.filter(pl.col("market_id") == market)
+        clock = pl.col("start").dt.convert_time_zone("America/New_York")
+        assert mine.select(clock.dt.date()).to_series().to_list() == table["date"].to_list()
+        assert mine.select(clock.dt.hour().unique()).to_series().to_list() == [0]
+        names = ["open", "high", "low", "close", "volume"]
+        assert mine.select(names).equals(table.select(names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agent.store.control.measures import Measures
+from pipelines.data.tick_parts.account import Account, total
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
@@ -31,16 +32,16 @@ class Metrics:
         """Count an answered request. `route` is the template, so that ids make no series of their own."""
         self._seconds.labels(method, route, str(status)).observe(seconds)
 
-    def exposition(self, measures: Measures, now: datetime) -> bytes:
-        """All metrics as text."""
+    def exposition(self, measures: Measures, rows: Sequence[Account], now: datetime) -> bytes:
+        """All metrics as text; `rows` is what became of the rows of each part of the sources."""
         state = CollectorRegistry()
-        state.register(_State(measures, now))
+        state.register(_State(measures, rows, now))
         return generate_latest(self._registry) + generate_latest(state)
 
 
 class _State(Collector):
-    def __init__(self, measures: Measures, now: datetime) -> None:
-        self._measures, self._now = measures, now
+    def __init__(self, measures: Measures, rows: Sequence[Account], now: datetime) -> None:
+        self._measures, self._rows, self._now = measures, rows, now
 
     def collect(self) -> Iterable[Metric]:
         measures = self._measures
@@ -59,6 +60,13 @@ class _State(Collector):
             "Attempts on record whose process died and whose lease was taken over.",
             measures.crashed_attempts,
         )
+        family = GaugeMetricFamily(
+            "tidemill_source_rows", "Rows of the sources, by what became of them.", labels=("source", "fate")
+        )
+        for source in sorted({one.source for one in self._rows}):
+            for fate, count in total(one for one in self._rows if one.source == source).items():
+                family.add_metric((source, fate), count)
+        yield family
         if measures.release_created_at is not None:
             age = (self._now - measures.release_created_at).total_seconds()
             yield GaugeMetricFamily("tidemill_release_age_seconds", "Age of the current release.", age)

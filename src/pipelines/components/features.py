@@ -248,9 +248,9 @@ def feature_modules(settings: Settings, base: Path) -> list[str]:
 
 def _contract(key: str, frame: pl.DataFrame) -> None:
     if key.startswith(MADE):
-        check_bars(frame, f"features, partition {key}")
+        check_bars(frame, f"features, partition {key}", free=None)
     elif key.startswith(OWN):
-        check_source_bars(frame, f"features, partition {key}")
+        check_source_bars(frame, f"features, partition {key}", free=None)
     else:
         check_features(frame, f"features, partition {key}", features=frame.columns[2:])
 

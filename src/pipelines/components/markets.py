@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.component import Context, component
 from pipelines.data.checks import check_markets
 from pipelines.errors import BadInput
-from pipelines.source import MARKET_COLUMNS, frame_schema
+from pipelines.source import MARKET_COLUMNS, NAME_LENGTHS, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,6 +31,7 @@ def ingest_markets(ctx: Context, settings: Any) -> None:
     for done, (name, source) in enumerate(sorted(ctx.sources.items())):
         ctx.progress(done, len(ctx.sources), name)
         frame = source.markets()
+        _check_texts(frame, f"[sources.{name}]")
         check_markets(frame, f"[sources.{name}]")
         frames.append(frame)
     universe = pl.concat(frames).sort("market_id")
@@ -43,3 +44,26 @@ def ingest_markets(ctx: Context, settings: Any) -> None:
     check_markets(universe)
     ctx.write_table("markets", universe)
     ctx.progress(len(ctx.sources), len(ctx.sources), f"{universe.height} markets")
+
+
+def _check_texts(frame: pl.DataFrame, where: str) -> None:
+    """Raise BadInput for a text that not every database takes: a name that is too long, or a NUL character."""
+    import polars as pl
+
+    for column, most in NAME_LENGTHS.items():
+        lengths = frame.get_column(column).str.len_chars()
+        if (lengths > most).any():
+            text = str(frame.filter(lengths > most).item(0, column))
+            raise BadInput(
+                f"the name of a market has {len(text)} characters, at most {most} are possible: {text[:60]}…",
+                where=where,
+                fix="give it a shorter one, such as another column: columns = { market = … }, or market_pattern",
+            )
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    broken = frame.filter(pl.any_horizontal(pl.col(name).str.contains("\0", literal=True) for name in texts))
+    if not broken.is_empty():
+        raise BadInput(
+            f"a text of market {str(broken.item(0, 'market_id'))!r} holds a NUL character",
+            where=where,
+            fix="remove it from the file",
+        )

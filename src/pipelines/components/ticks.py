@@ -20,6 +20,9 @@ from pipelines.data.checks import check_source_bars, check_ticks
 from pipelines.data.tick_parts.account import accounts
 from pipelines.data.tick_parts.frames import BARS, contribution, numbered, ranked
 from pipelines.data.tick_parts.intake import Intake, bad_rows, take_in
+from pipelines.data.tick_parts.jumps import JUMPS_KEY, Found, find
+from pipelines.data.tick_parts.jumps import dump as dump_jumps
+from pipelines.data.tick_parts.jumps import load as load_jumps
 from pipelines.data.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, dump, load
 from pipelines.data.tick_parts.merging import Bar, edges, finish, kind_of, losses, merge, overlap, unfinish
 from pipelines.data.tick_parts.spill import Spill
@@ -53,9 +56,9 @@ class Settings:
 
 def _contract(key: str, frame: pl.DataFrame) -> None:
     if key.startswith(BARS):
-        check_source_bars(frame, f"ticks, partition {key}")
+        check_source_bars(frame, f"ticks, partition {key}", free=None)
     elif key != QUARANTINE_KEY:
-        check_ticks(frame, f"ticks, partition {key}")
+        check_ticks(frame, f"ticks, partition {key}", free=None)
 
 
 @component(
@@ -162,22 +165,39 @@ class _Ingest:
         affected: dict[str, set[str]] = {}
         for key, market in self.affected:
             affected.setdefault(key, set()).add(market)
+        known, shares = self._known_jumps(), self._of_kind("equity")
+        found: dict[str, Found] = {}
+        free = self._of_kind("binary", "future")
         for done, key in enumerate(sorted(markets)):
             self.ctx.progress(done, len(markets), key)
             if key not in affected:
                 self.ctx.carry(key)
+                found[key] = known.get(key, Found())
                 continue
             frame = self._build(key, affected[key], markets[key] - affected[key])
             if key.startswith(BARS):
-                check_source_bars(frame, f"ticks {key}")
+                check_source_bars(frame, f"ticks {key}", free=free)
                 self.ctx.write_table(key, frame, time="end")
+                found[key] = find(frame, shares)
             else:
-                check_ticks(frame, f"ticks {key}")
+                check_ticks(frame, f"ticks {key}", free=free)
                 self.ctx.write_table(key, frame, time="ts")
         self._check_neighbours(markets)
         self._refuse_losses()
         self._write_quarantine()
+        self.ctx.write_bytes(JUMPS_KEY, dump_jumps(found), suffix=".json")
         self.ctx.write_bytes(MEMO_KEY, dump(self.records, self.universe), suffix=".parquet")
+
+    def _of_kind(self, *kinds: str) -> set[str]:
+        import polars as pl
+
+        return set(self.universe.filter(pl.col("kind").is_in(kinds)).get_column("market_id"))
+
+    def _known_jumps(self) -> dict[str, Found]:
+        try:
+            return load_jumps(self.ctx.previous_bytes(JUMPS_KEY))
+        except LakeError:
+            return {}
 
     def _remembered(self) -> dict[PartId, PartRecord]:
         """The memo, or nothing where it is gone, damaged, or of no use: then every part is read again."""

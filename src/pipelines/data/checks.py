@@ -30,7 +30,7 @@ PREDICTIONS: Mapping[str, str] = {
     "edge": "Float64",  # expected return after cost, a fraction
     "model_version": "String",
 }
-KINDS = ("spot", "fx", "equity", "binary")
+KINDS = ("spot", "fx", "equity", "future", "binary")
 STATUSES = ("open", "closed", "resolved")
 SIDES = ("buy", "sell")
 _SHOWN = 3  # rows shown of each broken rule
@@ -61,12 +61,15 @@ def check_markets(frame: pl.DataFrame, where: str = "markets") -> None:
     _check(frame, where, MARKET_COLUMNS, required, rules, key=("market_id",))
 
 
-def check_ticks(frame: pl.DataFrame, where: str = "ticks") -> None:
-    """Price observations: TICK_COLUMNS, sorted and unique by (market_id, ts, seq). Raises ContractViolation."""
+def check_ticks(frame: pl.DataFrame, where: str = "ticks", *, free: Collection[str] | None = ()) -> None:
+    """Price observations: TICK_COLUMNS, sorted and unique by (market_id, ts, seq). Raises ContractViolation.
+
+    `free` are the ids of markets whose price may be zero (binary) or any number (future); None: they are not known.
+    """
     import polars as pl
 
     rules = {
-        **{f"{name} is finite and > 0": _positive(name) for name in ("price", "bid", "ask")},
+        **_price_rules(("price", "bid", "ask"), free),
         "size is finite and >= 0": _not_negative("size"),
         f"side is one of {', '.join(SIDES)}": pl.col("side").is_in(SIDES),
     }
@@ -74,13 +77,15 @@ def check_ticks(frame: pl.DataFrame, where: str = "ticks") -> None:
     _check(frame, where, TICK_COLUMNS, required, rules, key=("market_id", "ts", "seq"))
 
 
-def check_source_bars(frame: pl.DataFrame, where: str = "ticks") -> None:
+def check_source_bars(frame: pl.DataFrame, where: str = "ticks", *, free: Collection[str] | None = ()) -> None:
     """Bars as sources give them: BAR_COLUMNS, sorted by (market_id, start), none over before it began, none beginning
-    before the one before is over. Raises ContractViolation."""
-    _check_bars(frame, where, BAR_COLUMNS, {})
+    before the one before is over; `free` as in check_ticks. Raises ContractViolation."""
+    _check_bars(frame, where, BAR_COLUMNS, {}, free)
 
 
-def check_bars(frame: pl.DataFrame, where: str = "features", *, binary: Collection[str] = ()) -> None:
+def check_bars(
+    frame: pl.DataFrame, where: str = "features", *, binary: Collection[str] = (), free: Collection[str] | None = ()
+) -> None:
     """Bars made of trades or of other bars: columns BARS, else as check_source_bars. `binary` are the ids of markets
     whose price is a probability. Raises ContractViolation."""
     import polars as pl
@@ -88,17 +93,23 @@ def check_bars(frame: pl.DataFrame, where: str = "features", *, binary: Collecti
     rules = {"trade_count >= 0": pl.col("trade_count") >= 0}
     if binary:
         rules["a binary market's price lies in 0..1"] = ~pl.col("market_id").is_in(list(binary)) | (pl.col("high") <= 1)
-    _check_bars(frame, where, BARS, rules)
+    _check_bars(frame, where, BARS, rules, free)
 
 
-def _check_bars(frame: pl.DataFrame, where: str, columns: Mapping[str, str], more: Mapping[str, pl.Expr]) -> None:
+def _check_bars(
+    frame: pl.DataFrame,
+    where: str,
+    columns: Mapping[str, str],
+    more: Mapping[str, pl.Expr],
+    free: Collection[str] | None,
+) -> None:
     import polars as pl
 
     prices = ("open", "high", "low", "close")
     quotes = [f"{side}_{name}" for side in ("bid", "ask") for name in prices]
     is_next = pl.col("market_id") == pl.col("market_id").shift()
     rules = {
-        **{f"{name} is finite and > 0": _positive(name) for name in (*prices, *quotes)},
+        **_price_rules((*prices, *quotes), free),
         "low <= open, close <= high": pl.min_horizontal("open", "close").ge(pl.col("low"))
         & pl.max_horizontal("open", "close").le(pl.col("high")),
         "volume is finite and >= 0": _not_negative("volume"),
@@ -127,7 +138,7 @@ def check_predictions(frame: pl.DataFrame, where: str = "inference") -> None:
 
     rules = {
         **{f"{name} lies in 0..1": pl.col(name).is_between(0, 1) for name in ("probability", "confidence")},
-        "price is finite and > 0": _positive("price"),
+        "price is finite": pl.col("price").is_finite(),
         "edge is finite": pl.col("edge").is_finite(),
     }
     _check(
@@ -151,6 +162,17 @@ def check_entries(frame: pl.DataFrame, where: str = "backtest") -> None:
         "no exit before its entry": pl.col("exit_at") >= pl.col("entry_at"),
     }
     _check(frame.select(*columns), where, columns, ("entry_at", "exit_at"), rules, key=())
+
+
+def _price_rules(names: Sequence[str], free: Collection[str] | None) -> dict[str, pl.Expr]:
+    import polars as pl
+
+    if free is None:
+        return {f"{name} is finite": pl.col(name).is_finite() for name in names}
+    if not free:
+        return {f"{name} is finite and > 0": _positive(name) for name in names}
+    is_free = pl.col("market_id").is_in(list(free))
+    return {f"{name} is finite and > 0": _positive(name) | (is_free & pl.col(name).is_finite()) for name in names}
 
 
 def _positive(name: str) -> pl.Expr:

@@ -144,8 +144,9 @@ def join_bars(bars: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
 
 def look_at(bars: pl.DataFrame) -> pl.DataFrame:
     """Bars as features, exports and queries see them: market_id, `ts` (when the bar is known, its end), bar_start,
-    interval_seconds, prices, volume, the last bid and ask with their relative spread, trade_count (null where the
-    source does not count them), then start, end and the quotes' own prices. Sorted as they were.
+    interval_seconds, prices, volume, the last bid and ask with their relative spread (null where they are crossed),
+    trade_count (null where the source does not count them), then start, end and the quotes' own prices. Sorted as they
+    were.
     """
     import polars as pl
 
@@ -157,7 +158,8 @@ def look_at(bars: pl.DataFrame) -> pl.DataFrame:
         length.dt.total_seconds().alias("interval_seconds"),
         bid.alias("bid"),
         ask.alias("ask"),
-        ((ask - bid) / ((ask + bid) / 2)).alias("spread"),
+        # Of crossed quotes there is no spread: a negative one would be earned by whoever trades.
+        pl.when((ask >= bid) & (ask + bid > 0)).then((ask - bid) / ((ask + bid) / 2)).alias("spread"),
         pl.col("trade_count") if has_count else pl.lit(None, pl.Int64).alias("trade_count"),
     ).select(SHOWN)
 

@@ -58,6 +58,7 @@ class FeatureWork:
         self.joined = set(self.intervals.filter("from_bars", pl.col("seconds").is_not_null()).get_column("market_id"))
         self.widest_interval = self._widest_interval()
         self.binary = set(self.markets.filter(pl.col("kind") == "binary").get_column("market_id"))
+        self.free = self.binary | set(self.markets.filter(pl.col("kind") == "future").get_column("market_id"))
         self.ticks = ctx.inputs["ticks"]
         found = (_TICKS_KEY.fullmatch(key) for key in self.ticks.keys)
         self.keys = sorted({match[1] for match in found if match})
@@ -85,7 +86,7 @@ class FeatureWork:
             self.ctx.progress(number, len(due), f"bars {key}")
             bars = self._made(key)
             if bars.height:
-                check_bars(bars, f"features, partition {MADE}{key}", binary=self.binary)
+                check_bars(bars, f"features, partition {MADE}{key}", binary=self.binary, free=self.free)
                 self.ctx.write_table(MADE + key, bars, time="end")
 
     def build_features(self) -> None:

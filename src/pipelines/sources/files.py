@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pipelines.data.file_tables.adjust import MarketFacts, read_splits
 from pipelines.data.file_tables.markets import DatasetFiles, list_markets, market_ends
 from pipelines.data.file_tables.read import find_files, name_from_file
 from pipelines.data.file_tables.rows import no_rows, read_batch, read_bulks
@@ -50,7 +51,7 @@ class FilesSource:
         self._datasets = settings.datasets
         self._base = base
         self._parts: dict[str, _Part] = {}
-        self._ends: dict[int, pl.DataFrame | None] = {}
+        self._facts: dict[int, MarketFacts] = {}
 
     def probe(self) -> Probe:
         """One part a file; the token is made of its size, its time of change and its dataset's settings.
@@ -60,12 +61,19 @@ class FilesSource:
         found = [part for number in range(len(self._datasets)) for part in self._parts_of(number)]
         counts: Counter[str] = Counter()
         self._parts.clear()
-        self._ends.clear()
+        self._facts.clear()
         for part in found:
-            label = Path(os.path.relpath(part.files[0], self._base)).as_posix()
+            label = self._label(part.files[0])
             counts[label] += 1  # several datasets may take the same file
             self._parts[label if counts[label] == 1 else f"{label} #{counts[label]}"] = part
         return Probe({name: part.token for name, part in self._parts.items()})
+
+    def _label(self, file: Path) -> str:
+        """A file's name from the folder of agent.toml on."""
+        depth = len(self._base.parts)
+        if file.parts[:depth] == self._base.parts and ".." not in file.parts:
+            return "/".join(file.parts[depth:])
+        return Path(os.path.relpath(file, self._base)).as_posix()
 
     def markets(self) -> pl.DataFrame:
         """Every market that a file or a table of markets names. Reads files whose market stands in a column."""
@@ -80,7 +88,7 @@ class FilesSource:
         found = self._part(part)
         if found.is_table:
             return no_rows()
-        return read_batch(self.name, self._datasets[found.dataset], found.files, self._ends_of(found.dataset))
+        return read_batch(self.name, self._datasets[found.dataset], found.files, self._facts_of(found.dataset))
 
     def fetch_many(self, parts: Sequence[str]) -> Iterator[Bulk]:
         """The rows of many files, those of one dataset together. Raises as `fetch` does."""
@@ -92,7 +100,7 @@ class FilesSource:
             else:
                 by_dataset.setdefault(found.dataset, {})[part] = found.files
         for number, files in by_dataset.items():
-            yield from read_bulks(self.name, self._datasets[number], files, self._ends_of(number))
+            yield from read_bulks(self.name, self._datasets[number], files, self._facts_of(number))
 
     def _part(self, part: str) -> _Part:
         if part not in self._parts:
@@ -102,16 +110,19 @@ class FilesSource:
             raise BadInput("there is no such file", where=part, fix="put it back, or run again without it")
         return found
 
-    def _ends_of(self, number: int) -> pl.DataFrame | None:
-        if number not in self._ends:
-            self._ends[number] = market_ends(self.name, self._datasets[number], self._tables(number))
-        return self._ends[number]
+    def _facts_of(self, number: int) -> MarketFacts:
+        if number not in self._facts:
+            dataset = self._datasets[number]
+            ends = market_ends(self.name, dataset, self._tables(number))
+            self._facts[number] = MarketFacts(ends, read_splits(self.name, dataset, self._splits(number)))
+        return self._facts[number]
 
     def _parts_of(self, number: int) -> Iterable[_Part]:
         dataset, tables = self._datasets[number], self._tables(number)
         settings = settings_hash(dataset)[:16]
         # Rows are cut at the market's end, so that they change with the table that says when that is.
         known_by = [_stamp(table) for table in tables] if dataset.cuts_at_end else []
+        known_by += [_stamp(table) for table in self._splits(number)]
         for files in self._paths(number):
             yield _Part(number, files, "-".join([*(_stamp(file) for file in files), *known_by, settings]))
         for table in tables:
@@ -125,6 +136,10 @@ class FilesSource:
         if dataset.ask_path is None:
             return [(file,) for file in files]
         return _pair(dataset, files, find_files(self._base, dataset.ask_path))
+
+    def _splits(self, number: int) -> list[Path]:
+        splits = self._datasets[number].splits
+        return [] if splits is None else find_files(self._base, splits)
 
     def _tables(self, number: int) -> list[Path]:
         table = self._datasets[number].markets

@@ -61,6 +61,8 @@ def test_health_and_metrics(make_client: MakeClient, published: Path) -> None:
     assert 'tidemill_runs{status="COMPLETED"} 1.0' in text
     assert "tidemill_queue_depth 0.0" in text
     assert "tidemill_release_age_seconds" in text
+    assert 'tidemill_source_rows{fate="kept",source="' in text
+    assert 'tidemill_source_rows{fate="quarantined",source="' in text
     assert 'route="/runs/{run_id}"' in text
 
 

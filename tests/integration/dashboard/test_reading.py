@@ -53,6 +53,8 @@ def test_the_universe_counts_bars(desk: Session) -> None:
     assert 40 < len(ticks) <= market_data.TICKS_SHOWN
     assert ticks.is_sorted(descending=True)
     assert market_data.quarantine(desk).is_empty()
+    rows = market_data.row_accounts(desk)
+    assert sum(one.kept for one in rows) == sum(one.read for one in rows) > 0
     assert market_data.rewrites(desk) == []
 
 

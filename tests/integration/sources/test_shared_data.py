@@ -61,7 +61,7 @@ ROWS = {
     "lean-oanda/XAUUSD-1h-quote.parquet": 76_499,
     "forecastbench-daily/prices.parquet": 111_845,
     "forecastbench-daily/markets.parquet": 0,  # describes markets
-    "polymarket-btc15m-books/books.parquet": 17_543,  # UP alone, two-sided, before the end
+    "polymarket-btc15m-books/books.parquet": 17_537,  # UP alone, two-sided, not crossed, before the end
     "polymarket-btc15m-books/markets.parquet": 0,
     "polymarket-btc5m/btcusd-chainlink-2026-06-08.parquet": 84_558,
     "polymarket-btc5m/btcusd-chainlink-2026-07-24.parquet": 78_515,

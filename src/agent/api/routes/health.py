@@ -9,8 +9,11 @@ from fastapi import APIRouter, Response
 from agent.api.models import Ready
 from agent.api.server import Server, ServerHere
 from agent.errors import DatabaseError
+from agent.execution.row_account import accounts_in, ticks_of
 from agent.store.control import measures
 from agent.store.database import migrations
+from pipelines.errors import LakeError
+from pipelines.lake import Lake
 
 router = APIRouter(tags=["health"])
 
@@ -48,7 +51,12 @@ def metrics(server: ServerHere) -> Response:
     """Figures in Prometheus' text format."""
     with server.reading() as connections:
         found = measures.measure(connections.control)
-    return Response(server.metrics.exposition(found, server.now()), media_type="text/plain; version=0.0.4")
+        ticks = ticks_of(connections)
+    try:
+        rows = [] if ticks is None else accounts_in(Lake(server.settings.lake_path), ticks)
+    except LakeError:
+        rows = []  # `agent checks` reports it
+    return Response(server.metrics.exposition(found, rows, server.now()), media_type="text/plain; version=0.0.4")
 
 
 def _lake_fault(server: Server) -> str | None:

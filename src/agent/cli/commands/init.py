@@ -10,9 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from agent.cli.datasets import add_datasets
 from agent.cli.output import emit
 from agent.errors import UsageError
 from agent.settings import SETTINGS_FILE, section_class, section_names
+from pipelines.data.guessing.block import toml_text
+from pipelines.data.guessing.guess import guess
+from pipelines.errors import PipelineError
 from pipelines.plugins.discovery import load_components, load_source, settings_of_source, source_names, summary
 from pipelines.project import DEFAULT_SOURCE
 from pipelines.settings import describe
@@ -30,16 +34,23 @@ _IGNORED = ".tidemill/"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    """Declare the arguments."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder (or file) with data of your own: look at it, and set how it is read",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write both files. Raises UsageError where there is an agent.toml already."""
+    """Write both files. Raises UsageError where there is an agent.toml already, or no data where some was to be."""
     folder = (options.project_dir or Path.cwd()).resolve()
     path = folder / SETTINGS_FILE
+    found = None if options.data is None or path.exists() else guess(folder, [options.data.resolve()])
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(template())
+            file.write(template(with_sample=found is None))
         written = [str(path), *_ignore(folder)]
     except FileExistsError:
         raise UsageError(
@@ -51,17 +62,25 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"cannot write: {error.strerror or error}", where=str(error.filename), fix="check the folder's permissions"
         ) from error
-    emit(options, {"written": written}, "\n".join(f"written: {one}" for one in written) + "\nnext: agent run")
+    text = "\n".join(f"written: {one}" for one in written)
+    if found is not None:
+        try:
+            add_datasets(folder, found)
+        except PipelineError:
+            path.unlink()
+            raise
+        text = f"{toml_text(found)}\n\n{text}"
+    emit(options, {"written": written}, f"{text}\nnext: agent run")
     return 0
 
 
-def template() -> str:
-    """The text of an agent.toml that changes nothing."""
+def template(*, with_sample: bool = True) -> str:
+    """The text of an agent.toml that changes nothing; without the sample where data of one's own is to be named."""
     parts = [_HEAD]
     for name in source_names():
         cls = settings_of_source(load_source(name))
         title = f"# {summary('sources', name)}"
-        if name == DEFAULT_SOURCE:
+        if name == DEFAULT_SOURCE and with_sample:
             parts.append("\n".join([title, f"[sources.{name}]", *_settings(cls, f"sources.{name}")]))
         else:
             head = [title, f"# [sources.{name}]"]

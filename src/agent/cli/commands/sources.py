@@ -1,36 +1,54 @@
-"""`agent sources`: which data sources there are, whether they answer, and what became of their rows."""
+"""`agent sources`: which data sources there are and whether they answer, what became of their rows, and what files of
+your own are taken to be."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
+from agent.cli.datasets import add_datasets
 from agent.cli.output import emit
 from agent.console import table
-from agent.errors import NotFound
-from agent.execution.row_account import row_accounts
+from agent.errors import NotFound, UsageError
+from agent.execution.row_account import row_accounts, row_warnings
 from agent.execution.workspace import open_workspace, read_settings
-from pipelines.data.tick_parts.account import warnings
+from agent.settings import SETTINGS_FILE
+from pipelines.data.guessing.block import toml_text
+from pipelines.data.guessing.guess import Guesses, guess, guess_preset
+from pipelines.data.guessing.presets import PRESETS
+from pipelines.data.tick_parts.account import FATES
 from pipelines.errors import PipelineError
 from pipelines.plugins.discovery import builtin_names, source_names, summary
 from pipelines.settings import public_values
 from pipelines.source import Source
 
-HELP = "List the data sources and whether each answers, or report what became of every row of them."
-
-_COUNTS = ("read", "kept", "replaced", "repeated", "filtered", "running", "quarantined")
+HELP = "List the data sources; report what became of every row; guess what files of your own are, or import them."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "what", nargs="?", choices=["report"], help="report: the rows of each file, read, kept and left out, and why"
+        "what",
+        nargs="?",
+        choices=["report", "guess", "import"],
+        help="report: the rows of each file, read, kept and left out, and why; guess FILE…: print the settings that "
+        f"read these files or folders; import {'|'.join(PRESETS)} DIR: add those of a program's folder to agent.toml",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="FILE", help="files or folders; of import the program and its folder"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Probe every configured source, or report. Exit code 1 where one does not answer."""
+    """Probe every configured source, report, guess or import. Exit code 1 where a source does not answer."""
+    if options.what == "guess":
+        return _guess(options)
+    if options.what == "import":
+        return _import(options)
+    if options.names:
+        raise UsageError(f"unknown argument {options.names[0]!r}", where="agent sources", fix="agent sources --help")
     if options.what == "report":
         return _report(options)
     _, project = read_settings(options.project_dir)
@@ -55,17 +73,65 @@ def run(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     with open_workspace(options.project_dir) as workspace:
-        found = row_accounts(workspace)
+        found, odd = row_accounts(workspace), row_warnings(workspace)
     if found is None:
         raise NotFound("ticks has no output yet", where="ticks", fix="`agent run` computes it")
-    rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in _COUNTS)) for one in found]
+    rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in FATES)) for one in found]
     if len(found) > 1:
-        rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in _COUNTS)))
-    odd = warnings(found)
-    parts = [table(rows, ("source", "file or part", *_COUNTS), right=set(range(2, 2 + len(_COUNTS))))]
+        rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in FATES)))
+    parts = [table(rows, ("source", "file or part", *FATES), right=set(range(2, 2 + len(FATES))))]
     parts += [f"warning: {text}" for text in odd]
     emit(options, {"parts": found, "warnings": odd}, "\n".join(parts))
     return 0
+
+
+def _guess(options: argparse.Namespace) -> int:
+    if not options.names:
+        raise UsageError("no file is given", where="agent sources guess", fix="agent sources guess FILE_OR_FOLDER…")
+    found = guess(_base(options), [_there(name) for name in options.names])
+    emit(options, _as_values(found), toml_text(found))
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    """Add the datasets of a program's folder to agent.toml."""
+    if len(options.names) != 2 or options.names[0] not in PRESETS:
+        known = "\n".join(f"  {name}: {one.about}" for name, one in PRESETS.items())
+        raise UsageError(
+            "give a program and the folder with its files",
+            where="agent sources import",
+            fix=f"agent sources import PROGRAM DIR, of\n{known}",
+        )
+    base = _base(options)
+    found = guess_preset(base, options.names[0], _there(options.names[1]))
+    add_datasets(base, found)
+    path = base / SETTINGS_FILE
+    emit(options, {"file": str(path), **_as_values(found)}, f"{toml_text(found)}\n\nadded to {path}\nnext: agent run")
+    return 0
+
+
+def _base(options: argparse.Namespace) -> Path:
+    folder: Path = (options.project_dir or Path.cwd()).resolve()
+    return folder
+
+
+def _there(name: str) -> Path:
+    return Path(name).resolve()
+
+
+def _as_values(found: Guesses) -> dict[str, Any]:
+    return {
+        "datasets": [
+            {
+                "settings": one.settings,
+                "files": one.files,
+                "rows": [] if one.rows is None else one.rows.to_dicts(),
+                "unsure": one.unsure,
+            }
+            for one in found.datasets
+        ],
+        "passed_over": [{"file": file, "reason": reason} for file, reason in found.passed_over],
+    }
 
 
 def _probe(source: Source) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.calendars import CALENDARS, seconds_of
+from pipelines.data.file_tables.joined import is_small, read_joined
 from pipelines.data.file_tables.raw import market_name
 from pipelines.data.file_tables.read import (
     LINE,
     column,
+    column_names,
     is_text,
     name_from_file,
     only_where,
@@ -26,6 +28,8 @@ from pipelines.source import MARKET_COLUMNS, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
+
+_TOGETHER = 1_000  # small files whose markets are looked up at once
 
 
 @dataclass(frozen=True)
@@ -112,22 +116,46 @@ def _of_dataset(source: str, found: DatasetFiles) -> pl.DataFrame:
 
 def _names(found: DatasetFiles) -> set[str]:
     """Names of the markets in a dataset's files; only files with a column of names are read."""
-    import polars as pl
-
     dataset, names = found.dataset, set()
     from_file: dict[str, Path] = {}
-    if dataset.market is not None:
-        return {dataset.market} if found.files else set()
+    small: list[Path] = []
+    heads: dict[tuple[str, ...], bool] = {}  # columns of a file -> whether one of them names the market
+    if dataset.only_market is not None:
+        return {dataset.only_market} if found.files else set()
     for file, *_ in found.files:
         if dataset.market_pattern is not None:
             names.add(name_from_file(dataset, file))
             continue
-        table = open_table(file, dataset.records, dataset.text_rules)
-        market = market_name(dataset, file, [name for name in table.collect_schema().names() if name != LINE])
-        if isinstance(market, str):
+        head = tuple(column_names(file, dataset.records, dataset.text_rules))
+        if head not in heads:
+            heads[head] = not isinstance(market_name(dataset, file, head), str)
+        if not heads[head]:
+            market = name_from_file(dataset, file)
             _refuse_namesake(market, file, from_file)
             names.add(market)
-            continue
+        elif is_small(dataset, file):
+            small.append(file)
+        else:
+            names |= _names_in(dataset, [file])
+    for start in range(0, len(small), _TOGETHER):
+        names |= _names_in(dataset, small[start : start + _TOGETHER])
+    return names
+
+
+def _names_in(dataset: Dataset, files: Sequence[Path]) -> set[str]:
+    """Names that stand in a column of files; of several small ones read as one where that can be."""
+    import polars as pl
+
+    # Of quotes with one side empty no row is left there, but their market is one.
+    if len(files) > 1 and dataset.content != "quotes":
+        raws = read_joined(dataset, {str(file): file for file in files})
+        if raws is not None:
+            return set(raws.table.get_column("market").drop_nulls().unique())
+    names: set[str] = set()
+    for file in files:
+        market = market_name(dataset, file, column_names(file, dataset.records, dataset.text_rules))
+        assert isinstance(market, pl.Expr)
+        table = open_table(file, dataset.records, dataset.text_rules)
         try:
             found_names = only_where(table, dataset.where, file).select(market.alias("name").unique()).collect()
         except (OSError, pl.exceptions.PolarsError) as error:

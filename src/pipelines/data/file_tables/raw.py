@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from pipelines.data.file_tables.read import (
     unreadable,
 )
 from pipelines.data.file_tables.settings import Dataset
+from pipelines.data.file_tables.times import since_midnight
+from pipelines.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,13 +55,15 @@ def role_columns(dataset: Dataset, names: Sequence[str]) -> dict[str, str]:
         if match is not None:
             found[role] = match
     said = dict(dataset.columns or {})
+    if dataset.adjusted_close is not None:
+        said["adjusted"] = dataset.adjusted_close
     return {role: name for role, name in (found | said).items() if name}
 
 
 def market_name(dataset: Dataset, file: Path, names: Sequence[str]) -> pl.Expr | str:
     """The market of a file's rows: one name, or a column of names."""
-    if dataset.market is not None:
-        return dataset.market
+    if dataset.only_market is not None:
+        return dataset.only_market
     if dataset.market_pattern is None:
         roles = role_columns(dataset, names)
         if "market" in roles:
@@ -80,12 +85,17 @@ class RawFile:
 def read_raw(dataset: Dataset, part: str, file: Path) -> RawFile:
     """The columns of `file` that count, and when it was written. Raises BadInput where it cannot be read."""
     # The time first: what is written while the file is read is found by another time in the next run.
-    try:
-        written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    except OSError as error:
-        raise unreadable(file, error) from error
+    written_at = changed_at(file)
     table, read = _raw(dataset, file)
     return RawFile(part, file, table, written_at, read)
+
+
+def changed_at(file: Path) -> datetime:
+    """When a file was last written. Raises BadInput."""
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError as error:
+        raise unreadable(file, error) from error
 
 
 def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
@@ -96,12 +106,13 @@ def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
     table = open_table(file, dataset.records, dataset.text_rules)
     try:
         names = [name for name in table.collect_schema().names() if name != LINE]
-        roles = role_columns(dataset, names)
         market = market_name(dataset, file, names)
-        needed = {role: _selected(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
+        needed = columns_of(dataset, file, names)
         needed["market"] = pl.lit(market) if isinstance(market, str) else market
         wanted = only_where(table, dataset.where, file)
         raw = wanted.select(LINE, *(value.alias(role) for role, value in needed.items())).collect()
+        # Columns in pieces of different lengths, and an empty one after a filter: pl.format gives up (Polars 2.1).
+        raw = raw.rechunk()
         read = raw.height if dataset.where is None else table.select(pl.len()).collect().item()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(file, error) from error
@@ -109,11 +120,33 @@ def _raw(dataset: Dataset, file: Path) -> tuple[pl.DataFrame, int]:
         if is_panic(error):
             raise unreadable(file, error) from error
         raise
+    if dataset.day_pattern is not None:
+        raw = raw.with_columns(ts_of_day(dataset, file, raw.get_column("ts")))
     if dataset.content == "quotes":
         raw = raw.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
     elif dataset.content == "trades" and dataset.records is not None:
         raw = raw.drop_nulls("price")
     return raw, read
+
+
+def columns_of(dataset: Dataset, file: Path, names: Sequence[str]) -> dict[str, pl.Expr]:
+    """The columns that count, but the market's: role -> column. Raises BadInput for one that is missing."""
+    roles = role_columns(dataset, names)
+    return {role: _selected(file, names, roles.get(role, role)) for role in _needed(dataset, roles)}
+
+
+def ts_of_day(dataset: Dataset, file: Path, raw: pl.Series) -> pl.Series:
+    """What clocks showed, where times count from the day in the file's name. Raises BadInput where it has none."""
+    match = re.search(str(dataset.day_pattern), file.name) or re.search(str(dataset.day_pattern), file.as_posix())
+    try:
+        day = date.fromisoformat(re.sub(r"\D", "", "" if match is None else match["day"]))
+    except ValueError as error:
+        raise BadInput(
+            f"day_pattern {dataset.day_pattern!r} finds no day in the file's name",
+            where=str(file),
+            fix="correct the pattern, or narrow the path so that it leaves this file out",
+        ) from error
+    return since_midnight(raw, str(dataset.ts_unit), day)
 
 
 def _selected(file: Path, names: Sequence[str], selector: str) -> pl.Expr:
@@ -131,5 +164,6 @@ def _needed(dataset: Dataset, roles: Mapping[str, str]) -> list[str]:
         has_quotes = all(name in roles for name in QUOTES)
         only_quotes = has_quotes and "open" not in roles
         required = ["ts", *([] if only_quotes else PRICES), *(QUOTES if has_quotes else [])]
+        required += [] if dataset.adjusted_close is None else ["adjusted"]
         optional = ["volume"]
     return required + [role for role in optional if role in roles]

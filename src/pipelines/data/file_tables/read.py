@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipelines.data.file_tables.json_text import read_json_array, read_json_lines
 from pipelines.data.file_tables.settings import Dataset, Value
-from pipelines.data.file_tables.texts import TextRules, read_text_table
+from pipelines.data.file_tables.texts import TextRules, header_of, read_text_table
 from pipelines.errors import BadInput
 
 if TYPE_CHECKING:
@@ -25,20 +26,25 @@ LINE = "_line"  # column: number of the line (text files) or row (others), from 
 _COMPRESSED = (".gz", ".bz2", ".zst", ".zip")
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
+_JSON = ".json"  # one array of records, or of arrays as freqtrade and exchanges write them
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".feather", ".arrow", ".ipc")
-_KNOWN = (*_SEPARATORS, *_JSON_LINES, *_PARQUET, *_ARROW)
+_KNOWN = (*_SEPARATORS, *_JSON_LINES, _JSON, *_PARQUET, *_ARROW)
+ENDINGS = (*_KNOWN, *_COMPRESSED)
 _HIVE = re.compile(r"(?:market|market_id|symbol|ticker|pair|name)=(.+)", re.IGNORECASE)  # a folder that says it
+_HEAD_BYTES = 65_536
 _SELECTOR = re.compile(r"(.*?)((?:\[\d+\])*)")
 _BRACES = re.compile(r"\{([^{}]+)\}")
 
 
-def find_files(base: Path, path: str) -> list[Path]:
-    """The data files that `path` (file, folder or glob, relative to `base`) means, in order. Raises BadInput for none.
+def find_files(base: Path, path: str | tuple[str, ...]) -> list[Path]:
+    """The data files that `path` (file, folder, glob or several, relative to `base`) means, in order.
 
-    In a folder or a glob, files of other formats are passed over, and so is what lies in a hidden folder, such as the
-    lake in `.tidemill`; a file named outright must be of a known format.
+    Raises BadInput where one of them means none. In a folder or a glob, files of other formats are passed over, and so
+    is what lies in a hidden folder, such as the lake in `.tidemill`; a file named outright must be of a known format.
     """
+    if isinstance(path, tuple):
+        return sorted({file for one in path for file in find_files(base, one)})
     target = base / path
     if target.is_file():
         if _format(target) not in _KNOWN:
@@ -50,16 +56,18 @@ def find_files(base: Path, path: str) -> list[Path]:
         return [target]
     root = target
     if target.is_dir():
-        # A text file in a folder is a note or a licence as often as a table: it is to be named.
-        found: Iterable[Path] = (file for file in _below(root) if _format(file) != ".txt")
+        # A .txt or .json in a folder is a note or a setting as often as a table: it is to be named.
+        found: Iterable[Path] = (file for file in walk(root) if _format(file) not in (".txt", _JSON))
     else:
         # Path.glob takes no absolute pattern: start at the part of it that has no wildcard.
         parts = target.parts
         first = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
         root = Path(*parts[:first])
         found = root.glob(str(Path(*parts[first:]))) if first < len(parts) and root.is_dir() else []
+    depth = len(root.parts)
     known = (file for file in found if _format(file) in _KNOWN and file.is_file())
-    files = sorted(file for file in known if not any(part.startswith(".") for part in file.relative_to(root).parts))
+    shown = (file for file in known if not any(part.startswith(".") for part in file.parts[depth:]))
+    files = sorted(shown, key=lambda file: file.parts)
     if not files:
         raise BadInput(
             "no file matches",
@@ -69,7 +77,7 @@ def find_files(base: Path, path: str) -> list[Path]:
     return files
 
 
-def _below(root: Path) -> Iterable[Path]:
+def walk(root: Path) -> Iterable[Path]:
     """Every file below a folder, those of linked folders too; a folder that links to one above it is entered once."""
     entered: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
@@ -85,8 +93,7 @@ def name_from_file(dataset: Dataset, file: Path) -> str:
     """The market's name in a file's path: the group of market_pattern (in the file's name or, where it is not there, in
     the path), else a folder such as symbol=AA, else the file's name up to its first dot."""
     if dataset.market_pattern is None:
-        folder = next((match for part in file.parts[::-1] if (match := _HIVE.fullmatch(part))), None)
-        return folder[1] if folder is not None else file.name.partition(".")[0]
+        return market_of_folder(file) or file.name.partition(".")[0]
     match = re.search(dataset.market_pattern, file.name) or re.search(dataset.market_pattern, file.as_posix())
     if match is None:
         raise BadInput(
@@ -94,7 +101,52 @@ def name_from_file(dataset: Dataset, file: Path) -> str:
             where=str(file),
             fix="correct the pattern, or narrow the path so that it leaves this file out",
         )
-    return match["market"]
+    return (dataset.market or "{market}").replace("{market}", match["market"])
+
+
+def market_of_folder(file: Path) -> str | None:
+    """The market that a folder such as symbol=AA says; None where none does."""
+    match = next((match for part in file.parts[::-1] if (match := _HIVE.fullmatch(part))), None)
+    return None if match is None else match[1]
+
+
+def is_text_table(file: Path) -> bool:
+    """Whether a file is a table of text, with separators."""
+    return _format(file) in _SEPARATORS
+
+
+def text_of(file: Path) -> bytes:
+    """The bytes of a table of text, decompressed. Raises BadInput."""
+    try:
+        return _bytes(file)
+    except (OSError, EOFError, ValueError) as error:
+        raise unreadable(file, error) from error
+
+
+def separator_of(file: Path) -> str:
+    """What stands between columns where the settings do not say, by the file's ending."""
+    return _SEPARATORS[_format(file)]
+
+
+def _head(file: Path) -> bytes:
+    """The beginning of a table of text."""
+    if file.suffix.lower() in _COMPRESSED:
+        return text_of(file)[:_HEAD_BYTES]
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def text_head(file: Path, count: int = 50) -> list[str]:
+    """The first lines of a table of text that are not blank. Raises BadInput where there is none."""
+    text = _head(file).decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not lines:
+        raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
+    # The last of many may be cut off.
+    return lines[:count] if len(lines) > 1 else lines
 
 
 def is_text(file: Path) -> bool:
@@ -112,8 +164,10 @@ def open_table(file: Path, records: str | None = None, rules: TextRules = _AS_US
     try:
         if file.stat().st_size == 0:
             raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
+        if form == _JSON:
+            return _flatten(read_json_array(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
         if form in _JSON_LINES:
-            return _flatten(_read_json_lines(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
+            return _flatten(read_json_lines(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
         if form in _ARROW:
             return pl.read_ipc(io.BytesIO(_bytes(file))).with_row_index(LINE, 1).lazy()
         if file.suffix in _COMPRESSED:
@@ -123,6 +177,15 @@ def open_table(file: Path, records: str | None = None, rules: TextRules = _AS_US
     except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
         raise unreadable(file, error) from error
     return table
+
+
+def column_names(file: Path, records: str | None = None, rules: TextRules = _AS_USUAL) -> list[str]:
+    """The columns of a file, LINE left out; of a table of text only its beginning is read. Raises BadInput."""
+    if _format(file) in _SEPARATORS:
+        found = header_of(_head(file), rules.separator or _SEPARATORS[_format(file)], rules)
+        if found is not None:
+            return found
+    return [name for name in open_table(file, records, rules).collect_schema().names() if name != LINE]
 
 
 def is_panic(error: BaseException) -> bool:
@@ -214,11 +277,18 @@ def _is_text(given: pl.Expr, value: Value) -> pl.Expr:
 
 def _format(file: Path) -> str:
     """The ending that tells the format, compression left out."""
-    name = file.with_suffix("") if file.suffix.lower() in _COMPRESSED else file
+    stem, ending = _split(file.name.lower())
+    if ending not in _COMPRESSED:
+        return ending
+    inner = _split(stem)[1]
     # BTCUSDT-1m-2024-01.zip and such: what is in it is a table of text unless its own name says otherwise.
-    if file.suffix.lower() == ".zip" and name.suffix.lower() not in _KNOWN:
-        return ".csv"
-    return name.suffix.lower()
+    return ".csv" if ending == ".zip" and inner not in _KNOWN else inner
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A name before its ending, and the ending with its dot. (Path.suffix costs ten times as much, for every file.)"""
+    stem, dot, ending = name.rpartition(".")
+    return (stem, dot + ending) if stem else (name, "")
 
 
 def _bytes(file: Path) -> bytes:
@@ -253,49 +323,7 @@ def _only_member(file: Path) -> bytes:
 
 
 def _open_text(file: Path, rules: TextRules) -> pl.LazyFrame:
-    try:
-        data = _bytes(file)
-    except (OSError, ValueError) as error:
-        raise unreadable(file, error) from error
-    return read_text_table(data, _SEPARATORS[_format(file)], rules, file, LINE).lazy()
-
-
-def _read_json_lines(data: bytes) -> pl.DataFrame:
-    """Lines of JSON as a table, its columns from all lines. Raises ValueError or a PolarsError for other content."""
-    import polars as pl
-    import pyarrow as pa
-    import pyarrow.json
-
-    options = pyarrow.json.ReadOptions(block_size=len(data) + 1)  # one block: a column's type is from all of its lines
-    try:
-        lines = pyarrow.json.read_json(pa.BufferReader(data), read_options=options)
-        as_written = pa.schema([field.with_type(_without_times(field.type)) for field in lines.schema])
-        if as_written != lines.schema:
-            # Arrow takes text for times and drops their zone: it is to stay the text that it is.
-            parsing = pyarrow.json.ParseOptions(explicit_schema=as_written)
-            lines = pyarrow.json.read_json(pa.BufferReader(data), read_options=options, parse_options=parsing)
-        table = pl.from_arrow(lines)
-    except pa.ArrowInvalid as error:
-        # Polars makes text of a column with values of several types, so that the odd ones can be named; it takes
-        # 25 times as long to infer the columns (measured on a stream of 1.9 MB: 1.8 s).
-        if "changed from" not in str(error):
-            raise
-        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
-    assert isinstance(table, pl.DataFrame)
-    return table
-
-
-def _without_times(kind: Any) -> Any:
-    """An Arrow type with text in place of times, at any depth."""
-    import pyarrow as pa
-
-    if pa.types.is_temporal(kind):
-        return pa.string()
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
-    if pa.types.is_list(kind):
-        return pa.list_(_without_times(kind.value_type))
-    return kind
+    return read_text_table(text_of(file), _SEPARATORS[_format(file)], rules, file, LINE).lazy()
 
 
 def _flatten(lines: pl.DataFrame, records: str | None, file: Path) -> pl.DataFrame:

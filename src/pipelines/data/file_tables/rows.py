@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.calendars import later, next_at, period_start
+from pipelines.data.file_tables.adjust import MarketFacts, adjusted
+from pipelines.data.file_tables.joined import RawFiles, is_small, put_together, read_joined
 from pipelines.data.file_tables.raw import PRICES, RawFile, read_raw
 from pipelines.data.file_tables.read import (
     LINE,
@@ -16,16 +18,16 @@ from pipelines.data.file_tables.read import (
 )
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.file_tables.times import TimeRules, to_utc
+from pipelines.data.file_tables.values import values_of
 from pipelines.errors import BadInput
 from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, Bulk, broken_rule, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
 
-_SIDES = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
 _BULK_ROWS = 500_000  # understood at once: enough that a table's own cost is nothing, little enough to be held twice
+_SMALL_FILES = 1_000  # read as one: a bad one among them costs reading them some ten times
 _MANY = 3  # rows that break one and the same rule of time are no accident
-_NO_SIDE = ("", "none", "null", "unknown")
 
 
 def no_rows() -> Batch:
@@ -35,54 +37,87 @@ def no_rows() -> Batch:
     return Batch("ticks", pl.DataFrame(schema=frame_schema(TICK_COLUMNS)), describes_markets=True)
 
 
-def read_batch(source: str, dataset: Dataset, files: Sequence[Path], ends: pl.DataFrame | None) -> Batch:
+def read_batch(source: str, dataset: Dataset, files: Sequence[Path], facts: MarketFacts) -> Batch:
     """The rows of a file (or of the bid and the ask file), those that break a rule set apart.
 
-    Rows at or after their market's end in `ends` (market_id, end_at) are left out; so are quotes of which one side is
-    empty, since they have no mid, and records without a price where `records` picks them out of messages.
+    Rows at or after their market's end are left out; so are quotes of which one side is empty or whose bid is above the
+    ask, since they have no mid, and records without a price where `records` picks them out of messages.
     """
-    return _batch(source, dataset, [read_raw(dataset, "", file) for file in files], ends)
+    return _batch(source, dataset, [read_raw(dataset, "", file) for file in files], facts)
 
 
 def read_bulks(
-    source: str, dataset: Dataset, parts: Mapping[str, Sequence[Path]], ends: pl.DataFrame | None
+    source: str, dataset: Dataset, parts: Mapping[str, Sequence[Path]], facts: MarketFacts
 ) -> Iterator[Bulk]:
     """The rows of many parts, as read_batch gives those of each, but understood together: the work on a table costs
     milliseconds, however few rows it has. A part with a bad row comes alone."""
+    small: dict[str, Path] = {}
     waiting: dict[tuple[Any, ...], list[RawFile]] = {}
     rows = 0
     for part, files in parts.items():
         if len(files) > 1:
-            yield Bulk.of_one(part, read_batch(source, dataset, files, ends))
-            continue
-        raw = read_raw(dataset, part, files[0])
-        waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
-        rows += raw.table.height
-        if rows >= _BULK_ROWS:
-            for together in waiting.values():
-                yield from _bulks(source, dataset, together, ends)
-            waiting.clear()
-            rows = 0
+            yield Bulk.of_one(part, read_batch(source, dataset, files, facts))
+        elif is_small(dataset, files[0]):
+            small[part] = files[0]
+            if len(small) >= _SMALL_FILES:
+                yield from _small(source, dataset, small, facts)
+                small = {}
+        else:
+            raw = read_raw(dataset, part, files[0])
+            waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
+            rows += raw.table.height
+            if rows >= _BULK_ROWS:
+                yield from _waiting(source, dataset, waiting, facts)
+                rows = 0
+    yield from _small(source, dataset, small, facts)
+    yield from _waiting(source, dataset, waiting, facts)
+
+
+def _small(source: str, dataset: Dataset, parts: Mapping[str, Path], facts: MarketFacts) -> Iterator[Bulk]:
+    """Small tables of text, read as one; where that cannot be, those of each half, and so on down to a single one."""
+    if not parts:
+        return
+    if len(parts) == 1:
+        ((part, file),) = parts.items()
+        yield Bulk.of_one(part, read_batch(source, dataset, [file], facts))
+        return
+    raws = read_joined(dataset, parts)
+    bulk = None if raws is None else _together(source, dataset, raws, facts)
+    if bulk is not None:
+        yield bulk
+        return
+    names = list(parts)
+    for half in (names[: len(names) // 2], names[len(names) // 2 :]):
+        yield from _small(source, dataset, {name: parts[name] for name in half}, facts)
+
+
+def _waiting(
+    source: str, dataset: Dataset, waiting: dict[tuple[Any, ...], list[RawFile]], facts: MarketFacts
+) -> Iterator[Bulk]:
+    """What is waiting, files of the same columns together."""
     for together in waiting.values():
-        yield from _bulks(source, dataset, together, ends)
+        yield from _bulks(source, dataset, together, facts)
+    waiting.clear()
 
 
-def _bulks(source: str, dataset: Dataset, raws: list[RawFile], ends: pl.DataFrame | None) -> Iterator[Bulk]:
-    """Files of the same columns as one bulk or, where a row is bad or cannot be understood, one by one."""
-    if len(raws) > 1:
-        bulk = _together(source, dataset, raws, ends)
-        if bulk is not None:
-            yield bulk
-            return
-    for raw in raws:
-        yield Bulk.of_one(raw.part, _batch(source, dataset, [raw], ends))
+def _bulks(source: str, dataset: Dataset, raws: list[RawFile], facts: MarketFacts) -> Iterator[Bulk]:
+    """Files of the same columns as one bulk; where a row is bad or cannot be understood, those of each half."""
+    if len(raws) == 1:
+        yield Bulk.of_one(raws[0].part, _batch(source, dataset, raws, facts))
+        return
+    bulk = _together(source, dataset, put_together(raws), facts)
+    if bulk is not None:
+        yield bulk
+        return
+    for half in (raws[: len(raws) // 2], raws[len(raws) // 2 :]):
+        yield from _bulks(source, dataset, half, facts)
 
 
-def _together(source: str, dataset: Dataset, raws: list[RawFile], ends: pl.DataFrame | None) -> Bulk | None:
+def _together(source: str, dataset: Dataset, raws: RawFiles, facts: MarketFacts) -> Bulk | None:
     """The files as one bulk; None where that cannot be: an error may be about any of them, and the one that it is about
     raises it again when it is read by itself."""
     try:
-        return _as_bulk(source, dataset, raws, ends)
+        return _as_bulk(source, dataset, raws, facts)
     except BadInput:
         return None
     except BaseException as error:
@@ -91,35 +126,32 @@ def _together(source: str, dataset: Dataset, raws: list[RawFile], ends: pl.DataF
         raise
 
 
-def _as_bulk(source: str, dataset: Dataset, raws: list[RawFile], ends: pl.DataFrame | None) -> Bulk | None:
+def _as_bulk(source: str, dataset: Dataset, raws: RawFiles, facts: MarketFacts) -> Bulk | None:
     import numpy as np
     import polars as pl
 
-    lengths = [raw.table.height for raw in raws]
-    number = pl.Series("_number", np.repeat(np.arange(len(raws), dtype=np.uint32), lengths))
-    table = pl.concat([raw.table for raw in raws])
-    frame, rule = _understood(source, dataset, table, raws[0].file, is_one_file=False)
+    number = pl.Series("_number", np.repeat(np.arange(len(raws.parts), dtype=np.uint32), raws.lengths))
+    frame, rule = _understood(source, dataset, raws.table, raws.files[0], is_one_file=False)
     if rule.null_count() < len(rule):
         return None
-    frame = _before_end(frame.with_columns(number), ends)
-    kept = frame.get_column("_number").value_counts()
-    counts = dict(kept.iter_rows())
+    frame = _wanted(dataset, frame.with_columns(number), facts, raws.files[0])
+    counts = dict(frame.get_column("_number").value_counts().iter_rows())
     return Bulk(
-        tuple(raw.part for raw in raws),
+        raws.parts,
         Batch(_kind(dataset), frame.drop(LINE, "_number")),
-        tuple(counts.get(n, 0) for n in range(len(raws))),
-        tuple(raw.written_at for raw in raws),
-        tuple(raw.read for raw in raws),
+        tuple(counts.get(n, 0) for n in range(len(raws.parts))),
+        raws.written_at,
+        raws.read,
     )
 
 
-def _batch(source: str, dataset: Dataset, raws: Sequence[RawFile], ends: pl.DataFrame | None) -> Batch:
+def _batch(source: str, dataset: Dataset, raws: Sequence[RawFile], facts: MarketFacts) -> Batch:
     """One part, of one file or of two."""
     import polars as pl
 
     sides = [_good_and_bad(source, dataset, raw) for raw in raws]
     frame = sides[0][0] if len(sides) == 1 else _join_sides(sides[0][0], sides[1][0])
-    frame = _before_end(frame, ends)
+    frame = _wanted(dataset, frame, facts, raws[0].file)
     file = raws[0].file
     return Batch(
         _kind(dataset),
@@ -136,15 +168,37 @@ def _line_word(file: Path) -> str:
     return "line" if is_text(file) else "row"
 
 
-def _before_end(frame: pl.DataFrame, ends: pl.DataFrame | None) -> pl.DataFrame:
-    """The rows from before their market's end. A bar belongs to them only where it was over by then."""
+def _wanted(dataset: Dataset, frame: pl.DataFrame, facts: MarketFacts, file: Path) -> pl.DataFrame:
+    """The rows that are to be taken: from before their market's end, and no quotes that are crossed. Adjusted by the
+    splits that came after them. A bar is from before the end only where it was over by then."""
     import polars as pl
 
-    if ends is None:
+    if facts.ends is not None:
+        known = pl.col("ts") < pl.col("end_at") if "ts" in frame.columns else pl.col("end") <= pl.col("end_at")
+        frame = frame.join(facts.ends, on="market_id", how="left", maintain_order="left")
+        frame = frame.filter(known.fill_null(True)).drop("end_at")
+    sides = ("bid", "ask") if dataset.content == "quotes" else ("bid_close", "ask_close")
+    if dataset.content != "trades":
+        frame = _not_crossed(dataset, frame, sides, file)
+    return frame if facts.splits is None else adjusted(frame, facts.splits)
+
+
+def _not_crossed(dataset: Dataset, frame: pl.DataFrame, sides: tuple[str, str], file: Path) -> pl.DataFrame:
+    """Quotes without those whose bid is above the ask, which have no mid; bars stay. Raises BadInput where all are so:
+    the sides are then the wrong way round."""
+    import polars as pl
+
+    bid, ask = (pl.col(name) for name in sides)
+    crossed = frame.select((bid > ask).fill_null(False).alias("crossed")).to_series()
+    if not crossed.any():
         return frame
-    known = pl.col("ts") < pl.col("end_at") if "ts" in frame.columns else pl.col("end") <= pl.col("end_at")
-    frame = frame.join(ends, on="market_id", how="left", maintain_order="left")
-    return frame.filter(known.fill_null(True)).drop("end_at")
+    if crossed.all() and len(crossed) >= _MANY:
+        raise BadInput(
+            f"every row has its {sides[0]} above its {sides[1]}",
+            where=str(file),
+            fix="the sides are the wrong way round: correct columns = { bid = …, ask = … } (or path and ask_path)",
+        )
+    return frame.filter(~crossed) if dataset.content == "quotes" else frame
 
 
 def _kind(dataset: Dataset) -> Literal["bars", "ticks"]:
@@ -217,7 +271,7 @@ def _understood(
     rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone, is_one_file)
     ts, unread = to_utc(raw.get_column("ts"), rules, str(file))
     ts = ts + timedelta(seconds=dataset.ts_shift_seconds)
-    values, faults = _values(dataset, raw, file)
+    values, faults = values_of(dataset, raw, file)
     columns = {name: values.get(name, pl.lit(None)) for name in schema} | _times(dataset, ts)
     columns["market_id"] = pl.format("{}:{}", pl.lit(source), "market")
     frame = raw.select(
@@ -225,8 +279,16 @@ def _understood(
         *(value.cast(schema[name]).alias(name) for name, value in columns.items()),
         pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
     )
-    rule = frame.select(pl.coalesce("_fault", broken_rule(kind)).alias("rule")).to_series()
-    return frame.drop("_fault"), rule
+    rule = frame.select(pl.coalesce("_fault", broken_rule(kind, *_bounds(dataset))).alias("rule")).to_series()
+    return frame.drop("_fault"), rule.rechunk()
+
+
+def _bounds(dataset: Dataset) -> tuple[pl.Expr | None, pl.Expr | None]:
+    """Whether prices are probabilities, and whether they may be zero and below, as broken_rule asks."""
+    import polars as pl
+
+    is_binary = pl.lit(True) if dataset.kind == "binary" else None
+    return is_binary, pl.lit(True) if dataset.allow_nonpositive_price else None
 
 
 def _times(dataset: Dataset, ts: pl.Series) -> dict[str, pl.Expr]:
@@ -247,55 +309,6 @@ def _times(dataset: Dataset, ts: pl.Series) -> dict[str, pl.Expr]:
     if dataset.known_after is not None:
         end = next_at(start, dataset.known_after, dataset.zone)
     return {"start": pl.lit(start), "end": pl.lit(end)}
-
-
-def _values(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
-    """The batch's columns but market and time, and what of them could not be understood."""
-    import polars as pl
-
-    values: dict[str, pl.Expr] = {}
-    faults: list[pl.Expr] = []
-    for role in raw.columns:
-        if role in (LINE, "ts", "market"):
-            continue
-        if role == "side":
-            word = pl.col(role).cast(pl.String).str.strip_chars().str.to_lowercase()
-            values[role] = pl.when(~word.is_in(_NO_SIDE)).then(word.replace(_SIDES))
-            continue
-        target = "seq" if role == "id" else role
-        values[target] = _number(raw, role, file, dataset)
-        text = "trade id is not a whole number" if role == "id" else f"{role} is not a number"
-        faults.append(pl.when(pl.col(role).is_not_null() & values[target].is_null()).then(pl.lit(text)))
-    if dataset.content == "quotes":
-        values["price"] = (values["bid"] + values["ask"]) / 2
-    if dataset.content == "bars" and "open" not in values:
-        for name in PRICES:
-            values[name] = (values[f"bid_{name}"] + values[f"ask_{name}"]) / 2
-    if dataset.price_is == "decimal_odds":
-        odds = values["price"]
-        values["price"] = pl.when(odds > 0).then(1 / odds).otherwise(odds)
-    return values, faults
-
-
-def _number(raw: pl.DataFrame, role: str, file: Path, dataset: Dataset) -> pl.Expr:
-    """A column as numbers, null where it holds something else; an empty text is nothing at all."""
-    import polars as pl
-
-    kind = raw.schema[role]
-    if not (kind.is_numeric() or kind in (pl.String, pl.Null)):
-        raise BadInput(
-            f"the column for {role} holds {kind}, not numbers",
-            where=str(file),
-            fix=f"map {role} to a column of numbers; a position in a list is written name[0]",
-        )
-    value = pl.col(role)
-    if kind == pl.String:
-        value = value.str.strip_chars()
-        if dataset.thousands is not None:
-            value = value.str.replace_all(dataset.thousands, "", literal=True)
-        if dataset.decimal != ".":
-            value = value.str.replace_all(dataset.decimal, ".", literal=True)
-    return value.cast(pl.Int64 if role == "id" else pl.Float64, strict=False)
 
 
 def _join_sides(bid: pl.DataFrame, ask: pl.DataFrame) -> pl.DataFrame:

@@ -45,9 +45,13 @@ class MarketTable:
 class Dataset:
     """Files of one kind. One `[[sources.files.datasets]]` each."""
 
-    kind: Literal["spot", "fx", "equity", "binary"] = setting(doc="what the markets are")
-    path: str | None = setting(None, "file, folder or glob, relative to agent.toml; none: a table of markets alone")
-    ask_path: str | None = setting(None, "where the ask side's bars lie, when `path` has the bid side alone")
+    kind: Literal["spot", "fx", "equity", "future", "binary"] = setting(doc="what the markets are")
+    path: str | tuple[str, ...] | None = setting(
+        None, "file, folder, glob or a list of them, relative to agent.toml; none: a table of markets alone"
+    )
+    ask_path: str | tuple[str, ...] | None = setting(
+        None, "where the ask side's bars lie, when `path` has the bid side alone"
+    )
     content: Literal["bars", "trades", "quotes"] = setting("bars", "what a row is")
     interval_seconds: int | None = setting(None, "length of a bar that is shorter than a day", unit="seconds", low=1)
     interval: Literal["day", "week", "month"] | None = setting(
@@ -56,7 +60,9 @@ class Dataset:
     known_after: str | None = setting(
         None, "time of day at which a daily bar is complete, such as 16:30; unset: when the day is over"
     )
-    market: str | None = setting(None, "name of the one market in these files")
+    market: str | None = setting(
+        None, "name of the one market in these files; with market_pattern a text around what it finds: {market}-1h"
+    )
     market_pattern: str | None = setting(
         None, "regular expression for the file's name whose group (?P<market>…) is the market's name"
     )
@@ -74,6 +80,20 @@ class Dataset:
     timezone: str | None = setting(None, "time zone of times without one, such as UTC or America/New_York")
     ts_is: Literal["start", "end"] = setting("start", "which end of a bar its time is")
     ts_shift_seconds: int = setting(0, "added to every time, for prices that were known later", unit="seconds")
+    day_pattern: str | None = setting(
+        None,
+        "regular expression for the file's name whose group (?P<day>…) is the day (20240131) that times count from",
+    )
+    price_factor: float = setting(1.0, "prices are multiplied by it, such as 0.0001 where they are in ten-thousandths")
+    adjusted_close: str | None = setting(
+        None, "column with the close after splits and dividends: bars are scaled to it"
+    )
+    splits: str | None = setting(
+        None, "table of splits: market, date, ratio (2, or 2:1); earlier prices are divided by it"
+    )
+    allow_nonpositive_price: bool = setting(
+        False, "take prices of zero and below, as of oil in April 2020: future only"
+    )
     price_is: Literal["price", "decimal_odds"] = setting("price", "decimal odds become the probability 1 / odds")
     stop_at_end: bool = setting(True, "leave out rows from the market's end on: they know the outcome")
     tick_size: float | None = setting(None, "smallest step of the price", low=0)
@@ -98,6 +118,11 @@ class Dataset:
         return f"{self.interval_seconds}s"
 
     @property
+    def only_market(self) -> str | None:
+        """The one market in these files; None where they name several."""
+        return self.market if self.market_pattern is None else None
+
+    @property
     def zone(self) -> str:
         """The zone whose clock days, weeks and months go by."""
         return self.timezone or "UTC"
@@ -120,10 +145,30 @@ class Dataset:
             faults.append(f"thousands and decimal are both {self.decimal!r}")
         if self.content != "trades" and self.price_is == "decimal_odds":
             faults.append("price_is = 'decimal_odds' is for trades only")
-        if self.market_pattern is not None:
-            faults += _pattern_faults(self.market_pattern)
-        if self.market is not None and self.market_pattern is not None:
-            faults.append("market and market_pattern are both given: name the market by one of them")
+        for name, group in (("market_pattern", "market"), ("day_pattern", "day")):
+            pattern = getattr(self, name)
+            if pattern is not None:
+                faults += _pattern_faults(name, pattern, group)
+        faults += self._price_faults()
+        if self.market is not None and (self.market_pattern is not None) != ("{market}" in self.market):
+            faults.append(
+                "market and market_pattern are both given: name the market by one of them, or put what the pattern "
+                "finds into market: {market}-1h"
+            )
+        return faults
+
+    def _price_faults(self) -> list[str]:
+        faults = []
+        if self.adjusted_close is not None and self.content != "bars":
+            faults.append("adjusted_close is for bars only")
+        if self.adjusted_close is not None and self.splits is not None:
+            faults.append("adjusted_close and splits are both given: prices would be adjusted twice")
+        if self.allow_nonpositive_price and self.kind != "future":
+            faults.append(f"allow_nonpositive_price is for kind = 'future' only: {self.kind} has prices above zero")
+        if self.price_factor <= 0:
+            faults.append(f"price_factor = {self.price_factor} is not above zero")
+        if self.day_pattern is not None and self.ts_unit is None:
+            faults.append("day_pattern needs ts_unit: what the times count since midnight")
         return faults
 
     def _interval_faults(self) -> list[str]:
@@ -157,9 +202,9 @@ class Settings:
     )
 
 
-def _pattern_faults(pattern: str) -> list[str]:
+def _pattern_faults(name: str, pattern: str, group: str) -> list[str]:
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        return [f"market_pattern = {pattern!r} is not a regular expression: {error}"]
-    return [] if "market" in groups else [f"market_pattern = {pattern!r} has no group (?P<market>…)"]
+        return [f"{name} = {pattern!r} is not a regular expression: {error}"]
+    return [] if group in groups else [f"{name} = {pattern!r} has no group (?P<{group}>…)"]

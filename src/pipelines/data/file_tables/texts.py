@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,8 +57,47 @@ def read_text_table(data: bytes, separator: str, rules: TextRules, file: Path, l
     if not rules.header:
         table.columns = [f"column_{number}" for number in range(1, table.width + 1)]
     table = table.with_row_index(line_column, 2 if rules.header else 1)
-    values = pl.exclude(line_column)
+    return without_blank_rows(table, (line_column,))
+
+
+def without_blank_rows(table: pl.DataFrame, places: tuple[str, ...]) -> pl.DataFrame:
+    """The rows of a table of text that say something; columns `places` are no part of what they say."""
+    import polars as pl
+
+    values = pl.exclude(*places)
     return table.filter(~pl.all_horizontal(values.is_null() | (values.str.strip_chars() == "")))
+
+
+def header_of(head: bytes, separator: str, rules: TextRules) -> list[str] | None:
+    """The columns in the beginning of a table; None where that does not tell: it is to be read whole."""
+    first, end, _ = head.partition(b"\n")
+    is_plain = end and not head.startswith(_UTF_16) and b'"' not in first and first.strip() and b"\r" not in first[:-1]
+    if not is_plain or not rules.header:
+        return None
+    try:
+        names = first.removesuffix(b"\r").removeprefix(b"\xef\xbb\xbf").decode().split(separator)
+    except UnicodeDecodeError:
+        return None
+    return names if len(set(names)) == len(names) and all(names) else None
+
+
+def join_texts(texts: Sequence[bytes], header: bool) -> tuple[bytes, list[int]] | None:
+    """Tables of text of one header as one, and how many lines each has after its header; None where only reading them
+    one by one tells: headers that differ, quoted cells (a line may end inside one), other encodings, no line at all."""
+    bodies, lengths, first = [], [], None
+    for text in texts:
+        head, end, body = text.partition(b"\n") if header else (b"", b"\n", text)
+        if first is None:
+            first = head
+        if head != first or not end or not body.strip() or b'"' in text or text.startswith(_UTF_16):
+            return None
+        body = body.rstrip(b"\r\n") + b"\n"
+        if b"\r" in body.replace(b"\r\n", b""):
+            return None
+        bodies.append(body)
+        lengths.append(body.count(b"\n"))
+    joined = b"".join(bodies)
+    return (b"%s\n%s" % (first, joined) if header else joined), lengths
 
 
 def _odd_line(data: bytes, separator: str) -> tuple[int, int, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.calendars import from_clock
@@ -52,6 +52,15 @@ def to_utc(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series, pl.
     else:
         raise BadInput(f"the column of times has type {raw.dtype}", where=where, fix="map ts to another column")
     return _in_range(times, raw, pl.lit(_no_such_hour(rules)))
+
+
+def since_midnight(raw: pl.Series, unit: str, day: date) -> pl.Series:
+    """What clocks show, from times that count in `unit` since midnight of `day`; null where that is no number."""
+    import polars as pl
+
+    per_second = _PER_SECOND[unit]
+    micros = (raw.cast(pl.Float64, strict=False) * (1_000_000 / per_second)).round().cast(pl.Int64, strict=False)
+    return (micros.cast(pl.Duration("us")) + datetime.combine(day, time())).rename(raw.name)
 
 
 def _in_range(times: pl.Series, raw: pl.Series, unread: pl.Expr) -> tuple[pl.Series, pl.Series]:

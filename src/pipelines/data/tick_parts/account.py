@@ -5,11 +5,12 @@ read = kept + replaced + repeated + filtered + running + quarantined
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.data.tick_parts.memo import PartId, PartRecord
 
+FATES = ("read", "kept", "replaced", "repeated", "filtered", "running", "quarantined")
 WARN_FRACTION = 0.01  # more lost than this is worth a look
 
 
@@ -55,8 +56,7 @@ class Account:
     @property
     def reasons(self) -> str:
         """The counts that are not 0, in words."""
-        names = ("replaced", "repeated", "filtered", "running", "quarantined")
-        counts = ((getattr(self, name), name) for name in names)
+        counts = ((getattr(self, name), name) for name in FATES[2:])
         return ", ".join(f"{count:,} {name}" for count, name in counts if count) or "none"
 
 
@@ -73,6 +73,23 @@ def accounts(records: Mapping[PartId, PartRecord]) -> list[Account]:
         kept = read - replaced - repeated - sum(left_out.values())
         found.append(Account(source, part, read, kept, replaced, repeated, **left_out))
     return found
+
+
+def total(found: Iterable[Account]) -> dict[str, int]:
+    """What became of the rows of all parts: fate -> how many."""
+    counts = dict.fromkeys(FATES, 0)
+    for one in found:
+        for name in FATES:
+            counts[name] += getattr(one, name)
+    return counts
+
+
+def sentence(found: Sequence[Account]) -> str:
+    """The account of all parts in words: 12,154 rows of 3 files read: 12,150 kept, 4 replaced."""
+    counts = total(found)
+    read = counts.pop("read")
+    fates = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "kept")
+    return f"{read:,} rows of {len(found):,} {'part' if len(found) == 1 else 'parts'} read: {fates}"
 
 
 def warnings(found: Iterable[Account]) -> list[str]:

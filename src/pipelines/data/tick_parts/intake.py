@@ -59,11 +59,7 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
             where=part,
             fix=f"a source's fetch() gives {', '.join(columns)} with the types of pipelines.source",
         )
-    binary = universe.filter(pl.col("kind") == "binary").get_column("market_id")
-    highest = pl.col("high" if batch.kind == "bars" else "price")
-    is_odd = (highest > 1) & pl.col("market_id").is_in(binary.implode())
-    beyond = pl.when(is_odd).then(pl.lit("the price of a binary market is above 1"))
-    rule = batch.frame.select(pl.coalesce(broken_rule(batch.kind), beyond).alias("rule")).to_series()
+    rule = batch.frame.select(broken_rule(batch.kind, *_bounds(universe)).alias("rule")).to_series().rechunk()
     named = pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)) if batch.quarantined is None else batch.quarantined
     broken = batch.frame.height - rule.null_count()
     if broken:
@@ -80,6 +76,19 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
         batch, of_part = batch.only(is_over), of_part.filter(is_over)
     _check_markets(batch, part, universe)
     return Intake(batch, of_part, bad, running, broken)
+
+
+def _bounds(universe: pl.DataFrame) -> tuple[pl.Expr | None, pl.Expr | None]:
+    """Which rows are of binary markets, and which of markets whose price may be zero and below."""
+    import polars as pl
+
+    def is_one(kind: str) -> pl.Expr | None:
+        ids = universe.filter(pl.col("kind") == kind).get_column("market_id")
+        if ids.is_empty():
+            return None
+        return pl.lit(True) if len(ids) == universe.height else pl.col("market_id").is_in(ids.implode())
+
+    return is_one("binary"), is_one("future")
 
 
 def _broken(batch: Batch, rule: pl.Series) -> pl.DataFrame:

@@ -26,7 +26,6 @@ from agent.runtime.signals import stop_on_signals
 from agent.service.wiring import around_runs
 from agent.store import state
 from agent.store.outputs import catalog, releases
-from pipelines.data.tick_parts.account import sentence
 from pipelines.errors import LakeError
 
 if TYPE_CHECKING:
@@ -102,6 +101,7 @@ def _odd_rows(workspace: Workspace) -> list[str]:
 def _rows_read(workspace: Workspace) -> str | None:
     """What became of the sources' rows, in a sentence; None where that cannot be read, which `agent checks` reports."""
     from agent.execution.row_account import row_accounts
+    from pipelines.data.tick_parts.account import sentence
 
     try:
         found = row_accounts(workspace)

@@ -103,7 +103,8 @@ def forecastbench() -> pl.DataFrame:
 
 def _bars(frame: pl.DataFrame, length: timedelta) -> pl.DataFrame:
     start = pl.col("start").cast(pl.Datetime("us"))
-    start = start.dt.replace_time_zone("UTC") if frame.schema["start"].time_zone is None else pl.col("start")  # type: ignore[attr-defined]
+    if getattr(frame.schema["start"], "time_zone", None) is None:
+        start = start.dt.replace_time_zone("UTC")
     frame = frame.with_columns(start=start.cast(pl.Datetime("us", "UTC"))).with_columns(end=pl.col("start") + length)
     missing = [pl.lit(None, pl.Float64).alias(name) for name in BAR_COLUMNS if name not in frame.columns]
     floats = pl.col("open", "high", "low", "close").cast(pl.Float64)
@@ -191,9 +192,9 @@ def main() -> None:
     if not DATA.is_dir():
         print("nothing to judge: ../shared/data is not there")
         return
-    kinds = ("hgb", "averaged")
     for name in sys.argv[1:] or SETS:
         one = SETS[name]
+        kinds = ("hgb",) if one.kind == "binary" else ("hgb", "averaged")  # averaged is hgb where markets are binary
         print(f"{name}: horizon {one.horizon_bars} bars, round trip {one.cost_bps:g} bp", flush=True)
         samples = {}
         for kind in kinds:
@@ -201,8 +202,9 @@ def main() -> None:
             evidence = evidence_of(rows, walked(rows, kind), one.horizon_bars, one.cost_bps * BASIS_POINT)
             samples[kind] = evidence
             show(kind, assess(evidence))
-        old, new = (squared_error(samples[kind].probability, samples[kind].label) for kind in kinds)
-        print(f"  paired Brier, averaged minus hgb: {text(paired(new, old, samples[kinds[0]].block), 6)}")
+        if len(kinds) > 1:
+            old, new = (squared_error(samples[kind].probability, samples[kind].label) for kind in kinds)
+            print(f"  paired Brier, averaged minus hgb: {text(paired(new, old, samples[kinds[0]].block), 6)}")
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(f"  {used.ru_utime + used.ru_stime:.0f} CPU s so far", flush=True)
 

@@ -16,7 +16,7 @@ BEFORE = {
         *("tick_parts", "tick_parts.account", "tick_parts.frames", "tick_parts.intake"),
         *("tick_parts.memo", "tick_parts.merging", "tick_parts.spill"),
     ],
-    "features": ["bars", "calendars", "components.features", "feature_work", "spans", "windows"],
+    "features": ["bars", "calendars", "components.features", "feature_work", "features.leaks", "spans", "windows"],
     "model": [
         *("baselines", "components.model", "costs", "derived", "folds", "labels", "learner", "metrics", "retraining"),
         *("rows", "walk"),

@@ -6,7 +6,7 @@ What a fold's model knows stands in modelling.walk, what the folds show in evalu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,7 +53,8 @@ class Settings:
     kind: Literal["averaged", "hgb", "hist_gradient_boosting", "logistic", "lightgbm"] = setting(
         "averaged",
         "the learner; averaged: mean of boosted trees and logistic regression, with returns in units of volatility and "
-        "of the cross-section; hgb (or hist_gradient_boosting, its older name): boosted trees on the features as they "
+        "of the cross-section (trees alone where markets are binary); "
+        "hgb (or hist_gradient_boosting, its older name): boosted trees on the features as they "
         "are; lightgbm needs the extra tidemill[lightgbm]",
     )
     horizon_bars: int = setting(5, "how far ahead the price is predicted", unit="bars", low=1, high=10_000)
@@ -97,9 +98,14 @@ class Settings:
         0.27, "for retrain = drift: Brier score of live predictions", low=0, high=1, counts=False
     )
 
-    def recipe(self) -> Recipe:
-        """What the learner needs of these settings."""
+    def recipe(self, kinds: Collection[str] = ()) -> Recipe:
+        """What the learner needs of these settings, for markets of these `kinds`.
+
+        Prices of markets that pay 1 or 0 are no random walk: a line through their returns is worse than trees alone.
+        """
         kind: Kind = "hgb" if self.kind == "hist_gradient_boosting" else self.kind
+        if kind == "averaged" and "binary" in kinds:
+            kind = "hgb"
         return Recipe(kind, self.seed, self.max_iter, self.learning_rate, self.max_leaf_nodes)
 
 
@@ -141,14 +147,16 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
     features = source.read_all("features/")
     if bars.is_empty() or features.is_empty():
         raise PipelineError("there are no bars to learn from", where="features", fix="add market data to a source")
+    markets = ctx.inputs["markets"].read_all()
+    kinds = markets.get_column("kind").drop_nulls().unique().to_list()
     return rows_of(
         bars,
         features,
-        ctx.inputs["markets"].read_all(),
+        markets,
         horizon_bars=settings.horizon_bars,
         cost_fraction=settings.cost_bps * BASIS_POINT,
         embargo_bars=settings.embargo_bars,
-        is_derived=settings.recipe().kind == "averaged",
+        is_derived=settings.recipe(kinds).kind == "averaged",
     )
 
 
@@ -187,7 +195,7 @@ def _walk_forward(ctx: Context, settings: Settings, rows: Rows, folds: Sequence[
     def on_fold(number: int, fold: Fold) -> None:
         ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M}")
 
-    found = Walk(settings.recipe(), settings.max_train_bars, carried, on_fold).forward(rows, folds)
+    found = Walk(settings.recipe(set(rows.kind)), settings.max_train_bars, carried, on_fold).forward(rows, folds)
     for one in found:
         _write_fold(ctx, settings, rows, one)
     _write_json(ctx, _MEMO, memo)
@@ -203,7 +211,9 @@ def _fit_key(settings: Settings, rows: Rows, train: Instants, test: Instants) ->
     arrays: list[Any] = [rows.matrix[train], rows.label[train], rows.ts[train], rows.matrix[test], rows.ts[test], *used]
     for array in arrays:
         hasher.update(array.tobytes())
-    return digest([repr(settings.recipe()), *rows.features, *map(str, rows.market[test]), hasher.hexdigest()])
+    return digest(
+        [repr(settings.recipe(set(rows.kind))), *rows.features, *map(str, rows.market[test]), hasher.hexdigest()]
+    )
 
 
 def _carried(ctx: Context, key: str, rows: int) -> Raw | None:
@@ -267,12 +277,12 @@ def _write_final(
     slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
     if not is_enough(rows.label[train]):
         raise _too_little(rows, f"{MIN_TRAIN_ROWS} with both outcomes are needed within [model] max_train_bars")
-    estimator = fit(settings.recipe(), rows.matrix[train], rows.label[train])
+    estimator = fit(settings.recipe(set(rows.kind)), rows.matrix[train], rows.label[train])
     base_rate = float(rows.label[train].mean())
     model = FittedModel(estimator, Calibration(slope, base_rate), rows.features)
     ctx.write_bytes("model", model.to_bytes(), content=model.content_hash(), suffix=".joblib")
     card = {
-        **asdict(settings.recipe()),
+        **asdict(settings.recipe(set(rows.kind))),
         "features": list(rows.features),
         "horizon_bars": settings.horizon_bars,
         "cost_bps": settings.cost_bps,

@@ -32,7 +32,8 @@ class Evidence:
 
     label: 1 or 0. probability: of label 1. baselines: name -> probability by a baseline fitted in the same fold, NaN
     where it says nothing (the market price, of markets that are not binary). expected: the return that the forecast
-    means, expected_by: the same of each baseline. realised: the return that came; later: bars -> the one of an entry so
+    means; beyond: that less what the fold's base rate means (what one expects of holding such a market at such a time
+    anyway), beyond_by: the same of each baseline. realised: the return that came; later: bars -> the one of an entry so
     many bars later. side: +1, -1 or 0, what the decision rule took at the costs set, side_free: at no costs. cost: of a
     round trip, as a fraction. block: see evaluation.blocks. moment: bar time, microseconds. is_binary: whether the
     market pays 1 or 0. market: its number.
@@ -42,7 +43,8 @@ class Evidence:
     probability: Floats
     baselines: Mapping[str, Floats]
     expected: Floats
-    expected_by: Mapping[str, Floats]
+    beyond: Floats
+    beyond_by: Mapping[str, Floats]
     realised: Floats
     later: Mapping[int, Floats]
     side: Floats

@@ -76,8 +76,8 @@ def figures(evidence: Evidence) -> Figures:
     assert brier is not None
     assert log_loss is not None
     assert parts is not None
-    ic = information_coefficient(evidence.expected, evidence.realised, block)
-    later = {bars: information_coefficient(evidence.expected, r, block) for bars, r in evidence.later.items()}
+    ic = information_coefficient(evidence.beyond, evidence.realised, block)
+    later = {bars: information_coefficient(evidence.beyond, r, block) for bars, r in evidence.later.items()}
     return Figures(
         rows=len(evidence),
         brier=brier,
@@ -86,11 +86,11 @@ def figures(evidence: Evidence) -> Figures:
         brier_against=_against(squared, squared_error, evidence),
         log_loss_against=_against(logged, log_error, evidence),
         auc=auc_interval(p, label, block),
-        direction=direction_score(evidence.expected, evidence.realised, evidence.cost, block),
+        direction=direction_score(evidence.beyond, evidence.realised, evidence.cost, block),
         ic=ic,
         ic_later=later,
         ic_of={
-            name: information_coefficient(one, evidence.realised, block) for name, one in evidence.expected_by.items()
+            name: information_coefficient(one, evidence.realised, block) for name, one in evidence.beyond_by.items()
         },
         explained=_explained(evidence, ic),
         fades=_fades(ic, later.get(1)),
@@ -118,13 +118,13 @@ def _explained(evidence: Evidence, ic: Interval | None) -> dict[str, float]:
         return {}
     found = {}
     for name in _EXPLAINING:
-        other = evidence.expected_by.get(name)
+        other = evidence.beyond_by.get(name)
         if other is None:
             continue
-        known = np.isfinite(other) & np.isfinite(evidence.expected) & np.isfinite(evidence.realised)
+        known = np.isfinite(other) & np.isfinite(evidence.beyond) & np.isfinite(evidence.realised)
         if known.sum() < 3:
             continue
-        x, y, z = (ranks(one[known]) for one in (evidence.expected, evidence.realised, other))
+        x, y, z = (ranks(one[known]) for one in (evidence.beyond, evidence.realised, other))
         if min(x.std(), y.std(), z.std()) == 0:
             continue
         xy, xz, yz = (float(np.corrcoef(a, b)[0, 1]) for a, b in ((x, y), (x, z), (y, z)))

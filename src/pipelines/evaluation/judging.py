@@ -35,7 +35,7 @@ def evidence_of(
 
     baselines = {name: one[known] for name, one in sample.baselines.items()}
     baselines[BASE_RATE] = sample.base_rate[known]
-    by_model = expected(sample.probability[known])
+    by_model, anyway = expected(sample.probability[known]), expected(baselines[BASE_RATE])
     cost = np.full(len(at), cost_fraction)
     may_short = is_binary | allow_short
     events = [market if binary else None for market, binary in zip(rows.market[at], is_binary, strict=True)]
@@ -46,7 +46,8 @@ def evidence_of(
         probability=sample.probability[known],
         baselines=baselines,
         expected=by_model,
-        expected_by={name: expected(one) for name, one in baselines.items() if name not in (BASE_RATE, PRICE)},
+        beyond=by_model - anyway,
+        beyond_by={name: expected(one) - anyway for name, one in baselines.items() if name not in (BASE_RATE, PRICE)},
         realised=rows.change[at],
         later={bars: one[at] for bars, one in rows.later.items()},
         side=_sides(by_model, cost, may_short),

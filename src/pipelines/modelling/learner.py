@@ -188,20 +188,28 @@ def _estimator(recipe: Recipe) -> Any:
 def _averaged(recipe: Recipe) -> Any:
     """The mean of trees and of a line: they err differently, so their mean errs less than either."""
     from sklearn.ensemble import VotingClassifier
+    from sklearn.preprocessing import QuantileTransformer
 
     line = replace(recipe, max_iter=max(recipe.max_iter, _LINE_STEPS))
-    return VotingClassifier([("trees", _trees(recipe)), ("line", _logistic(line))], voting="soft")
+    # Ranks, so that a few wild values of a feature (a price that goes from 0.01 to 0.9) do not carry the line away.
+    scaler = QuantileTransformer(n_quantiles=200, output_distribution="normal", random_state=recipe.seed)
+    return VotingClassifier([("trees", _trees(recipe)), ("line", _linear(line, scaler))], voting="soft")
 
 
 def _logistic(recipe: Recipe) -> Any:
+    from sklearn.preprocessing import StandardScaler
+
+    return _linear(recipe, StandardScaler())
+
+
+def _linear(recipe: Recipe, scaler: Any) -> Any:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
-        StandardScaler(),
+        scaler,
         LogisticRegression(max_iter=recipe.max_iter, random_state=recipe.seed),
     )
 

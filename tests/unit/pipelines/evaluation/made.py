@@ -21,7 +21,8 @@ def evidence(seed: int = 0, rows: int = 3000, blocks: int = 60, **columns: Any) 
         "probability": probability,
         "baselines": {"base rate": np.full(rows, 0.31)},
         "expected": noise,
-        "expected_by": {},
+        "beyond": noise,
+        "beyond_by": {},
         "realised": realised,
         "later": {},
         "side": np.zeros(rows),
@@ -42,5 +43,5 @@ def skilled(seed: int = 0, rows: int = 3000, **columns: Any) -> Evidence:
     realised = known + rng.normal(0, 0.008, rows)
     label = (realised > 0.005).astype(float)
     probability = np.clip(0.31 + 30 * known, 0.02, 0.98)
-    base = {"label": label, "probability": probability, "expected": known, "realised": realised}
+    base = {"label": label, "probability": probability, "expected": known, "beyond": known, "realised": realised}
     return evidence(seed, rows, **(base | {"side": np.sign(known), "side_free": np.sign(known)} | columns))

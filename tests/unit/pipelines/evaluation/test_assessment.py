@@ -94,7 +94,7 @@ def test_on_binary_markets_an_edge_must_beat_the_price() -> None:
 
 def test_a_known_effect_explains_an_edge_and_does_not_take_it_away() -> None:
     good = skilled()
-    found = assess(skilled(expected_by={REVERSAL: good.expected}))
+    found = assess(skilled(beyond_by={REVERSAL: good.beyond}))
     assert found.verdict is Verdict.EDGE
     assert found.tradable
     assert found.sentence.endswith("; mostly reversal")

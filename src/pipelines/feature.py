@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FEATURE_GROUP = "tidemill.features"
+LEAKS = ".leaks.json"  # memo of the features: which were tested for leaks. The release gate reads it.
 
 
 class Bars:

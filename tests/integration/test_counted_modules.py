@@ -25,7 +25,10 @@ BEFORE = {
     ],
     "inference": ["calendars", "components.inference", "costs", "derived", "labels", "learner", "spans"],
     "backtest": ["components.backtest", "costs", "folds", "labels", "metrics", "simulation", "sizing", "spans"],
-    "publish": ["components.publish", "csv_text", "report"],
+    "publish": [
+        *("components.publish", "csv_text", "data.whole", "evaluation", "evaluation.gate", "metrics", "report"),
+        "retraining",
+    ],
 }
 ROOMS = {
     "bars": "features.bars",

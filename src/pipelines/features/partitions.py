@@ -17,7 +17,7 @@ from pipelines.calendars import longest_seconds
 from pipelines.component import Context
 from pipelines.data.checks import check_bars, check_features
 from pipelines.errors import LakeError
-from pipelines.feature import Feature
+from pipelines.feature import LEAKS, Feature
 from pipelines.features.bars import TRADES_READ, bars_of_trades, join_bars, look_at, market_intervals
 from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse
 from pipelines.features.windows import compute_features, look_back
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 OWN, MADE, TRADES, FEATURES = "bars/", "bars/made/", "trades/", "features/"
 _TICKS_KEY = re.compile(r"(?:bars|trades)/(\d{4}(?:-\d{2}){0,2})")
 _MEMO = ".memo.json"
-LEAKS = ".leaks.json"  # which features were tested for leaks: the release gate reads it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A bar made of trades is over once one of any market lies in the last hundredth of its interval, or later. To ask for
 # one after its end would leave the last bar of every day undecided until the next day; one in the bar's middle tells

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.components.features import Settings
 from pipelines.errors import ContractViolation
-from pipelines.features.partitions import LEAKS
+from pipelines.feature import LEAKS
 from pipelines.snapshot import Snapshot
 from tests.ticks import Bench, source_bars, universe, walk
 

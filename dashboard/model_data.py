@@ -210,6 +210,7 @@ def _importance(
     import numpy as np
 
     from pipelines.costs import BASIS_POINT
+    from pipelines.modelling.derived import completed
     from pipelines.modelling.labels import as_spacing, with_labels
     from pipelines.modelling.learner import FittedModel
     from pipelines.modelling.metrics import brier
@@ -221,7 +222,9 @@ def _importance(
     spacing = as_spacing(facts["spacing_seconds"])
     labelled = with_labels(bars, spacing, facts["horizon_bars"], facts["cost_bps"] * BASIS_POINT)
     labelled = labelled.drop_nulls("label")
-    known = rows.join(labelled.select("market_id", "ts", "label"), on=("market_id", "ts"), how="inner")
+    known = completed(rows, fitted.features).join(
+        labelled.select("market_id", "ts", "label"), on=("market_id", "ts"), how="inner"
+    )
     if known.is_empty() or any(name not in known.columns for name in fitted.features):
         return []
     matrix = np.ascontiguousarray(known.select(fitted.features).to_numpy(), dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.component import Component, perform
+from pipelines.feature import LEAKS
 from pipelines.features.bars import look_at
 from pipelines.lake import Lake
 from pipelines.snapshot import Partition, Snapshot
@@ -116,6 +118,8 @@ def features_snapshot(lake: Lake, bars: pl.DataFrame, attempt: str = "f") -> Sna
             part = part.drop("key").sort("market_id", "ts")
             part, time = (stored(part), "end") if prefix == "bars" else (part, "ts")
             partitions.append(lake.write_table("features", f"{prefix}/{key}", part, attempt=attempt, time=time))
+    memo = json.dumps({"tested": features.columns[2:], "filled": features.columns[2:], "not_tested": []}).encode()
+    partitions.append(lake.write_bytes("features", LEAKS, memo, attempt=attempt, suffix=".json"))
     return Snapshot("features", tuple(partitions))
 
 

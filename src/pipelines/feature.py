@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FEATURE_GROUP = "tidemill.features"
+LEAKS = ".leaks.json"  # memo of the features: which were tested for leaks. The release gate reads it.
 
 
 class Bars:
@@ -38,6 +39,7 @@ class Bars:
     - `bid`, `ask`: the last of the bar, null where there is none; `spread`: (ask - bid) / mid
     - `trade_count`: trades and quotes; null where the source gives bars
     - `log_return`: ln(close / close of the bar before), which spans 2 bars
+    - `market_return`: mean log_return of all markets whose bars are known at the same instant
     - `kind` of the market: spot, fx, equity or binary; `end_at` of the market, null where it has no end
     """
 
@@ -54,6 +56,7 @@ class Bars:
     spread: pl.Expr
     trade_count: pl.Expr
     log_return: pl.Expr
+    market_return: pl.Expr
     kind: pl.Expr
     end_at: pl.Expr
 

@@ -16,18 +16,31 @@ BEFORE = {
         *("tick_parts", "tick_parts.account", "tick_parts.frames", "tick_parts.intake"),
         *("tick_parts.memo", "tick_parts.merging", "tick_parts.spill"),
     ],
-    "features": ["bars", "calendars", "components.features", "feature_work", "spans", "windows"],
-    "model": ["components.model", "costs", "folds", "labels", "learner", "metrics", "retraining"],
-    "inference": ["calendars", "components.inference", "costs", "labels", "learner", "spans"],
+    "features": ["bars", "calendars", "components.features", "feature_work", "features.leaks", "spans", "windows"],
+    "model": [
+        *("baselines", "components.model", "costs", "derived", "folds", "labels", "learner", "metrics", "retraining"),
+        *("rows", "walk"),
+        *(f"evaluation.{name}" for name in ("assessment", "blocks", "earnings", "evidence", "figures", "intervals")),
+        *("evaluation", "evaluation.judging", "evaluation.scores"),
+    ],
+    "inference": ["calendars", "components.inference", "costs", "derived", "labels", "learner", "spans"],
     "backtest": ["components.backtest", "costs", "folds", "labels", "metrics", "simulation", "sizing", "spans"],
-    "publish": ["components.publish", "csv_text", "report"],
+    "publish": [
+        *("components.publish", "csv_text", "data.whole", "evaluation", "evaluation.gate", "metrics", "report"),
+        "retraining",
+    ],
 }
 ROOMS = {
     "bars": "features.bars",
     "feature_work": "features.partitions",
     "windows": "features.windows",
     "tick_parts": "data.tick_parts",
-    **{name: f"modelling.{name}" for name in ("folds", "labels", "learner", "metrics", "report", "retraining")},
+    **{
+        name: f"modelling.{name}"
+        for name in (
+            *("baselines", "derived", "folds", "labels", "learner", "metrics", "report", "retraining", "rows", "walk"),
+        )
+    },
     "simulation": "modelling.simulation",
 }
 

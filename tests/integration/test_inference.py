@@ -16,6 +16,7 @@ from pipelines.components.model import Settings as ModelSettings
 from pipelines.components.model import train_model
 from pipelines.errors import PipelineError
 from pipelines.lake import Lake
+from pipelines.modelling.derived import completed
 from pipelines.modelling.learner import FittedModel
 from pipelines.snapshot import Snapshot
 from tests.modelling import compute, features_of, features_snapshot, lake_at, markets_snapshot, walk_bars
@@ -49,7 +50,7 @@ def test_the_newest_bar_of_every_open_market_is_predicted(tmp_path: Path) -> Non
     rows = features_of(BARS).join(newest.select("market_id", "ts"), on=("market_id", "ts")).sort("market_id")
     partition = inputs["model"].by_key["model"]
     model = FittedModel.from_bytes(lake.read_bytes(partition))
-    expected = model.predict(rows.select(model.features).to_numpy())
+    expected = model.predict(completed(rows, model.features).select(model.features).to_numpy())
     assert got["probability"].to_list() == expected.tolist()
     moves = json.loads(lake.read_bytes(inputs["model"].by_key["model.json"]))["moves"]["spot"]
     edge = [p * moves["up"] + (1 - p) * moves["down"] - COST for p in expected]

@@ -21,6 +21,7 @@ from pipelines.components import model as model_component
 from pipelines.components.model import Settings, train_model
 from pipelines.errors import PipelineError
 from pipelines.lake import Lake
+from pipelines.modelling import walk
 from pipelines.modelling.folds import fold_start
 from pipelines.modelling.labels import usual_spacing, with_labels
 from pipelines.snapshot import Snapshot
@@ -54,7 +55,7 @@ bars = walk_bars(3, 900)
 lake = lake_at(Path(sys.argv[1]))
 made = {"features": features_snapshot(lake, bars), "markets": markets_snapshot(lake, bars)}
 made["ticks"] = ticks_snapshot(lake, bars)
-for kind in ("logistic", "hist_gradient_boosting"):
+for kind in ("logistic", "averaged"):
     made["model"] = compute(train_model, lake, made, Settings(kind=kind, max_iter=30), attempt=kind)
     made["inference"] = compute(run_inference, lake, made, attempt=kind)
     made["backtest"] = compute(run_backtest, lake, made, attempt=kind)
@@ -155,7 +156,8 @@ def test_appended_bars_leave_earlier_folds_as_they_are_and_fit_only_new_ones(
 
     fits = []
     real_fit = model_component.fit
-    monkeypatch.setattr(model_component, "fit", lambda *args: fits.append(1) or real_fit(*args))
+    for module in (model_component, walk):
+        monkeypatch.setattr(module, "fit", lambda *args: fits.append(1) or real_fit(*args))
     step = compute(train_model, lake, new_inputs, QUICK, attempt="a3", previous=old, previous_inputs=old_inputs)
     assert step.version == whole.version
     assert [p.content_hash for p in step.partitions] == [p.content_hash for p in whole.partitions]

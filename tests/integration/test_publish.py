@@ -69,7 +69,14 @@ def test_the_manifest_names_what_was_read_and_what_was_made(
     assert sorted([*manifest["files"], "manifest.json"]) == FILES
     for key, facts in manifest["files"].items():
         assert facts["content_hash"] == release.by_key[key].content_hash
-    assert manifest["gates"] == {"max_brier_excess": 0.02, "max_drawdown": None, "min_predictions": 1}
+    assert manifest["gates"] == {
+        "max_brier_excess": 0.02,
+        "max_drawdown": None,
+        "min_predictions": 1,
+        "max_drift": 1.0,
+        "require": "any",
+        "accept_skill": None,
+    }
 
 
 def test_parquet_and_csv_hold_the_same_predictions(lake: Lake, inputs: dict[str, Snapshot], release: Snapshot) -> None:
@@ -189,6 +196,7 @@ def report_data(**changes: Any) -> dict[str, Any]:
     fold = {"test_start": "2020-01-01T00:00:00+00:00", "test_end": "2020-01-02T06:00:00+00:00", "train_rows": 9}
     return {
         "as_of": "2020-01-02 00:00",
+        "assessment": "NO EDGE: <nothing>",
         "span": "From a to b",
         "backtest": {name: dict.fromkeys(("total_return", "sharpe")) for name in strategies},
         "curves": dict.fromkeys(strategies, curve),
@@ -203,6 +211,7 @@ def report_data(**changes: Any) -> dict[str, Any]:
 
 def test_a_report_without_predictions_or_defined_figures_still_reads() -> None:
     page = render(report_data())
+    assert "<b>NO EDGE: &lt;nothing&gt;</b>" in page
     assert "The newest bar of 0 markets" in page
     assert "2020-01-01 to 2020-01-02 06:00" in page
     assert "nan" not in page[page.index("<h2>Backtest") :].lower().split("<script")[0]

@@ -16,6 +16,7 @@ from pipelines.component import Context, Input, Outcome, Pending, component
 from pipelines.costs import BASIS_POINT
 from pipelines.data.checks import check_predictions
 from pipelines.errors import PipelineError
+from pipelines.modelling.derived import completed
 from pipelines.modelling.labels import as_spacing, with_labels
 from pipelines.modelling.learner import FittedModel
 from pipelines.settings import setting
@@ -186,6 +187,7 @@ def _predict(rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], v
     import numpy as np
     import polars as pl
 
+    rows = completed(rows, fitted.features)
     missing = [name for name in fitted.features if name not in rows.columns]
     if missing:
         raise PipelineError(

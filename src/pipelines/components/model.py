@@ -1,26 +1,39 @@
 """The model: P(price up beyond cost over the horizon), judged out of sample by purged walk-forward folds.
 
-A fold's model knows only what was known when its test span begins: training rows whose label window (plus embargo)
-reaches past that instant are dropped (Lopez de Prado 2018, Advances in Financial Machine Learning, ch. 7). Rows of a
-resolved market from its resolution on are left out: its price is then the outcome itself.
+What a fold's model knows stands in modelling.walk, what the folds show in evaluation.assessment.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.component import Context, component
 from pipelines.costs import BASIS_POINT
 from pipelines.errors import PipelineError
+from pipelines.evaluation.assessment import Assessment
+from pipelines.evaluation.judging import judge
+from pipelines.modelling.baselines import NAMES
 from pipelines.modelling.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
-from pipelines.modelling.labels import usual_spacing, with_labels
-from pipelines.modelling.learner import Calibration, FittedModel, Recipe, fit, fit_slope, predict_raw
+from pipelines.modelling.learner import Calibration, FittedModel, Kind, Recipe, fit, fit_slope
 from pipelines.modelling.metrics import feature_bins, forecast_metrics
 from pipelines.modelling.retraining import defer_retraining
+from pipelines.modelling.rows import UNKNOWN, Rows, rows_of
+from pipelines.modelling.walk import (
+    MIN_TRAIN_ROWS,
+    FoldForecast,
+    OutOfFold,
+    Raw,
+    Walk,
+    instant,
+    is_enough,
+    joined,
+    moves_of,
+    training_rows,
+)
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads, digest
 
@@ -30,19 +43,19 @@ if TYPE_CHECKING:
 
     Instants = npt.NDArray[np.int64]  # microseconds since the epoch
 
-MIN_TRAIN_ROWS = 200
 _MEMO = ".folds.json"
-_MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNKNOWN = -1  # label of a row whose outcome is not known
 
 
 @dataclass(frozen=True)
 class Settings:
     """Section [model] of agent.toml."""
 
-    kind: Literal["hist_gradient_boosting", "logistic", "lightgbm"] = setting(
-        "hist_gradient_boosting", "the learner; lightgbm needs the extra tidemill[lightgbm]"
+    kind: Literal["averaged", "hgb", "hist_gradient_boosting", "logistic", "lightgbm"] = setting(
+        "averaged",
+        "the learner; averaged: mean of boosted trees and logistic regression, with returns in units of volatility and "
+        "of the cross-section (trees alone where markets are binary); "
+        "hgb (or hist_gradient_boosting, its older name): boosted trees on the features as they "
+        "are; lightgbm needs the extra tidemill[lightgbm]",
     )
     horizon_bars: int = setting(5, "how far ahead the price is predicted", unit="bars", low=1, high=10_000)
     cost_bps: float = setting(10.0, "cost of a round trip that a move must beat", unit="basis points", low=0, high=5000)
@@ -85,37 +98,15 @@ class Settings:
         0.27, "for retrain = drift: Brier score of live predictions", low=0, high=1, counts=False
     )
 
-    def recipe(self) -> Recipe:
-        """What the learner needs of these settings."""
-        return Recipe(self.kind, self.seed, self.max_iter, self.learning_rate, self.max_leaf_nodes)
+    def recipe(self, kinds: Collection[str] = ()) -> Recipe:
+        """What the learner needs of these settings, for markets of these `kinds`.
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Feature rows in the order of (ts, market), column by column. An unknown label is -1, its other columns NaN."""
-
-    features: tuple[str, ...]
-    matrix: npt.NDArray[np.float32]
-    market: npt.NDArray[np.object_]
-    kind: npt.NDArray[np.object_]
-    ts: Instants
-    known_at: Instants  # when the label was known, embargo added; unknown labels: never
-    label: npt.NDArray[np.int8]
-    spacing: npt.NDArray[np.int64]  # seconds, of the row's market
-    forward_return: npt.NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.ts)
-
-
-@dataclass
-class OutOfSample:
-    """What the folds so far predicted, in time order."""
-
-    raw: npt.NDArray[np.float64]
-    probability: npt.NDArray[np.float64]
-    base_rate: npt.NDArray[np.float64]
-    row: npt.NDArray[np.int64]  # index into Rows
+        Prices of markets that pay 1 or 0 are no random walk: a line through their returns is worse than trees alone.
+        """
+        kind: Kind = "hgb" if self.kind == "hist_gradient_boosting" else self.kind
+        if kind == "averaged" and "binary" in kinds:
+            kind = "hgb"
+        return Recipe(kind, self.seed, self.max_iter, self.learning_rate, self.max_leaf_nodes)
 
 
 @component(
@@ -132,66 +123,51 @@ def train_model(ctx: Context, settings: Settings) -> None:
     """
     rows = _load_rows(ctx, settings)
     span = _test_span(rows, settings)
-    folds = plan_folds(_instant(rows.ts[0]), _instant(rows.ts[-1]), span)
-    sample, scores = _walk_forward(ctx, settings, rows, folds)
+    folds = plan_folds(instant(rows.ts[0]), instant(rows.ts[-1]), span)
+    found = _walk_forward(ctx, settings, rows, folds)
+    scores = [_fold_score(rows, one) for one in found]
     if not any(score["rows"] for score in scores):
         raise _too_little(
             rows,
             f"no fold of {span / timedelta(hours=1):g} hours has {MIN_TRAIN_ROWS} rows of both outcomes to train on "
             "and an outcome to test on",
         )
+    sample = joined([one.rows for one in found])
+    assessment = judge(rows, sample, settings.horizon_bars, settings.cost_bps * BASIS_POINT)
     ctx.progress(len(folds), len(folds) + 1, "final model")
-    _write_final(ctx, settings, rows, sample, span)
-    overall = _score(rows, sample.row, sample.probability, sample.base_rate)
-    _write_json(ctx, "metrics.json", {"overall": overall, "folds": scores})
+    _write_final(ctx, settings, rows, sample, span, assessment)
+    figures = {**_verdict(assessment), **assessment.figures.to_json()}
+    _write_json(ctx, "metrics.json", {"overall": _score(rows, sample), "folds": scores, "assessment": figures})
     ctx.progress(len(folds) + 1, len(folds) + 1, "done")
 
 
 def _load_rows(ctx: Context, settings: Settings) -> Rows:
-    import numpy as np
-    import polars as pl
-
     source = ctx.inputs["features"]
     bars = source.read_all("bars/", ("market_id", "start", "end", "open", "close"))
     features = source.read_all("features/")
     if bars.is_empty() or features.is_empty():
         raise PipelineError("there are no bars to learn from", where="features", fix="add market data to a source")
-    markets = ctx.inputs["markets"].read_all().select("market_id", "kind", "resolved_at")
-    embargo = settings.embargo_bars * (pl.col("ts") - pl.col("start"))
-    spacing = usual_spacing(bars)
-    known = bars.rename({"end": "ts"})
-    labelled = with_labels(known, spacing, settings.horizon_bars, settings.cost_bps * BASIS_POINT)
-    table = (
-        features.join(labelled, on=("market_id", "ts"), how="inner")
-        .join(markets, on="market_id", how="left")
-        .join(spacing, on="market_id", how="left")
-        .filter(pl.col("resolved_at").is_null() | (pl.col("ts") < pl.col("resolved_at")))
-        .with_columns(known_at=pl.col("label_end") + embargo)
-        .sort("ts", "market_id")
-    )
-    names = tuple(name for name in features.columns if name not in ("market_id", "ts"))
-    never = np.iinfo(np.int64).max
-    return Rows(
-        features=names,
-        matrix=np.ascontiguousarray(table.select(names).to_numpy(), dtype=np.float32),
-        market=table.get_column("market_id").to_numpy(),
-        kind=table.get_column("kind").fill_null("unknown").to_numpy(),
-        ts=table.get_column("ts").cast(pl.Int64).to_numpy(),
-        known_at=table.get_column("known_at").cast(pl.Int64).fill_null(never).to_numpy(),
-        label=table.get_column("label").fill_null(_UNKNOWN).to_numpy(),
-        spacing=table.get_column("spacing_seconds").to_numpy(),
-        forward_return=table.get_column("forward_return").to_numpy(),
+    markets = ctx.inputs["markets"].read_all()
+    kinds = markets.get_column("kind").drop_nulls().unique().to_list()
+    return rows_of(
+        bars,
+        features,
+        markets,
+        horizon_bars=settings.horizon_bars,
+        cost_fraction=settings.cost_bps * BASIS_POINT,
+        embargo_bars=settings.embargo_bars,
+        is_derived=settings.recipe(kinds).kind == "averaged",
     )
 
 
 def _test_span(rows: Rows, settings: Settings) -> timedelta:
-    labelled = int((rows.label != _UNKNOWN).sum())
+    labelled = int((rows.label != UNKNOWN).sum())
     needed = 2 * MIN_TRAIN_ROWS
     if labelled < needed:
         raise _too_little(rows, f"{labelled} of them have a known outcome, {needed} are needed to train and to test")
     if settings.test_span != "auto":
         return LADDER[settings.test_span]
-    first, last = _instant(rows.ts[0]), _instant(rows.ts[-1])
+    first, last = instant(rows.ts[0]), instant(rows.ts[-1])
     span = choose_span(first, last)
     if span is None:
         raise _too_little(rows, f"they cover {last - first}, and walk-forward folds need {SPANS_OF_DATA} hours")
@@ -207,144 +183,119 @@ def _too_little(rows: Rows, why: str) -> PipelineError:
     )
 
 
-def _walk_forward(
-    ctx: Context, settings: Settings, rows: Rows, folds: Sequence[Fold]
-) -> tuple[OutOfSample, list[dict[str, Any]]]:
-    """Predict every fold that has enough to train on, write its partition, and score it."""
-    import numpy as np
-
+def _walk_forward(ctx: Context, settings: Settings, rows: Rows, folds: Sequence[Fold]) -> list[FoldForecast]:
+    """Predict every fold that has enough to train on, and write its partition."""
     memo_before: Mapping[str, str] = json.loads(ctx.previous_bytes(_MEMO) or b"{}")
     memo: dict[str, str] = {}
-    sample = OutOfSample(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
-    scores = []
-    for number, fold in enumerate(folds):
-        ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M}")
-        start = _microseconds(fold.test_start)
-        low, high = np.searchsorted(rows.ts, [start, _microseconds(fold.test_end)])
-        train = _training_rows(rows, start, settings.max_train_bars)
-        test = np.arange(low, high)
-        if len(test) == 0 or not _is_enough(rows.label[train]):
-            continue
+
+    def carried(fold: Fold, train: Instants, test: Instants) -> Raw | None:
         memo[fold.key] = _fit_key(settings, rows, train, test)
-        raw = _carried(ctx, fold.key, len(test)) if memo_before.get(fold.key) == memo[fold.key] else None
-        if raw is None:
-            estimator = fit(settings.recipe(), rows.matrix[train], rows.label[train])
-            raw = predict_raw(estimator, rows.matrix[test])
-        known = rows.known_at[sample.row] <= start
-        slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
-        base_rate = np.full(len(test), rows.label[train].mean())
-        probability = Calibration(slope, float(base_rate[0])).apply(raw)
-        sample = OutOfSample(
-            np.concatenate([sample.raw, raw]),
-            np.concatenate([sample.probability, probability]),
-            np.concatenate([sample.base_rate, base_rate]),
-            np.concatenate([sample.row, test]),
-        )
-        _write_fold(ctx, settings, rows, fold.key, test, raw, probability, base_rate)
-        score = _score(rows, test, probability, base_rate)
-        times = {"test_start": fold.test_start.isoformat(), "test_end": fold.test_end.isoformat()}
-        scores.append({**times, "train_rows": len(train), **score})
+        return _carried(ctx, fold.key, len(test)) if memo_before.get(fold.key) == memo[fold.key] else None
+
+    def on_fold(number: int, fold: Fold) -> None:
+        ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M}")
+
+    found = Walk(settings.recipe(set(rows.kind)), settings.max_train_bars, carried, on_fold).forward(rows, folds)
+    for one in found:
+        _write_fold(ctx, settings, rows, one)
     _write_json(ctx, _MEMO, memo)
-    return sample, scores
-
-
-def _training_rows(rows: Rows, before: int, max_bars: int | None) -> npt.NDArray[np.int64]:
-    """Indices of labelled rows whose label, embargo added, was known at `before`, the newest `max_bars` bar times."""
-    import numpy as np
-
-    usable = (rows.label != _UNKNOWN) & (rows.known_at <= before)
-    if max_bars is not None:
-        times = np.unique(rows.ts[usable])
-        if len(times) > max_bars:
-            usable &= rows.ts >= times[-max_bars]
-    return np.flatnonzero(usable)
-
-
-def _is_enough(labels: npt.NDArray[np.int8]) -> bool:
-    return len(labels) >= MIN_TRAIN_ROWS and int(labels.min()) != int(labels.max())
+    return found
 
 
 def _fit_key(settings: Settings, rows: Rows, train: Instants, test: Instants) -> str:
-    """Hash over all that a fold's raw predictions depend on: they are carried over while it stays the same."""
+    """Hash over all that a fold's raw forecasts depend on: they are carried over while it stays the same."""
     import hashlib
 
     hasher = hashlib.blake2b(digest_size=16)
-    for array in (rows.matrix[train], rows.label[train], rows.matrix[test], rows.ts[test]):
+    used = [column[part] for column in (rows.volatility, rows.short, rows.long) for part in (train, test)]
+    arrays: list[Any] = [rows.matrix[train], rows.label[train], rows.ts[train], rows.matrix[test], rows.ts[test], *used]
+    for array in arrays:
         hasher.update(array.tobytes())
-    return digest([repr(settings.recipe()), *rows.features, *map(str, rows.market[test]), hasher.hexdigest()])
+    return digest(
+        [repr(settings.recipe(set(rows.kind))), *rows.features, *map(str, rows.market[test]), hasher.hexdigest()]
+    )
 
 
-def _carried(ctx: Context, key: str, rows: int) -> npt.NDArray[np.float64] | None:
-    """Raw predictions of fold `key` in the previous output; None where they are not to be had."""
+def _carried(ctx: Context, key: str, rows: int) -> Raw | None:
+    """Raw forecasts and baselines of fold `key` in the previous output; None where they are not to be had."""
     old = None if ctx.previous is None or key in ctx.redo else ctx.previous.by_key.get(key)
     if old is None or old.rows != rows:
         return None
-    return ctx.lake.read_table(old, ["raw_probability"]).get_column("raw_probability").to_numpy()
+    table = ctx.lake.read_table(old, ["raw_probability", *map(_column, NAMES)])
+    baselines = {name: table.get_column(_column(name)).to_numpy() for name in NAMES}
+    return table.get_column("raw_probability").to_numpy(), baselines
 
 
-def _write_fold(
-    ctx: Context,
-    settings: Settings,
-    rows: Rows,
-    key: str,
-    test: Instants,
-    raw: npt.NDArray[np.float64],
-    probability: npt.NDArray[np.float64],
-    base_rate: npt.NDArray[np.float64],
-) -> None:
+def _column(baseline: str) -> str:
+    return f"p_{baseline.replace(' ', '_')}"
+
+
+def _write_fold(ctx: Context, settings: Settings, rows: Rows, one: FoldForecast) -> None:
     import polars as pl
 
-    label = pl.Series(rows.label[test], dtype=pl.Int8)
+    at, label = one.rows.row, pl.Series(rows.label[one.rows.row], dtype=pl.Int8)
     frame = pl.DataFrame(
         {
-            "market_id": pl.Series(rows.market[test].tolist(), dtype=pl.String),
-            "ts": pl.Series(rows.ts[test]).cast(pl.Datetime("us", "UTC")),
-            "probability": probability,
-            "raw_probability": raw,
-            "base_rate": base_rate,  # of the training rows: what a model that knows nothing would say
-            "horizon_bars": pl.Series([settings.horizon_bars] * len(test), dtype=pl.Int32),
-            "spacing_seconds": pl.Series(rows.spacing[test], dtype=pl.Int64),
-            "label": label.set(label == _UNKNOWN, None),
-            "forward_return": pl.Series(rows.forward_return[test]).fill_nan(None),
+            "market_id": pl.Series(rows.market[at].tolist(), dtype=pl.String),
+            "ts": pl.Series(rows.ts[at]).cast(pl.Datetime("us", "UTC")),
+            "probability": one.rows.probability,
+            "raw_probability": one.rows.raw,
+            "base_rate": one.rows.base_rate,  # of the training rows: what a model that knows nothing would say
+            "horizon_bars": pl.Series([settings.horizon_bars] * len(at), dtype=pl.Int32),
+            "spacing_seconds": pl.Series(rows.spacing[at], dtype=pl.Int64),
+            "label": label.set(label == UNKNOWN, None),
+            "forward_return": pl.Series(rows.forward_return[at]).fill_nan(None),
+            "volatility": pl.Series(rows.volatility[at]).fill_nan(None),
+            "up": one.rows.up,  # mean moves of the training rows, in units of volatility
+            "down": one.rows.down,
+            **{_column(name): forecast for name, forecast in one.rows.baselines.items()},
         }
     )
-    ctx.write_table(key, frame, time="ts")
+    ctx.write_table(one.fold.key, frame, time="ts")
 
 
-def _score(
-    rows: Rows, index: Instants, probability: npt.NDArray[np.float64], base_rate: npt.NDArray[np.float64]
-) -> dict[str, Any]:
+def _score(rows: Rows, sample: OutOfFold) -> dict[str, Any]:
     import numpy as np
 
-    known = rows.label[index] != _UNKNOWN
-    return forecast_metrics(probability[known], rows.label[index[known]].astype(np.float64), base_rate[known])
+    known = rows.label[sample.row] != UNKNOWN
+    label = rows.label[sample.row[known]].astype(np.float64)
+    return forecast_metrics(sample.probability[known], label, sample.base_rate[known])
 
 
-def _write_final(ctx: Context, settings: Settings, rows: Rows, sample: OutOfSample, span: timedelta) -> None:
+def _fold_score(rows: Rows, one: FoldForecast) -> dict[str, Any]:
+    times = {"test_start": one.fold.test_start.isoformat(), "test_end": one.fold.test_end.isoformat()}
+    return {**times, "train_rows": one.train_rows, **_score(rows, one.rows)}
+
+
+def _write_final(
+    ctx: Context, settings: Settings, rows: Rows, sample: OutOfFold, span: timedelta, assessment: Assessment
+) -> None:
     import numpy as np
 
-    train = _training_rows(rows, np.iinfo(np.int64).max - 1, settings.max_train_bars)
-    known = rows.label[sample.row] != _UNKNOWN
+    train = training_rows(rows, np.iinfo(np.int64).max - 1, settings.max_train_bars)
+    known = rows.label[sample.row] != UNKNOWN
     slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
-    if not _is_enough(rows.label[train]):
+    if not is_enough(rows.label[train]):
         raise _too_little(rows, f"{MIN_TRAIN_ROWS} with both outcomes are needed within [model] max_train_bars")
-    estimator = fit(settings.recipe(), rows.matrix[train], rows.label[train])
+    estimator = fit(settings.recipe(set(rows.kind)), rows.matrix[train], rows.label[train])
     base_rate = float(rows.label[train].mean())
     model = FittedModel(estimator, Calibration(slope, base_rate), rows.features)
     ctx.write_bytes("model", model.to_bytes(), content=model.content_hash(), suffix=".joblib")
     card = {
-        **asdict(settings.recipe()),
+        **asdict(settings.recipe(set(rows.kind))),
         "features": list(rows.features),
         "horizon_bars": settings.horizon_bars,
         "cost_bps": settings.cost_bps,
         "test_span_hours": span / timedelta(hours=1),
         "bars": len(rows),
         "training_rows": len(train),
-        "training_start": _instant(rows.ts[train[0]]).isoformat(),
-        "training_end": _instant(rows.ts[train[-1]]).isoformat(),
+        "training_start": instant(rows.ts[train[0]]).isoformat(),
+        "training_end": instant(rows.ts[train[-1]]).isoformat(),
         "base_rate": base_rate,
         "calibration_slope": slope,
         "moves": _moves(rows, train),
+        "scaled_moves": asdict(moves_of(rows, train)),
+        "assessment": _verdict(assessment),
         # How far apart the bars of each market usually are: more than GAP_FACTOR times as far is a gap.
         "spacing_seconds": {market: int(rows.spacing[rows.market == market][0]) for market in sorted(set(rows.market))},
         "distribution": {
@@ -371,13 +322,11 @@ def _moves(rows: Rows, train: Instants) -> dict[str, dict[str, float]]:
     return moves
 
 
+def _verdict(assessment: Assessment) -> dict[str, Any]:
+    """What others go by: the newest decisions of what is not tradable say hold, with that reason."""
+    names = ("verdict", "tradable", "sentence", "reason")
+    return {name: getattr(assessment, name) for name in names}
+
+
 def _write_json(ctx: Context, key: str, value: Mapping[str, Any]) -> None:
     ctx.write_bytes(key, json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode())
-
-
-def _instant(microseconds: int) -> datetime:
-    return _EPOCH + int(microseconds) * _MICROSECOND
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MICROSECOND

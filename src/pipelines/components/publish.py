@@ -11,11 +11,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.component import Context, component
 from pipelines.csv_text import neutralised
+from pipelines.data.whole import broken_markets, scrambled_partitions
 from pipelines.errors import PipelineError, ReleaseRefused
+from pipelines.evaluation.gate import Facts, Limits, refusals
+from pipelines.feature import LEAKS
+from pipelines.modelling.retraining import feature_drift
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
 
@@ -36,6 +40,17 @@ class Settings:
     max_drawdown: float | None = setting(
         None, "refuse where the backtest's drawdown was larger; unset: any", unit="0..1", low=0, high=1
     )
+    max_drift: float | None = setting(
+        1.0, "refuse where the median PSI of the features since training is larger; unset: any", low=0
+    )
+    require: Literal["any", "edge"] = setting("any", "edge: refuse what the assessment does not call tradable")
+    accept_skill: str | None = setting(
+        None, "why skill beyond what markets allow is believed; unset: it refuses the release as a likely leak"
+    )
+
+    def limits(self) -> Limits:
+        """What the gate needs of these settings."""
+        return Limits(max_drift=self.max_drift, require_edge=self.require == "edge", accept_skill=self.accept_skill)
 
 
 @component(
@@ -55,8 +70,13 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     manifest.json. Raises ReleaseRefused, with nothing written, where a gate is not passed."""
     predictions = _named_predictions(ctx)
     model = _json(ctx, "model", "metrics.json")
-    metrics = {"model": model["overall"], "folds": model["folds"], "backtest": _json(ctx, "backtest", "metrics.json")}
-    check_gates(settings, predictions, metrics)
+    metrics = {
+        "assessment": model["assessment"],
+        "model": model["overall"],
+        "folds": model["folds"],
+        "backtest": _json(ctx, "backtest", "metrics.json"),
+    }
+    check_gates(settings, predictions, metrics, _facts(ctx, model["assessment"]))
     as_of = ctx.inputs["ticks"].snapshot.watermark
     if as_of is None:
         raise PipelineError(
@@ -84,9 +104,27 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     ctx.write_bytes("manifest.json", _as_json(_manifest(ctx, settings, inputs, as_of, texts)).encode())
 
 
-def check_gates(settings: Settings, predictions: pl.DataFrame, metrics: Mapping[str, Any]) -> None:
+def _facts(ctx: Context, assessment: Mapping[str, Any]) -> Facts:
+    """What the gate asks of the release's inputs."""
+    features, card = ctx.inputs["features"], _json(ctx, "model", "model.json")
+    tested = features.partition(LEAKS)
+    known = {"not_tested": ["every feature"]} if tested is None else json.loads(features.lake.read_bytes(tested))
+    trained_to = datetime.fromisoformat(card["training_end"])
+    return Facts(
+        broken=broken_markets(features),
+        markets=ctx.inputs["markets"].snapshot.rows,
+        scrambled=scrambled_partitions(ctx.inputs["ticks"], features),
+        not_tested=known["not_tested"],
+        drift=feature_drift(features, card["distribution"], trained_to),
+        assessment=assessment,
+    )
+
+
+def check_gates(
+    settings: Settings, predictions: pl.DataFrame, metrics: Mapping[str, Any], facts: Facts | None = None
+) -> None:
     """Raise ReleaseRefused that names every gate that is not passed, its value and its limit."""
-    faults = []
+    faults = refusals(facts or Facts(), settings.limits())
     if predictions.height < settings.min_predictions:
         faults.append(
             f"min_predictions: there are {predictions.height}, at least {settings.min_predictions} are needed"
@@ -149,6 +187,7 @@ def _report_data(
         "span": f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
         "backtest": metrics["backtest"],
         "curves": {name: _curve(equity.filter(pl.col("strategy") == name)) for name in NAMES},
+        "assessment": metrics["assessment"]["sentence"],
         "model": metrics["model"],
         "folds": metrics["folds"],
         "predictions": predictions.with_columns(times).to_dicts(),
@@ -193,6 +232,8 @@ def _model_card(card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: date
     scores, auc = metrics["model"], metrics["model"]["auc"]
     features = "\n".join(f"- `{name}`" for name in card["features"])
     return f"""# Model card
+
+**{metrics["assessment"]["sentence"]}**
 
 **Predicts** the probability, 0..1, that a market's price rises by more than {card["cost_bps"]:g} basis points (the cost
 of a round trip) from the next bar's open to the close {card["horizon_bars"]} bars ahead. Data as of

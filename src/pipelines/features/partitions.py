@@ -17,9 +17,10 @@ from pipelines.calendars import longest_seconds
 from pipelines.component import Context
 from pipelines.data.checks import check_bars, check_features
 from pipelines.errors import LakeError
-from pipelines.feature import Feature
+from pipelines.feature import LEAKS, Feature
 from pipelines.features.bars import TRADES_READ, bars_of_trades, join_bars, look_at, market_intervals
-from pipelines.features.windows import check_backward, compute_features, look_back
+from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse
+from pipelines.features.windows import compute_features, look_back
 from pipelines.snapshot import Reads, diff
 from pipelines.source import BAR_COLUMNS
 from pipelines.spans import span_key, span_of
@@ -66,9 +67,11 @@ class FeatureWork:
         self.newest = max(newest, default=_EPOCH)
         self.facts = self._facts()
         self.unfinished: list[str] = []
-        before = self._read_memo()
+        before = self._read(_MEMO, {"markets": {}, "unfinished": []})
         self.were_unfinished = set(before["unfinished"])
         old = before["markets"]
+        known = self._read(LEAKS, {"tested": [], "filled": []})
+        self.tested, self.filled = set(known["tested"]), set(known["filled"])
         self.other_markets = {one for one in self.facts.keys() | old.keys() if self.facts.get(one) != old.get(one)}
 
     def build_bars(self) -> None:
@@ -100,16 +103,27 @@ class FeatureWork:
             bars = self._read_bars([key])
             start, interval = span_of(key)[0], _longest_interval(bars)
             older = self._read_bars(self._reached(key, interval, keys))
-            if self.own and number == 0:
-                check_backward(bars, older, self.markets, self.own, start=start, max_reach=self.max_reach)
             rows = compute_features(bars, older, self.markets, self.features, start=start, max_reach=self.max_reach)
+            self._test(key, rows, bars, older, start)
             check_features(rows, f"features, partition features/{key}", features=[one.name for one in self.features])
             self.ctx.write_table(FEATURES + key, rows, time="ts")
+
+    def _test(self, key: str, rows: pl.DataFrame, bars: pl.DataFrame, older: pl.DataFrame, start: datetime) -> None:
+        """Refuse a partition that a later bar would change; note which features could be tested at all."""
+        self.filled |= {one.name for one in self.features if rows.get_column(one.name).count()}
+        if self.ctx.previous is not None and not is_sampled(key):
+            return
+        found = find_leaks(key, rows, bars, older, self.markets, self.features, start=start, max_reach=self.max_reach)
+        refuse(found.leaks)
+        self.tested |= found.names
 
     def write_memo(self) -> None:
         """Leave behind what the next attempt compares with."""
         memo = {"markets": self.facts, "unfinished": sorted(self.unfinished)}
         self.ctx.write_bytes(_MEMO, json.dumps(memo, sort_keys=True).encode(), suffix=".json")
+        leaks: dict[str, list[str]] = {"tested": sorted(self.tested), "filled": sorted(self.filled)}
+        leaks["not_tested"] = not_tested(self.features, self.own, leaks)
+        self.ctx.write_bytes(LEAKS, json.dumps(leaks, sort_keys=True).encode(), suffix=".json")
 
     def _made(self, key: str) -> pl.DataFrame:
         """The bars of one span that are made here: of trades, of shorter bars, and the source's own where its partition
@@ -198,13 +212,13 @@ class FeatureWork:
         rows = facts.with_columns(pl.col("end_at").dt.epoch("us")).select(columns).iter_rows()
         return {market: list(rest) for market, *rest in rows}
 
-    def _read_memo(self) -> dict[str, Any]:
-        """The memo of the last success; where it is damaged an empty one, to which every market is another."""
+    def _read(self, name: str, otherwise: dict[str, Any]) -> dict[str, Any]:
+        """A memo of the last success; `otherwise` where it is damaged, and every market is then another."""
         try:
-            data = self.ctx.previous_bytes(_MEMO)
+            data = self.ctx.previous_bytes(name)
         except LakeError:
             data = None
-        memo: dict[str, Any] = json.loads(data) if data else {"markets": {}, "unfinished": []}
+        memo: dict[str, Any] = json.loads(data) if data else otherwise
         return memo
 
 

@@ -11,19 +11,17 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipelines.errors import ContractViolation
 from pipelines.feature import Bars, Feature
-from pipelines.plugins.modules import shown_name
 
 if TYPE_CHECKING:
     import polars as pl
 
-_OWN = ".own"  # marks the partition's own bars among the older ones
+OWN_ROW = ".own"  # marks the partition's own bars among the older ones
 
 
 def look_back(features: Sequence[Feature], interval_seconds: int, max_reach: float) -> timedelta:
     """How far before a partition's start the oldest bar may lie that counts for one of its features."""
-    return timedelta(seconds=_longest(features) * interval_seconds * max_reach)
+    return timedelta(seconds=longest(features) * interval_seconds * max_reach)
 
 
 def compute_features(
@@ -41,47 +39,10 @@ def compute_features(
     allowed; `markets` has market_id, kind and end_at. A value is null where the feature has no finite value, or where
     the oldest of its n bars is older than n intervals × `max_reach`: a market that trades rarely gets no longer reach.
     """
-    return _values(_counted(bars, older, markets, features, start, max_reach), features, max_reach)
+    return values(counted(bars, older, markets, features, start, max_reach), features, max_reach)
 
 
-def check_backward(
-    bars: pl.DataFrame,
-    older: pl.DataFrame,
-    markets: pl.DataFrame,
-    features: Sequence[Feature],
-    *,
-    start: datetime,
-    max_reach: float,
-) -> None:
-    """Raise ContractViolation where a feature sees the future: where a value in the earlier half of a market's bars
-    changes once the later half has other prices and no last bar. Arguments as for `compute_features`."""
-    import polars as pl
-
-    frame = _counted(bars, older, markets, features, start, max_reach)
-    place, count = pl.col(_OWN).cast(pl.Int64).cum_sum(), pl.col(_OWN).cast(pl.Int64).sum()
-    halves = frame.with_columns(
-        is_early=(place <= count // 2).over("market_id"), is_last=(place == count).over("market_id")
-    )
-    # Up and down in turn, so that no highest, lowest or mean value stays what it was.
-    factor = pl.when("is_early").then(1.0).when(pl.int_range(pl.len()) % 2 == 0).then(16.0).otherwise(1 / 16)
-    prices = pl.col("open", "high", "low", "close", "volume", "bid", "ask", "spread", "log_return")
-    other = halves.filter(~pl.col("is_last")).with_columns(prices * factor)
-    early = halves.filter(pl.col("is_early")).select("market_id", "ts")
-    keys = ["market_id", "ts"]
-    full = _values(frame, features, max_reach).join(early, on=keys, how="semi", maintain_order="left")
-    less = _values(other, features, max_reach).join(early, on=keys, how="semi", maintain_order="left")
-    for one in features:
-        differs = full.filter(full.get_column(one.name).ne_missing(less.get_column(one.name)))
-        if differs.height:
-            market, ts = differs.row(0)[:2]
-            raise ContractViolation(
-                f"feature {one.name!r} sees the future: {differs.height} values change with later bars",
-                where=f"{shown_name(one.module)}, first at {market}, {ts:%Y-%m-%d %H:%M} UTC",
-                fix="shift by positive numbers, use windows that end at the bar; no shift(-n), no whole-column mean",
-            )
-
-
-def _counted(
+def counted(
     bars: pl.DataFrame,
     older: pl.DataFrame,
     markets: pl.DataFrame,
@@ -93,22 +54,24 @@ def _counted(
     import polars as pl
 
     market = "market_id"
-    reach = _span(_longest(features), max_reach)
-    frames = [bars.with_columns(pl.lit(True).alias(_OWN))]
+    reach = _span(longest(features), max_reach)
+    frames = [bars.with_columns(pl.lit(True).alias(OWN_ROW))]
     if older.height:
         mine = older.join(bars.select(market).unique(), on=market, how="semi")
         age = (pl.lit(start) - pl.col("ts")).dt.total_microseconds()
-        frames.append(mine.filter(age <= reach).with_columns(pl.lit(False).alias(_OWN)))
+        frames.append(mine.filter(age <= reach).with_columns(pl.lit(False).alias(OWN_ROW)))
     close = pl.col("close")
     return (
         pl.concat(frames)
         .sort(market, "ts")
         .join(markets.select(market, "kind", "end_at"), on=market, how="left", maintain_order="left")
         .with_columns(log_return=(close / close.shift(1)).log().over(market))
+        .with_columns(market_return=pl.col("log_return").mean().over("ts"))
     )
 
 
-def _values(frame: pl.DataFrame, features: Sequence[Feature], max_reach: float) -> pl.DataFrame:
+def values(frame: pl.DataFrame, features: Sequence[Feature], max_reach: float) -> pl.DataFrame:
+    """market_id, ts and each feature of the rows of `frame` (as `counted` gives it) that OWN_ROW marks."""
     import polars as pl
 
     market, ts = "market_id", pl.col("ts")
@@ -118,15 +81,16 @@ def _values(frame: pl.DataFrame, features: Sequence[Feature], max_reach: float) 
         n: ((ts - ts.shift(n - 1)).dt.total_microseconds() <= _span(n, max_reach)).over(market)
         for n in sorted({one.bars for one in features})
     }
-    values = frame.select(market, "ts", _OWN, **columns, **{f".near{n}": is_near for n, is_near in near.items()})
+    values = frame.select(market, "ts", OWN_ROW, **columns, **{f".near{n}": is_near for n, is_near in near.items()})
     kept = {
         one.name: pl.when(pl.col(f".near{one.bars}") & pl.col(one.name).is_finite()).then(pl.col(one.name))
         for one in features
     }
-    return values.filter(_OWN).select(market, "ts", **kept)
+    return values.filter(OWN_ROW).select(market, "ts", **kept)
 
 
-def _longest(features: Sequence[Feature]) -> int:
+def longest(features: Sequence[Feature]) -> int:
+    """Bars that the farthest-reaching of `features` depends on."""
     return max((one.bars for one in features), default=1)
 
 

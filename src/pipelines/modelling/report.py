@@ -43,6 +43,7 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>Tidemill release, as of {as_of}</title><style>{style}</style><script>{plotly}</script></head><body>
 <h1>Market signals</h1>
+<p><b>{assessment}</b></p>
 <p class="soft">Tidemill release, data as of {as_of} UTC</p>
 <div class="note"><b>Simulated on past data.</b> The curves below trade predictions that were made out of sample, with
 fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record of real trading, and no promise.</div>
@@ -76,15 +77,16 @@ def content_hash(data: Mapping[str, Any]) -> str:
 def render(data: Mapping[str, Any]) -> str:
     """The page as HTML.
 
-    data: `as_of` and `span` (text), `backtest` (strategy -> metric -> value), `curves` (strategy -> {ts, equity,
-    drawdown}), `model` (overall metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`, `cost_bps`,
-    `inputs` (component -> version).
+    data: `as_of`, `assessment` and `span` (text), `backtest` (strategy -> metric -> value), `curves` (strategy ->
+    {ts, equity, drawdown}), `model` (overall metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`,
+    `cost_bps`, `inputs` (component -> version).
     """
     from plotly.offline import get_plotlyjs
 
     overall = data["model"]
     return _PAGE.format(
         as_of=html.escape(data["as_of"]),
+        assessment=html.escape(data["assessment"]),
         style=_STYLE,
         plotly=get_plotlyjs(),
         span=html.escape(data["span"]),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.component import Deferral, Due, Observation
+from pipelines.component import Deferral, Due, Input, Observation
 from pipelines.modelling.metrics import population_stability_index
 
 LEAST_ROWS = 100  # fewer rows than this spread over ten bins drift by chance
@@ -82,24 +83,28 @@ def _new_rows(seen: Observation) -> int:
 
 
 def _feature_drift(seen: Observation) -> dict[str, float]:
-    """PSI of each feature over the rows newer than the model's; empty where there are fewer than LEAST_ROWS.
+    """PSI of each feature over the rows newer than the model's; empty where there are fewer than LEAST_ROWS."""
+    card = seen.previous.by_key.get("model.json")
+    trained_to = seen.previous_inputs["features"].watermark
+    if card is None or trained_to is None:
+        return {}
+    return feature_drift(seen.inputs["features"], json.loads(seen.lake.read_bytes(card))["distribution"], trained_to)
+
+
+def feature_drift(features: Input, distribution: Mapping[str, Any], trained_to: datetime) -> dict[str, float]:
+    """PSI of each feature over the rows newer than `trained_to` against its `distribution` in training (as model.json
+    has it); empty where there are fewer than LEAST_ROWS.
 
     The median over features decides: hour or weekday features swing with whatever part of the week the new rows are
     from, and one of them must not call for a new model.
     """
     import polars as pl
 
-    card = seen.previous.by_key.get("model.json")
-    trained_to = seen.previous_inputs["features"].watermark
-    if card is None or trained_to is None:
-        return {}
-    features = seen.inputs["features"]
     keys = [p.key for p in features.snapshot.select(_ROWS_PREFIX) if p.max_ts is not None and p.max_ts > trained_to]
     frames = [features.read(key).filter(pl.col("ts") > trained_to) for key in keys]
     if sum(frame.height for frame in frames) < LEAST_ROWS:
         return {}
     rows = pl.concat(frames)
-    distribution = json.loads(seen.lake.read_bytes(card))["distribution"]
     return {
         name: population_stability_index(rows.get_column(name).cast(pl.Float64).to_numpy(), bins)
         for name, bins in distribution.items()

@@ -21,8 +21,8 @@ from pipelines.modelling.learner import (
     predict_raw,
 )
 
-RECIPE = Recipe("hist_gradient_boosting", seed=7, max_iter=20, learning_rate=0.1, max_leaf_nodes=8)
-KINDS = ["hist_gradient_boosting", "logistic"]
+RECIPE = Recipe("hgb", seed=7, max_iter=20, learning_rate=0.1, max_leaf_nodes=8)
+KINDS = ["averaged", "hgb", "logistic"]
 
 
 def rows(count: int = 600) -> tuple[Any, Any]:
@@ -33,7 +33,7 @@ def rows(count: int = 600) -> tuple[Any, Any]:
     return matrix, labels
 
 
-def fitted(kind: Any = "hist_gradient_boosting", **changes: Any) -> FittedModel:
+def fitted(kind: Any = "hgb", **changes: Any) -> FittedModel:
     matrix, labels = rows()
     return FittedModel(
         fit(replace(RECIPE, kind=kind, **changes), matrix, labels), Calibration(1.0, 0.5), ("a", "b", "c", "d")

@@ -1,0 +1,44 @@
+"""Looks at the whole data before a release: is every market's data sound, and are bars still those of the sources?"""
+
+from __future__ import annotations
+
+from pipelines.component import Input
+from pipelines.data.checks import check_bars, check_source_bars
+from pipelines.errors import ContractViolation
+
+_OWN, _MADE = "bars/", "bars/made/"
+
+
+def broken_markets(features: Input) -> dict[str, str]:
+    """Market -> the first rule of the data contract that its bars break; empty where all keep all."""
+    found: dict[str, str] = {}
+    for key in features.keys:
+        if not key.startswith(_OWN):
+            continue
+        check = check_bars if key.startswith(_MADE) else check_source_bars
+        frame = features.lake.read_table(features.require(key))
+        try:
+            check(frame, key)
+        except ContractViolation as all_of_them:
+            for (market,), part in frame.group_by("market_id", maintain_order=True):
+                try:
+                    check(part, key)
+                except ContractViolation as fault:
+                    found.setdefault(str(market), fault.what)
+            if not found:  # a rule between markets: the order of the rows
+                found["every market"] = all_of_them.what
+    return found
+
+
+def scrambled_partitions(ticks: Input, features: Input) -> list[str]:
+    """Partitions of the sources' bars that features neither refers to as they are nor has bars made of."""
+    found = []
+    for key in ticks.keys:
+        if not key.startswith(_OWN):
+            continue
+        given, seen = ticks.require(key), features.partition(key)
+        made = features.partition(_MADE + key.removeprefix(_OWN))
+        is_same = seen is not None and seen.content_hash == given.content_hash
+        if not is_same and (seen is not None or made is None):
+            found.append(key)
+    return found

@@ -1,0 +1,91 @@
+"""From the folds' forecasts to the evidence that is judged, and the assessment of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.evaluation.assessment import Assessment, assess
+from pipelines.evaluation.blocks import numbered
+from pipelines.evaluation.evidence import BASE_RATE, PRICE, Evidence
+from pipelines.modelling.rows import UNKNOWN, Rows
+from pipelines.modelling.walk import OutOfFold
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+_SECOND = 1_000_000
+
+
+def evidence_of(
+    rows: Rows, sample: OutOfFold, horizon_bars: int, cost_fraction: float, *, allow_short: bool = True
+) -> Evidence:
+    """The rows of `sample` with a known outcome. `cost_fraction` is that of a round trip."""
+    import numpy as np
+
+    known = np.flatnonzero(rows.label[sample.row] != UNKNOWN)
+    at = sample.row[known]
+    up, down = sample.up[known], sample.down[known]
+    is_binary = rows.is_binary[at]
+
+    def expected(probability: Floats) -> Floats:
+        return expected_change(probability, rows.volatility[at], up, down, rows.price[at], is_binary)
+
+    baselines = {name: one[known] for name, one in sample.baselines.items()}
+    baselines[BASE_RATE] = sample.base_rate[known]
+    by_model, anyway = expected(sample.probability[known]), expected(baselines[BASE_RATE])
+    cost = np.full(len(at), cost_fraction)
+    may_short = is_binary | allow_short
+    events = [market if binary else None for market, binary in zip(rows.market[at], is_binary, strict=True)]
+    span = int(rows.spacing[at].max() if len(at) else 0) * horizon_bars * _SECOND
+    _, market = np.unique(rows.market[at].astype(str), return_inverse=True)
+    return Evidence(
+        label=rows.label[at].astype(np.float64),
+        probability=sample.probability[known],
+        baselines=baselines,
+        expected=by_model,
+        beyond=by_model - anyway,
+        beyond_by={name: expected(one) - anyway for name, one in baselines.items() if name not in (BASE_RATE, PRICE)},
+        realised=rows.change[at],
+        later={bars: one[at] for bars, one in rows.later.items()},
+        side=_sides(by_model, cost, may_short),
+        side_free=_sides(by_model, np.zeros(len(at)), may_short),
+        cost=cost,
+        block=numbered(rows.ts[at], span, events),
+        moment=rows.ts[at],
+        is_binary=is_binary,
+        market=market.reshape(-1).astype(np.int64),
+    )
+
+
+def judge(rows: Rows, sample: OutOfFold, horizon_bars: int, cost_fraction: float) -> Assessment:
+    """The assessment of the folds' forecasts. Raises ValueError where no outcome is known."""
+    return assess(evidence_of(rows, sample, horizon_bars, cost_fraction))
+
+
+def expected_change(
+    probability: Floats,
+    volatility: Floats,
+    up: Floats,
+    down: Floats,
+    price: Floats,
+    is_binary: npt.NDArray[np.bool_],
+) -> Floats:
+    """v (p u + (1 - p) d): what a forecast means in the unit of the market's change; the moves of binary markets are
+    kept within the payoff. NaN where the volatility is unknown."""
+    import numpy as np
+
+    high, low = volatility * up, volatility * down
+    high = np.where(is_binary, np.clip(high, -price, 1 - price), high)
+    low = np.where(is_binary, np.clip(low, -price, 1 - price), low)
+    change: Floats = probability * high + (1 - probability) * low
+    return change
+
+
+def _sides(expected: Floats, cost: Floats, may_short: npt.NDArray[np.bool_]) -> Floats:
+    import numpy as np
+
+    known = np.nan_to_num(expected, nan=0.0)
+    return np.where(known > cost, 1.0, np.where(may_short & (known < -cost), -1.0, 0.0))

@@ -1,0 +1,197 @@
+"""The leak test: no value of a feature changes when what came after it is taken away or turned into something else.
+
+Each partition is tested at one cut, drawn from its key. The rows of the last look-back before the cut are computed
+again, once from bars that end at the cut and once with other bars behind it: both start at the same bar, so the two
+must agree to the last bit, and with what was written but for rounding. And the newest row of each market is computed
+from exactly the bars that the feature declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import ContractViolation
+from pipelines.feature import Feature
+from pipelines.features.windows import OWN_ROW, counted, longest, values
+from pipelines.plugins.modules import shown_name
+from pipelines.snapshot import digest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SAMPLED = 7  # under unchanged code one new partition in so many is tested: at most 15 % of the features' time
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-5  # rounding of rolling sums that start at another bar
+_CHANGED = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "bid",
+    "ask",
+    "spread",
+    "trade_count",
+    "log_return",
+    "market_return",
+)
+_KEYS = ("market_id", "ts")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A feature that depends on what it must not. what: "future" or "span"; rows: how many values changed."""
+
+    feature: Feature
+    what: str
+    rows: int
+    market: str
+    ts: datetime
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What one partition showed. names: features with values on both sides of the cut, which count as tested."""
+
+    names: frozenset[str]
+    leaks: tuple[Leak, ...]
+
+
+def is_sampled(key: str) -> bool:
+    """Whether partition `key` is among those that are tested under unchanged code."""
+    return int(digest([key])[:8], 16) % _SAMPLED == 0
+
+
+def find_leaks(
+    key: str,
+    written: pl.DataFrame,
+    bars: pl.DataFrame,
+    older: pl.DataFrame,
+    markets: pl.DataFrame,
+    features: Sequence[Feature],
+    *,
+    start: datetime,
+    max_reach: float,
+) -> Tested:
+    """Test the rows `written` for partition `key`; the other arguments as for compute_features."""
+    import polars as pl
+
+    cut = _cut(key, bars)
+    if cut is None:
+        return Tested(frozenset(), ())
+    span = longest(features)
+    frame = counted(bars, older, markets, features, start, max_reach)
+    is_before = pl.col("ts") <= cut
+    before = frame.filter(is_before).group_by("market_id", maintain_order=True).tail(2 * span)
+    after = frame.filter(~is_before).group_by("market_id", maintain_order=True).head(span)
+    newest = pl.int_range(pl.len(), 0, -1).over("market_id") <= span
+    before = before.with_columns((newest & pl.col(OWN_ROW)).alias(OWN_ROW))
+    other = pl.concat([before, _scrambled(after).with_columns(pl.lit(False).alias(OWN_ROW))])
+    ended = values(before, features, max_reach)
+    changed = values(other.sort(*_KEYS), features, max_reach)
+    actual = written.join(ended.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
+    leaks = [
+        *_differing(features, ended, changed, "future"),
+        *_differing(features, actual, ended, "future", loose=True),
+    ]
+    known = {leak.feature.name for leak in leaks}
+    sound = [one for one in features if one.name not in known]
+    leaks += _beyond_span(frame.filter(is_before), sound, ended, max_reach)
+    return Tested(_on_both_sides(written, features, cut), tuple(leaks))
+
+
+def refuse(leaks: Iterable[Leak]) -> None:
+    """Raise ContractViolation for the first of `leaks`, if there is one."""
+    for leak in leaks:
+        name, where = leak.feature.name, f"{shown_name(leak.feature.module)}, first at {leak.market}"
+        if leak.what == "span":
+            raise ContractViolation(
+                f"feature {name!r} depends on more than the {leak.feature.bars} bars it declares",
+                where=f"{where}, {leak.ts:%Y-%m-%d %H:%M} UTC",
+                fix="write into @feature(bars=…) on how many bars a value depends; no sums from the first bar on",
+            )
+        raise ContractViolation(
+            f"feature {name!r} sees the future: {leak.rows} values change with later bars",
+            where=f"{where}, {leak.ts:%Y-%m-%d %H:%M} UTC",
+            fix="shift by positive numbers, use windows that end at the bar; no shift(-n), no whole-column mean",
+        )
+
+
+def not_tested(features: Sequence[Feature], own: Sequence[Feature], memo: Mapping[str, Any]) -> list[str]:
+    """Features that no partition could test, by the `memo` of all partitions (lists `tested` and `filled`).
+
+    A built-in feature without a single value (log odds, where no market is binary) tells a model nothing; an own one
+    that never has a value is a fault of its own.
+    """
+    tested, filled, mine = set(memo["tested"]), set(memo["filled"]), {one.name for one in own}
+    return [one.name for one in features if one.name not in tested and (one.name in filled or one.name in mine)]
+
+
+def _cut(key: str, bars: pl.DataFrame) -> datetime | None:
+    """An instant of the partition, drawn from its key: at least one bar is known by then and one is not."""
+    times = bars.get_column("ts").unique().sort()
+    if len(times) < 2:
+        return None
+    found: datetime = times[int(digest([key, "cut"])[:8], 16) % (len(times) - 1)]
+    return found
+
+
+def _scrambled(after: pl.DataFrame) -> pl.DataFrame:
+    """Bars with prices up and down in turn, so that no highest, lowest, mean or last value stays what it was."""
+    import polars as pl
+
+    place = pl.int_range(pl.len()).over("market_id")
+    factor = pl.when(place % 2 == 0).then(16.0).otherwise(1 / 16) * (1 + (place % 5) / 7)
+    changed = [(pl.col(name) * factor).cast(after.schema[name]) for name in _CHANGED]
+    return after.with_columns(changed)
+
+
+def _differing(
+    features: Sequence[Feature], one: pl.DataFrame, two: pl.DataFrame, what: str, *, loose: bool = False
+) -> list[Leak]:
+    """The features whose values in two tables of the same rows differ; `loose` allows for rounding."""
+    import polars as pl
+
+    two = one.select(_KEYS).join(two, on=_KEYS, how="left", maintain_order="left")
+    found = []
+    for feature in features:
+        left, right = one.get_column(feature.name), two.get_column(feature.name)
+        differs = left.ne_missing(right)
+        if loose and differs.any():
+            pair = pl.DataFrame({"a": left.cast(pl.Float64), "b": right.cast(pl.Float64)})
+            scale = pair.select(pl.col("a").abs().median().fill_null(0.0)).item()
+            room = _RELATIVE * pl.max_horizontal(pl.col("a").abs(), pl.col("b").abs()) + _ABSOLUTE * scale
+            far = ((pl.col("a") - pl.col("b")).abs() > room).fill_null(value=True)
+            differs = differs & pair.select(far).to_series()
+        if differs.any():
+            rows = one.select(_KEYS).filter(differs)
+            found.append(Leak(feature, what, rows.height, *rows.row(0)))
+    return found
+
+
+def _beyond_span(
+    before: pl.DataFrame, features: Sequence[Feature], ended: pl.DataFrame, max_reach: float
+) -> list[Leak]:
+    """The features whose newest value of a market is another one when computed from the declared bars alone."""
+    import polars as pl
+
+    found = []
+    for bars in sorted({one.bars for one in features}):
+        mine = [one for one in features if one.bars == bars]
+        own = before.group_by("market_id", maintain_order=True).tail(bars)
+        is_last = pl.int_range(pl.len(), 0, -1).over("market_id") == 1
+        alone = values(own.with_columns((is_last & pl.col(OWN_ROW)).alias(OWN_ROW)), mine, max_reach)
+        whole = alone.select(_KEYS).join(ended, on=_KEYS, how="inner", maintain_order="left")
+        same = alone.join(whole.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
+        found += _differing(mine, whole.select(*_KEYS, *(one.name for one in mine)), same, "span", loose=True)
+    return found
+
+
+def _on_both_sides(written: pl.DataFrame, features: Sequence[Feature], cut: datetime) -> frozenset[str]:
+    import polars as pl
+
+    names = [one.name for one in features]
+    sides = [written.filter(side).select(pl.col(names).count()) for side in (pl.col("ts") <= cut, pl.col("ts") > cut)]
+    return frozenset(name for name in names if all(side.item(0, name) > 0 for side in sides))

@@ -1,0 +1,156 @@
+"""The rows that a model learns from and is judged on: features of each bar beside what came of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.modelling.derived import derive
+from pipelines.modelling.labels import usual_spacing, with_labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+
+    Floats = npt.NDArray[np.float64]
+    Instants = npt.NDArray[np.int64]  # microseconds since the epoch
+
+UNKNOWN = -1  # label of a row whose outcome is not known
+VOLATILITY_BARS = 60
+_LEAST_VOLATILITY_BARS = 10
+LATER_BARS = (1, 5)
+_BINARY = "binary"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Feature rows in the order of (ts, market), column by column. An unknown label is -1, its other columns NaN.
+
+    change, later: what a position gained from the next open on, and from that of 1 and of 5 bars later on: a fraction
+    of the price, of binary markets in units of the payoff; volatility: its standard deviation by the market's last 60
+    bars; short, long: the moves of the last bar and horizon, and of 60 bars, in units of it, for the baselines.
+    """
+
+    features: tuple[str, ...]
+    matrix: npt.NDArray[np.float32]
+    market: npt.NDArray[np.object_]
+    kind: npt.NDArray[np.object_]
+    ts: Instants
+    known_at: Instants  # when the label was known, embargo added; unknown labels: never
+    label: npt.NDArray[np.int8]
+    spacing: npt.NDArray[np.int64]  # seconds, of the row's market
+    length: npt.NDArray[np.int64]  # seconds, of the row's bar
+    forward_return: Floats
+    price: Floats
+    change: Floats
+    later: dict[int, Floats]
+    volatility: Floats
+    short: Floats
+    long: Floats
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    @property
+    def is_binary(self) -> npt.NDArray[np.bool_]:
+        """Whether the row's market pays 1 or 0."""
+        import numpy as np
+
+        return np.asarray(self.kind == _BINARY, dtype=np.bool_)
+
+
+def rows_of(
+    bars: pl.DataFrame,
+    features: pl.DataFrame,
+    markets: pl.DataFrame,
+    *,
+    horizon_bars: int,
+    cost_fraction: float,
+    embargo_bars: int = 0,
+    is_derived: bool = False,
+) -> Rows:
+    """Labelled rows of `features` (market_id, ts, one column per feature).
+
+    `bars` has market_id, start, end, open and close; `markets` has market_id, kind and resolved_at. Rows of a resolved
+    market from its resolution on are left out: its price is then the outcome itself. `is_derived` adds the features of
+    modelling.derived.
+    """
+    import numpy as np
+    import polars as pl
+
+    spacing = usual_spacing(bars)
+    facts = markets.select("market_id", "kind", "resolved_at")
+    known = bars.rename({"end": "ts"})
+    labelled = with_labels(known, spacing, horizon_bars, cost_fraction).join(
+        facts, on="market_id", how="left", maintain_order="left"
+    )
+    table = (
+        features.join(_with_moves(labelled, horizon_bars), on=("market_id", "ts"), how="inner")
+        .join(spacing, on="market_id", how="left")
+        .filter(pl.col("resolved_at").is_null() | (pl.col("ts") < pl.col("resolved_at")))
+        .with_columns(known_at=pl.col("label_end") + embargo_bars * (pl.col("ts") - pl.col("start")))
+        .sort("ts", "market_id")
+    )
+    names = [name for name in features.columns if name not in ("market_id", "ts")]
+    frame = derive(table.select("ts", *names)) if is_derived else table.select(names)
+    matrix = np.ascontiguousarray(frame.to_numpy(), dtype=np.float32)
+    return _columns(table, tuple(frame.columns), matrix)
+
+
+def _with_moves(bars: pl.DataFrame, horizon_bars: int) -> pl.DataFrame:
+    """`bars` with labels, in order, with the columns change, later_N, volatility, short and long."""
+    import polars as pl
+
+    market, close = "market_id", pl.col("close")
+    is_binary = pl.col("kind") == _BINARY
+
+    def move(bars: int) -> pl.Expr:
+        before = close.shift(bars).over(market)
+        return pl.when(is_binary).then(close - before).otherwise((close / before).log())
+
+    entry = pl.col("open").shift(-1).over(market)
+    change = pl.col("forward_return") * pl.when(is_binary).then(entry).otherwise(1.0)
+    root = horizon_bars**0.5
+    return (
+        bars.with_columns(change=change, _move=move(1), _over_horizon=move(horizon_bars), _long=move(VOLATILITY_BARS))
+        .with_columns(
+            volatility=pl.col("_move")
+            .rolling_std(VOLATILITY_BARS, min_samples=_LEAST_VOLATILITY_BARS)
+            .over(market)
+            .mul(root),
+            **{f"later_{bars}": pl.col("change").shift(-bars).over(market) for bars in LATER_BARS},
+        )
+        .with_columns(
+            short=root * pl.col("_move") / pl.col("volatility") + pl.col("_over_horizon") / pl.col("volatility"),
+            long=pl.col("_long") / (pl.col("volatility") * (VOLATILITY_BARS / horizon_bars) ** 0.5),
+        )
+    )
+
+
+def _columns(table: pl.DataFrame, names: Sequence[str], matrix: npt.NDArray[np.float32]) -> Rows:
+    import numpy as np
+    import polars as pl
+
+    def floats(name: str) -> Floats:
+        return table.get_column(name).cast(pl.Float64).to_numpy()
+
+    return Rows(
+        features=tuple(names),
+        matrix=matrix,
+        market=table.get_column("market_id").to_numpy(),
+        kind=table.get_column("kind").fill_null("unknown").to_numpy(),
+        ts=table.get_column("ts").cast(pl.Int64).to_numpy(),
+        known_at=table.get_column("known_at").cast(pl.Int64).fill_null(np.iinfo(np.int64).max).to_numpy(),
+        label=table.get_column("label").fill_null(UNKNOWN).to_numpy(),
+        spacing=table.get_column("spacing_seconds").to_numpy(),
+        length=(table.get_column("ts") - table.get_column("start")).dt.total_seconds().to_numpy(),
+        forward_return=floats("forward_return"),
+        price=floats("close"),
+        change=floats("change"),
+        later={bars: floats(f"later_{bars}") for bars in LATER_BARS},
+        volatility=floats("volatility"),
+        short=floats("short"),
+        long=floats("long"),
+    )

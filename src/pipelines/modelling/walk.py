@@ -1,0 +1,199 @@
+"""Walk forward: predict each fold by a model that was fitted on what was known before it. Pure but for the fits.
+
+A fold's model knows only what was known when its test span begins: training rows whose label window (plus embargo)
+reaches past that instant are dropped (Lopez de Prado 2018, Advances in Financial Machine Learning, ch. 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pipelines.modelling.baselines import NAMES, fit_baselines
+from pipelines.modelling.folds import Fold
+from pipelines.modelling.learner import Calibration, Recipe, fit, fit_slope, predict_raw
+from pipelines.modelling.rows import UNKNOWN, Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Integers = npt.NDArray[np.int64]
+
+MIN_TRAIN_ROWS = 200
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Mean change of training rows above the label's threshold and of the others, in units of volatility."""
+
+    up: float
+    down: float
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What the folds predicted, in time order. row: index into Rows. up, down: Moves of the fold's training rows."""
+
+    row: Integers
+    raw: Floats
+    probability: Floats
+    base_rate: Floats
+    up: Floats
+    down: Floats
+    baselines: Mapping[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True)
+class FoldForecast:
+    """The forecasts of one fold, and how many rows its model was fitted on."""
+
+    fold: Fold
+    train_rows: int
+    rows: OutOfFold
+
+
+Raw = tuple["Floats", Mapping[str, "Floats"]]
+Carried = Callable[[Fold, "Integers", "Integers"], "Raw | None"]
+
+
+@dataclass
+class Walk:
+    """One walk over folds. carried: raw forecasts and baselines of a fold that an earlier walk left, or None."""
+
+    recipe: Recipe
+    max_train_bars: int | None = None
+    carried: Carried = field(default=lambda fold, train, test: None)
+    on_fold: Callable[[int, Fold], None] = field(default=lambda number, fold: None)
+
+    def forward(self, rows: Rows, folds: Sequence[Fold]) -> list[FoldForecast]:
+        """Forecasts of every fold that has enough to train on and a row to test."""
+        import numpy as np
+
+        found: list[FoldForecast] = []
+        sample = empty()
+        for number, fold in enumerate(folds):
+            self.on_fold(number, fold)
+            start = microseconds(fold.test_start)
+            low, high = np.searchsorted(rows.ts, [start, microseconds(fold.test_end)])
+            train, test = training_rows(rows, start, self.max_train_bars), np.arange(low, high)
+            if len(test) == 0 or not is_enough(rows.label[train]):
+                continue
+            raw, baselines = self.carried(fold, train, test) or self._fit(rows, train, test)
+            one = _calibrated(rows, sample, start, train, test, raw, baselines)
+            sample = joined([sample, one])
+            found.append(FoldForecast(fold, len(train), one))
+        return found
+
+    def _fit(self, rows: Rows, train: Integers, test: Integers) -> Raw:
+        estimator = fit(self.recipe, rows.matrix[train], rows.label[train])
+        return predict_raw(estimator, rows.matrix[test]), fit_baselines(rows, train, test, self.recipe.seed)
+
+
+def _calibrated(
+    rows: Rows,
+    before: OutOfFold,
+    start: int,
+    train: Integers,
+    test: Integers,
+    raw: Floats,
+    baselines: Mapping[str, Floats],
+) -> OutOfFold:
+    import numpy as np
+
+    known = rows.known_at[before.row] <= start
+    slope = fit_slope(before.raw[known], before.base_rate[known], rows.label[before.row[known]])
+    rate = float(rows.label[train].mean())
+    moves = moves_of(rows, train)
+    return OutOfFold(
+        row=test,
+        raw=raw,
+        probability=Calibration(slope, rate).apply(raw),
+        base_rate=np.full(len(test), rate),
+        up=np.full(len(test), moves.up),
+        down=np.full(len(test), moves.down),
+        baselines=baselines,
+    )
+
+
+def empty() -> OutOfFold:
+    """No rows."""
+    import numpy as np
+
+    nothing = np.empty(0)
+    return OutOfFold(
+        np.empty(0, dtype=np.int64), nothing, nothing, nothing, nothing, nothing, dict.fromkeys(NAMES, nothing)
+    )
+
+
+def joined(parts: Sequence[OutOfFold]) -> OutOfFold:
+    """All rows of `parts`, one after the other."""
+    import numpy as np
+
+    if not parts:
+        return empty()
+
+    def whole(name: str) -> Any:
+        return np.concatenate([getattr(one, name) for one in parts])
+
+    return OutOfFold(
+        row=whole("row"),
+        raw=whole("raw"),
+        probability=whole("probability"),
+        base_rate=whole("base_rate"),
+        up=whole("up"),
+        down=whole("down"),
+        baselines={name: np.concatenate([one.baselines[name] for one in parts]) for name in NAMES},
+    )
+
+
+def training_rows(rows: Rows, before: int, max_bars: int | None) -> Integers:
+    """Indices of labelled rows whose label, embargo added, was known at `before`, the newest `max_bars` bar times."""
+    import numpy as np
+
+    usable = (rows.label != UNKNOWN) & (rows.known_at <= before)
+    if max_bars is not None:
+        times = np.unique(rows.ts[usable])
+        if len(times) > max_bars:
+            usable &= rows.ts >= times[-max_bars]
+    return np.flatnonzero(usable)
+
+
+def is_enough(labels: npt.NDArray[np.int8]) -> bool:
+    """Whether a model can be fitted on rows with these labels."""
+    return len(labels) >= MIN_TRAIN_ROWS and int(labels.min()) != int(labels.max())
+
+
+def moves_of(rows: Rows, train: Integers) -> Moves:
+    """Mean moves of the training rows: sum of changes / sum of volatilities, over those with label 1 and with label 0.
+
+    A ratio of sums, so that a market that did not move for 60 bars counts for nothing instead of for everything.
+    """
+    import numpy as np
+
+    change, volatility, label = rows.change[train], rows.volatility[train], rows.label[train]
+    known = np.isfinite(change) & np.isfinite(volatility)
+
+    def mean(chosen: npt.NDArray[np.bool_]) -> float:
+        total = float(volatility[known & chosen].sum())
+        return float(change[known & chosen].sum()) / total if total > 0 else 0.0
+
+    return Moves(mean(label == 1), mean(label == 0))
+
+
+def instant(moment: int) -> datetime:
+    """The instant of so many microseconds since 1970."""
+    return _EPOCH + int(moment) * _MICROSECOND
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND

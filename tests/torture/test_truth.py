@@ -1,0 +1,29 @@
+"""The truth tests in full: 300 simulated null sets and 50 with a little momentum (about ten CPU minutes)."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from tests.truth import momentum_shown, null_shown
+
+IS_LONG = os.environ.get("TORTURE") == "long"
+pytestmark = [pytest.mark.torture, pytest.mark.skipif(not IS_LONG, reason="the bounded form runs in make audit")]
+
+
+def test_intervals_cover_and_noise_is_not_skill() -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        shown = list(pool.map(null_shown, range(300)))
+    assert sum(one.verdict == "EDGE" for one in shown) <= 15
+    for name in ("ic", "auc", "direction"):
+        covered = sum(getattr(one, name) for one in shown) / len(shown)
+        assert 0.92 <= covered <= 0.98, (name, covered)
+
+
+def test_a_coefficient_of_a_twentieth_is_found() -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        shown = list(pool.map(momentum_shown, range(50)))
+    assert sum(one.verdict == "EDGE" for one in shown) >= 40

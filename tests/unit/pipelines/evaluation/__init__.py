@@ -1,0 +1,1 @@
+"""Tests of what out-of-fold forecasts are worth."""

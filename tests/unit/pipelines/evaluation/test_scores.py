@@ -1,0 +1,111 @@
+"""Scores against independent implementations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import log_loss as reference_log_loss
+
+from pipelines.evaluation.scores import (
+    auc_interval,
+    decompose,
+    direction_score,
+    information_coefficient,
+    log_error,
+    paired,
+    ranks,
+    squared_error,
+)
+
+BLOCKS = np.repeat(np.arange(30), 20)
+
+
+def forecasts(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0.05, 0.95, len(BLOCKS))
+    return p, (rng.uniform(size=len(p)) < p).astype(float)
+
+
+def test_the_scores_are_those_of_scikit_learn() -> None:
+    p, label = forecasts()
+    assert squared_error(p, label).mean() == pytest.approx(brier_score_loss(label, p))
+    assert log_error(p, label).mean() == pytest.approx(reference_log_loss(label, p))
+    area = auc_interval(p, label, BLOCKS)
+    assert area is not None
+    assert area.value == pytest.approx(roc_auc_score(label, p))
+    assert area.low < area.value < area.high
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.3, 0.5, 0.8]), st.integers(0, 1)), min_size=1, max_size=80))
+def test_the_decomposition_adds_up_and_is_exact_over_equal_forecasts(rows: list[tuple[float, int]]) -> None:
+    p, label = np.array([one[0] for one in rows]), np.array([float(one[1]) for one in rows])
+    parts = decompose(p, label)
+    assert parts is not None
+    total = parts.reliability - parts.resolution + parts.uncertainty + parts.within
+    assert total == pytest.approx(squared_error(p, label).mean())
+    assert parts.within == pytest.approx(0, abs=1e-12)
+    assert min(parts.reliability, parts.resolution, parts.uncertainty) >= -1e-12
+
+
+def test_one_class_has_no_area() -> None:
+    assert auc_interval(np.linspace(0, 1, 600), np.ones(600), BLOCKS) is None
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=40), st.randoms(use_true_random=False))
+def test_the_information_coefficient_is_spearmans(values: list[float], random: object) -> None:
+    x = np.array(values)
+    y = x[::-1] + np.arange(len(x)) % 3
+    got = information_coefficient(x, y, np.arange(len(x)) % 5)
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        assert got is None
+    else:
+        assert got is not None
+        assert got.value == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
+
+
+def test_rows_without_a_return_are_left_out() -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=600), rng.normal(size=600)
+    holes = y.copy()
+    holes[::7] = np.nan
+    got = information_coefficient(x, holes, BLOCKS)
+    known = np.isfinite(holes)
+    assert got is not None
+    assert got.value == pytest.approx(stats.spearmanr(x[known], y[known]).statistic)
+    assert information_coefficient(x, np.full(600, np.nan), BLOCKS) is None
+
+
+def test_ranks_share_a_tie_and_lie_around_zero() -> None:
+    assert ranks(np.array([3.0, 1.0, 3.0, 9.0])).tolist() == [0.0, -0.375, 0.0, 0.375]
+
+
+def test_who_knows_the_volatility_alone_has_no_direction() -> None:
+    rng = np.random.default_rng(6)
+    volatility = rng.uniform(0.001, 0.02, len(BLOCKS))
+    realised = rng.normal(0, 1, len(BLOCKS)) * volatility
+    cost = np.full(len(BLOCKS), 0.004)
+    label = (realised > cost).astype(float)
+    knows = auc_interval(volatility, label, BLOCKS)
+    direction = direction_score(volatility, realised, cost, BLOCKS)
+    assert knows is not None
+    assert direction is not None
+    assert knows.low > 0.55
+    assert direction.low < 0.5 < direction.high
+
+
+def test_moves_of_one_sign_have_no_direction() -> None:
+    assert direction_score(np.arange(600.0), np.ones(600), np.zeros(600), BLOCKS) is None
+
+
+def test_a_paired_difference_is_tighter_than_two_scores() -> None:
+    p, label = forecasts(7)
+    better = squared_error(p, label)
+    worse = squared_error(np.clip(p + 0.3, 0, 1), label)
+    got = paired(better, worse, BLOCKS)
+    assert got is not None
+    assert got.high < 0
+    assert paired(better, np.full(len(p), np.nan), BLOCKS) is None

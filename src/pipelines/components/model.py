@@ -11,15 +11,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipelines.component import Context, component
-from pipelines.costs import BASIS_POINT
 from pipelines.errors import PipelineError
 from pipelines.modelling.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
-from pipelines.modelling.labels import usual_spacing, with_labels
+from pipelines.modelling.labels import MARKET_FACTS, usual_spacing, with_labels
 from pipelines.modelling.learner import Calibration, FittedModel, Recipe, fit, fit_slope, predict_raw
 from pipelines.modelling.metrics import feature_bins, forecast_metrics
+from pipelines.modelling.moves import Errors, Moves, fit_errors, fit_moves, volatility
 from pipelines.modelling.retraining import defer_retraining
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads, digest
@@ -41,11 +41,15 @@ _UNKNOWN = -1  # label of a row whose outcome is not known
 class Settings:
     """Section [model] of agent.toml."""
 
+    MOVED: ClassVar[Mapping[str, str]] = {
+        "cost_bps": "label, decision and backtest use one cost; write [markets.costs.equity] (or spot, fx, binary) "
+        "fee_bps, half_spread_bps and slippage_bps of a fill, of which a round trip has two"
+    }
+
     kind: Literal["hist_gradient_boosting", "logistic", "lightgbm"] = setting(
         "hist_gradient_boosting", "the learner; lightgbm needs the extra tidemill[lightgbm]"
     )
     horizon_bars: int = setting(5, "how far ahead the price is predicted", unit="bars", low=1, high=10_000)
-    cost_bps: float = setting(10.0, "cost of a round trip that a move must beat", unit="basis points", low=0, high=5000)
     seed: int = setting(7, "seed of everything random in the fit", low=0, high=2**31 - 1)
     max_iter: int = setting(100, "trees to grow, or steps of the logistic solver", low=1, high=10_000)
     learning_rate: float = setting(0.03, "shrinkage of each tree; unused by logistic", low=0.0001, high=1)
@@ -103,6 +107,7 @@ class Rows:
     label: npt.NDArray[np.int8]
     spacing: npt.NDArray[np.int64]  # seconds, of the row's market
     forward_return: npt.NDArray[np.float64]
+    volatility: npt.NDArray[np.float64]  # over the horizon, in the unit of forward_return
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -116,10 +121,11 @@ class OutOfSample:
     probability: npt.NDArray[np.float64]
     base_rate: npt.NDArray[np.float64]
     row: npt.NDArray[np.int64]  # index into Rows
+    expected: npt.NDArray[np.float64]  # change of the price
 
 
 @component(
-    upstream={"features": EVERYTHING, "markets": Reads(("market_id", "kind", "resolved_at"))},
+    upstream={"features": EVERYTHING, "markets": Reads(MARKET_FACTS)},
     settings=Settings,
     libraries=("scikit-learn",),
     policy=defer_retraining,
@@ -156,14 +162,14 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
     features = source.read_all("features/")
     if bars.is_empty() or features.is_empty():
         raise PipelineError("there are no bars to learn from", where="features", fix="add market data to a source")
-    markets = ctx.inputs["markets"].read_all().select("market_id", "kind", "resolved_at")
+    markets = ctx.inputs["markets"].read_all()
     embargo = settings.embargo_bars * (pl.col("ts") - pl.col("start"))
     spacing = usual_spacing(bars)
     known = bars.rename({"end": "ts"})
-    labelled = with_labels(known, spacing, settings.horizon_bars, settings.cost_bps * BASIS_POINT)
+    labelled = with_labels(known, spacing, settings.horizon_bars, markets)
     table = (
         features.join(labelled, on=("market_id", "ts"), how="inner")
-        .join(markets, on="market_id", how="left")
+        .join(markets.select("market_id", "kind", "resolved_at"), on="market_id", how="left")
         .join(spacing, on="market_id", how="left")
         .filter(pl.col("resolved_at").is_null() | (pl.col("ts") < pl.col("resolved_at")))
         .with_columns(known_at=pl.col("label_end") + embargo)
@@ -181,6 +187,7 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
         label=table.get_column("label").fill_null(_UNKNOWN).to_numpy(),
         spacing=table.get_column("spacing_seconds").to_numpy(),
         forward_return=table.get_column("forward_return").to_numpy(),
+        volatility=volatility(table, settings.horizon_bars),
     )
 
 
@@ -215,7 +222,7 @@ def _walk_forward(
 
     memo_before: Mapping[str, str] = json.loads(ctx.previous_bytes(_MEMO) or b"{}")
     memo: dict[str, str] = {}
-    sample = OutOfSample(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
+    sample = OutOfSample(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64), np.empty(0))
     scores = []
     for number, fold in enumerate(folds):
         ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M}")
@@ -234,13 +241,16 @@ def _walk_forward(
         slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
         base_rate = np.full(len(test), rows.label[train].mean())
         probability = Calibration(slope, float(base_rate[0])).apply(raw)
+        moves, errors = _moves(rows, train), _errors(settings, rows, sample, known)
         sample = OutOfSample(
             np.concatenate([sample.raw, raw]),
             np.concatenate([sample.probability, probability]),
             np.concatenate([sample.base_rate, base_rate]),
             np.concatenate([sample.row, test]),
+            np.concatenate([sample.expected, _expected(rows, test, probability, moves)]),
         )
-        _write_fold(ctx, settings, rows, fold.key, test, raw, probability, base_rate)
+        decided = {"error": errors.at(probability), **dict(zip(("up", "down"), moves.of(rows.kind[test]), strict=True))}
+        _write_fold(ctx, settings, rows, fold.key, test, raw, probability, base_rate, decided)
         score = _score(rows, test, probability, base_rate)
         times = {"test_start": fold.test_start.isoformat(), "test_end": fold.test_end.isoformat()}
         scores.append({**times, "train_rows": len(train), **score})
@@ -291,7 +301,9 @@ def _write_fold(
     raw: npt.NDArray[np.float64],
     probability: npt.NDArray[np.float64],
     base_rate: npt.NDArray[np.float64],
+    decided: Mapping[str, npt.NDArray[np.float64]],
 ) -> None:
+    """`decided`: what the decision rule wants beside the probability, by column (pipelines.decision.Forecast)."""
     import polars as pl
 
     label = pl.Series(rows.label[test], dtype=pl.Int8)
@@ -306,6 +318,8 @@ def _write_fold(
             "spacing_seconds": pl.Series(rows.spacing[test], dtype=pl.Int64),
             "label": label.set(label == _UNKNOWN, None),
             "forward_return": pl.Series(rows.forward_return[test]).fill_nan(None),
+            "volatility": pl.Series(rows.volatility[test]).fill_nan(None),
+            **{name: pl.Series(values).fill_nan(None) for name, values in decided.items()},
         }
     )
     ctx.write_table(key, frame, time="ts")
@@ -336,7 +350,6 @@ def _write_final(ctx: Context, settings: Settings, rows: Rows, sample: OutOfSamp
         **asdict(settings.recipe()),
         "features": list(rows.features),
         "horizon_bars": settings.horizon_bars,
-        "cost_bps": settings.cost_bps,
         "test_span_hours": span / timedelta(hours=1),
         "bars": len(rows),
         "training_rows": len(train),
@@ -344,7 +357,8 @@ def _write_final(ctx: Context, settings: Settings, rows: Rows, sample: OutOfSamp
         "training_end": _instant(rows.ts[train[-1]]).isoformat(),
         "base_rate": base_rate,
         "calibration_slope": slope,
-        "moves": _moves(rows, train),
+        "moves": _moves(rows, train).to_json(),
+        "errors": _errors(settings, rows, sample, known).to_json(),
         # How far apart the bars of each market usually are: more than GAP_FACTOR times as far is a gap.
         "spacing_seconds": {market: int(rows.spacing[rows.market == market][0]) for market in sorted(set(rows.market))},
         "distribution": {
@@ -355,20 +369,28 @@ def _write_final(ctx: Context, settings: Settings, rows: Rows, sample: OutOfSamp
     _write_json(ctx, "model.json", card)
 
 
-def _moves(rows: Rows, train: Instants) -> dict[str, dict[str, float]]:
-    """Mean forward return of training rows that went up beyond cost and of those that did not, for each kind of
-    market and for "all" together; a kind that knows but one outcome has the overall mean for the other."""
-    label, change = rows.label[train], rows.forward_return[train]
-    overall = {"up": float(change[label == 1].mean()), "down": float(change[label == 0].mean())}
-    moves = {"all": overall}
-    for kind in sorted(set(rows.kind[train].tolist())):
-        mine = rows.kind[train] == kind
-        up, down = change[mine & (label == 1)], change[mine & (label == 0)]
-        moves[kind] = {
-            "up": float(up.mean()) if len(up) else overall["up"],
-            "down": float(down.mean()) if len(down) else overall["down"],
-        }
-    return moves
+def _moves(rows: Rows, train: Instants) -> Moves:
+    return fit_moves(rows.kind[train], rows.label[train], rows.forward_return[train], rows.volatility[train])
+
+
+def _expected(
+    rows: Rows, index: Instants, probability: npt.NDArray[np.float64], moves: Moves
+) -> npt.NDArray[np.float64]:
+    """Expected change of each row's price, before the payoff of binary markets bounds it."""
+    up, down = moves.of(rows.kind[index])
+    return rows.volatility[index] * (probability * up + (1 - probability) * down)
+
+
+def _errors(settings: Settings, rows: Rows, sample: OutOfSample, known: npt.NDArray[np.bool_]) -> Errors:
+    """How far expected changes were off in the out-of-sample rows that are `known`."""
+    index = sample.row[known]
+    return fit_errors(
+        sample.probability[known],
+        sample.expected[known],
+        rows.forward_return[index],
+        rows.volatility[index],
+        settings.horizon_bars,
+    )
 
 
 def _write_json(ctx: Context, key: str, value: Mapping[str, Any]) -> None:

@@ -130,8 +130,15 @@ def rows_of_set(one: Set, *, is_derived: bool) -> Rows:
     looked = look_at(bars).sort("market_id", "ts")
     names = bars.get_column("market_id").unique().sort()
     missing = pl.lit(None, pl.Datetime("us", "UTC"))
+    # Half a round trip per fill; of a binary market in units of its payoff.
     markets = pl.DataFrame({"market_id": names}).with_columns(
-        kind=pl.lit(one.kind), end_at=missing, resolved_at=missing
+        kind=pl.lit(one.kind),
+        end_at=missing,
+        resolved_at=missing,
+        resolution=pl.lit(None, pl.Float64),
+        half_spread=pl.lit(one.cost_bps * BASIS_POINT / 2),
+        slippage=pl.lit(0.0),
+        fee=pl.lit(0.0),
     )
     features = compute_features(
         looked,
@@ -146,18 +153,17 @@ def rows_of_set(one: Set, *, is_derived: bool) -> Rows:
         features,
         markets,
         horizon_bars=one.horizon_bars,
-        cost_fraction=one.cost_bps * BASIS_POINT,
         is_derived=is_derived,
     )
 
 
-def walked(rows: Rows, kind: str) -> OutOfFold:
+def walked(rows: Rows, kind: str, horizon_bars: int) -> OutOfFold:
     """Out-of-fold forecasts with the default settings of [model]."""
     first, last = instant(rows.ts[0]), instant(rows.ts[-1])
     span = choose_span(first, last)
     assert span is not None
     recipe = Recipe(kind, 7, 100, 0.03, 7)  # type: ignore[arg-type]
-    return joined([fold.rows for fold in Walk(recipe).forward(rows, plan_folds(first, last, span))])
+    return joined([fold.rows for fold in Walk(recipe, horizon_bars).forward(rows, plan_folds(first, last, span))])
 
 
 def show(name: str, found: Assessment) -> None:
@@ -199,7 +205,7 @@ def main() -> None:
         samples = {}
         for kind in kinds:
             rows = rows_of_set(one, is_derived=kind == "averaged")
-            evidence = evidence_of(rows, walked(rows, kind), one.horizon_bars, one.cost_bps * BASIS_POINT)
+            evidence = evidence_of(rows, walked(rows, kind, one.horizon_bars), one.horizon_bars)
             samples[kind] = evidence
             show(kind, assess(evidence))
         if len(kinds) > 1:

@@ -131,6 +131,8 @@ def lines(curves: pl.DataFrame, column: str, form: str, *, log: bool = False, fi
     figure = go.Figure()
     for strategy, (name, colour, dash) in STRATEGIES.items():
         rows = curves.filter(pl.col("strategy") == strategy)
+        if rows.is_empty():
+            continue  # random entries are a distribution, not a curve
         instants = rows.get_column("ts").to_list()
         figure.add_scatter(
             x=local(instants),

@@ -185,10 +185,16 @@ def predictions_in(desk: Session) -> int:
     return 0 if found is None else sum(partition.rows for partition in found.select("predictions"))
 
 
-def newest_predictions(desk: Session) -> list[Record]:
-    """Predictions, newest first."""
+def decisions(desk: Session, release: Release | None) -> list[Record]:
+    """What a release decided, one row per market, those to enter first."""
     with desk.workspace.database.reading() as connections:
-        return projections.latest_predictions(connections.project, PREDICTIONS_READ)
+        return projections.decisions_of(connections.project, release, PREDICTIONS_READ)
+
+
+def predictions_of(desk: Session, market_id: str) -> list[Record]:
+    """Everything ever predicted of one market, newest first."""
+    with desk.workspace.database.reading() as connections:
+        return projections.predictions_of(connections.project, market_id, PREDICTIONS_READ)
 
 
 def settled_predictions(desk: Session) -> list[Record]:

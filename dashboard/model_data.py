@@ -96,10 +96,11 @@ def importance(desk: Session) -> list[tuple[str, float]]:
     Permutation importance (Breiman 2001, Machine Learning 45), most important first. Rows in training are among them:
     it says what the model uses, not what is useful.
     """
-    model, features = data.output(desk, "model"), data.output(desk, "features")
-    if model is None or features is None:
+    model, features, markets = (data.output(desk, name) for name in ("model", "features", "markets"))
+    if model is None or features is None or markets is None:
         return []
-    return _importance(model.version, features.version, desk.workspace.lake, model, features)
+    versions = f"{features.version} {markets.version}"
+    return _importance(model.version, versions, desk.workspace.lake, model, features, markets)
 
 
 def backtest_metrics(desk: Session) -> dict[str, Any] | None:
@@ -205,11 +206,10 @@ def _drift(
 
 @st.cache_data(show_spinner=False, max_entries=4)
 def _importance(
-    model_version: str, version: str, _lake: Lake, _model: Snapshot, _features: Snapshot
+    model_version: str, version: str, _lake: Lake, _model: Snapshot, _features: Snapshot, _markets: Snapshot
 ) -> list[tuple[str, float]]:
     import numpy as np
 
-    from pipelines.costs import BASIS_POINT
     from pipelines.modelling.derived import completed
     from pipelines.modelling.labels import as_spacing, with_labels
     from pipelines.modelling.learner import FittedModel
@@ -220,7 +220,8 @@ def _importance(
     rows = _newest_rows(_lake, _features, _IMPORTANCE_ROWS)
     bars = _bars_since(_lake, _features, rows.get_column("ts").min())
     spacing = as_spacing(facts["spacing_seconds"])
-    labelled = with_labels(bars, spacing, facts["horizon_bars"], facts["cost_bps"] * BASIS_POINT)
+    markets = _lake.read_tables(_markets.select("markets"))
+    labelled = with_labels(bars, spacing, facts["horizon_bars"], markets)
     labelled = labelled.drop_nulls("label")
     known = completed(rows, fitted.features).join(
         labelled.select("market_id", "ts", "label"), on=("market_id", "ts"), how="inner"

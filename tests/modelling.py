@@ -19,6 +19,7 @@ from pipelines.snapshot import Partition, Snapshot
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, frame_schema
 from tests.paths import SHARED_DATA
 
+COSTS = {"half_spread": 1e-4, "slippage": 2e-4, "fee": 2e-4}  # 10 basis points a round trip
 START = datetime(2018, 1, 1, tzinfo=UTC)
 
 
@@ -90,7 +91,7 @@ def features_of(bars: pl.DataFrame) -> pl.DataFrame:
                 (pl.col("close") / pl.col("close").shift(span).over("market_id") - 1).alias(f"return_{span}")
                 for span in (3, 10)
             ],
-            pl.col("change").rolling_std(10).over("market_id").alias("volatility_10"),
+            pl.col("change").rolling_std(20).over("market_id").alias("volatility_short"),
             (pl.col("high") / pl.col("low") - 1).alias("range"),
             pl.col("ts").dt.weekday().alias("weekday"),
         )
@@ -126,13 +127,15 @@ def features_snapshot(lake: Lake, bars: pl.DataFrame, attempt: str = "f") -> Sna
 def markets_snapshot(lake: Lake, bars: pl.DataFrame, *, attempt: str = "m", **columns: Any) -> Snapshot:
     """The universe of `bars`; `columns` overrides values for all markets."""
     ids = bars.get_column("market_id").unique().sort().to_list()
-    values: dict[str, Any] = {"kind": "spot", "status": "open"} | columns
+    values: dict[str, Any] = {"kind": "spot", "status": "open"} | COSTS | columns
     rows = [
         {"market_id": one, "source": one.partition(":")[0], "external_id": one.partition(":")[2], "symbol": one}
         | values
         for one in ids
     ]
-    frame = pl.DataFrame([dict.fromkeys(MARKET_COLUMNS) | row for row in rows], schema=frame_schema(MARKET_COLUMNS))
+    values = {"has_default_costs": True} | values
+    schema = frame_schema(MARKET_COLUMNS) | dict.fromkeys(COSTS, pl.Float64) | {"has_default_costs": pl.Boolean}
+    frame = pl.DataFrame([dict.fromkeys(MARKET_COLUMNS) | row for row in rows], schema=schema)
     return Snapshot("markets", (lake.write_table("markets", "markets", frame, attempt=attempt),))
 
 

@@ -40,7 +40,7 @@ max_iter = 100
 [publish]
 max_brier_excess = 1.0
 [backtest]
-fee_bps = 5.0
+seed = 5
 [[sources.files.datasets]]
 path = "data/*.csv"
 kind = "spot"

@@ -102,7 +102,7 @@ def _trades(desk: Session) -> None:
     trades = model_data.trades(desk)
     st.subheader("Trades")
     if trades is None or trades.is_empty():
-        st.info("The model made no trade: no probability lay beyond [backtest] entry_margin.")
+        st.info("The model made no trade: at no bar did the net edge exceed [inference] margin.")
         return
     left, right = st.columns([2, 3])
     with left:

@@ -26,7 +26,7 @@ _EXAMPLES = {
     "Monthly volume": "SELECT date_trunc('month', ts) AS month, sum(volume) AS volume\n"
     "FROM bars\nGROUP BY month\nORDER BY month",
     "Largest edges": "SELECT p.market_id, m.question, m.symbol, p.ts, p.probability, p.edge\n"
-    "FROM predictions p JOIN markets m USING (market_id)\nORDER BY p.edge DESC\nLIMIT 50",
+    "FROM predictions p JOIN markets m USING (market_id)\nORDER BY p.net_edge DESC\nLIMIT 50",
     "Trades that lost most": "SELECT * FROM trades WHERE strategy = 'model' ORDER BY trade_return LIMIT 20",
 }
 

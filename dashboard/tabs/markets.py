@@ -105,7 +105,7 @@ def _market(desk: Session, market: dict[str, Any]) -> None:
         st.info("No bar lies in this span. Choose a longer one.")
         return
     first = bars.item(0, "ts")
-    signals = [row for row in data.newest_predictions(desk) if row["market_id"] == market_id and row["ts"] >= first]
+    signals = [row for row in data.predictions_of(desk, market_id) if row["ts"] >= first]
     charts.put(
         charts.prices(bars, signals, market["resolution"]),
         f"market_{market_id}_{chosen}",

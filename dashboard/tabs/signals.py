@@ -1,4 +1,4 @@
-"""Signals: the newest predictions, the bars they rest on, and how earlier ones turned out."""
+"""Signals: what the current release decided, the bars they rest on, and how earlier ones turned out."""
 
 from __future__ import annotations
 
@@ -18,40 +18,51 @@ _LEAST_FOR_CALIBRATION = 30
 
 def show(desk: Session) -> None:
     """The page."""
-    newest = data.newest_predictions(desk)
-    if not newest:
+    release = data.current_release(desk)
+    if release is None:
         parts.nothing_yet("There are no predictions yet.")
         return
     names = market_data.names(desk)
-    _newest(desk, newest, names)
+    with st.expander("Decisions of an earlier release"):
+        known = data.recent_releases(desk)
+        release = st.selectbox(
+            "Release",
+            known,
+            index=next((n for n, one in enumerate(known) if one.name == release.name), 0),
+            format_func=lambda one: f"{look.when(one.created_at)} · {one.name}{' · current' if one.is_current else ''}",
+            key="signal_release",
+        )
+    rows = data.decisions(desk, release)
+    if rows:
+        _decisions(desk, rows, names)
+    else:
+        st.info("This release predicts no market.")
     st.subheader("How earlier ones turned out")
     _outcomes(data.settled_predictions(desk), names)
 
 
-def _newest(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) -> None:
-    latest: dict[str, Record] = {}
-    for row in rows:  # newest first
-        latest.setdefault(row["market_id"], row)
+def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) -> None:
+    latest = {row["market_id"]: row for row in rows}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input("Market contains", key="signal_text", width=240)
         least = st.slider("Confidence at least", 0.0, 1.0, 0.0, 0.05, key="signal_confidence", width=220)
         side = st.segmented_control(
-            "Edge", ["any", "above zero", "below zero"], default="any", required=True, key="signal_edge"
+            "Decision", ["all", "to enter", "hold"], default="all", required=True, key="signal_edge"
         )
-        by = st.selectbox("Order by", ["edge", "confidence", "probability", "ts"], key="signal_order", width=150)
+        by = st.selectbox("Order by", ["net edge", "confidence", "probability", "ts"], key="signal_order", width=150)
     chosen = [
         row
         for row in latest.values()
         if text.lower() in f"{row['market_id']} {names.get(row['market_id'], '')}".lower()
         and row["confidence"] >= least
-        and (side == "any" or (row["edge"] > 0) == (side == "above zero"))
+        and (side == "all" or (row["action"] in ("buy", "sell")) == (side == "to enter"))
     ]
-    chosen.sort(key=lambda row: row[by], reverse=True)
+    chosen.sort(key=_net_edge if by == "net edge" else lambda row: row[by], reverse=True)
     first = chosen[0] if chosen else None
     st.caption(
         f"{len(chosen)} of {len(latest)} markets"
-        ". Probability: that the price rises by more than the cost of a round trip over the horizon. "
-        "Edge: expected return of buying, after that cost."
+        ". Probability: that the price rises over the horizon by more than a round trip costs. Needed: the probability "
+        "from which on one enters. Net edge: expected return of the better side, less what entry and exit cost."
     )
     if first is None:
         st.info("No prediction is like that. Take a filter away.")
@@ -64,7 +75,9 @@ def _newest(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) -> 
             Column("Made at", "short"),
             Column("Price", "num"),
             Column("Probability", "num"),
-            Column("Edge", "num"),
+            Column("Needed", "num"),
+            Column("Net edge", "num"),
+            Column("Decision", "short"),
             Column("Confidence", "num"),
             Column("Horizon", "short"),
         ],
@@ -78,11 +91,18 @@ def _newest(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) -> 
         key="signal_market",
     )
     row = latest[market]
+    st.caption(row["reason"] or "")
     interval = (row["horizon_end_at"] - row["ts"]) / row["horizon_bars"]
     bars = market_data.candles(desk, market, row["ts"] - _BARS_BEFORE * interval)
     if not bars.is_empty():
-        mine = [row for row in rows if row["market_id"] == market and row["ts"] >= bars.item(0, "ts")]
+        mine = [row for row in data.predictions_of(desk, market) if row["ts"] >= bars.item(0, "ts")]
         charts.put(charts.prices(bars, mine, None), f"signal_{market}", height=380, alt=f"Newest bars of {market}")
+
+
+def _net_edge(row: Record) -> float:
+    """Of the better side; of predictions from before it was recorded the edge of buying."""
+    edge: float = row["edge"] if row["net_edge"] is None else row["net_edge"]
+    return edge
 
 
 def _row(row: Record, names: Mapping[str, str]) -> tuple[object, ...]:
@@ -91,7 +111,9 @@ def _row(row: Record, names: Mapping[str, str]) -> tuple[object, ...]:
         look.when(row["ts"]),
         f"{row['price']:,.6g}",
         f"{row['probability']:.1%}",
-        f"{row['edge']:+.2%}",
+        "–" if row["threshold"] is None else f"{row['threshold']:.1%}",
+        f"{_net_edge(row):+.2%}",
+        row["action"] or "–",
         f"{row['confidence']:.2f}",
         look.Html(f"{row['horizon_bars']} bars, to {look.when(row['horizon_end_at'])}"),
     )
@@ -106,13 +128,17 @@ def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
         return
     brier = sum((row["probability"] - row["outcome"]) ** 2 for row in settled) / len(settled)
     rate = sum(row["outcome"] for row in settled) / len(settled)
-    bought = [row["realized_return"] for row in settled if row["edge"] > 0]
+    taken = [
+        row["realized_return"] if row["action"] == "buy" else -row["realized_return"]
+        for row in settled
+        if row["action"] in ("buy", "sell")
+    ]
     columns = st.columns(4)
     columns[0].metric("Settled", f"{len(settled):,}", border=True)
     columns[1].metric("Went up beyond cost", f"{rate:.1%}", border=True)
     columns[2].metric("Brier score", f"{brier:.4f}", help="0 is perfect, 0.25 is always one half", border=True)
-    mean = f"{sum(bought) / len(bought):+.2%}" if bought else "–"
-    columns[3].metric("Mean return where edge > 0", mean, help="before costs", border=True)
+    mean = f"{sum(taken) / len(taken):+.2%}" if taken else "–"
+    columns[3].metric("Mean return of what was entered", mean, help="before costs", border=True)
     if len(settled) >= _LEAST_FOR_CALIBRATION:
         import numpy as np
 
@@ -129,7 +155,7 @@ def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
             Column("Market", "long"),
             Column("Made at", "short"),
             Column("Probability", "num"),
-            Column("Edge", "num"),
+            Column("Net edge", "num"),
             Column("Return", "num"),
             Column("Outcome", "short"),
         ],
@@ -138,7 +164,7 @@ def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
                 names.get(row["market_id"], row["market_id"]),
                 look.when(row["ts"]),
                 f"{row['probability']:.1%}",
-                f"{row['edge']:+.2%}",
+                f"{_net_edge(row):+.2%}",
                 f"{row['realized_return']:+.2%}",
                 "up beyond cost" if row["outcome"] else "not",
             )

@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -87,6 +87,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def build(cls: type[Any], values: Mapping[str, Any], where: str, faults: Faults) -> Any:
     """An instance of settings class `cls` from a TOML section. Faults go to `faults`, with the default in their place.
+    A class variable MOVED names settings of earlier versions, and for each the line to write instead.
 
     Returns None where a required value is missing.
     """
@@ -94,9 +95,7 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str, faults: Faults)
     known = {item.name: item for item in dataclasses.fields(cls)}
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known) or 'none'}"
-            faults.add(where, f"unknown setting {name!r}{hint}")
+            faults.add(where, _unknown(cls, name, known))
     good: dict[str, Any] = {}
     missing = False
     for name, item in known.items():
@@ -121,6 +120,15 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str, faults: Faults)
         for fault in check():
             faults.add(where, fault)
     return instance
+
+
+def _unknown(cls: type[Any], name: str, known: Collection[str]) -> str:
+    moved: Mapping[str, str] = getattr(cls, "MOVED", {})
+    if name in moved:
+        return f"{name!r} is set elsewhere now: {moved[name]}"
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known) or 'none'}"
+    return f"unknown setting {name!r}{hint}"
 
 
 def describe(cls: type[Any]) -> list[dict[str, Any]]:

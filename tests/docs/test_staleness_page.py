@@ -20,7 +20,7 @@ EXAMPLES = {
         "features",
         Reason(Code.CODE_CHANGED, "pipelines.components.features:RSI_BARS", "a", "b", "components/features.py:31"),
     ),
-    Code.SETTINGS_CHANGED: ("backtest", Reason(Code.SETTINGS_CHANGED, "fee_bps", "5.0", "6.0")),
+    Code.SETTINGS_CHANGED: ("backtest", Reason(Code.SETTINGS_CHANGED, "seed", "7", "8")),
     Code.LIBRARY_CHANGED: ("model", Reason(Code.LIBRARY_CHANGED, "scikit-learn", "1.8", "1.9")),
     Code.INPUT_CHANGED: ("features", Reason(Code.INPUT_CHANGED, "ticks", "6b049906", "91c22a0d")),
     Code.OUTPUT_MISSING: ("ticks", Reason(Code.OUTPUT_MISSING, "2013")),

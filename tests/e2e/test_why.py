@@ -95,10 +95,10 @@ def _edits_reach_what_they_must(project: Project) -> None:
     assert told[1].startswith("model ran because features changed (version ")
     assert told[2].startswith("model came out new: ")
 
-    # The fee: backtest and publish alone.
-    project.replace("agent.toml", "fee_bps = 5.0", "fee_bps = 8.0")
+    # The random entries' seed: backtest and publish alone.
+    project.replace("agent.toml", "seed = 5", "seed = 8")
     assert project.agent("explain", "publish").splitlines() == [
-        "backtest runs because the setting fee_bps changed from 5.0 to 8.0.",
+        "backtest runs because the setting seed changed from 5 to 8.",
         "publish runs if backtest comes out different.",
     ]
     assert computed(project.run()) == ["backtest", "publish"]
@@ -107,10 +107,10 @@ def _edits_reach_what_they_must(project: Project) -> None:
 def _an_appended_day_reaches_what_it_must_and_the_model_by_its_policy(project: Project) -> None:
     project.replace("agent.toml", "[model]\n", '[model]\nretrain = "rows"\nretrain_rows = 5000\n')
     assert "model is up to date" in project.agent("explain", "model")  # a policy says when, not what
-    project.replace("agent.toml", "[model]\n", "[model]\ncost_bps = 11.0\n")
-    only = "model runs because the setting cost_bps changed from 10.0 to 11.0.\n"
+    project.replace("agent.toml", "[model]\n", "[model]\nembargo_bars = 1\n")
+    only = "model runs because the setting embargo_bars changed from 0 to 1.\n"
     assert project.agent("explain", "model") == only  # a rule that changed as well is no cause
-    project.replace("agent.toml", "cost_bps = 11.0\n", "")
+    project.replace("agent.toml", "embargo_bars = 1\n", "")
     project.run()
     for market in MARKETS:
         write_bars(project.folder, market, 76)

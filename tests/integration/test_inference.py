@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -14,14 +15,18 @@ from pipelines.component import Pending, view_inputs
 from pipelines.components.inference import Settings, run_inference
 from pipelines.components.model import Settings as ModelSettings
 from pipelines.components.model import train_model
+from pipelines.costs import Costs
+from pipelines.decision import Forecast, Holding, Quote, Rules, decide
 from pipelines.errors import PipelineError
 from pipelines.lake import Lake
 from pipelines.modelling.derived import completed
 from pipelines.modelling.learner import FittedModel
+from pipelines.modelling.moves import Errors
 from pipelines.snapshot import Snapshot
-from tests.modelling import compute, features_of, features_snapshot, lake_at, markets_snapshot, walk_bars
+from tests.modelling import COSTS, compute, features_of, features_snapshot, lake_at, markets_snapshot, walk_bars
 
 BARS = walk_bars(4, 600)
+SHARES = BARS.with_columns(pl.col("open", "high", "low", "close") / 1000)  # as prices of binary markets
 COST = 0.001
 
 
@@ -52,10 +57,19 @@ def test_the_newest_bar_of_every_open_market_is_predicted(tmp_path: Path) -> Non
     model = FittedModel.from_bytes(lake.read_bytes(partition))
     expected = model.predict(completed(rows, model.features).select(model.features).to_numpy())
     assert got["probability"].to_list() == expected.tolist()
-    moves = json.loads(lake.read_bytes(inputs["model"].by_key["model.json"]))["moves"]["spot"]
-    edge = [p * moves["up"] + (1 - p) * moves["down"] - COST for p in expected]
-    assert got["edge"].to_list() == pytest.approx(edge)
-    assert got["confidence"].to_list() == pytest.approx([abs(2 * p - 1) for p in expected])
+    card = json.loads(lake.read_bytes(inputs["model"].by_key["model.json"]))
+    for row, feature_row in zip(got.to_dicts(), rows.to_dicts(), strict=True):
+        moves = card["moves"]["spot"]
+        errors = Errors.from_json(card["errors"]).at(np.asarray([row["probability"]]))
+        forecast = Forecast(
+            row["probability"], feature_row["volatility_short"] * 5**0.5, moves["up"], moves["down"], float(errors[0])
+        )
+        costs = Costs(half_spread=COSTS["half_spread"], slippage=COSTS["slippage"], fee=COSTS["fee"])
+        said = decide(forecast, Quote(row["price"]), costs, Holding(), Rules(5))
+        for name in ("action", "reason"):
+            assert row[name] == getattr(said, name)
+        for name in ("edge", "net_edge", "threshold", "distance", "weight", "confidence"):
+            assert row[name] == pytest.approx(getattr(said, name), rel=1e-6)
     assert set(got["model_version"]) == {partition.content_hash}
     assert (got["horizon_end_at"] - got["ts"]).to_list() == [timedelta(days=5)] * 4
     assert summary_of(lake, done) == {
@@ -64,6 +78,7 @@ def test_the_newest_bar_of_every_open_market_is_predicted(tmp_path: Path) -> Non
         "open_markets": 4,
         "predicted": 4,
         "left_out": 0,
+        "to_enter": got.filter(pl.col("action") != "hold").height,
         "max_bar_age_bars": 5.0,
         "horizon_bars": 5,
         "model_version": partition.content_hash,
@@ -152,8 +167,9 @@ def test_a_market_that_resolves_within_the_horizon_settles_at_what_it_paid(tmp_p
         "resolution": 1.0,
         "resolved_at": end + timedelta(hours=1),
     }
-    views = view_inputs(run_inference, trained(lake, **resolved), {}, lake)
-    mine = BARS.filter(pl.col("market_id") == "walk:M1")
+    inputs = trained(lake, SHARES, **resolved)
+    views = view_inputs(run_inference, inputs, {}, lake)
+    mine = SHARES.filter(pl.col("market_id") == "walk:M1")
     pending = [
         Pending(number, "walk:M1", mine.item(row, "ts"), mine.item(row, "ts") + timedelta(days=horizon), horizon)
         for number, (row, horizon) in enumerate([(598, 5), (599, 5), (590, 3)])
@@ -161,9 +177,29 @@ def test_a_market_that_resolves_within_the_horizon_settles_at_what_it_paid(tmp_p
     assert run_inference.settle is not None
     settled = {one.id: one for one in run_inference.settle(views, pending)}
     assert sorted(settled) == [0, 2]  # number 1 never found a bar to buy at
-    assert settled[0].realized_return == pytest.approx(1 / mine.item(599, "open") - 1)
+    assert settled[0].realized_return == pytest.approx(1 - mine.item(599, "open"))
     assert settled[0].outcome == int(settled[0].realized_return > COST)
-    assert settled[2].realized_return == pytest.approx(mine.item(593, "close") / mine.item(591, "open") - 1)
+    assert settled[2].realized_return == pytest.approx(mine.item(593, "close") - mine.item(591, "open"))
+
+
+@pytest.mark.parametrize("kind", ["spot", "binary"])
+def test_what_a_prediction_is_settled_at_is_the_label_its_row_trains_on(tmp_path: Path, kind: str) -> None:
+    lake = lake_at(tmp_path)
+    end = BARS["ts"].max()
+    assert isinstance(end, datetime)
+    paid: dict[str, Any] = {"status": "resolved", "resolution": 0.0, "resolved_at": end + timedelta(hours=1)}
+    inputs = trained(lake, SHARES if kind == "binary" else BARS, kind=kind, **(paid if kind == "binary" else {}))
+    trained_on = lake.read_tables(inputs["model"].select("oof/")).drop_nulls("label").sort("market_id", "ts")
+    pending = [
+        Pending(number, market, ts, ts + timedelta(days=5), 5)
+        for number, (market, ts) in enumerate(trained_on.select("market_id", "ts").rows())
+    ]
+    assert run_inference.settle is not None
+    settled = run_inference.settle(view_inputs(run_inference, inputs, {}, lake), pending)
+    assert [one.outcome for one in settled] == trained_on["label"].to_list()
+    assert [one.realized_return for one in settled] == trained_on["forward_return"].to_list()
+    last = 4 * 3 if kind == "binary" else 0  # the last labels of each market come from what it paid
+    assert trained_on.filter(pl.col("ts") > pl.lit(end) - timedelta(days=4)).height >= last
 
 
 def test_a_change_of_the_folds_alone_is_no_change_for_inference(tmp_path: Path) -> None:

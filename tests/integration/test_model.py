@@ -110,10 +110,10 @@ def test_the_purge_is_exact(tmp_path: Path) -> None:
     bars = walk_bars(2, 900)
     for embargo in (0, 4):
         settings = replace(QUICK, embargo_bars=embargo, horizon_bars=7)
-        done = compute(train_model, lake, inputs_of(lake, bars, f"f{embargo}"), settings, attempt=f"a{embargo}")
-        labelled = with_labels(bars, usual_spacing(bars), 7, settings.cost_bps * 1e-4).filter(
-            pl.col("label").is_not_null()
-        )
+        inputs = inputs_of(lake, bars, f"f{embargo}")
+        done = compute(train_model, lake, inputs, settings, attempt=f"a{embargo}")
+        markets = lake.read_table(inputs["markets"].by_key["markets"])
+        labelled = with_labels(bars, usual_spacing(bars), 7, markets).filter(pl.col("label").is_not_null())
         for fold in json_of(lake, done, "metrics.json")["folds"]:
             start = pl.lit(fold["test_start"]).str.to_datetime(time_zone="UTC")
             usable = labelled.filter(pl.col("label_end") + pl.duration(days=embargo) <= start)
@@ -125,10 +125,12 @@ def test_the_purge_is_exact(tmp_path: Path) -> None:
 def test_out_of_sample_rows_are_every_bar_of_their_span(tmp_path: Path) -> None:
     lake = lake_at(tmp_path)
     bars = walk_bars(2, 900)
-    done = compute(train_model, lake, inputs_of(lake, bars), QUICK)
+    inputs = inputs_of(lake, bars)
+    done = compute(train_model, lake, inputs, QUICK)
     sample = lake.read_tables(done.select("oof/"))
     first = fold_start(fold_keys(done)[0])
-    expected = with_labels(bars, usual_spacing(bars), 5, 0.001).filter(pl.col("ts") >= first).sort("ts", "market_id")
+    markets = lake.read_table(inputs["markets"].by_key["markets"])
+    expected = with_labels(bars, usual_spacing(bars), 5, markets).filter(pl.col("ts") >= first).sort("ts", "market_id")
     columns = ["market_id", "ts", "label", "forward_return"]
     assert sample.select(columns).equals(expected.select(columns))
     assert sample.select(pl.col("probability").is_between(0, 1).all()).item()

@@ -204,7 +204,6 @@ def report_data(**changes: Any) -> dict[str, Any]:
         "folds": [fold | scores, fold | {"rows": 0}],
         "predictions": [],
         "horizon_bars": 5,
-        "cost_bps": 10.0,
         "inputs": {"model": "abc"},
     } | changes
 
@@ -220,9 +219,10 @@ def test_a_report_without_predictions_or_defined_figures_still_reads() -> None:
 
 def test_many_predictions_are_cut_and_the_page_says_so() -> None:
     row = {"market_id": "m", "name": "m", "ts": "2020-01-01T00:00:00Z", "price": 1.0, "probability": 0.5}
-    row |= {"confidence": 0.0, "edge": 0.1, "horizon_end_at": "2020-01-06T00:00:00Z"}
+    row |= {"confidence": 0.0, "edge": 0.1, "horizon_end_at": "2020-01-06T00:00:00Z", "net_edge": 0.1}
+    row |= {"threshold": None, "distance": None, "weight": 0.2, "action": "buy", "reason": "why"}
     page = render(report_data(predictions=[row] * 60))
-    assert "the 50 of 60 markets with the largest edge" in page
+    assert "the 50 of 60 markets nearest to a trade, or beyond," in page
     assert page.count("<td>2020-01-06</td>") == 50
 
 

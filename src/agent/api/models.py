@@ -308,6 +308,12 @@ class SignalOut(BaseModel):
     model_version: str
     probability: float
     confidence: float
+    net_edge: float | None
+    threshold: float | None
+    distance: float | None
+    weight: float | None
+    action: str | None
+    reason: str | None
     outcome: int | None
 
 

@@ -1,4 +1,4 @@
-"""Predictions for the newest bar of every open market, and what became of earlier ones.
+"""Predictions for the newest bar of every open market, what to do about each, and what became of earlier ones.
 
 "Now" is the newest bar known in the whole data, so a historical source is predicted as of its own end.
 """
@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.calendars import CALENDARS, later
 from pipelines.component import Context, Input, Outcome, Pending, component
-from pipelines.costs import BASIS_POINT
+from pipelines.costs import COST_COLUMNS
 from pipelines.data.checks import check_predictions
+from pipelines.decision import Rules, decide_all, withheld
 from pipelines.errors import PipelineError
+from pipelines.modelling.deciding import QUOTE_COLUMNS, columns_of
 from pipelines.modelling.derived import completed
 from pipelines.modelling.labels import as_spacing, with_labels
 from pipelines.modelling.learner import FittedModel
+from pipelines.modelling.moves import Errors, Moves, volatility
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Partition, Reads
 from pipelines.spans import span_key
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BARS, _FEATURES = "bars/", "features/"
+_TEXTS = ("action", "reason")
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,21 @@ class Settings:
         unit="bar intervals",
         low=0,
     )
+    margin: float = setting(
+        0.0, "net edge above which a market is entered", unit="fraction of the notional", low=0, high=1
+    )
+    allow_short: bool = setting(False, "sell short where the net edge of that exceeds the margin; NO is always bought")
+    max_positions: int = setting(5, "positions held at once", low=1, high=10_000)
+    max_weight: float = setting(0.2, "largest share of equity in one market at entry", unit="0..1", low=0.0001, high=1)
+
+    def rules(self, horizon_bars: int) -> Rules:
+        """The decision rule, for report, trading and backtest alike."""
+        return Rules(horizon_bars, self.margin, self.allow_short, self.max_positions, self.max_weight)
 
 
 def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) -> list[Outcome]:
-    """Outcomes of those `pending` predictions whose horizon the bars now cover, or whose market resolved within it: its
-    price is then what it paid. Up beyond cost as [model] cost_bps says. Reads only bars newer than the oldest of them.
-    """
+    """Outcomes of those `pending` predictions whose horizon the bars now cover, or whose market was resolved within it:
+    the labels that the model trains on, by the same function. Reads only bars newer than the oldest of them."""
     import polars as pl
 
     if not pending:
@@ -57,41 +70,15 @@ def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) 
     bars = bars.rename({"end": "ts"}).filter(
         pl.col("market_id").is_in(sorted({one.market_id for one in pending})), pl.col("ts") >= oldest
     )
-    card = _card(inputs["model"])
-    cost = card["cost_bps"] * BASIS_POINT
-    spacing = as_spacing(card["spacing_seconds"])
+    markets = inputs["markets"].read_all()
+    spacing = as_spacing(_card(inputs["model"])["spacing_seconds"])
     known: dict[tuple[str, datetime, int], tuple[float, int]] = {}
     for horizon in sorted({one.horizon_bars for one in pending}):
-        labelled = with_labels(bars, spacing, horizon, cost).filter(pl.col("label").is_not_null())
+        labelled = with_labels(bars, spacing, horizon, markets).filter(pl.col("label").is_not_null())
         for market, ts, change, label in labelled.select("market_id", "ts", "forward_return", "label").iter_rows():
             known[market, ts, horizon] = (change, label)
-    paid = _paid_within(inputs["markets"], bars, pending, cost)
-    found = ((one.id, known.get((one.market_id, one.ts, one.horizon_bars)) or paid.get(one.id)) for one in pending)
+    found = ((one.id, known.get((one.market_id, one.ts, one.horizon_bars))) for one in pending)
     return [Outcome(number, *value) for number, value in found if value is not None]
-
-
-def _paid_within(
-    markets: Input, bars: pl.DataFrame, pending: Sequence[Pending], cost: float
-) -> dict[int, tuple[float, int]]:
-    """Prediction -> return and label where its market resolved before the horizon's end: no bar of the horizon's end
-    will ever come. Bought as any signal is, at the open of the next bar; where there is none, nothing was bought."""
-    import polars as pl
-
-    resolved = markets.read_all().filter(pl.col("resolution").is_not_null() & pl.col("resolved_at").is_not_null())
-    payouts = {
-        market: (at, paid) for market, at, paid in resolved.select("market_id", "resolved_at", "resolution").rows()
-    }
-    opens: dict[str, list[tuple[datetime, float]]] = {}
-    for market, ts, price in bars.sort("ts").select("market_id", "ts", "open").iter_rows():
-        if market in payouts:
-            opens.setdefault(market, []).append((ts, price))
-    found = {}
-    for one in pending:
-        at, paid = payouts.get(one.market_id, (None, 0.0))
-        entry = next((price for ts, price in opens.get(one.market_id, []) if ts > one.ts), None)
-        if at is not None and entry is not None and at <= one.horizon_end_at:
-            found[one.id] = (paid / entry - 1, int(paid / entry - 1 > cost))
-    return found
 
 
 def _contract(_key: str, frame: pl.DataFrame) -> None:
@@ -103,7 +90,10 @@ def _contract(_key: str, frame: pl.DataFrame) -> None:
         "features": EVERYTHING,
         "model": Reads(prefix="model"),
         "markets": Reads(
-            ("market_id", "kind", "status", "end_at", "resolved_at", "resolution", "interval", "timezone")
+            (
+                *("market_id", "kind", "status", "end_at", "resolved_at", "resolution", "interval", "timezone"),
+                *COST_COLUMNS,
+            )
         ),
     },
     settings=Settings,
@@ -113,12 +103,13 @@ def _contract(_key: str, frame: pl.DataFrame) -> None:
     contract=_contract,
 )
 def run_inference(ctx: Context, settings: Settings) -> None:
-    """Write "predictions", one row an open market with a fresh bar, and "summary.json" with what was left out.
+    """Write "predictions", one row per open market with a fresh bar; "rules.json", the decision rule; and
+    "summary.json" with what was left out.
 
-    edge, the expected return of buying at the next open and selling at the horizon's end, is
-    p x (mean return of training rows that went up beyond cost) + (1 - p) x (mean return of the others) - cost, both
-    means of the market's kind; below 0 buying is expected to lose. confidence is |2p - 1|. Raises PipelineError where
-    the features are not those that the model was trained on.
+    Action, net edge, threshold, distance, weight, confidence and reason are what pipelines.decision says of a market
+    that is not held; `edge` is the net edge of buying. Where the model's assessment does not call it tradable every
+    action is hold, for that reason. Raises PipelineError where the features are not those that the
+    model was trained on.
     """
     import polars as pl
 
@@ -133,8 +124,9 @@ def run_inference(ctx: Context, settings: Settings) -> None:
     fitted = FittedModel.from_bytes(model.read_bytes("model"))
     card = _card(model)
     version = model.snapshot.by_key["model"].content_hash
-    facts = universe.select("market_id", "kind", "interval", "timezone")
-    predictions = _predict(newest.join(facts, on="market_id", maintain_order="left"), fitted, card, version)
+    facts = universe.select("market_id", "kind", "interval", "timezone", *COST_COLUMNS)
+    rules = settings.rules(card["horizon_bars"])
+    predictions = _predict(newest.join(facts, on="market_id", maintain_order="left"), fitted, card, rules, version)
     check_predictions(predictions)
     ctx.write_table("predictions", predictions, sort_by=("market_id",), time="ts")
     summary = {
@@ -142,12 +134,14 @@ def run_inference(ctx: Context, settings: Settings) -> None:
         "markets": markets.height,
         "open_markets": universe.height,
         "predicted": predictions.height,
+        "to_enter": predictions.filter(pl.col("action") != "hold").height,
         "left_out": universe.height - predictions.height,
         "max_bar_age_bars": settings.max_bar_age_bars,
         "horizon_bars": card["horizon_bars"],
         "model_version": version,
     }
     ctx.write_bytes("summary.json", json.dumps(summary, indent=1, sort_keys=True).encode())
+    ctx.write_bytes("rules.json", json.dumps(asdict(rules), indent=1, sort_keys=True).encode())
 
 
 def _card(model: Input) -> dict[str, Any]:
@@ -156,7 +150,7 @@ def _card(model: Input) -> dict[str, Any]:
 
 
 def _newest_rows(features: Input, now: datetime, max_age_bars: float) -> pl.DataFrame:
-    """The newest bar (market_id, ts, start, close) with its features of each market that has one no older than
+    """The newest bar (market_id, ts, start, close, quotes) with its features of each market that has one no older than
     `max_age_bars` times its length.
 
     Reads partitions from the newest backwards, as far as the longest bar met so far reaches.
@@ -168,7 +162,8 @@ def _newest_rows(features: Input, now: datetime, max_age_bars: float) -> pl.Data
     for partition in _newest_first(features):
         if partition.max_ts is None or partition.max_ts < now - limit:
             break
-        bars = features.read(partition.key, ("market_id", "start", "end", "close")).rename({"end": "ts"})
+        columns = ("market_id", "start", "end", "close", *QUOTE_COLUMNS)
+        bars = features.read(partition.key, columns).rename({"end": "ts"})
         longest = bars.select((pl.col("ts") - pl.col("start")).max()).item()
         limit = max(limit, max_age_bars * longest)
         fresh = bars.filter(pl.lit(now) - pl.col("ts") <= max_age_bars * (pl.col("ts") - pl.col("start")))
@@ -183,7 +178,9 @@ def _newest_first(features: Input) -> Iterator[Partition]:
     return (partition for _, _, partition in sorted(timed, reverse=True, key=lambda item: item[:2]))
 
 
-def _predict(rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], version: str) -> pl.DataFrame:
+def _predict(
+    rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], rules: Rules, version: str
+) -> pl.DataFrame:
     import numpy as np
     import polars as pl
 
@@ -196,22 +193,31 @@ def _predict(rows: pl.DataFrame, fitted: FittedModel, card: Mapping[str, Any], v
             fix="train again: `agent mark-dirty model`, then `agent run`",
         )
     matrix = np.ascontiguousarray(rows.select(fitted.features).to_numpy(), dtype=np.float32)
-    moves = card["moves"]
-    by_kind = [moves.get(kind, moves["all"]) for kind in rows.get_column("kind")]
-    up = pl.Series("up", [move["up"] for move in by_kind], dtype=pl.Float64)
-    down = pl.Series("down", [move["down"] for move in by_kind], dtype=pl.Float64)
-    probability = pl.Series("probability", fitted.predict(matrix), dtype=pl.Float64)
-    horizon = card["horizon_bars"]
-    return rows.select(
+    probability = fitted.predict(matrix)
+    up, down = Moves.from_json(card["moves"]).of(rows.get_column("kind").to_numpy())
+    forecasts = rows.with_columns(
+        probability=pl.Series(probability, dtype=pl.Float64),
+        volatility=pl.Series(volatility(rows, rules.horizon_bars), dtype=pl.Float64),
+        up=pl.Series(up, dtype=pl.Float64),
+        down=pl.Series(down, dtype=pl.Float64),
+        error=pl.Series(Errors.from_json(card["errors"]).at(probability), dtype=pl.Float64),
+    )
+    decisions = decide_all(columns_of(forecasts), rules)
+    if not card["assessment"]["tradable"]:
+        decisions = [withheld(one, card["assessment"]["reason"]) for one in decisions]
+    decided = {
+        name: pl.Series([getattr(one, name) for one in decisions], dtype=pl.String if name in _TEXTS else pl.Float64)
+        for name in ("edge", "net_edge", "threshold", "distance", "weight", "confidence", "action", "reason")
+    }
+    return forecasts.select(
         "market_id",
         "ts",
         pl.col("close").alias("price"),
-        probability,
-        (2 * probability - 1).abs().alias("confidence"),
-        (probability * up + (1 - probability) * down - card["cost_bps"] * BASIS_POINT).alias("edge"),
-        pl.lit(horizon, dtype=pl.Int32).alias("horizon_bars"),
-        _horizon_ends(rows, horizon).alias("horizon_end_at"),
-        pl.lit(version).alias("model_version"),
+        "probability",
+        **decided,
+        horizon_bars=pl.lit(rules.horizon_bars, dtype=pl.Int32),
+        horizon_end_at=_horizon_ends(rows, rules.horizon_bars),
+        model_version=pl.lit(version),
     )
 
 

@@ -1,10 +1,17 @@
-"""The universe: every market of every configured source, as one table. Volume and liquidity are as of the last poll."""
+"""The universe: every market of every configured source, as one table, and what trading in each costs.
+
+Volume and liquidity are as of the last poll. Columns beside the sources' own: half_spread, slippage and fee, as in
+`pipelines.costs.Costs`, and has_default_costs, true where no setting names the market or its kind.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipelines.component import Context, component
+from pipelines.costs import COST_COLUMNS, CostSettings, costs_of
 from pipelines.data.checks import check_markets
 from pipelines.errors import BadInput
 from pipelines.source import MARKET_COLUMNS, NAME_LENGTHS, frame_schema
@@ -13,17 +20,37 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Section [markets] of agent.toml."""
+
+    costs: Mapping[str, CostSettings] = field(
+        default_factory=dict,
+        metadata={
+            "doc": "costs of a fill by kind of market, `[markets.costs.equity]`, or of one, "
+            '`[markets.costs."SOURCE:MARKET"]`: fee_bps, half_spread_bps, slippage_bps, fee_rate (binary markets); '
+            "label, decision and backtest all use these"
+        },
+    )
+
+
 def _contract(_key: str, frame: pl.DataFrame) -> None:
-    check_markets(frame)
+    check_markets(frame.select(*MARKET_COLUMNS))
 
 
 @component(
-    reads_sources=True, heavy=False, libraries=("polars",), projections={"markets": "markets"}, contract=_contract
+    reads_sources=True,
+    heavy=False,
+    libraries=("polars",),
+    projections={"markets": "markets"},
+    contract=_contract,
+    settings=Settings,
 )
-def ingest_markets(ctx: Context, settings: Any) -> None:
+def ingest_markets(ctx: Context, settings: Settings) -> None:
     """Ask each source for its markets and write them as partition "markets", sorted by market_id.
 
-    Raises BadInput where the sources have no market at all, ContractViolation for a row that breaks a rule.
+    Raises BadInput where the sources have no market at all, ContractViolation for a row that breaks a rule, and
+    PipelineError for a kind of market of which nothing says what trading costs.
     """
     import polars as pl
 
@@ -42,7 +69,7 @@ def ingest_markets(ctx: Context, settings: Any) -> None:
             fix="configure a source that has data, such as [sources.sample]",
         )
     check_markets(universe)
-    ctx.write_table("markets", universe)
+    ctx.write_table("markets", _with_costs(universe, settings.costs))
     ctx.progress(len(ctx.sources), len(ctx.sources), f"{universe.height} markets")
 
 
@@ -67,3 +94,14 @@ def _check_texts(frame: pl.DataFrame, where: str) -> None:
             where=where,
             fix="remove it from the file",
         )
+
+
+def _with_costs(markets: pl.DataFrame, settings: Mapping[str, CostSettings]) -> pl.DataFrame:
+    import polars as pl
+
+    rows = markets.select("market_id", "kind", "tick_size").rows()
+    costs = [costs_of(market, kind, tick_size, settings) for market, kind, tick_size in rows]
+    return markets.with_columns(
+        *(pl.Series(name, [getattr(one, name) for one in costs], dtype=pl.Float64) for name in COST_COLUMNS),
+        pl.Series("has_default_costs", [one.is_default for one in costs], dtype=pl.Boolean),
+    )

@@ -9,15 +9,15 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipelines.component import Context, component
-from pipelines.costs import BASIS_POINT
 from pipelines.errors import PipelineError
 from pipelines.evaluation.assessment import Assessment
 from pipelines.evaluation.judging import judge
 from pipelines.modelling.baselines import NAMES
 from pipelines.modelling.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
+from pipelines.modelling.labels import MARKET_FACTS
 from pipelines.modelling.learner import Calibration, FittedModel, Kind, Recipe, fit, fit_slope
 from pipelines.modelling.metrics import feature_bins, forecast_metrics
 from pipelines.modelling.retraining import defer_retraining
@@ -28,6 +28,7 @@ from pipelines.modelling.walk import (
     OutOfFold,
     Raw,
     Walk,
+    errors_of,
     instant,
     is_enough,
     joined,
@@ -50,6 +51,11 @@ _MEMO = ".folds.json"
 class Settings:
     """Section [model] of agent.toml."""
 
+    MOVED: ClassVar[Mapping[str, str]] = {
+        "cost_bps": "label, decision and backtest use one cost; write [markets.costs.equity] (or spot, fx, binary) "
+        "fee_bps, half_spread_bps and slippage_bps of a fill, of which a round trip has two"
+    }
+
     kind: Literal["averaged", "hgb", "hist_gradient_boosting", "logistic", "lightgbm"] = setting(
         "averaged",
         "the learner; averaged: mean of boosted trees and logistic regression, with returns in units of volatility and "
@@ -58,7 +64,6 @@ class Settings:
         "are; lightgbm needs the extra tidemill[lightgbm]",
     )
     horizon_bars: int = setting(5, "how far ahead the price is predicted", unit="bars", low=1, high=10_000)
-    cost_bps: float = setting(10.0, "cost of a round trip that a move must beat", unit="basis points", low=0, high=5000)
     seed: int = setting(7, "seed of everything random in the fit", low=0, high=2**31 - 1)
     max_iter: int = setting(100, "trees to grow, or steps of the logistic solver", low=1, high=10_000)
     learning_rate: float = setting(0.03, "shrinkage of each tree; unused by logistic", low=0.0001, high=1)
@@ -110,7 +115,7 @@ class Settings:
 
 
 @component(
-    upstream={"features": EVERYTHING, "markets": Reads(("market_id", "kind", "resolved_at"))},
+    upstream={"features": EVERYTHING, "markets": Reads(MARKET_FACTS)},
     settings=Settings,
     libraries=("scikit-learn",),
     policy=defer_retraining,
@@ -133,7 +138,7 @@ def train_model(ctx: Context, settings: Settings) -> None:
             "and an outcome to test on",
         )
     sample = joined([one.rows for one in found])
-    assessment = judge(rows, sample, settings.horizon_bars, settings.cost_bps * BASIS_POINT)
+    assessment = judge(rows, sample, settings.horizon_bars)
     ctx.progress(len(folds), len(folds) + 1, "final model")
     _write_final(ctx, settings, rows, sample, span, assessment)
     figures = {**_verdict(assessment), **assessment.figures.to_json()}
@@ -154,7 +159,6 @@ def _load_rows(ctx: Context, settings: Settings) -> Rows:
         features,
         markets,
         horizon_bars=settings.horizon_bars,
-        cost_fraction=settings.cost_bps * BASIS_POINT,
         embargo_bars=settings.embargo_bars,
         is_derived=settings.recipe(kinds).kind == "averaged",
     )
@@ -195,7 +199,9 @@ def _walk_forward(ctx: Context, settings: Settings, rows: Rows, folds: Sequence[
     def on_fold(number: int, fold: Fold) -> None:
         ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M}")
 
-    found = Walk(settings.recipe(set(rows.kind)), settings.max_train_bars, carried, on_fold).forward(rows, folds)
+    found = Walk(
+        settings.recipe(set(rows.kind)), settings.horizon_bars, settings.max_train_bars, carried, on_fold
+    ).forward(rows, folds)
     for one in found:
         _write_fold(ctx, settings, rows, one)
     _write_json(ctx, _MEMO, memo)
@@ -244,10 +250,12 @@ def _write_fold(ctx: Context, settings: Settings, rows: Rows, one: FoldForecast)
             "horizon_bars": pl.Series([settings.horizon_bars] * len(at), dtype=pl.Int32),
             "spacing_seconds": pl.Series(rows.spacing[at], dtype=pl.Int64),
             "label": label.set(label == UNKNOWN, None),
-            "forward_return": pl.Series(rows.forward_return[at]).fill_nan(None),
+            "forward_return": pl.Series(rows.change[at]).fill_nan(None),
+            # What the decision rule wants beside the probability: pipelines.decision.Forecast.
             "volatility": pl.Series(rows.volatility[at]).fill_nan(None),
-            "up": one.rows.up,  # mean moves of the training rows, in units of volatility
-            "down": one.rows.down,
+            "up": pl.Series(one.rows.up).fill_nan(None),
+            "down": pl.Series(one.rows.down).fill_nan(None),
+            "error": pl.Series(one.rows.error).fill_nan(None),
             **{_column(name): forecast for name, forecast in one.rows.baselines.items()},
         }
     )
@@ -285,7 +293,6 @@ def _write_final(
         **asdict(settings.recipe(set(rows.kind))),
         "features": list(rows.features),
         "horizon_bars": settings.horizon_bars,
-        "cost_bps": settings.cost_bps,
         "test_span_hours": span / timedelta(hours=1),
         "bars": len(rows),
         "training_rows": len(train),
@@ -293,8 +300,8 @@ def _write_final(
         "training_end": instant(rows.ts[train[-1]]).isoformat(),
         "base_rate": base_rate,
         "calibration_slope": slope,
-        "moves": _moves(rows, train),
-        "scaled_moves": asdict(moves_of(rows, train)),
+        "moves": moves_of(rows, train).to_json(),
+        "errors": errors_of(rows, sample, known, settings.horizon_bars).to_json(),
         "assessment": _verdict(assessment),
         # How far apart the bars of each market usually are: more than GAP_FACTOR times as far is a gap.
         "spacing_seconds": {market: int(rows.spacing[rows.market == market][0]) for market in sorted(set(rows.market))},
@@ -304,22 +311,6 @@ def _write_final(
         },
     }
     _write_json(ctx, "model.json", card)
-
-
-def _moves(rows: Rows, train: Instants) -> dict[str, dict[str, float]]:
-    """Mean forward return of training rows that went up beyond cost and of those that did not, for each kind of
-    market and for "all" together; a kind that knows but one outcome has the overall mean for the other."""
-    label, change = rows.label[train], rows.forward_return[train]
-    overall = {"up": float(change[label == 1].mean()), "down": float(change[label == 0].mean())}
-    moves = {"all": overall}
-    for kind in sorted(set(rows.kind[train].tolist())):
-        mine = rows.kind[train] == kind
-        up, down = change[mine & (label == 1)], change[mine & (label == 0)]
-        moves[kind] = {
-            "up": float(up.mean()) if len(up) else overall["up"],
-            "down": float(down.mean()) if len(down) else overall["down"],
-        }
-    return moves
 
 
 def _verdict(assessment: Assessment) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.component import Context, component
+from pipelines.costs import DEFAULTS
 from pipelines.csv_text import neutralised
 from pipelines.data.whole import broken_markets, scrambled_partitions
 from pipelines.errors import PipelineError, ReleaseRefused
@@ -55,7 +56,7 @@ class Settings:
 
 @component(
     upstream={
-        "markets": Reads(("market_id", "symbol", "question")),
+        "markets": Reads(("market_id", "symbol", "question", "kind", "has_default_costs")),
         "ticks": EVERYTHING,
         "features": EVERYTHING,
         "model": EVERYTHING,
@@ -96,7 +97,7 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     texts = {
         "predictions.csv": neutralised(predictions).write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
         "metrics.json": _as_json(metrics),
-        "model_card.md": _model_card(card, metrics, as_of),
+        "model_card.md": _model_card(card, metrics, as_of, _default_costs(ctx)),
     }
     for name, text in texts.items():
         ctx.write_bytes(name, text.encode())
@@ -165,6 +166,14 @@ def _named_predictions(ctx: Context) -> pl.DataFrame:
     return joined.select("market_id", "name", pl.exclude("market_id", "name"))
 
 
+def _default_costs(ctx: Context) -> list[str]:
+    """Kinds of markets that are traded at default costs."""
+    import polars as pl
+
+    kinds = ctx.inputs["markets"].read_all().filter(pl.col("has_default_costs")).get_column("kind")
+    return kinds.unique().sort().to_list()
+
+
 def _report_data(
     ctx: Context,
     predictions: pl.DataFrame,
@@ -175,7 +184,7 @@ def _report_data(
 ) -> dict[str, Any]:
     import polars as pl
 
-    from pipelines.modelling.report import NAMES
+    from pipelines.modelling.report import CURVES
 
     equity = ctx.inputs["backtest"].read_all("equity/", ("strategy", "ts", "equity"))
     first, last = equity.get_column("ts").min(), equity.get_column("ts").max()
@@ -186,13 +195,12 @@ def _report_data(
         "as_of": f"{as_of:%Y-%m-%d %H:%M}",
         "span": f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
         "backtest": metrics["backtest"],
-        "curves": {name: _curve(equity.filter(pl.col("strategy") == name)) for name in NAMES},
+        "curves": {name: _curve(equity.filter(pl.col("strategy") == name)) for name in CURVES},
         "assessment": metrics["assessment"]["sentence"],
         "model": metrics["model"],
         "folds": metrics["folds"],
         "predictions": predictions.with_columns(times).to_dicts(),
         "horizon_bars": card["horizon_bars"],
-        "cost_bps": card["cost_bps"],
         "inputs": dict(inputs),
     }
 
@@ -228,15 +236,25 @@ def _manifest(
     }
 
 
-def _model_card(card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: datetime) -> str:
+def _costs_note(kinds: Sequence[str]) -> str:
+    """Which costs are defaults, and where they come from."""
+    if not kinds:
+        return "All costs are set in [markets.costs]."
+    sources = "; ".join(f"{kind}: {DEFAULTS[kind].source}" for kind in kinds)
+    return f"Costs are the defaults, not the platform's own ([markets.costs] sets them): {sources}."
+
+
+def _model_card(
+    card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: datetime, default_costs: Sequence[str]
+) -> str:
     scores, auc = metrics["model"], metrics["model"]["auc"]
     features = "\n".join(f"- `{name}`" for name in card["features"])
     return f"""# Model card
 
 **{metrics["assessment"]["sentence"]}**
 
-**Predicts** the probability, 0..1, that a market's price rises by more than {card["cost_bps"]:g} basis points (the cost
-of a round trip) from the next bar's open to the close {card["horizon_bars"]} bars ahead. Data as of
+**Predicts** the probability, 0..1, that a market's price rises by more than a round trip there costs, from the next
+bar's open to the close {card["horizon_bars"]} bars ahead, or to what a binary market pays by then. Data as of
 {as_of:%Y-%m-%d %H:%M} UTC.
 
 **Model**: {card["kind"]}, seed {card["seed"]}, calibrated on earlier out-of-sample predictions with slope
@@ -255,7 +273,7 @@ of a round trip) from the next bar's open to the close {card["horizon_bars"]} ba
 | area under the ROC curve | {"not defined" if auc is None else f"{auc:.4f}"} | 0.5 |
 
 **Limits**: the past need not repeat itself; a market unlike those it was trained on is predicted all the same; the
-backtest fills at the open with a fixed slippage, whatever the size. Not investment advice.
+backtest fills at the open with a fixed slippage, whatever the size. {_costs_note(default_costs)} Not investment advice.
 
 ## Features
 

@@ -26,8 +26,12 @@ PREDICTIONS: Mapping[str, str] = {
     "ts": "Datetime",  # when the prediction could be made
     "price": "Float64",
     "probability": "Float64",  # 0..1
-    "confidence": "Float64",  # 0..1
-    "edge": "Float64",  # expected return after cost, a fraction
+    "confidence": "Float64",  # 0..1: P(the net edge is above 0)
+    "edge": "Float64",  # expected return of buying after cost, a fraction
+    "net_edge": "Float64",  # of the better side
+    "weight": "Float64",  # fraction of equity for a new position, 0..1
+    "action": "String",  # buy | sell | hold
+    "reason": "String",
     "model_version": "String",
 }
 KINDS = ("spot", "fx", "equity", "future", "binary")
@@ -137,9 +141,11 @@ def check_predictions(frame: pl.DataFrame, where: str = "inference") -> None:
     import polars as pl
 
     rules = {
-        **{f"{name} lies in 0..1": pl.col(name).is_between(0, 1) for name in ("probability", "confidence")},
+        **{f"{name} lies in 0..1": pl.col(name).is_between(0, 1) for name in ("probability", "confidence", "weight")},
         "price is finite": pl.col("price").is_finite(),
-        "edge is finite": pl.col("edge").is_finite(),
+        **{f"{name} is finite": pl.col(name).is_finite() for name in ("edge", "net_edge")},
+        "nothing is entered without an edge": (pl.col("action") == "hold") | (pl.col("net_edge") > 0),
+        "action is buy, sell or hold": pl.col("action").is_in(["buy", "sell", "hold"]),
     }
     _check(
         frame.select([name for name in frame.columns if name in PREDICTIONS]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.decision import within_payoff
 from pipelines.evaluation.assessment import Assessment, assess
 from pipelines.evaluation.blocks import numbered
 from pipelines.evaluation.evidence import BASE_RATE, PRICE, Evidence
@@ -20,9 +21,9 @@ _SECOND = 1_000_000
 
 
 def evidence_of(
-    rows: Rows, sample: OutOfFold, horizon_bars: int, cost_fraction: float, *, allow_short: bool = True
+    rows: Rows, sample: OutOfFold, horizon_bars: int, *, cost: Floats | None = None, allow_short: bool = True
 ) -> Evidence:
-    """The rows of `sample` with a known outcome. `cost_fraction` is that of a round trip."""
+    """The rows of `sample` with a known outcome. `cost` takes the place of rows.cost."""
     import numpy as np
 
     known = np.flatnonzero(rows.label[sample.row] != UNKNOWN)
@@ -31,12 +32,15 @@ def evidence_of(
     is_binary = rows.is_binary[at]
 
     def expected(probability: Floats) -> Floats:
-        return expected_change(probability, rows.volatility[at], up, down, rows.price[at], is_binary)
+        volatility, price = rows.volatility[at], rows.price[at]
+        high, low = (within_payoff(volatility * one, price, is_binary) for one in (up, down))
+        change: Floats = probability * high + (1 - probability) * low
+        return change
 
     baselines = {name: one[known] for name, one in sample.baselines.items()}
     baselines[BASE_RATE] = sample.base_rate[known]
     by_model, anyway = expected(sample.probability[known]), expected(baselines[BASE_RATE])
-    cost = np.full(len(at), cost_fraction)
+    costs = (rows.cost if cost is None else cost)[at]
     may_short = is_binary | allow_short
     events = [market if binary else None for market, binary in zip(rows.market[at], is_binary, strict=True)]
     span = int(rows.spacing[at].max() if len(at) else 0) * horizon_bars * _SECOND
@@ -50,9 +54,9 @@ def evidence_of(
         beyond_by={name: expected(one) - anyway for name, one in baselines.items() if name not in (BASE_RATE, PRICE)},
         realised=rows.change[at],
         later={bars: one[at] for bars, one in rows.later.items()},
-        side=_sides(by_model, cost, may_short),
+        side=_sides(by_model, costs, may_short),
         side_free=_sides(by_model, np.zeros(len(at)), may_short),
-        cost=cost,
+        cost=costs,
         block=numbered(rows.ts[at], span, events),
         moment=rows.ts[at],
         is_binary=is_binary,
@@ -60,28 +64,9 @@ def evidence_of(
     )
 
 
-def judge(rows: Rows, sample: OutOfFold, horizon_bars: int, cost_fraction: float) -> Assessment:
+def judge(rows: Rows, sample: OutOfFold, horizon_bars: int) -> Assessment:
     """The assessment of the folds' forecasts. Raises ValueError where no outcome is known."""
-    return assess(evidence_of(rows, sample, horizon_bars, cost_fraction))
-
-
-def expected_change(
-    probability: Floats,
-    volatility: Floats,
-    up: Floats,
-    down: Floats,
-    price: Floats,
-    is_binary: npt.NDArray[np.bool_],
-) -> Floats:
-    """v (p u + (1 - p) d): what a forecast means in the unit of the market's change; the moves of binary markets are
-    kept within the payoff. NaN where the volatility is unknown."""
-    import numpy as np
-
-    high, low = volatility * up, volatility * down
-    high = np.where(is_binary, np.clip(high, -price, 1 - price), high)
-    low = np.where(is_binary, np.clip(low, -price, 1 - price), low)
-    change: Floats = probability * high + (1 - probability) * low
-    return change
+    return assess(evidence_of(rows, sample, horizon_bars))
 
 
 def _sides(expected: Floats, cost: Floats, may_short: npt.NDArray[np.bool_]) -> Floats:

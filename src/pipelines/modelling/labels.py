@@ -2,11 +2,16 @@
 
 A signal made when bar t is known (at its `end`) trades at the next open. Its forward return is
 
-    close[t + h] / open[t + 1] - 1
+    close[t + h] / open[t + 1] - 1          a fraction
+    close[t + h] - open[t + 1]              of a binary market, in units of its payoff 1
 
-over bars of the same market, h the horizon in bars; its label is 1 where that is more than the cost of the round trip.
-Both are null while bar t + h does not exist, and where a gap lies between: bar t + h is known later than GAP_FACTOR
-times h times the market's usual spacing. Across a longer gap the return says nothing about this horizon.
+over bars of the same market, h the horizon in bars. Where the market was resolved by then its price is what it paid:
+the payout stands for the close, and the outcome is known when the resolution is. The label is 1 where the return is
+more than the cost of the trade at the open's price: a fill to enter and one to leave, of which a payout needs none. So
+the live outcome of a prediction is by construction the label that its row trains on later.
+
+All are null while the outcome is unknown, and where a gap lies between: bar t + h, or the resolution, is known later
+than GAP_FACTOR times h times the market's usual spacing. Across a longer gap the return says nothing of this horizon.
 """
 
 from __future__ import annotations
@@ -14,11 +19,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipelines.costs import BINARY, unit_cost
+
 if TYPE_CHECKING:
     import polars as pl
 
 # A daily bar series skips weekends and holidays (7 days for 5 bars); beyond five times the span it is a gap.
 GAP_FACTOR = 5
+# What labels need to know of a market: columns of the table of markets.
+MARKET_FACTS = ("market_id", "kind", "resolution", "resolved_at", "half_spread", "slippage", "fee")
 
 
 def usual_spacing(bars: pl.DataFrame) -> pl.DataFrame:
@@ -47,22 +56,43 @@ def as_spacing(seconds: Mapping[str, int]) -> pl.DataFrame:
     return pl.DataFrame(list(seconds.items()), schema=schema, orient="row")
 
 
-def with_labels(bars: pl.DataFrame, spacing: pl.DataFrame, horizon_bars: int, cost_fraction: float) -> pl.DataFrame:
+def with_labels(bars: pl.DataFrame, spacing: pl.DataFrame, horizon_bars: int, markets: pl.DataFrame) -> pl.DataFrame:
     """`bars` (market_id, ts = when the bar is known, open, close) sorted by market and time, with the columns
 
-    forward_return (Float64, a fraction), label (Int8, 1 up beyond cost, else 0) and label_end (when the label became
-    known: ts of bar t + h), all three null where the outcome is unknown. `spacing` is as usual_spacing makes it; a
-    market that it lacks has no gaps.
+    forward_return (Float64), label (Int8, 1 up beyond cost, else 0) and label_end (when the label became known), all
+    three null where the outcome is unknown, and cost (Float64, of the trade, in the unit of forward_return; null where
+    no bar follows).
+
+    `spacing` is as usual_spacing makes it; a market that it lacks has no gaps. `markets` has MARKET_FACTS; one that it
+    lacks costs nothing.
     """
     import polars as pl
 
+    binary = pl.col("kind").eq_missing(BINARY)
+    flag, unit = binary.cast(pl.Float64), pl.when(binary).then(1.0).otherwise(pl.col("_entry"))
+    distance, fee = (pl.col("half_spread") + pl.col("slippage")).fill_null(0.0), pl.col("fee").fill_null(0.0)
     limit = pl.duration(seconds=GAP_FACTOR * horizon_bars * pl.col("spacing_seconds"))
-    end = pl.col("ts").shift(-horizon_bars).over("market_id")
-    change = pl.col("close").shift(-horizon_bars).over("market_id") / pl.col("open").shift(-1).over("market_id") - 1
+    is_paid = pl.col("resolved_at").is_not_null() & pl.col("resolution").is_not_null()
+    # A bar that is known only when the resolution is says no more than the payout does.
+    is_paid &= pl.col("_end").is_null() | (pl.col("_end") >= pl.col("resolved_at"))
+    is_paid &= pl.col("resolved_at") > pl.col("ts")
+    label_end = pl.when("_paid").then("resolved_at").otherwise("_end")
+    fill = {side: unit_cost(pl.col("_entry"), side, distance, fee, flag) for side in (1, -1)}
     return (
         bars.sort("market_id", "ts")
         .join(spacing.select("market_id", "spacing_seconds"), on="market_id", how="left", maintain_order="left")
-        .with_columns(label_end=end, forward_return=change)
+        .join(markets.select(MARKET_FACTS), on="market_id", how="left", maintain_order="left")
+        .with_columns(
+            _end=pl.col("ts").shift(-horizon_bars).over("market_id"),
+            _exit=pl.col("close").shift(-horizon_bars).over("market_id"),
+            _entry=pl.col("open").shift(-1).over("market_id"),
+        )
+        .with_columns(_paid=is_paid)
+        .with_columns(
+            label_end=label_end,
+            forward_return=(pl.when("_paid").then("resolution").otherwise("_exit") - pl.col("_entry")) / unit,
+            cost=(fill[1] + pl.when("_paid").then(0.0).otherwise(fill[-1])) / unit,
+        )
         .with_columns(
             known=(pl.col("label_end") - pl.col("ts") <= limit).fill_null(pl.col("label_end").is_not_null())
             & pl.col("forward_return").is_finite()
@@ -70,7 +100,7 @@ def with_labels(bars: pl.DataFrame, spacing: pl.DataFrame, horizon_bars: int, co
         .with_columns(
             pl.when("known").then("label_end").alias("label_end"),
             pl.when("known").then("forward_return").alias("forward_return"),
-            pl.when("known").then((pl.col("forward_return") > cost_fraction).cast(pl.Int8)).alias("label"),
+            pl.when("known").then((pl.col("forward_return") > pl.col("cost")).cast(pl.Int8)).alias("label"),
         )
-        .drop("known", "spacing_seconds")
+        .drop("known", "spacing_seconds", "_end", "_exit", "_entry", "_paid", *MARKET_FACTS[1:])
     )

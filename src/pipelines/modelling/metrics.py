@@ -184,3 +184,27 @@ def equity_metrics(
     result["sortino"] = mean / downside * root if downside > 0 else None
     result["turnover_per_year"] = turnover / years
     return result
+
+
+def random_metrics(own: float, growth: Sequence[float], wins: Sequence[int], trades: float) -> dict[str, float | None]:
+    """Figures of random entries, each draw the sum of ln(1 + weight x net return) over its trades.
+
+    total_return: of the median draw; total_return_low and _high: of the 2.5 % and the 97.5 % draw; model_compounded:
+    of the model's own trades by the same formula; beaten_by_model: share of draws below it; hit_rate: mean share of
+    winning trades. None where the model made no trade.
+    """
+    import numpy as np
+
+    names = ("total_return", "total_return_low", "total_return_high", "model_compounded", "beaten_by_model", "hit_rate")
+    if not trades or not len(growth):
+        return {**dict.fromkeys(names), "trades": float(trades)}
+    low, middle, high = np.expm1(np.quantile(np.asarray(growth), [0.025, 0.5, 0.975])).tolist()
+    return {
+        "total_return": middle,
+        "total_return_low": low,
+        "total_return_high": high,
+        "model_compounded": math.expm1(own),
+        "beaten_by_model": float((np.asarray(growth) < own).mean()),
+        "hit_rate": float(np.mean(wins)) / trades,
+        "trades": float(trades),
+    }

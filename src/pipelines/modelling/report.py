@@ -12,9 +12,10 @@ from typing import Any
 
 from pipelines.snapshot import digest
 
-NAMES = {"model": "Model", "buy_and_hold": "Buy and hold", "random_entry": "Random entry"}
+CURVES = {"model": "Model", "buy_and_hold": "Buy and hold"}
+NAMES = {**CURVES, "random_entry": "Random entry"}
 # Okabe and Ito's blue, orange and grey, shifted to stand out on white and on black; told apart by dashes as well.
-_LINES = {"model": ("#2f86d0", "solid"), "buy_and_hold": ("#d9820f", "dash"), "random_entry": ("#8a8f98", "dot")}
+_LINES = {"model": ("#2f86d0", "solid"), "buy_and_hold": ("#d9820f", "dash")}
 _SHOWN_PREDICTIONS = 50
 _LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logarithmic axis
 
@@ -49,7 +50,7 @@ _PAGE = """<!doctype html>
 fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record of real trading, and no promise.</div>
 <h2>Backtest</h2>
 <p>{span}. Equity is a multiple of what each strategy starts with. Buy and hold is an equal weight in every market;
-random entry repeats the model's trades at random times in random markets.</p>
+random entry repeats the model's trades at random times in random markets, 200 times. {chance}</p>
 <div class="wide">{figures}</div>
 {equity}
 {drawdown}
@@ -79,7 +80,7 @@ def render(data: Mapping[str, Any]) -> str:
 
     data: `as_of`, `assessment` and `span` (text), `backtest` (strategy -> metric -> value), `curves` (strategy ->
     {ts, equity, drawdown}), `model` (overall metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`,
-    `cost_bps`, `inputs` (component -> version).
+    `inputs` (component -> version).
     """
     from plotly.offline import get_plotlyjs
 
@@ -90,6 +91,7 @@ def render(data: Mapping[str, Any]) -> str:
         style=_STYLE,
         plotly=get_plotlyjs(),
         span=html.escape(data["span"]),
+        chance=_chance(data["backtest"]["random_entry"]),
         figures=_figures(data["backtest"]),
         equity=_curve_chart(data["curves"], "equity", "Equity (1 = start)"),
         drawdown=_curve_chart(data["curves"], "drawdown", "Drawdown"),
@@ -113,14 +115,27 @@ def render(data: Mapping[str, Any]) -> str:
 def _prediction_text(data: Mapping[str, Any]) -> str:
     count = len(data["predictions"])
     shown = (
-        f"the {_SHOWN_PREDICTIONS} of {count} markets with the largest edge"
+        f"the {_SHOWN_PREDICTIONS} of {count} markets nearest to a trade, or beyond,"
         if count > _SHOWN_PREDICTIONS
         else (f"{count} market{'s' if count != 1 else ''}")
     )
+    entered = sum(row["action"] != "hold" for row in data["predictions"])
     return (
-        f"The newest bar of {shown}. Probability: that the price rises by more than the cost of a round trip "
-        f"({data['cost_bps']:g} basis points) over {data['horizon_bars']} bars. Edge: expected return of buying, "
-        "after that cost."
+        f"The newest bar of {shown}, and what the decision rule says of each: {entered} to enter. Probability: that "
+        f"the price rises over {data['horizon_bars']} bars by more than a round trip costs there. Needed: the "
+        "probability from which on the net edge exceeds the margin. Net edge: expected return of the better side, "
+        "less what entry and exit cost; of a binary market in units of its payoff. Confidence: that it is above 0."
+    )
+
+
+def _chance(random_entry: Mapping[str, float | None]) -> str:
+    share, low, high = (random_entry.get(name) for name in ("beaten_by_model", "total_return_low", "total_return_high"))
+    if share is None or low is None or high is None:
+        return "The model made no trade to repeat."
+    own = random_entry["model_compounded"]
+    return (
+        f"Trade by trade the model made {own:+.1%}, more than {share:.0%} of the draws, 95 % of which made between "
+        f"{low:+.1%} and {high:+.1%}."
     )
 
 
@@ -177,21 +192,37 @@ def _fold_table(folds: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _prediction_table(predictions: Sequence[Mapping[str, Any]]) -> str:
-    head = ["Market", "Bar known at (UTC)", "Price", "Probability", "Confidence", "Edge", "Horizon ends (UTC)"]
-    ranked = sorted(predictions, key=lambda row: (-row["edge"], row["market_id"]))
+    head = [
+        "Market",
+        "Bar known at (UTC)",
+        "Price",
+        "Probability",
+        "Needed",
+        "Net edge",
+        "Confidence",
+        "Action",
+        "Weight",
+    ]
+    ranked = sorted(predictions, key=lambda row: (row["action"] == "hold", -row["net_edge"], row["market_id"]))
     body = [
         [
             html.escape(row["name"]),
             _minute(row["ts"]),
             f"{row['price']:.6g}",
             f"{row['probability']:.1%}",
+            "–" if row["threshold"] is None else f"{row['threshold']:.1%}",
+            f"{row['net_edge']:+.3%}",
             f"{row['confidence']:.1%}",
-            f"{row['edge']:+.3%}",
-            _minute(row["horizon_end_at"]),
+            f'<span title="{html.escape(row["reason"])}">{html.escape(row["action"])}</span>',
+            f"{row['weight']:.0%}" if row["weight"] else "–",
         ]
         for row in ranked[:_SHOWN_PREDICTIONS]
     ]
-    return _table(head, body, wraps=True)
+    return _table(
+        [*head, "Horizon ends (UTC)"],
+        [[*cells, _minute(row["horizon_end_at"])] for cells, row in zip(body, ranked, strict=False)],
+        wraps=True,
+    )
 
 
 def _minute(text: str) -> str:

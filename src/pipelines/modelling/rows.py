@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.modelling.derived import derive
 from pipelines.modelling.labels import usual_spacing, with_labels
+from pipelines.modelling.moves import volatility
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,9 @@ class Rows:
     """Feature rows in the order of (ts, market), column by column. An unknown label is -1, its other columns NaN.
 
     change, later: what a position gained from the next open on, and from that of 1 and of 5 bars later on: a fraction
-    of the price, of binary markets in units of the payoff; volatility: its standard deviation by the market's last 60
-    bars; short, long: the moves of the last bar and horizon, and of 60 bars, in units of it, for the baselines.
+    of the price, of binary markets in units of the payoff. cost: of that trade, and volatility: of the change over the
+    horizon (moves.volatility), in the same unit. short, long: the moves of the last bar and horizon, and of 60 bars, in
+    units of the standard deviation of the last 60 bars, for the baselines.
     """
 
     features: tuple[str, ...]
@@ -42,9 +44,9 @@ class Rows:
     label: npt.NDArray[np.int8]
     spacing: npt.NDArray[np.int64]  # seconds, of the row's market
     length: npt.NDArray[np.int64]  # seconds, of the row's bar
-    forward_return: Floats
     price: Floats
     change: Floats
+    cost: Floats
     later: dict[int, Floats]
     volatility: Floats
     short: Floats
@@ -67,13 +69,12 @@ def rows_of(
     markets: pl.DataFrame,
     *,
     horizon_bars: int,
-    cost_fraction: float,
     embargo_bars: int = 0,
     is_derived: bool = False,
 ) -> Rows:
     """Labelled rows of `features` (market_id, ts, one column per feature).
 
-    `bars` has market_id, start, end, open and close; `markets` has market_id, kind and resolved_at. Rows of a resolved
+    `bars` has market_id, start, end, open and close; `markets` has MARKET_FACTS. Rows of a resolved
     market from its resolution on are left out: its price is then the outcome itself. `is_derived` adds the features of
     modelling.derived.
     """
@@ -83,7 +84,7 @@ def rows_of(
     spacing = usual_spacing(bars)
     facts = markets.select("market_id", "kind", "resolved_at")
     known = bars.rename({"end": "ts"})
-    labelled = with_labels(known, spacing, horizon_bars, cost_fraction).join(
+    labelled = with_labels(known, spacing, horizon_bars, markets).join(
         facts, on="market_id", how="left", maintain_order="left"
     )
     table = (
@@ -96,11 +97,11 @@ def rows_of(
     names = [name for name in features.columns if name not in ("market_id", "ts")]
     frame = derive(table.select("ts", *names)) if is_derived else table.select(names)
     matrix = np.ascontiguousarray(frame.to_numpy(), dtype=np.float32)
-    return _columns(table, tuple(frame.columns), matrix)
+    return _columns(table, tuple(frame.columns), matrix, volatility(table, horizon_bars))
 
 
 def _with_moves(bars: pl.DataFrame, horizon_bars: int) -> pl.DataFrame:
-    """`bars` with labels, in order, with the columns change, later_N, volatility, short and long."""
+    """`bars` with labels, in order, with the columns later_N, short and long."""
     import polars as pl
 
     market, close = "market_id", pl.col("close")
@@ -110,26 +111,24 @@ def _with_moves(bars: pl.DataFrame, horizon_bars: int) -> pl.DataFrame:
         before = close.shift(bars).over(market)
         return pl.when(is_binary).then(close - before).otherwise((close / before).log())
 
-    entry = pl.col("open").shift(-1).over(market)
-    change = pl.col("forward_return") * pl.when(is_binary).then(entry).otherwise(1.0)
     root = horizon_bars**0.5
     return (
-        bars.with_columns(change=change, _move=move(1), _over_horizon=move(horizon_bars), _long=move(VOLATILITY_BARS))
+        bars.with_columns(_move=move(1), _over_horizon=move(horizon_bars), _long=move(VOLATILITY_BARS))
         .with_columns(
-            volatility=pl.col("_move")
+            _spread=pl.col("_move")
             .rolling_std(VOLATILITY_BARS, min_samples=_LEAST_VOLATILITY_BARS)
             .over(market)
             .mul(root),
-            **{f"later_{bars}": pl.col("change").shift(-bars).over(market) for bars in LATER_BARS},
+            **{f"later_{bars}": pl.col("forward_return").shift(-bars).over(market) for bars in LATER_BARS},
         )
         .with_columns(
-            short=root * pl.col("_move") / pl.col("volatility") + pl.col("_over_horizon") / pl.col("volatility"),
-            long=pl.col("_long") / (pl.col("volatility") * (VOLATILITY_BARS / horizon_bars) ** 0.5),
+            short=root * pl.col("_move") / pl.col("_spread") + pl.col("_over_horizon") / pl.col("_spread"),
+            long=pl.col("_long") / (pl.col("_spread") * (VOLATILITY_BARS / horizon_bars) ** 0.5),
         )
     )
 
 
-def _columns(table: pl.DataFrame, names: Sequence[str], matrix: npt.NDArray[np.float32]) -> Rows:
+def _columns(table: pl.DataFrame, names: Sequence[str], matrix: npt.NDArray[np.float32], spread: Floats) -> Rows:
     import numpy as np
     import polars as pl
 
@@ -146,11 +145,11 @@ def _columns(table: pl.DataFrame, names: Sequence[str], matrix: npt.NDArray[np.f
         label=table.get_column("label").fill_null(UNKNOWN).to_numpy(),
         spacing=table.get_column("spacing_seconds").to_numpy(),
         length=(table.get_column("ts") - table.get_column("start")).dt.total_seconds().to_numpy(),
-        forward_return=floats("forward_return"),
         price=floats("close"),
-        change=floats("change"),
+        change=floats("forward_return"),
+        cost=floats("cost"),
         later={bars: floats(f"later_{bars}") for bars in LATER_BARS},
-        volatility=floats("volatility"),
+        volatility=spread,
         short=floats("short"),
         long=floats("long"),
     )

@@ -7,13 +7,14 @@ reaches past that instant are dropped (Lopez de Prado 2018, Advances in Financia
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.modelling.baselines import NAMES, fit_baselines
 from pipelines.modelling.folds import Fold
 from pipelines.modelling.learner import Calibration, Recipe, fit, fit_slope, predict_raw
+from pipelines.modelling.moves import Errors, Moves, fit_errors, fit_moves
 from pipelines.modelling.rows import UNKNOWN, Rows
 
 if TYPE_CHECKING:
@@ -29,16 +30,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Moves:
-    """Mean change of training rows above the label's threshold and of the others, in units of volatility."""
-
-    up: float
-    down: float
-
-
-@dataclass(frozen=True)
 class OutOfFold:
-    """What the folds predicted, in time order. row: index into Rows. up, down: Moves of the fold's training rows."""
+    """What the folds predicted, in time order. row: index into Rows. up, down: Moves of the fold's training rows;
+    expected: change of the price by them, before a payoff bounds it; error: its standard error in units of v."""
 
     row: Integers
     raw: Floats
@@ -46,6 +40,8 @@ class OutOfFold:
     base_rate: Floats
     up: Floats
     down: Floats
+    expected: Floats
+    error: Floats
     baselines: Mapping[str, Floats]
 
     def __len__(self) -> int:
@@ -70,6 +66,7 @@ class Walk:
     """One walk over folds. carried: raw forecasts and baselines of a fold that an earlier walk left, or None."""
 
     recipe: Recipe
+    horizon_bars: int
     max_train_bars: int | None = None
     carried: Carried = field(default=lambda fold, train, test: None)
     on_fold: Callable[[int, Fold], None] = field(default=lambda number, fold: None)
@@ -88,7 +85,7 @@ class Walk:
             if len(test) == 0 or not is_enough(rows.label[train]):
                 continue
             raw, baselines = self.carried(fold, train, test) or self._fit(rows, train, test)
-            one = _calibrated(rows, sample, start, train, test, raw, baselines)
+            one = self._calibrated(rows, sample, start, train, test, raw, baselines)
             sample = joined([sample, one])
             found.append(FoldForecast(fold, len(train), one))
         return found
@@ -97,31 +94,34 @@ class Walk:
         estimator = fit(self.recipe, rows.matrix[train], rows.label[train])
         return predict_raw(estimator, rows.matrix[test]), fit_baselines(rows, train, test, self.recipe.seed)
 
+    def _calibrated(
+        self,
+        rows: Rows,
+        before: OutOfFold,
+        start: int,
+        train: Integers,
+        test: Integers,
+        raw: Floats,
+        baselines: Mapping[str, Floats],
+    ) -> OutOfFold:
+        import numpy as np
 
-def _calibrated(
-    rows: Rows,
-    before: OutOfFold,
-    start: int,
-    train: Integers,
-    test: Integers,
-    raw: Floats,
-    baselines: Mapping[str, Floats],
-) -> OutOfFold:
-    import numpy as np
-
-    known = rows.known_at[before.row] <= start
-    slope = fit_slope(before.raw[known], before.base_rate[known], rows.label[before.row[known]])
-    rate = float(rows.label[train].mean())
-    moves = moves_of(rows, train)
-    return OutOfFold(
-        row=test,
-        raw=raw,
-        probability=Calibration(slope, rate).apply(raw),
-        base_rate=np.full(len(test), rate),
-        up=np.full(len(test), moves.up),
-        down=np.full(len(test), moves.down),
-        baselines=baselines,
-    )
+        known = rows.known_at[before.row] <= start
+        slope = fit_slope(before.raw[known], before.base_rate[known], rows.label[before.row[known]])
+        rate = float(rows.label[train].mean())
+        probability = Calibration(slope, rate).apply(raw)
+        up, down = moves_of(rows, train).of(rows.kind[test])
+        return OutOfFold(
+            row=test,
+            raw=raw,
+            probability=probability,
+            base_rate=np.full(len(test), rate),
+            up=up,
+            down=down,
+            expected=rows.volatility[test] * (probability * up + (1 - probability) * down),
+            error=errors_of(rows, before, known, self.horizon_bars).at(probability),
+            baselines=baselines,
+        )
 
 
 def empty() -> OutOfFold:
@@ -129,9 +129,8 @@ def empty() -> OutOfFold:
     import numpy as np
 
     nothing = np.empty(0)
-    return OutOfFold(
-        np.empty(0, dtype=np.int64), nothing, nothing, nothing, nothing, nothing, dict.fromkeys(NAMES, nothing)
-    )
+    columns = {one.name: nothing for one in fields(OutOfFold) if one.name not in ("row", "baselines")}
+    return OutOfFold(np.empty(0, dtype=np.int64), **columns, baselines=dict.fromkeys(NAMES, nothing))
 
 
 def joined(parts: Sequence[OutOfFold]) -> OutOfFold:
@@ -151,6 +150,8 @@ def joined(parts: Sequence[OutOfFold]) -> OutOfFold:
         base_rate=whole("base_rate"),
         up=whole("up"),
         down=whole("down"),
+        expected=whole("expected"),
+        error=whole("error"),
         baselines={name: np.concatenate([one.baselines[name] for one in parts]) for name in NAMES},
     )
 
@@ -173,20 +174,16 @@ def is_enough(labels: npt.NDArray[np.int8]) -> bool:
 
 
 def moves_of(rows: Rows, train: Integers) -> Moves:
-    """Mean moves of the training rows: sum of changes / sum of volatilities, over those with label 1 and with label 0.
+    """How far the prices of the training rows moved, by kind of market."""
+    return fit_moves(rows.kind[train], rows.label[train], rows.change[train], rows.volatility[train])
 
-    A ratio of sums, so that a market that did not move for 60 bars counts for nothing instead of for everything.
-    """
-    import numpy as np
 
-    change, volatility, label = rows.change[train], rows.volatility[train], rows.label[train]
-    known = np.isfinite(change) & np.isfinite(volatility)
-
-    def mean(chosen: npt.NDArray[np.bool_]) -> float:
-        total = float(volatility[known & chosen].sum())
-        return float(change[known & chosen].sum()) / total if total > 0 else 0.0
-
-    return Moves(mean(label == 1), mean(label == 0))
+def errors_of(rows: Rows, sample: OutOfFold, known: npt.NDArray[np.bool_], horizon_bars: int) -> Errors:
+    """How far expected changes were off in those rows of `sample` that are `known`."""
+    at = sample.row[known]
+    return fit_errors(
+        sample.probability[known], sample.expected[known], rows.change[at], rows.volatility[at], horizon_bars
+    )
 
 
 def instant(moment: int) -> datetime:

@@ -127,7 +127,7 @@ def test_every_line_that_init_wrote_may_be_put_in_force(tmp_path: Path) -> None:
         lines.append(line[2:] if is_setting and "[sources.files" not in section and "`#`" not in line else line)
     (tmp_path / "agent.toml").write_text("\n".join(lines), encoding="utf-8")
     written = tomllib.loads("\n".join(lines))
-    assert written["backtest"]["fee_bps"] == 5.0
+    assert written["backtest"]["seed"] == 7
     assert written["executor"]["timeouts"] == {}
     (tmp_path / "bare").mkdir()
     settings, project = read_settings(tmp_path)
@@ -271,7 +271,7 @@ def test_settings_say_where_they_come_from_and_hide_secrets(
     }
     assert found["worker", "batch_size"]["origin"] == ".env WORKER_BATCH_SIZE"
     assert found["numbers", "values"]["origin"] == "agent.toml"
-    assert found["backtest", "fee_bps"]["origin"] == "default"
+    assert found["backtest", "seed"]["origin"] == "default"
     assert {one["section"] for one in agent.json("settings", "executor")} == {"executor"}
     assert "there is no section 'x'" in agent("settings", "x", code=2)
     toml = project / "agent.toml"

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from agent.errors import NotFound
 from agent.store.database.engine import writing
 from agent.store.outputs import catalog, projections
+from agent.store.outputs.releases import Release
+from agent.store.tables import predictions
 from pipelines.component import Outcome
 from pipelines.snapshot import Snapshot
 from pipelines.source import MARKET_COLUMNS
@@ -35,6 +37,7 @@ def market(name: str, **other: Any) -> dict[str, Any]:
 def prediction(market_id: str, **other: Any) -> dict[str, Any]:
     row: dict[str, Any] = {"market_id": market_id, "ts": TS, "model_version": "m1", "price": 10.0, "probability": 0.75}
     row |= {"confidence": 0.5, "edge": 0.01, "horizon_bars": 5, "horizon_end_at": TS + timedelta(days=7)}
+    row |= {"net_edge": 0.01, "threshold": 0.6, "distance": 0.15, "weight": 0.0, "action": "hold", "reason": "why"}
     return {**row, **other}
 
 
@@ -53,14 +56,47 @@ def test_the_markets_table_shows_the_snapshot_and_nothing_else(conn: sa.Connecti
     assert projections.latest_markets(conn, 10) == []
 
 
+def everything(conn: sa.Connection) -> list[dict[str, Any]]:
+    return [dict(row) for row in conn.execute(sa.select(predictions)).mappings()]
+
+
+def release_of(snapshot_id: int) -> Release:
+    versions = {"inference": {"snapshot_id": snapshot_id}}
+    return Release(1, "r", "v", 9, True, False, NOW, versions, {}, None, None, NOW)
+
+
+def test_the_decisions_of_a_release_are_its_own_alone(conn: sa.Connection) -> None:
+    """An expired market's row, one that was superseded, and one made since the release are of other releases."""
+    later = TS + timedelta(days=1)
+    first = [prediction("expired"), prediction("held", net_edge=-0.1), prediction("changed"), prediction("again")]
+    second = [
+        prediction("held", net_edge=-0.1),
+        prediction("changed", ts=later, action="buy", net_edge=0.1),
+        prediction("again", probability=0.1),
+    ]
+    projections.insert_predictions(conn, first, 1, NOW)
+    projections.insert_predictions(conn, second, 2, NOW)
+    projections.insert_predictions(conn, [prediction("new")], 3, NOW)
+
+    def shown(snapshot_id: int) -> list[tuple[str, datetime, float]]:
+        rows = projections.decisions_of(conn, release_of(snapshot_id), 10)
+        return [(row["market_id"], row["ts"], row["probability"]) for row in rows]
+
+    assert sorted(name for name, _, _ in shown(1)) == ["again", "changed", "expired", "held"]
+    assert shown(2)[0] == ("changed", later, 0.75)  # what is to be entered leads
+    assert sorted(shown(2)) == [("again", TS, 0.1), ("changed", later, 0.75), ("held", TS, 0.75)]
+    assert shown(3) == [("new", TS, 0.75)]
+    assert projections.decisions_of(conn, None, 10) == []
+
+
 def test_predictions_are_kept_as_history(conn: sa.Connection) -> None:
     projections.insert_predictions(conn, [prediction("a"), prediction("b")], 1, NOW)
     changed = [prediction("a", probability=0.1), prediction("a", model_version="m2"), prediction("c")]
     projections.insert_predictions(conn, changed, 2, NOW)
     projections.insert_predictions(conn, [], 3, NOW)
-    rows = projections.latest_predictions(conn, 10)
+    rows = everything(conn)
     assert len(rows) == 5
-    assert [row["market_id"] for row in projections.latest_predictions(conn, 1)] == ["c"]
+    assert [row["snapshot_id"] for row in projections.predictions_of(conn, "a", 2)] == [2, 2]
     ids = {(row["market_id"], row["model_version"], row["snapshot_id"]): row["id"] for row in rows}
     first, newer = ids["a", "m1", 1], ids["a", "m2", 2]
     by = {row["id"]: row["superseded_by"] for row in rows}
@@ -73,7 +109,7 @@ def test_a_prediction_made_again_supersedes_the_earlier_one_and_is_settled_itsel
     projections.insert_predictions(conn, [prediction("a", probability=0.25), prediction("b")], 2, NOW)
     projections.insert_predictions(conn, [prediction("a", probability=0.25), prediction("b")], 3, NOW)
     projections.insert_predictions(conn, [prediction("a", probability=0.25), prediction("b")], 3, NOW)
-    rows = projections.latest_predictions(conn, 10)
+    rows = everything(conn)
     assert sorted((row["market_id"], row["probability"], row["snapshot_id"]) for row in rows) == [
         ("a", 0.25, 2),
         ("a", 0.75, 1),

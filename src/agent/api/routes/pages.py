@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,9 +62,10 @@ Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
 
 @router.get("/")
-def portfolio(request: Request, server: ServerHere) -> Response:
-    """The agent's status, the newest signals, what became of earlier ones."""
-    return _portfolio(request, server)
+def portfolio(request: Request, server: ServerHere, until: date | None = None) -> Response:
+    """The agent's status, what the current release decided (`until`: the last one of that day or before), and what
+    became of earlier predictions."""
+    return _portfolio(request, server, until=until)
 
 
 @router.get("/ui/agent")
@@ -226,14 +228,19 @@ async def _acted(server: Server, action: str, form: dict[str, str]) -> str:
 
 
 def _portfolio(
-    request: Request, server: Server, values: dict[str, Any] | None = None, status: int = 200
+    request: Request,
+    server: Server,
+    values: dict[str, Any] | None = None,
+    status: int = 200,
+    until: date | None = None,
 ) -> HTMLResponse:
     with server.reading() as connections:
-        signals = projections.latest_predictions(connections.project, _SIGNALS)
+        release = releases.release_in_force(connections.project, until)
+        signals = projections.decisions_of(connections.project, release, _SIGNALS)
         settled = projections.predictions_with_outcome(connections.project, _SIGNALS)
-        release = releases.current_release(connections.project)
+    values = {"until": until, **(values or {})}
     shown = {"here": "/", "signals": signals, "settled": settled, "release": release, "fragment_shows_message": True}
-    return _page(request, server, "portfolio.html", shown | _agent(server) | (values or {}), status)
+    return _page(request, server, "portfolio.html", shown | _agent(server) | values, status)
 
 
 def _agent(server: Server) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Path
 from agent.api.errors import CONFLICT, NOT_FOUND
 from agent.api.models import BacktestOut, Bin, Calibration, MarketOut, SignalOut
 from agent.api.server import Limit, ProjectId, ServerHere
-from agent.store.outputs import projections
+from agent.store.outputs import projections, releases
 
 router = APIRouter(tags=["readings"])
 _MOST_OUTCOMES = 100_000
@@ -23,10 +24,15 @@ def markets(server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0) ->
 
 
 @router.get("/signals/latest", responses=NOT_FOUND | CONFLICT)
-def signals(server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0) -> list[SignalOut]:
-    """Published predictions, newest first, with what became of them where that is known."""
+def signals(
+    server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0, until: date | None = None
+) -> list[SignalOut]:
+    """What the current release decided, those to enter first, with what became of it where that is known; `until`: the
+    last release of that day (UTC) or before."""
     with server.reading(project_id) as connections:
-        return [SignalOut.model_validate(row) for row in projections.latest_predictions(connections.project, limit)]
+        release = releases.release_in_force(connections.project, until)
+        found = projections.decisions_of(connections.project, release, limit)
+    return [SignalOut.model_validate(row) for row in found]
 
 
 @router.get("/backtests/runs", responses=NOT_FOUND | CONFLICT)

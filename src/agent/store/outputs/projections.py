@@ -10,15 +10,18 @@ import sqlalchemy as sa
 
 from agent.errors import NotFound
 from agent.store.database.engine import insert
+from agent.store.outputs.releases import Release
 from agent.store.tables import backtest_metrics, markets, predictions, releases, snapshots
 from pipelines.component import Outcome, Pending
 
+PREDICTS = "inference"  # the component whose output predictions are
 Record = dict[str, Any]  # a row: column -> value
 _MOST_TIMES = 500  # in one statement: SQLite takes a limited number
 
 
 def upsert_markets(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    """Make the table show `rows` (MARKET_COLUMNS each) and nothing else, found by (source, external_id).
+    """Make the table show `rows` (MARKET_COLUMNS each; others are left out) and nothing else, found by (source,
+    external_id).
 
     `updated_at` changes only where the row does.
     """
@@ -37,7 +40,8 @@ def upsert_markets(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], now: 
         set_={name: new.excluded[name] for name in (*facts, "updated_at")},
         where=sa.or_(*(markets.c[name].is_distinct_from(new.excluded[name]) for name in facts)),
     )
-    conn.execute(upsert, [{**row, "updated_at": now} for row in rows])
+    kept = ("source", "external_id", *facts)
+    conn.execute(upsert, [{name: row[name] for name in kept} | {"updated_at": now} for row in rows])
 
 
 def latest_markets(conn: sa.Connection, limit: int) -> list[Record]:
@@ -50,17 +54,25 @@ def insert_predictions(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], s
     """Keep predictions as history: one that says what the newest one for its bar says is not kept twice; one that says
     something else supersedes it, and both stay.
 
-    Each row has market_id, ts, model_version, price, probability, confidence, edge, horizon_bars, horizon_end_at.
+    Each row has market_id, ts, model_version, price, probability, confidence, edge, horizon_bars, horizon_end_at, and
+    the decision: net_edge, threshold, distance, weight, action, reason.
     """
     known = _in_force(conn, rows)
-    new = [row for row in rows if not _says_the_same(known.get((row["market_id"], row["ts"])), row)]
+    old = [known.get((row["market_id"], row["ts"])) for row in rows]
+    new = [row for row, before in zip(rows, old, strict=True) if not _says_the_same(before, row)]
+    told = zip(rows, old, strict=True)
+    said_again = [{"its_id": before["id"]} for row, before in told if before and _says_the_same(before, row)]
+    if said_again:
+        it = predictions.c.id == sa.bindparam("its_id")
+        conn.execute(sa.update(predictions).where(it).values(last_snapshot_id=snapshot_id), said_again)
     if not new:
         return
     # A row of this very snapshot is there already where a commit is repeated after its answer was lost.
     keep = insert(conn, predictions).on_conflict_do_nothing(
         index_elements=["market_id", "ts", "model_version", "snapshot_id"]
     )
-    conn.execute(keep, [{**row, "snapshot_id": snapshot_id, "created_at": now} for row in new])
+    made = {"snapshot_id": snapshot_id, "last_snapshot_id": snapshot_id, "created_at": now}
+    conn.execute(keep, [{**row, **made} for row in new])
     again = [row for row in new if (row["market_id"], row["ts"]) in known]
     if not again:
         return
@@ -93,10 +105,28 @@ def _says_the_same(known: Mapping[str, Any] | None, row: Mapping[str, Any]) -> b
     return known is not None and all(known[name] == value for name, value in row.items())
 
 
-def latest_predictions(conn: sa.Connection, limit: int) -> list[Record]:
-    """Predictions, newest first."""
-    query = sa.select(predictions).order_by(predictions.c.ts.desc(), predictions.c.id.desc()).limit(limit)
+def decisions_of(conn: sa.Connection, release: Release | None, limit: int) -> list[Record]:
+    """What `release` decided, one row per market it predicts: those to enter first, then by net edge. Nothing of
+    another release is among them, and nothing for None."""
+    made = None if release is None else release.versions.get(PREDICTS)
+    if made is None:
+        return []
+    last = sa.func.coalesce(predictions.c.last_snapshot_id, predictions.c.snapshot_id)
+    is_to_enter = sa.case((predictions.c.action.in_(("buy", "sell")), 0), else_=1)
+    edge = sa.func.coalesce(predictions.c.net_edge, predictions.c.edge)
+    query = (
+        sa.select(predictions)
+        .where(predictions.c.snapshot_id <= made["snapshot_id"], last >= made["snapshot_id"])
+        .order_by(is_to_enter, edge.desc(), predictions.c.market_id)
+        .limit(limit)
+    )
     return _records(conn, query)
+
+
+def predictions_of(conn: sa.Connection, market_id: str, limit: int) -> list[Record]:
+    """Everything ever predicted of one market, newest first."""
+    query = sa.select(predictions).where(predictions.c.market_id == market_id)
+    return _records(conn, query.order_by(predictions.c.ts.desc(), predictions.c.id.desc()).limit(limit))
 
 
 def predictions_with_outcome(conn: sa.Connection, limit: int) -> list[Record]:

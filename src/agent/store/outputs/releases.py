@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -70,6 +70,21 @@ def current_release(conn: sa.Connection) -> Release | None:
     """The release in force, or None before the first one."""
     row = conn.execute(sa.select(releases).where(releases.c.is_current)).mappings().first()
     return None if row is None else Release(**row)
+
+
+def release_on(conn: sa.Connection, until: datetime) -> Release | None:
+    """The newest release made before `until`; None where there is none."""
+    newest_first = (releases.c.created_at.desc(), releases.c.id.desc())
+    query = sa.select(releases).where(releases.c.created_at < until).order_by(*newest_first).limit(1)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else Release(**row)
+
+
+def release_in_force(conn: sa.Connection, day: date | None = None) -> Release | None:
+    """The current release, or with `day` the newest one made on that day (UTC) or before."""
+    if day is None:
+        return current_release(conn)
+    return release_on(conn, datetime.combine(day, time(), UTC) + timedelta(days=1))
 
 
 def list_releases(conn: sa.Connection, limit: int) -> list[Release]:

@@ -34,6 +34,10 @@ PREDICTIONS = look_at(BARS).select(
     probability=pl.lit(0.5),
     confidence=pl.lit(0.0),
     edge=pl.lit(0.0),
+    net_edge=pl.lit(0.01),
+    weight=pl.lit(0.2),
+    action=pl.lit("buy"),
+    reason=pl.lit("why"),
     model_version=pl.lit("abc"),
     horizon_bars=pl.lit(5),
 )
@@ -100,6 +104,8 @@ BAD: list[tuple[Callable[[pl.DataFrame], None], int, str, Any, str]] = [
     (check_rsi, 1, "rsi", float("inf"), "rsi is finite or null"),
     (check_predictions, 1, "probability", 1.01, "probability lies in 0..1"),
     (check_predictions, 1, "edge", None, "edge is not null"),
+    (check_predictions, 1, "net_edge", 0.0, "nothing is entered without an edge"),
+    (check_predictions, 1, "action", "wait", "action is buy, sell or hold"),
 ]
 
 

@@ -1,0 +1,54 @@
+"""`agent signals`: what the current release decided."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from agent.cli.output import emit, moment
+from agent.console import table
+from agent.execution.workspace import open_workspace
+from agent.store.outputs import projections, releases
+
+HELP = "Show what the current release decided: one row per market, those to enter first."
+_MOST = 100_000
+_HEADINGS = ("market", "bar known at (UTC)", "price", "probability", "needed", "net edge", "confidence", "action")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--until", metavar="DATE", type=date.fromisoformat, help="those of the last release of that day (UTC) or before"
+    )
+    parser.add_argument("--limit", type=int, default=_MOST, help="how many at most (all)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the decisions."""
+    with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
+        release = releases.release_in_force(connections.project, options.until)
+        found = projections.decisions_of(connections.project, release, max(0, options.limit))
+    if release is None:
+        emit(options, found, "There is no release yet." if options.until is None else "There was none yet.")
+        return 0
+    entered = sum(row["action"] in ("buy", "sell") for row in found)
+    head = f"Release {release.name}: {len(found)} markets, {entered} to enter."
+    text = table([_row(one) for one in found], _HEADINGS, right={2, 3, 4, 5, 6}) if found else ""
+    emit(options, found, f"{head}\n{text}".rstrip())
+    return 0
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    threshold, net = one["threshold"], one["edge"] if one["net_edge"] is None else one["net_edge"]
+    return (
+        one["market_id"],
+        moment(one["ts"]),
+        f"{one['price']:.6g}",
+        f"{one['probability']:.1%}",
+        "" if threshold is None else f"{threshold:.1%}",
+        f"{net:+.2%}",
+        f"{one['confidence']:.1%}",
+        one["action"] or "",
+    )

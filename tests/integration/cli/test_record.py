@@ -12,18 +12,15 @@ from agent.cli.main import main
 from agent.execution.sealing import NOTES
 from tests import tiny
 
-SEALING = """ctx.write_bytes("decisions.json", ctx.inputs["total"].read_bytes("total"))
-    ctx.write_bytes("metrics.json\""""
-    'ctx.write_bytes("decisions.json", ctx.inputs["total"].read_bytes("total"))\n    ctx.write_bytes("metrics.json"'
-)
+SEALED = 'ctx.write_bytes("decisions.json", ctx.inputs["total"].read_bytes("total"))'
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Two publications of a tiny project whose release has decisions."""
     folder = tiny.tiny_project(tmp_path / "project")
-    code = (folder / "tiny.py").read_text(encoding="utf-8").replace('ctx.write_bytes("metrics.json"', SEALING)
-    (folder / "tiny.py").write_text(code, encoding="utf-8")
+    code, last = (folder / "tiny.py").read_text(encoding="utf-8"), 'ctx.write_bytes("metrics.json"'
+    (folder / "tiny.py").write_text(code.replace(last, f"{SEALED}\n    {last}"), encoding="utf-8")
     tiny.run(folder)
     tiny.run(folder, (4, 5))
     return folder

@@ -24,7 +24,15 @@ from tests import chrome
 from tests.modelling import compute, features_snapshot, lake_at, markets_snapshot, ticks_snapshot, walk_bars
 
 BARS = walk_bars(3, 700)
-FILES = ["manifest.json", "metrics.json", "model_card.md", "predictions.csv", "predictions.parquet", "report.html"]
+FILES = [
+    "decisions.json",
+    "manifest.json",
+    "metrics.json",
+    "model_card.md",
+    "predictions.csv",
+    "predictions.parquet",
+    "report.html",
+]
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,12 @@ from agent.execution.host.interface import Done
 from agent.execution.lake_owner import require_own
 from agent.execution.release import has_files, point_to, release_name, write_release
 from agent.execution.runlog import RunLog
+from agent.execution.sealing import DECISIONS, note_seals
 from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections, database_now
-from agent.store.outputs import catalog, projections, releases
+from agent.store.outputs import catalog, projections, record, releases
 from pipelines.errors import LakeError
 from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot
@@ -85,6 +86,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             _finish(connections, log, success, old, sorted(_seen_to_change(workspace, connections, success)), now)
     sys.audit("tidemill.point", "commit.done")
     if component.is_release:
+        note_seals(workspace)
         repair_current(workspace)
     return snapshot_id
 
@@ -265,6 +267,9 @@ def _record_release(
         now=database_now(connections.project),
     )
     releases.make_current(connections.project, success.release)
+    decisions = success.done.snapshot.by_key.get(DECISIONS)
+    if decisions is not None:
+        record.add_seal(connections.project, success.release, workspace.lake.read_bytes(decisions).decode())
 
 
 def _seen_to_change(workspace: Workspace, connections: Connections, success: Success) -> dict[str, str | None]:

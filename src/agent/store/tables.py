@@ -158,6 +158,20 @@ releases = sa.Table(
     info={"purpose": "What publish brought out. One is current."},
 )
 
+forward_record = sa.Table(
+    "forward_record",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("release", sa.String(200), nullable=False, doc="its name"),
+    sa.Column("sealed_at", sa.String(40), nullable=False, doc="when it was published, ISO 8601, UTC: part of the hash"),
+    sa.Column("decisions", sa.Text, nullable=False, doc="decisions.json of the release, as it was"),
+    sa.Column("previous_hash", sa.String(64), nullable=False, doc="of the row before; zeros for the first"),
+    sa.Column("hash", sa.String(64), nullable=False, doc="SHA-256 over previous_hash, release, sealed_at, decisions"),
+    sqlite_autoincrement=True,
+    schema=PROJECT,
+    info={"purpose": "Decisions as they were published; rows are only ever added. `agent record verify` checks them."},
+)
+
 # --- projections: what people query ------------------------------------------------------------------------------
 
 markets = sa.Table(

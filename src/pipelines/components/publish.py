@@ -27,6 +27,7 @@ from pipelines.snapshot import EVERYTHING, Reads
 if TYPE_CHECKING:
     import polars as pl
 
+_SEALED = ("market_id", "ts", "action", "probability", "price", "net_edge", "weight", "model_version")
 _CHART_POINTS = 1500  # more points than pixels only make the page heavy
 
 
@@ -67,8 +68,8 @@ class Settings:
     is_release=True,
 )
 def publish_artifacts(ctx: Context, settings: Settings) -> None:
-    """Check the gates, then write predictions.parquet, predictions.csv, metrics.json, model_card.md, report.html and
-    manifest.json. Raises ReleaseRefused, with nothing written, where a gate is not passed."""
+    """Check the gates, then write predictions.parquet, predictions.csv, decisions.json, metrics.json, model_card.md,
+    report.html and manifest.json. Raises ReleaseRefused, with nothing written, where a gate is not passed."""
     predictions = _named_predictions(ctx)
     model = _json(ctx, "model", "metrics.json")
     metrics = {
@@ -99,6 +100,7 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
         "metrics.json": _as_json(metrics),
         "model_card.md": _model_card(card, metrics, as_of, _default_costs(ctx)),
     }
+    texts["decisions.json"] = _decisions(predictions)
     for name, text in texts.items():
         ctx.write_bytes(name, text.encode())
     ctx.write_bytes("report.html", render(report).encode(), content=content_hash(report))
@@ -153,6 +155,15 @@ def check_gates(
             where="[publish] in agent.toml",
             fix="the release before stays current; look at the model's and the backtest's metrics, or move the limit",
         )
+
+
+def _decisions(predictions: pl.DataFrame) -> str:
+    """What the release says to do, in one canonical form: it is sealed in the forward record. Null: not said."""
+    import polars as pl
+
+    known = predictions.sort("market_id", "ts").with_columns(pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
+    rows = [[row.get(name) for name in _SEALED] for row in known.iter_rows(named=True)]
+    return json.dumps({"columns": _SEALED, "rows": rows}, separators=(",", ":"), allow_nan=False)
 
 
 def _named_predictions(ctx: Context) -> pl.DataFrame:

@@ -172,3 +172,14 @@ def compute(
 def lake_at(folder: Path) -> Lake:
     """An empty lake below a test's own folder."""
     return Lake(folder / "lake")
+
+
+def with_facts(markets: pl.DataFrame, *, round_trip: float) -> pl.DataFrame:
+    """`markets` (market_id, kind) that never resolve, where entry and exit together cost `round_trip`, a fraction."""
+    return markets.with_columns(
+        resolved_at=pl.lit(None, pl.Datetime("us", "UTC")),
+        resolution=pl.lit(None, pl.Float64),
+        half_spread=pl.lit(round_trip / 2),
+        slippage=pl.lit(0.0),
+        fee=pl.lit(0.0),
+    )

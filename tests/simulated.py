@@ -13,6 +13,7 @@ from pipelines.modelling.folds import Fold
 from pipelines.modelling.learner import Kind, Recipe
 from pipelines.modelling.rows import rows_of
 from pipelines.modelling.walk import Walk, joined
+from tests.modelling import with_facts
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 BAR = timedelta(hours=4)
@@ -63,17 +64,12 @@ def plain_features(bars: pl.DataFrame) -> pl.DataFrame:
 
 def judged(bars: pl.DataFrame, *, horizon_bars: int, kind: Kind = "averaged") -> Evidence:
     """Out-of-fold evidence of a model fitted on `bars`, the newer two thirds predicted in FOLDS folds."""
-    markets = (
-        bars.select("market_id")
-        .unique()
-        .with_columns(kind=pl.lit("spot"), resolved_at=pl.lit(None, pl.Datetime("us", "UTC")))
-    )
+    markets = with_facts(bars.select("market_id").unique().with_columns(kind=pl.lit("spot")), round_trip=COST)
     rows = rows_of(
         bars,
         plain_features(bars),
         markets,
         horizon_bars=horizon_bars,
-        cost_fraction=COST,
         is_derived=kind == "averaged",
     )
     last = bars.get_column("end").max()
@@ -81,8 +77,8 @@ def judged(bars: pl.DataFrame, *, horizon_bars: int, kind: Kind = "averaged") ->
     first = START + (last - START) / 3
     span = (last - first) / FOLDS
     folds = [Fold(first + number * span, first + (number + 1) * span) for number in range(FOLDS)]
-    sample = joined([one.rows for one in Walk(Recipe(kind, 7, 100, 0.03, 7)).forward(rows, folds)])
-    return evidence_of(rows, sample, horizon_bars, COST)
+    sample = joined([one.rows for one in Walk(Recipe(kind, 7, 100, 0.03, 7), horizon_bars).forward(rows, folds)])
+    return evidence_of(rows, sample, horizon_bars)
 
 
 def null_set(seed: int) -> Evidence:

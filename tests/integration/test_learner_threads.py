@@ -9,18 +9,16 @@ import pytest
 from pipelines.modelling import learner
 from pipelines.modelling.learner import Calibration, FittedModel, Recipe, fit
 from pipelines.modelling.rows import UNKNOWN, rows_of
-from tests.modelling import crypto_bars, features_of, stored
+from tests.modelling import crypto_bars, features_of, stored, with_facts
 from tests.paths import needs_shared_data
-
-_NEVER = pl.lit(None, pl.Datetime("us", "UTC"))
 
 
 @needs_shared_data
 @pytest.mark.parametrize("kind", ["hgb", "averaged"])
 def test_any_number_of_threads_gives_the_same_model(kind: learner.Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     bars = crypto_bars(("ADA_BTC", "ETH_BTC"))
-    markets = bars.select("market_id").unique().with_columns(kind=pl.lit("spot"), resolved_at=_NEVER)
-    rows = rows_of(stored(bars), features_of(bars), markets, horizon_bars=5, cost_fraction=0.001)
+    markets = with_facts(bars.select("market_id").unique().with_columns(kind=pl.lit("spot")), round_trip=0.001)
+    rows = rows_of(stored(bars), features_of(bars), markets, horizon_bars=5)
     known = np.flatnonzero(rows.label != UNKNOWN)
     hashes = set()
     for threads in (1, 2, 3):

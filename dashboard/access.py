@@ -1,4 +1,4 @@
-"""Who may look: a password where one is set, and nobody from another machine where none is."""
+"""Who may look: a password where one is set, and nobody from another machine where none is that is hard to guess."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import streamlit as st
 
 from agent.sections.dashboard import Settings as DashboardSettings
 
+LEAST_PASSWORD = 16  # off loopback, as for the API's token
 _TRIES, _WINDOW_SECONDS = 5, 60.0
 
 
@@ -28,21 +29,28 @@ class _FailedLogins:
 
 def require(settings: DashboardSettings) -> None:
     """Return where the viewer may go on; otherwise ask, or say why not, and end the page."""
-    if not settings.password:
-        address = str(st.get_option("server.address") or "0.0.0.0")  # noqa: S104 (Streamlit's default, to be refused)
-        if is_loopback(address):
-            return
-        st.error(
-            f"The dashboard listens on {address}, where others can reach it, and has no password.\n\n"
-            "Set `password` under `[dashboard]` in agent.toml, or AGENT_DASHBOARD_PASSWORD, and start it again; "
-            "or let it listen on 127.0.0.1.",
-            icon=":material/lock:",
-        )
+    address = str(st.get_option("server.address") or "0.0.0.0")  # noqa: S104 (Streamlit's default, to be refused)
+    fault = fault_of(address, settings.password)
+    if fault is not None:
+        st.error(fault, icon=":material/lock:")
         st.stop()
-    if st.session_state.get("is_known"):
+    if not settings.password or st.session_state.get("is_known"):
         return
     _ask(settings.password)
     st.stop()
+
+
+def fault_of(address: str, password: str) -> str | None:
+    """Why nobody is let in where the dashboard listens on `address`: others reach it, and no password keeps them out
+    that is hard to guess. None where that is fine. Pure."""
+    if is_loopback(address) or len(password) >= LEAST_PASSWORD:
+        return None
+    has = f"a password of fewer than {LEAST_PASSWORD} characters, which can be guessed" if password else "no password"
+    return (
+        f"The dashboard listens on {address}, where others can reach it, and has {has}.\n\n"
+        f"Set `password` under `[dashboard]` in agent.toml, or AGENT_DASHBOARD_PASSWORD, to {LEAST_PASSWORD} "
+        "characters or more, and start it again; or let it listen on 127.0.0.1."
+    )
 
 
 def is_loopback(address: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from agent import settings as agent_settings
@@ -19,12 +19,12 @@ from agent.api.peers import PeerUser, user_at
 from agent.api.security import Gate
 from agent.api.server import Server
 from agent.api.session import Sessions
-from agent.api.strict import refuse_unknown
 from agent.execution.workspace import close_home
 from agent.service.projects import PLANNERS
 from agent.service.runner import get_agent_runner
 from agent.service.trust import warn_of_own
 from agent.service.worker import Worker
+from agent.store.database.reader import Reader
 
 _HERE = Path(__file__).parent
 
@@ -45,7 +45,8 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
         runner = await asyncio.to_thread(get_agent_runner, settings.base)
         await runner.attach()
         worker = Worker(settings, runner.database, runner.around)
-        app.state.server = Server(settings, runner.database, runner, worker, metrics)
+        reader = Reader(runner.database)
+        app.state.server = Server(settings, runner.database, reader, runner, worker, metrics)
         if settings.worker.enabled:
             worker.start()
         try:
@@ -55,6 +56,7 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
             app.state.server.lanes.close()
             PLANNERS.stop_loading()
             await asyncio.to_thread(worker.stop)
+            await reader.close()
             await runner.close()
             await asyncio.to_thread(PLANNERS.close)
 
@@ -76,9 +78,7 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
     errors.install(app)
     for path in sorted((_HERE / "routes").glob("*.py")):
         if path.stem != "__init__":
-            # A browser's address may carry parameters of others (?utm_source=…): pages pass over them.
-            strict = [] if path.stem == "pages" else [Depends(refuse_unknown)]
-            app.include_router(importlib.import_module(f"agent.api.routes.{path.stem}").router, dependencies=strict)
+            app.include_router(importlib.import_module(f"agent.api.routes.{path.stem}").router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(Gate, api=settings.api, sessions=sessions, metrics=metrics, wrong=app.state.wrong, peer=peer)
     return app

@@ -27,10 +27,14 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._series: dict[tuple[str, str, int], Histogram] = {}  # Histogram.labels takes a lock to find one
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request. `route` is the template, so that ids make no series of their own."""
-        self._seconds.labels(method, route, str(status)).observe(seconds)
+        key = (method, route, status)
+        if key not in self._series:
+            self._series[key] = self._seconds.labels(method, route, str(status))
+        self._series[key].observe(seconds)
 
     def exposition(self, measures: Measures, rows: Sequence[Account], now: datetime) -> bytes:
         """All metrics as text; `rows` is what became of the rows of each part of the sources."""

@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 
 Address = tuple[str, int]
@@ -36,9 +37,9 @@ def user_at(client: Address | None, server: Address | None) -> int | None:
     except ValueError:
         return None
     # A client that connected to 127.0.0.1 through an IPv6 socket has a mapped address: the same connection.
-    for pair in (ends, tuple((_mapped(address), port) for address, port in ends)):
+    for spelled in (str, _mapped):
         with contextlib.suppress(OSError, struct.error):
-            found = _from_netlink(*pair)
+            found = _from_netlink(*((spelled(host), port) for host, port in ends))
             if found is not None:
                 return found
     lines: list[str] = []
@@ -67,10 +68,16 @@ def in_tables(lines: Iterable[str], client: Address, server: Address) -> int | N
 
 
 def _plain(address: Address) -> Address:
-    """An address in one spelling: IPv4 where it is a mapped one. Raises ValueError for what is none."""
-    ip = ipaddress.ip_address(address[0].partition("%")[0])
+    """An address in one spelling. Raises ValueError for what is none."""
+    return _plain_host(address[0]), address[1]
+
+
+@lru_cache(maxsize=16)  # of this machine, which has few: no client can choose it
+def _plain_host(host: str) -> str:
+    """A host's address in one spelling: IPv4 where it is a mapped one."""
+    ip = ipaddress.ip_address(host.partition("%")[0])
     inner = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return str(inner or ip), address[1]
+    return str(inner or ip)
 
 
 def _mapped(address: str) -> str:

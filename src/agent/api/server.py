@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -19,6 +19,7 @@ from agent.service.runner import AgentRunner
 from agent.service.worker import Worker
 from agent.settings import Settings
 from agent.store.database.engine import Connections, Database
+from agent.store.database.reader import Reader
 
 _T = TypeVar("_T")
 
@@ -29,6 +30,7 @@ class Server:
 
     settings: Settings
     database: Database
+    reader: Reader
     runner: AgentRunner
     worker: Worker
     metrics: Metrics
@@ -39,18 +41,24 @@ class Server:
         """The present instant, UTC."""
         return self.clock.now()
 
-    @contextmanager
-    def reading(self, project_id: int = DEFAULT_PROJECT) -> Iterator[Connections]:
-        """Reading transactions on a project's tables. Raises NotFound where there is no such project."""
+    async def read(
+        self, work: Callable[[Connections], _T], project_id: int = DEFAULT_PROJECT, *, is_long: bool = False
+    ) -> _T:
+        """What `work` makes of a project's tables. is_long: it reads more than a page of rows.
+
+        Another project than the default one is read in a thread, since its files are looked at first. Raises what
+        opening it raises, such as NotFound.
+        """
         if project_id == DEFAULT_PROJECT:
-            with self.database.reading() as connections:
-                yield connections
-        else:
-            with (
-                open_tables(self.settings, self.database, project_id) as opened,
-                opened.reading() as connections,
-            ):
-                yield connections
+            return await self.reader.read(work, is_long=is_long)
+        return await asyncio.to_thread(self._read_elsewhere, work, project_id)
+
+    def _read_elsewhere(self, work: Callable[[Connections], _T], project_id: int) -> _T:
+        with (
+            open_tables(self.settings, self.database, project_id) as opened,
+            opened.reading() as connections,
+        ):
+            return work(connections)
 
     async def with_project(self, project_id: int, work: Callable[[Workspace], _T]) -> _T:
         """What `work` makes of a project with its components, as its files are now, in the project's own thread.
@@ -64,8 +72,8 @@ class Server:
         return await self.lanes.run(project_id, do)
 
 
-def server_of(request: Request) -> Server:
-    """The server that a request reached."""
+async def server_of(request: Request) -> Server:
+    """The server that a request reached. A coroutine: FastAPI runs plain functions in a thread."""
     server: Server = request.app.state.server
     return server
 

@@ -18,6 +18,6 @@ def cancel_run(database: Database, run_id: int, *, by: str, now: datetime) -> Ru
     with database.writing() as connections:
         runs.request_cancel(connections.control, run_id)
         error = f"cancelled by {by} before it began"
-        if runs.move_run(connections.control, run_id, "CANCELLED", from_statuses=_NOT_BEGUN, now=now, error=error):
+        if runs.move_run(connections.control, run_id, "CANCELLED", from_statuses=_NOT_BEGUN, error=error):
             events.append(connections.control, run_id, RunCancelled(error), now)
         return runs.load_run(connections.control, run_id)

@@ -255,7 +255,6 @@ class Engine:
                     self.log.run_id,
                     status,
                     from_statuses=("RUNNING",),
-                    now=self.clock.now(),
                     error=error,
                     plan=plan,
                 )

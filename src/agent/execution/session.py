@@ -60,7 +60,7 @@ def perform(
     try:
         return _decided(workspace, log, clock, manual=manual, wait=wait, stop=stop)
     except BaseException as error:
-        _close(log, clock, error.what if isinstance(error, AgentError) else f"{type(error).__name__}: {error}")
+        _close(log, error.what if isinstance(error, AgentError) else f"{type(error).__name__}: {error}")
         raise
     finally:
         _follow(workspace, log, around)
@@ -145,16 +145,13 @@ def git_commit(base: Path) -> str | None:
     return None
 
 
-def _close(log: RunLog, clock: Clock, error: str) -> None:
+def _close(log: RunLog, error: str) -> None:
     """Mark a run that ended by an exception as failed, if the database lets us and it is not closed yet."""
     if log.run is None:
         return
     try:
         with log.database.writing() as connections:
-            now = clock.now()
-            if runs.move_run(
-                connections.control, log.run.id, "FAILED", from_statuses=("RUNNING",), now=now, error=error
-            ):
+            if runs.move_run(connections.control, log.run.id, "FAILED", from_statuses=("RUNNING",), error=error):
                 log.add(RunFailed(error))
                 log.flush(connections)
     except DatabaseError as lost:

@@ -78,10 +78,10 @@ def perform(
     try:
         manual = run.trigger != "schedule"
         ended = carry_out(settings, database, run, manual=manual, stop=stop, around=around)
-        success, error = ended.status == "COMPLETED", ended.error
+        success, error, over = ended.status == "COMPLETED", ended.error, ended.finished_at
         with database.writing() as connections:
             runner.count_cycle(connections.control)
     except DatabaseError as lost:
         logger.error("the end of cycle %s could not be recorded: %s", run.id, lost)
-        success, error = False, str(lost)
-    return CycleResult(success=success, started_at=started_at, completed_at=SystemClock().now(), error=error)
+        success, error, over = False, str(lost), None
+    return CycleResult(success=success, started_at=started_at, completed_at=over or SystemClock().now(), error=error)

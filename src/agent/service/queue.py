@@ -96,9 +96,7 @@ def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: dateti
     thought = think(workspace, Inspector(workspace), request, now=now)
     plan = plan_to_json(thought.plan)
     with workspace.database.writing() as connections:
-        if not runs.move_run(
-            connections.control, run.id, "AWAITING_APPROVAL", from_statuses=("QUEUED",), now=now, plan=plan
-        ):
+        if not runs.move_run(connections.control, run.id, "AWAITING_APPROVAL", from_statuses=("QUEUED",), plan=plan):
             return False
         expires_at = approvals.ask(connections.control, run.id, now=now, minutes=settings.api.approval_minutes)
         events.append_all(
@@ -148,7 +146,7 @@ def fail(database: Database, run_id: int, error: PipelineError, *, from_status: 
     """
     with database.writing() as connections:
         text = str(error)
-        moved = runs.move_run(connections.control, run_id, "FAILED", from_statuses=(from_status,), now=now, error=text)
+        moved = runs.move_run(connections.control, run_id, "FAILED", from_statuses=(from_status,), error=text)
         if moved:
             events.append(connections.control, run_id, RunFailed(text), now)
     return moved
@@ -166,12 +164,12 @@ def _answer(database: Database, run_id: int, status: str, *, by: str, reason: st
                 fix="only a run that is AWAITING_APPROVAL can be approved or rejected",
             )
         if status == "approved":
-            runs.move_run(control, run_id, "QUEUED", from_statuses=("AWAITING_APPROVAL",), now=now)
+            runs.move_run(control, run_id, "QUEUED", from_statuses=("AWAITING_APPROVAL",))
             events.append(control, run_id, ApprovalGiven(by, reason), now)
             notify.announce(control)
         else:
             error = f"{status} by {by}" + (f": {reason}" if reason else "")
-            runs.move_run(control, run_id, "CANCELLED", from_statuses=("AWAITING_APPROVAL",), now=now, error=error)
+            runs.move_run(control, run_id, "CANCELLED", from_statuses=("AWAITING_APPROVAL",), error=error)
             answer = ApprovalRejected if status == "rejected" else ApprovalExpired
             events.append_all(control, run_id, [(answer(by, reason), now), (RunCancelled(error), now)])
         return runs.load_run(control, run_id)

@@ -135,9 +135,7 @@ class Worker:
             if not measures.count_queued(connections.control):
                 return None
         with self.database.writing() as connections:
-            return runs.claim_next(
-                connections.control, identity.own(), self.settings.executor.lease_seconds, self._now()
-            )
+            return runs.claim_next(connections.control, identity.own(), self.settings.executor.lease_seconds)
 
     def _ask_for_approval(self) -> bool:
         """Plan the oldest run that needs approval and has not been asked for; False where there is none."""

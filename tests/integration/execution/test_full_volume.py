@@ -25,8 +25,10 @@ def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
         pytest.skip(f"no program to mount with: {error}")
     if done.returncode != 0:
         pytest.skip(f"mounting is forbidden here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    try:
+        yield folder
+    finally:  # lazily: a test that failed may have left files open in there, and the folder is to be removed
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -320,7 +320,7 @@ def test_an_attempt_whose_process_died_between_the_two_commits(workspace: Worksp
             assert state.give_up_attempt(connections.project, NUMBERS, token)
         else:
             succeed(connections, attempt_id, token, is_cut_off=True)
-        runs.move_run(connections.control, run_id, "FAILED", from_statuses=("RUNNING",), now=NOW)
+        runs.move_run(connections.control, run_id, "FAILED", from_statuses=("RUNNING",))
     with workspace.database.writing() as connections:
         (closed,) = attempts.abandon_attempts_of_ended_runs(connections, NOW)
     assert closed.id == attempt_id

@@ -26,6 +26,7 @@ from agent.store.control import runs
 from agent.store.database.engine import Database, open_engine, reading
 from dashboard import actions
 from dashboard.data import Session
+from tests.old_runs import cancelled
 from tests.served import FAILING, wait_until
 from tests.tiny import tiny_project
 
@@ -97,8 +98,7 @@ def test_alerts_and_retention_follow_every_run(
     engine, old = open_engine(sqlite_url), datetime(2020, 1, 1, tzinfo=UTC)
     with engine.begin() as conn:
         for _ in range(3):
-            one = runs.create_run(conn, project_id=0, goal="old", targets=(), force=(), trigger="api", now=old)
-            runs.move_run(conn, one.id, "CANCELLED", from_statuses=("QUEUED",), now=old)
+            cancelled(conn, old)
     trigger(tmp_path)
 
     def kept() -> list[int]:

@@ -29,6 +29,7 @@ from agent.settings import Settings
 from agent.store.control import runs
 from agent.store.database.engine import Database, open_engine
 from agent.store.outputs import releases
+from tests.old_runs import cancelled
 from tests.served import FAILING, environment, wait_until
 from tests.tiny import tiny_project
 
@@ -76,11 +77,7 @@ def put_old(database: Database, count: int) -> None:
     """Runs that ended two days ago."""
     with database.writing() as connections:
         for _ in range(count):
-            at = NOW - 2 * DAY
-            run = runs.create_run(
-                connections.control, project_id=0, goal="old", targets=(), force=(), trigger="api", now=at
-            )
-            runs.move_run(connections.control, run.id, "CANCELLED", from_statuses=("QUEUED",), now=at)
+            cancelled(connections.control, NOW - 2 * DAY)
 
 
 def run_ids(database: Database) -> list[int]:

@@ -172,9 +172,8 @@ def leave_running(settings: Settings) -> None:
     code = (
         "import os, sys\n"
         "from agent import identity; from agent.store.control import runs; from agent.store.database import engine\n"
-        "from datetime import UTC, datetime\n"
         "with engine.writing(engine.open_engine(sys.argv[1])) as conn:\n"
-        "    assert runs.claim_next(conn, identity.own(), 60, datetime.now(UTC))\n"
+        "    assert runs.claim_next(conn, identity.own(), 60)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run(

@@ -19,6 +19,7 @@ from agent.store.database import migrations
 from agent.store.database.engine import Database, open_engine, reading, writing
 from agent.store.tables import events as event_rows
 from tests.integration.store.conftest import NOW
+from tests.old_runs import cancelled
 
 
 def test_old_runs_go_with_their_events(engine: sa.Engine) -> None:
@@ -26,10 +27,11 @@ def test_old_runs_go_with_their_events(engine: sa.Engine) -> None:
     with writing(engine) as conn:
         for days in (100, 90, 80, 2):
             at = NOW - timedelta(days=days)
-            run = runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=at)
+            if days == 90:  # this one waits still
+                run = runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=at)
+            else:
+                run = cancelled(conn, at)
             events.append(conn, run.id, RunCreated("x" * 2000), at)
-            if days != 90:  # this one waits still
-                runs.move_run(conn, run.id, "CANCELLED", from_statuses=("QUEUED",), now=at)
             ids.append(run.id)
         before = NOW - timedelta(days=30)
         assert retention.forget_runs(conn, keep_runs=2, before=before) == 1
@@ -64,8 +66,7 @@ def test_many_runs_go_in_many_transactions(engine: sa.Engine, tmp_path: Path, mo
     old = NOW - timedelta(days=400)
     with writing(engine) as conn:
         for _ in range(35):
-            run = runs.create_run(conn, project_id=0, goal="x", targets=(), force=(), trigger="person", now=old)
-            runs.move_run(conn, run.id, "CANCELLED", from_statuses=("QUEUED",), now=old)
+            cancelled(conn, old)
     deleted, other = [], open_engine(engine.url.render_as_string(hide_password=False))
 
     def look(_conn: object, _cursor: object, statement: str, *_: object) -> None:
@@ -98,6 +99,7 @@ def test_a_new_file_gives_space_back_in_steps(tmp_path: Path) -> None:
     sa.event.listen(engine, "after_cursor_execute", lambda _c, _u, statement, *_: said.append(statement))
     retention.vacuum(engine)
     assert "VACUUM" not in said
+    assert said.count("PRAGMA freelist_count") < 6, "a step gives back many pages, not one"
     with reading(engine) as conn:
         assert conn.exec_driver_sql("PRAGMA freelist_count").scalar() == 0
     engine.dispose()

@@ -10,8 +10,9 @@ from agent.api.errors import CHANGES, CONFLICT
 from agent.api.leaving import unless_leaving
 from agent.api.models import AgentRunResult, AgentStatus, IntervalUpdate, IntervalUpdated, Moved, Started
 from agent.api.server import ServerHere
+from agent.api.strict import StrictRoute
 
-router = APIRouter(prefix="/api/agent", tags=["agent"])
+router = APIRouter(route_class=StrictRoute, prefix="/api/agent", tags=["agent"])
 
 
 @router.get("/status")

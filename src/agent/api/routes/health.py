@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from fastapi import APIRouter, Response
 
 from agent.api.models import Ready
 from agent.api.server import Server, ServerHere
+from agent.api.strict import StrictRoute
 from agent.errors import DatabaseError
 from agent.execution.row_account import accounts_in, ticks_of
 from agent.store.control import measures
@@ -15,7 +17,7 @@ from agent.store.database import migrations
 from pipelines.errors import LakeError
 from pipelines.lake import Lake
 
-router = APIRouter(tags=["health"])
+router = APIRouter(route_class=StrictRoute, tags=["health"])
 
 
 @router.get("/healthz")
@@ -25,17 +27,16 @@ async def health() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"model": Ready, "description": "Something the server needs is missing."}})
-def ready(server: ServerHere, response: Response) -> Ready:
+async def ready(server: ServerHere, response: Response) -> Ready:
     """Whether the server can work: database, migrations and lake."""
     database = migrated = "ok"
     try:
-        with server.reading() as connections:
-            measures.count_queued(connections.control)
+        await server.read(lambda at: measures.count_queued(at.control))
     except DatabaseError as error:
         database = migrated = error.what
     else:
         try:
-            migrations.ensure_current(server.database.control, automatic=False)
+            await server.read(lambda at: migrations.require_current(at.control))
         except DatabaseError as error:
             migrated = error.what
     lake = _lake_fault(server) or "ok"
@@ -47,13 +48,12 @@ def ready(server: ServerHere, response: Response) -> Ready:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(server: ServerHere) -> Response:
+async def metrics(server: ServerHere) -> Response:
     """Figures in Prometheus' text format."""
-    with server.reading() as connections:
-        found = measures.measure(connections.control)
-        ticks = ticks_of(connections)
+    found, ticks = await server.read(lambda at: (measures.measure(at.control), ticks_of(at)), is_long=True)
     try:
-        rows = [] if ticks is None else accounts_in(Lake(server.settings.lake_path), ticks)
+        lake = Lake(server.settings.lake_path)
+        rows = [] if ticks is None else await asyncio.to_thread(accounts_in, lake, ticks)
     except LakeError:
         rows = []  # `agent checks` reports it
     return Response(server.metrics.exposition(found, rows, server.now()), media_type="text/plain; version=0.0.4")

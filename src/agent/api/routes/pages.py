@@ -27,9 +27,11 @@ from agent.execution.cancel import cancel_run
 from agent.service import queue
 from agent.store.control import approvals, events, projects, runs
 from agent.store.control.runs import FINAL
+from agent.store.database.engine import Connections
 from agent.store.outputs import projections, releases
 from pipelines.errors import PipelineError
 
+# Not strict: a browser's address may carry parameters of others (?utm_source=…).
 router = APIRouter(include_in_schema=False)
 _TEMPLATES = Jinja2Templates(Path(__file__).parents[1] / "templates")
 _PAGE = 50
@@ -62,16 +64,16 @@ Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
 
 @router.get("/")
-def portfolio(request: Request, server: ServerHere, until: date | None = None) -> Response:
+async def portfolio(request: Request, server: ServerHere, until: date | None = None) -> Response:
     """The agent's status, what the current release decided (`until`: the last one of that day or before), and what
     became of earlier predictions."""
-    return _portfolio(request, server, until=until)
+    return await _portfolio(request, server, until=until)
 
 
 @router.get("/ui/agent")
-def agent(request: Request, server: ServerHere) -> Response:
+async def agent(request: Request, server: ServerHere) -> Response:
     """The agent's status alone."""
-    return _page(request, server, "agent.html", _agent(server))
+    return _page(request, server, "agent.html", await _agent(server))
 
 
 @router.post("/ui/agent/{action}")
@@ -87,21 +89,21 @@ async def act(request: Request, server: ServerHere, action: str, form: Form) -> 
         return RedirectResponse("/", 303)
     values = {"message": message, "is_error": status != 200}
     if is_fragment:
-        values |= await asyncio.to_thread(_agent, server)
+        values |= await _agent(server)
         return _page(request, server, "agent.html", values)
-    return await asyncio.to_thread(_portfolio, request, server, values, status)
+    return await _portfolio(request, server, values, status)
 
 
 @router.get("/ui/runs")
-def runs_page(request: Request, server: ServerHere, before: Before = None) -> Response:
+async def runs_page(request: Request, server: ServerHere, before: Before = None) -> Response:
     """Runs, newest first."""
-    return _page(request, server, "runs.html", {"here": "/ui/runs", **_runs(server, before)})
+    return _page(request, server, "runs.html", {"here": "/ui/runs", **await _runs(server, before)})
 
 
 @router.get("/ui/runs/table")
-def runs_table(request: Request, server: ServerHere, before: Before = None) -> Response:
+async def runs_table(request: Request, server: ServerHere, before: Before = None) -> Response:
     """The table of runs alone."""
-    return _page(request, server, "runs_table.html", _runs(server, before))
+    return _page(request, server, "runs_table.html", await _runs(server, before))
 
 
 @router.post("/ui/runs")
@@ -116,49 +118,41 @@ async def queue_run(request: Request, server: ServerHere, form: Form) -> Respons
         )
     except ValueError:  # pydantic's is one
         values = {"here": "/ui/runs", "message": "Say what the run is for, in up to 2000 characters."}
-        values |= await asyncio.to_thread(_runs, server, None)
+        values |= await _runs(server, None)
         return _page(request, server, "runs.html", values, 422)
     run, _ = await run_routes.enqueue(server, wanted)
     return RedirectResponse(f"/ui/runs/{run.id}", 303)
 
 
 @router.get("/ui/runs/{run_id}")
-def run_page(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
+async def run_page(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
     """A run and its events as they happen."""
-    return _page(request, server, "run.html", {"here": "/ui/runs", **_run(server, run_id)})
+    return _page(request, server, "run.html", {"here": "/ui/runs", **await _run(server, run_id)})
 
 
 @router.get("/ui/runs/{run_id}/timeline")
-def timeline(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
+async def timeline(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
     """A run's state and events alone."""
-    return _page(request, server, "timeline.html", _run(server, run_id))
+    return _page(request, server, "timeline.html", await _run(server, run_id))
 
 
 @router.post("/ui/runs/{run_id}/{action}")
-def answer(request: Request, server: ServerHere, run_id: run_routes.RunId, action: str, form: Form) -> Response:
+async def answer(request: Request, server: ServerHere, run_id: run_routes.RunId, action: str, form: Form) -> Response:
     """Approve, reject or cancel a run."""
     try:
-        if action == "approve":
-            queue.approve(server.database, run_id, by=_PERSON, reason=None, now=server.now())
-            server.worker.wake()
-        elif action == "reject":
-            queue.reject(server.database, run_id, by=_PERSON, reason=None, now=server.now())
-        elif action == "cancel":
-            cancel_run(server.database, run_id, by=_PERSON, now=server.now())
-        else:
-            raise HTTPException(404, "there is no such action")
+        await asyncio.to_thread(_answered, server, run_id, action)
     except PipelineError as error:
-        values = {"here": "/ui/runs", "message": f"{error.what}: {error.fix}", **_run(server, run_id)}
+        values = {"here": "/ui/runs", "message": f"{error.what}: {error.fix}", **await _run(server, run_id)}
         return _page(request, server, "run.html", values, status_of(error))
     return RedirectResponse(f"/ui/runs/{run_id}", 303)
 
 
 @router.get("/ui/release")
-def release_page(request: Request, server: ServerHere) -> Response:
+async def release_page(request: Request, server: ServerHere) -> Response:
     """The release in force."""
-    with server.reading() as connections:
-        release = releases.current_release(connections.project)
-        backtests = projections.backtest_runs(connections.project, 1)
+    release, backtests = await server.read(
+        lambda at: (releases.current_release(at.project), projections.backtest_runs(at.project, 1))
+    )
     metrics = backtests[0]["metrics"] if backtests else {}
     folder = "" if release is None else str(server.settings.releases_path / release.name)
     names = sorted({name for values in metrics.values() for name in values})
@@ -167,14 +161,14 @@ def release_page(request: Request, server: ServerHere) -> Response:
 
 
 @router.get("/ui/reference")
-def reference(request: Request, server: ServerHere) -> Response:
+async def reference(request: Request, server: ServerHere) -> Response:
     """The API's addresses."""
     values = {"here": "/ui/reference", "groups": operations_of(request.app.openapi())}
     return _page(request, server, "reference.html", values)
 
 
 @router.get("/login")
-def login_page(request: Request, server: ServerHere) -> Response:
+async def login_page(request: Request, server: ServerHere) -> Response:
     """Where a browser gives the token once."""
     return _page(request, server, "login.html", {})
 
@@ -227,42 +221,63 @@ async def _acted(server: Server, action: str, form: dict[str, str]) -> str:
             raise HTTPException(404, "there is no such action")
 
 
-def _portfolio(
+def _answered(server: Server, run_id: int, action: str) -> None:
+    """Do what a button of a run says."""
+    if action == "approve":
+        queue.approve(server.database, run_id, by=_PERSON, reason=None, now=server.now())
+        server.worker.wake()
+    elif action == "reject":
+        queue.reject(server.database, run_id, by=_PERSON, reason=None, now=server.now())
+    elif action == "cancel":
+        cancel_run(server.database, run_id, by=_PERSON, now=server.now())
+    else:
+        raise HTTPException(404, "there is no such action")
+
+
+async def _portfolio(
     request: Request,
     server: Server,
     values: dict[str, Any] | None = None,
     status: int = 200,
     until: date | None = None,
 ) -> HTMLResponse:
-    with server.reading() as connections:
-        release = releases.release_in_force(connections.project, until)
-        signals = projections.decisions_of(connections.project, release, _SIGNALS)
-        settled = projections.predictions_with_outcome(connections.project, _SIGNALS)
-    values = {"until": until, **(values or {})}
-    shown = {"here": "/", "signals": signals, "settled": settled, "release": release, "fragment_shows_message": True}
-    return _page(request, server, "portfolio.html", shown | _agent(server) | values, status)
+    def look(at: Connections) -> dict[str, Any]:
+        release = releases.release_in_force(at.project, until)
+        return {
+            "release": release,
+            "signals": projections.decisions_of(at.project, release, _SIGNALS),
+            "settled": projections.predictions_with_outcome(at.project, _SIGNALS),
+        }
+
+    shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look)}
+    return _page(request, server, "portfolio.html", shown | await _agent(server) | (values or {}), status)
 
 
-def _agent(server: Server) -> dict[str, Any]:
-    with server.reading() as connections:
-        newest = runs.list_runs(connections.control, limit=1)
+async def _agent(server: Server) -> dict[str, Any]:
+    newest = await server.read(lambda at: runs.list_runs(at.control, limit=1))
     return {"status": server.runner.get_status(), "newest": newest[0] if newest else None}
 
 
-def _runs(server: Server, before: int | None) -> dict[str, Any]:
-    with server.reading() as connections:
-        found = runs.list_runs(connections.control, limit=_PAGE + 1, before_id=before)
-        known = projects.list_projects(connections.control)
+async def _runs(server: Server, before: int | None) -> dict[str, Any]:
+    found, known = await server.read(
+        lambda at: (
+            runs.list_runs(at.control, limit=_PAGE + 1, before_id=before),
+            projects.list_projects(at.control),
+        )
+    )
     older = found[_PAGE - 1].id if len(found) > _PAGE else None
     names = {one.id: one.name for one in known}
     return {"runs": found[:_PAGE], "older": older, "before": before, "projects": known, "names": names}
 
 
-def _run(server: Server, run_id: int) -> dict[str, Any]:
-    with server.reading() as connections:
-        run = runs.load_run(connections.control, run_id)
-        reported = events.load_events(connections.control, run_id, limit=_MOST_EVENTS)
-        approval = approvals.load_approval(connections.control, run_id)
+async def _run(server: Server, run_id: int) -> dict[str, Any]:
+    run, reported, approval = await server.read(
+        lambda at: (
+            runs.load_run(at.control, run_id),
+            events.load_events(at.control, run_id, limit=_MOST_EVENTS),
+            approvals.load_approval(at.control, run_id),
+        )
+    )
     return {
         "run": run,
         "events": reported,

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query
 from agent.api.errors import CHANGES, CONFLICT
 from agent.api.models import Name, ProjectOut
 from agent.api.server import ServerHere
+from agent.api.strict import StrictRoute
 from agent.service import projects
 from agent.store.control import projects as rows
 
-router = APIRouter(prefix="/projects", tags=["projects"])
+router = APIRouter(route_class=StrictRoute, prefix="/projects", tags=["projects"])
 
 
 @router.post("", status_code=201, responses=CHANGES | CONFLICT)
@@ -27,8 +28,7 @@ def create(
 
 
 @router.get("")
-def listing(server: ServerHere) -> list[ProjectOut]:
+async def listing(server: ServerHere) -> list[ProjectOut]:
     """All projects, the server's own (0) first."""
-    with server.reading() as connections:
-        found = rows.list_projects(connections.control)
+    found = await server.read(lambda at: rows.list_projects(at.control))
     return [ProjectOut.model_validate(one, from_attributes=True) for one in found]

@@ -10,54 +10,61 @@ from fastapi import APIRouter, Path
 from agent.api.errors import CONFLICT, NOT_FOUND
 from agent.api.models import BacktestOut, Bin, Calibration, MarketOut, SignalOut
 from agent.api.server import Limit, ProjectId, ServerHere
+from agent.api.strict import StrictRoute
+from agent.store.database.engine import Connections
 from agent.store.outputs import projections, releases
 
-router = APIRouter(tags=["readings"])
+router = APIRouter(route_class=StrictRoute, tags=["readings"])
 _MOST_OUTCOMES = 100_000
 
 
 @router.get("/markets/latest", responses=NOT_FOUND | CONFLICT)
-def markets(server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0) -> list[MarketOut]:
+async def markets(server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0) -> list[MarketOut]:
     """Markets, those that changed last first."""
-    with server.reading(project_id) as connections:
-        return [MarketOut.model_validate(row) for row in projections.latest_markets(connections.project, limit)]
+    found = await server.read(lambda at: projections.latest_markets(at.project, limit), project_id)
+    return [MarketOut.model_validate(row) for row in found]
 
 
 @router.get("/signals/latest", responses=NOT_FOUND | CONFLICT)
-def signals(
+async def signals(
     server: ServerHere, limit: Limit = 50, project_id: ProjectId = 0, until: date | None = None
 ) -> list[SignalOut]:
     """What the current release decided, those to enter first, with what became of it where that is known; `until`: the
     last release of that day (UTC) or before."""
-    with server.reading(project_id) as connections:
-        release = releases.release_in_force(connections.project, until)
-        found = projections.decisions_of(connections.project, release, limit)
+
+    def look(at: Connections) -> list[Any]:
+        return list(projections.decisions_of(at.project, releases.release_in_force(at.project, until), limit))
+
+    found = await server.read(look, project_id)
     return [SignalOut.model_validate(row) for row in found]
 
 
 @router.get("/backtests/runs", responses=NOT_FOUND | CONFLICT)
-def backtests(server: ServerHere, limit: Limit = 20, project_id: ProjectId = 0) -> list[BacktestOut]:
+async def backtests(server: ServerHere, limit: Limit = 20, project_id: ProjectId = 0) -> list[BacktestOut]:
     """Backtests, newest first, each with the metrics of the model and its baselines."""
-    with server.reading(project_id) as connections:
-        return [BacktestOut.model_validate(row) for row in projections.backtest_runs(connections.project, limit)]
+    found = await server.read(lambda at: projections.backtest_runs(at.project, limit), project_id)
+    return [BacktestOut.model_validate(row) for row in found]
 
 
 @router.get("/backtests/runs/{snapshot_id}", responses=NOT_FOUND | CONFLICT)
-def backtest(
+async def backtest(
     server: ServerHere, snapshot_id: Annotated[int, Path(ge=1, le=2**31 - 1)], project_id: ProjectId = 0
 ) -> BacktestOut:
     """One backtest."""
-    with server.reading(project_id) as connections:
-        return BacktestOut.model_validate(projections.backtest_run(connections.project, snapshot_id))
+    found = await server.read(lambda at: projections.backtest_run(at.project, snapshot_id), project_id)
+    return BacktestOut.model_validate(found)
 
 
 @router.get("/diagnostics/calibration", responses=NOT_FOUND | CONFLICT)
-def calibration(server: ServerHere, project_id: ProjectId = 0) -> Calibration:
+async def calibration(server: ServerHere, project_id: ProjectId = 0) -> Calibration:
     """Published predictions against what became of them, in bins of equal size."""
-    with server.reading(project_id) as connections:
-        brier, count = projections.live_brier(connections.project)
-        settled = projections.predictions_with_outcome(connections.project, _MOST_OUTCOMES)
-    return Calibration(count=count, brier=brier, bins=_bins(settled))
+
+    def do(at: Connections) -> Calibration:
+        brier, count = projections.live_brier(at.project)
+        settled = projections.predictions_with_outcome(at.project, _MOST_OUTCOMES)
+        return Calibration(count=count, brier=brier, bins=_bins(settled))
+
+    return await server.read(do, project_id, is_long=True)
 
 
 def _bins(settled: list[dict[str, Any]]) -> list[Bin]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -13,14 +14,16 @@ from fastapi.responses import StreamingResponse
 from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
 from agent.api.models import Answer, EventOut, RunIn, RunOut, RunPage, RunStatus
 from agent.api.server import Limit, Server, ServerHere
+from agent.api.strict import StrictRoute
 from agent.execution.cancel import cancel_run
 from agent.execution.workspace import Workspace
 from agent.service import queue
 from agent.store.control import events, runs
 from agent.store.control.events import EventRow
 from agent.store.control.runs import FINAL, Run
+from agent.store.database.engine import Connections
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(route_class=StrictRoute, prefix="/runs", tags=["runs"])
 PERSON = "a person over HTTP"
 _LOOK_SECONDS = 0.5
 _KEEP_ALIVE_LOOKS = 30
@@ -65,39 +68,36 @@ async def enqueue(server: Server, wanted: RunIn, idempotency_key: str | None = N
 
 
 @router.get("")
-def listing(
+async def listing(
     server: ServerHere,
     status: RunStatus | None = None,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,8}$", description="From `next_cursor`.")] = None,
 ) -> RunPage:
     """Runs, newest first."""
-    with server.reading() as connections:
-        found = runs.list_runs(
-            connections.control, status=status, limit=limit + 1, before_id=None if cursor is None else int(cursor)
-        )
+    before_id = None if cursor is None else int(cursor)
+    found = await server.read(
+        lambda at: runs.list_runs(at.control, status=status, limit=limit + 1, before_id=before_id)
+    )
     more = len(found) > limit
     return RunPage(runs=[_out(one) for one in found[:limit]], next_cursor=str(found[limit - 1].id) if more else None)
 
 
 @router.get("/{run_id}", responses=NOT_FOUND)
-def one(server: ServerHere, run_id: RunId) -> RunOut:
+async def one(server: ServerHere, run_id: RunId) -> RunOut:
     """A run."""
-    with server.reading() as connections:
-        return _out(runs.load_run(connections.control, run_id))
+    return _out(await server.read(lambda at: runs.load_run(at.control, run_id)))
 
 
 @router.get("/{run_id}/events", responses=NOT_FOUND)
-def history(
+async def history(
     server: ServerHere,
     run_id: RunId,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only events with a larger `seq`.")] = 0,
     limit: Limit = _MOST_EVENTS,
 ) -> list[EventOut]:
     """What happened in a run, in order."""
-    with server.reading() as connections:
-        runs.load_run(connections.control, run_id)
-        found = events.load_events(connections.control, run_id, after, limit)
+    _, found = await server.read(partial(_look, run_id=run_id, after=after, limit=limit))
     return [EventOut.model_validate(event, from_attributes=True) for event in found]
 
 
@@ -114,7 +114,7 @@ async def stream(
     last_event_id: Annotated[int, Header(ge=0, le=2**31 - 1, description="Go on after this `seq`.")] = 0,
 ) -> Response:
     """Events as they happen, as server-sent events (`id` is the `seq`, `event` the type), until the run is over."""
-    run, found = await asyncio.to_thread(_look, server, run_id, last_event_id)
+    run, found = await server.read(partial(_look, run_id=run_id, after=last_event_id))
     if run.status in FINAL and not found:
         return Response(status_code=204)
     return StreamingResponse(_told(server, request, run_id, last_event_id), media_type="text/event-stream")
@@ -145,7 +145,7 @@ def reject(server: ServerHere, run_id: RunId, answer: Answer | None = None) -> R
 async def _told(server: Server, request: Request, run_id: int, after: int) -> AsyncIterator[str]:
     silent = 0
     while not request.app.state.leaving.is_set():
-        run, found = await asyncio.to_thread(_look, server, run_id, after)
+        run, found = await server.read(partial(_look, run_id=run_id, after=after))
         for event in found:
             after = event.seq
             body = EventOut.model_validate(event, from_attributes=True).model_dump(mode="json")
@@ -159,10 +159,9 @@ async def _told(server: Server, request: Request, run_id: int, after: int) -> As
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _look(server: Server, run_id: int, after: int) -> tuple[Run, list[EventRow]]:
-    with server.reading() as connections:
-        run = runs.load_run(connections.control, run_id)
-        return run, events.load_events(connections.control, run_id, after, _MOST_EVENTS)
+def _look(at: Connections, *, run_id: int, after: int, limit: int = _MOST_EVENTS) -> tuple[Run, list[EventRow]]:
+    run = runs.load_run(at.control, run_id)
+    return run, events.load_events(at.control, run_id, after, limit)
 
 
 def _out(run: Run) -> RunOut:

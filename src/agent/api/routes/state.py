@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from typing import Annotated
@@ -11,7 +10,8 @@ from fastapi import APIRouter, Path, Query
 
 from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
 from agent.api.models import ComponentState, Explanation, Mark, Name, PlanOut, ReleaseOut
-from agent.api.server import Limit, ProjectId, Server, ServerHere
+from agent.api.server import Limit, ProjectId, ServerHere
+from agent.api.strict import StrictRoute
 from agent.core import model
 from agent.core.explain import chain, dirty_text, plan_lines
 from agent.core.model import State
@@ -23,16 +23,17 @@ from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
+from agent.store.database.engine import Connections
 from agent.store.outputs import releases
 
-router = APIRouter(prefix="/api", tags=["state"])
+router = APIRouter(route_class=StrictRoute, prefix="/api", tags=["state"])
 Component = Annotated[str, Path(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 
 
 @router.get("/state", responses=NOT_FOUND | CONFLICT)
 async def states(server: ServerHere, project_id: ProjectId = 0) -> list[ComponentState]:
     """Every component: when it last ran, whether it is dirty and why, how often it failed."""
-    found = await asyncio.to_thread(_states, server, project_id)
+    found = await server.read(_states, project_id)
     if not found and project_id != DEFAULT_PROJECT:  # it was never opened: that writes its rows
         found = await server.with_project(project_id, _states_in)
     return [_shown(one) for one in found]
@@ -100,28 +101,25 @@ async def explain(server: ServerHere, component: Component, project_id: ProjectI
 
 
 @router.get("/releases", responses=NOT_FOUND | CONFLICT)
-def listing(server: ServerHere, limit: Limit = 20, project_id: ProjectId = 0) -> list[ReleaseOut]:
+async def listing(server: ServerHere, limit: Limit = 20, project_id: ProjectId = 0) -> list[ReleaseOut]:
     """Releases, newest first."""
-    with server.reading(project_id) as connections:
-        found = releases.list_releases(connections.project, limit)
+    found = await server.read(lambda at: releases.list_releases(at.project, limit), project_id)
     return [ReleaseOut.model_validate(one, from_attributes=True) for one in found]
 
 
 @router.get("/releases/current", responses=NOT_FOUND | CONFLICT)
-def current(server: ServerHere, project_id: ProjectId = 0) -> ReleaseOut:
+async def current(server: ServerHere, project_id: ProjectId = 0) -> ReleaseOut:
     """The release in force."""
-    with server.reading(project_id) as connections:
-        found = releases.current_release(connections.project)
+    found = await server.read(lambda at: releases.current_release(at.project), project_id)
     if found is None:
         raise NotFound("nothing has been released yet", where="releases", fix="run the pipeline up to publish")
     return ReleaseOut.model_validate(found, from_attributes=True)
 
 
-def _states(server: Server, project_id: int) -> list[State]:
-    with server.reading(project_id) as connections:
-        return list(state.load_states(connections.project).values())
+def _states(at: Connections) -> list[State]:
+    return list(state.load_states(at.project).values())
 
 
 def _states_in(workspace: Workspace) -> list[State]:
     with workspace.database.reading() as connections:
-        return list(state.load_states(connections.project).values())
+        return _states(connections)

@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from agent.api.errors import CHANGES
 from agent.api.models import Triggered, WorkerStatus
 from agent.api.server import ServerHere
+from agent.api.strict import StrictRoute
 from agent.store.control import measures
 
-router = APIRouter(prefix="/worker", tags=["worker"])
+router = APIRouter(route_class=StrictRoute, prefix="/worker", tags=["worker"])
 
 
 @router.get("/status")
@@ -19,9 +20,8 @@ async def status(server: ServerHere) -> WorkerStatus:
 
 
 @router.post("/process", status_code=202, responses=CHANGES)
-def process(server: ServerHere) -> Triggered:
+async def process(server: ServerHere) -> Triggered:
     """Look into the queue now, also where this server's worker is off: then one batch is worked off."""
-    with server.reading() as connections:
-        queued = measures.count_queued(connections.control)
+    queued = await server.read(lambda at: measures.count_queued(at.control))
     server.worker.trigger()
     return Triggered(queued=queued)

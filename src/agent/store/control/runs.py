@@ -88,7 +88,7 @@ def create_run(
         idempotency_key=idempotency_key,
         git_commit=git_commit,
         created_at=now,
-        started_at=None if owner is None else now,
+        started_at=None if owner is None else database_now(conn),
     )
     made = (
         conn.execute(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs)).mappings().first()
@@ -154,11 +154,11 @@ def move_run(
     to_status: str,
     *,
     from_statuses: Sequence[str],
-    now: datetime,
     error: str | None = None,
     plan: Any = None,
 ) -> bool:
-    """Move a run to `to_status`, and set its times. False where it is in none of `from_statuses`.
+    """Move a run to `to_status`, and set its times by the database's clock: retention forgets runs by them. False where
+    it is in none of `from_statuses`.
 
     Raises Conflict for a move that the table of agent.core.lifecycle does not have.
     """
@@ -166,9 +166,11 @@ def move_run(
         require_move(RUNS, status, to_status)
     values: dict[str, Any] = {"status": to_status}
     if to_status == "RUNNING":
-        values["started_at"] = sa.func.coalesce(runs.c.started_at, sa.literal(now, runs.c.started_at.type))
+        values["started_at"] = sa.func.coalesce(
+            runs.c.started_at, sa.literal(database_now(conn), runs.c.started_at.type)
+        )
     if to_status in FINAL:
-        values |= {"finished_at": now, **leases.RUN_ROWS.released}
+        values |= {"finished_at": database_now(conn), **leases.RUN_ROWS.released}
     if error is not None:
         values["error"] = error
     if plan is not None:
@@ -177,15 +179,15 @@ def move_run(
     return conn.execute(sa.update(runs).where(here).values(**values)).rowcount == 1
 
 
-def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float, now: datetime) -> bool:
+def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float) -> bool:
     """Begin executing a QUEUED run under a lease of `seconds`. False where another process was first."""
-    if not move_run(conn, run_id, "RUNNING", from_statuses=("QUEUED",), now=now):
+    if not move_run(conn, run_id, "RUNNING", from_statuses=("QUEUED",)):
         return False
     leases.take(conn, leases.of_run(run_id), owner, seconds)
     return True
 
 
-def claim_next(conn: sa.Connection, owner: str, seconds: float, now: datetime) -> Run | None:
+def claim_next(conn: sa.Connection, owner: str, seconds: float) -> Run | None:
     """Begin executing the oldest QUEUED run that no other worker is claiming; None where there is none.
 
     One that needs approval is left alone until it has it.
@@ -194,7 +196,7 @@ def claim_next(conn: sa.Connection, owner: str, seconds: float, now: datetime) -
     may_go = sa.or_(~runs.c.require_approval, approved.exists())
     oldest = sa.select(runs.c.id).where(runs.c.status == "QUEUED", may_go).order_by(runs.c.id).limit(1)
     run_id = conn.scalar(oldest.with_for_update(skip_locked=True, of=runs))  # SQLite has one writer at a time instead
-    if run_id is None or not claim_run(conn, run_id, owner, seconds, now):
+    if run_id is None or not claim_run(conn, run_id, owner, seconds):
         return None
     return load_run(conn, run_id)
 
@@ -220,7 +222,7 @@ def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
     for row in conn.execute(running.with_for_update(skip_locked=True)).mappings().all():
         if leases.is_at_work(row["owner"], row["lease_expires_at"], at):
             continue
-        if move_run(conn, row["id"], "FAILED", from_statuses=("RUNNING",), now=now, error=_DIED):
+        if move_run(conn, row["id"], "FAILED", from_statuses=("RUNNING",), error=_DIED):
             owner = "" if row["owner"] is None else identity.describe(row["owner"])
             events.append(conn, row["id"], RunFailed(_DIED, owner=owner), now)
             closed.append(load_run(conn, row["id"]))

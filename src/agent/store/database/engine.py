@@ -124,7 +124,7 @@ def place_of(engine: sa.Engine) -> str:
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection in a transaction that only reads. Raises DatabaseError, DatabaseUnavailable."""
-    with _translated(engine), engine.connect() as conn, conn.begin():
+    with translated(engine), engine.connect() as conn, conn.begin():
         if sqlite_file.FILE in conn.info:
             _begin_sqlite(conn, "BEGIN")
         yield conn
@@ -137,7 +137,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     On SQLite it holds the one write lock from its start, so that reading first and writing later cannot fail halfway.
     Raises DatabaseError, DatabaseUnavailable (a lock, a deadlock, a lost connection: it may be tried again).
     """
-    with _translated(engine), engine.connect() as conn:
+    with translated(engine), engine.connect() as conn:
         file = conn.info.get(sqlite_file.FILE)
         with conn.begin():
             if file is not None:
@@ -154,7 +154,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 @contextmanager
 def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose statements are no part of a transaction: VACUUM wants it so. Raises as `writing` does."""
-    with _translated(engine), engine.connect() as conn:
+    with translated(engine), engine.connect() as conn:
         if sqlite_file.FILE not in conn.info:  # SQLite begins none by itself, see sqlite_file
             conn.execution_options(isolation_level="AUTOCOMMIT")
         yield conn
@@ -348,7 +348,7 @@ def _remember_rendered(dialect: sa.Dialect) -> None:
 
 
 @contextmanager
-def _translated(engine: sa.Engine) -> Iterator[None]:
+def translated(engine: sa.Engine) -> Iterator[None]:
     """Turn what the driver raises into an error that says where and how to fix it."""
     try:
         yield

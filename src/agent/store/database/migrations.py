@@ -43,15 +43,22 @@ def ensure_current(engine: sa.Engine, *, automatic: bool) -> None:
 
     Raises DatabaseError where they are older and not to be upgraded, or newer than this program.
     """
-    known = revisions()
     found = _known_revision(engine)
-    if found == known[-1]:
+    if found == revisions()[-1]:
         return
     if automatic:
         upgrade(engine)
         return
-    what = "has no tables yet" if found is None else f"is at version {found}, this program needs {known[-1]}"
-    raise DatabaseError(f"the database {what}", where=place_of(engine), fix=_FIX)
+    raise _too_old(engine, found)
+
+
+def require_current(conn: sa.Connection) -> None:
+    """Return where the tables are at this program's version. Raises DatabaseError where they are older or newer, and
+    the driver's error where there are none."""
+    found = conn.scalar(_ask_for_revision(conn.engine))
+    _require_known(conn.engine, found)
+    if found != revisions()[-1]:
+        raise _too_old(conn.engine, found)
 
 
 def upgrade(engine: sa.Engine, revision: str = "head") -> None:
@@ -143,28 +150,41 @@ def _enter_schema(conn: sa.Connection) -> None:
 
 def _known_revision(engine: sa.Engine) -> str | None:
     """As `_revision`. Raises DatabaseError where the tables are newer than this program."""
-    found, known = _revision(engine), revisions()
+    found = _revision(engine)
+    _require_known(engine, found)
+    return found
+
+
+def _revision(engine: sa.Engine) -> str | None:
+    """The version the tables are at; None where there are none."""
+    try:
+        with reading(engine) as conn:
+            found: str | None = conn.scalar(_ask_for_revision(engine))
+            return found
+    except DatabaseError as error:
+        if is_missing_table(error.__cause__):
+            return None
+        raise
+
+
+def _ask_for_revision(engine: sa.Engine) -> sa.Select[str]:
+    version: sa.ColumnClause[str] = sa.column("version_num")
+    return sa.select(version).select_from(sa.table("alembic_version", version, schema=schema_of(engine)))
+
+
+def _require_known(engine: sa.Engine, found: str | None) -> None:
+    known = revisions()
     if found is not None and found not in known:
         raise DatabaseError(
             f"the database is at version {found}, newer than this program, which knows {known[-1]}",
             where=place_of(engine),
             fix="install the newer version of tidemill that made it; nothing was changed",
         )
-    return found
 
 
-def _revision(engine: sa.Engine) -> str | None:
-    """The version the tables are at; None where there are none."""
-    version: sa.ColumnClause[str] = sa.column("version_num")
-    versions = sa.table("alembic_version", version, schema=schema_of(engine))
-    try:
-        with reading(engine) as conn:
-            found: str | None = conn.scalar(sa.select(version).select_from(versions))
-            return found
-    except DatabaseError as error:
-        if is_missing_table(error.__cause__):
-            return None
-        raise
+def _too_old(engine: sa.Engine, found: str | None) -> DatabaseError:
+    what = "has no tables yet" if found is None else f"is at version {found}, this program needs {revisions()[-1]}"
+    return DatabaseError(f"the database {what}", where=place_of(engine), fix=_FIX)
 
 
 def _config(conn: sa.Connection) -> Config:

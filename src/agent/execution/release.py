@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import threading
@@ -15,11 +16,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from pipelines.lake import Lake, fsync_folder, hash_file
+from agent.errors import NotFound
+from pipelines.lake import SHARED, SHARED_FOLDER, Lake, fsync_folder, hash_file, place_in_release
 from pipelines.private import close_file, make_folder
-from pipelines.snapshot import Snapshot
+from pipelines.snapshot import Partition, Snapshot
 
 POINTER = "current"
+REPORT = "report.html"
+_LINK = re.compile(rf'<script src="\.\./{SHARED_FOLDER}/([A-Za-z0-9][A-Za-z0-9.-]*)"></script>')
 
 
 def release_name(version: str, as_of: datetime | None) -> str:
@@ -34,16 +38,11 @@ def write_release(lake: Lake, snapshot: Snapshot, releases: Path, name: str) -> 
         return folder
     draft, aside = releases / f".{name}.{_writer()}.draft", releases / f".{name}.{_writer()}.old.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    for partition in snapshot.select():
-        path = draft / partition.key
-        make_folder(path.parent)
-        sys.audit("tidemill.point", "release.file.writing")
-        path.write_bytes(lake.read_bytes(partition))
-        sys.audit("tidemill.point", "release.file.written")
-        close_file(path)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        sys.audit("tidemill.point", "release.file.flushed")
+    for partition in snapshot.partitions:
+        if partition.key.startswith(SHARED):
+            _write_shared(lake, partition, folder)
+        elif not partition.is_memo:
+            _write_file(lake, partition, draft / partition.key)
     for inner in (*(path for path in draft.rglob("*") if path.is_dir()), draft):
         fsync_folder(inner)
     sys.audit("tidemill.point", "release.draft.flushed")
@@ -59,24 +58,65 @@ def write_release(lake: Lake, snapshot: Snapshot, releases: Path, name: str) -> 
     return folder
 
 
+def _write_file(lake: Lake, partition: Partition, path: Path) -> None:
+    make_folder(path.parent)
+    sys.audit("tidemill.point", "release.file.writing")
+    path.write_bytes(lake.read_bytes(partition))
+    sys.audit("tidemill.point", "release.file.written")
+    close_file(path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sys.audit("tidemill.point", "release.file.flushed")
+
+
+def _write_shared(lake: Lake, partition: Partition, folder: Path) -> None:
+    """Lay a file beside the releases, unless one before had it already: its name says its content."""
+    path = place_in_release(folder, partition.key)
+    assert path is not None
+    if _is_there(path, partition):
+        return
+    draft = path.with_name(f".{path.name}.{_writer()}.draft")
+    _write_file(lake, partition, draft)
+    draft.replace(path)
+    sys.audit("tidemill.point", "release.moved")
+    fsync_folder(path.parent)
+
+
 def is_whole(folder: Path, snapshot: Snapshot) -> bool:
     """Whether every file of the release is in `folder`, byte for byte."""
-    for partition in snapshot.select():
-        path = folder / partition.key
-        try:
-            if path.stat().st_size != partition.file_size or hash_file(path) != partition.file_hash:
-                return False
-        except OSError:
-            return False
-    return True
+    places = ((place_in_release(folder, partition.key), partition) for partition in snapshot.partitions)
+    return all(path is None or _is_there(path, partition) for path, partition in places)
+
+
+def _is_there(path: Path, partition: Partition) -> bool:
+    try:
+        return path.stat().st_size == partition.file_size and hash_file(path) == partition.file_hash
+    except OSError:
+        return False
 
 
 def has_files(folder: Path, sizes: Mapping[str, int]) -> bool:
     """Whether every file of a release is there with its size in bytes: cheap enough for every run."""
     try:
-        return all((folder / key).stat().st_size == size for key, size in sizes.items() if not key.startswith("."))
+        places = ((place_in_release(folder, key), size) for key, size in sizes.items())
+        return all(path.stat().st_size == size for path, size in places if path is not None)
     except OSError:
         return False
+
+
+def whole_page(folder: Path) -> str:
+    """The report of the release in `folder` as one page that needs nothing beside it. Raises NotFound."""
+    try:
+        page = (folder / REPORT).read_text(encoding="utf-8")
+        link = _LINK.search(page)  # none in a release of before there were shared files
+        if link is None:
+            return page
+        script = (folder.parent / SHARED_FOLDER / link[1]).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(
+            "the release has no report", where=error.filename, fix="`agent run` lays the current release out again"
+        ) from error
+    return f"{page[: link.start()]}<script>{script}</script>{page[link.end() :]}"
 
 
 def point_to(releases: Path, name: str) -> None:

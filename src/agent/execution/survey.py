@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, State
-from agent.execution.host.interface import ComponentFacts
+from agent.execution.host.interface import ComponentFacts, Probed
 from agent.execution.workspace import Workspace
 from agent.store.outputs import catalog
 from agent.store.outputs.catalog import FileFacts
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import FORMAT_VERSION
-from pipelines.lake import hash_file
+from pipelines.lake import hash_file, look
 from pipelines.plugins.code import Code
 from pipelines.snapshot import Snapshot, diff
 
@@ -23,11 +23,14 @@ SOURCE_PREFIX = "source:"
 @dataclass
 class Inspector:
     """What one run has found out. Code and settings are those that the project was loaded with, and what computes
-    makes sure that it has the same. Everything else is read afresh."""
+    makes sure that it has the same. Files and sources are looked at once a run: what changes after that look, the next
+    run sees. Everything else is read afresh."""
 
     workspace: Workspace
     _snapshots: dict[int, Snapshot] = field(default_factory=dict)
     _files: dict[int, list[FileFacts]] = field(default_factory=dict)
+    _looks: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    _probes: dict[str, Probed] = field(default_factory=dict)
 
     def current(self, name: str, states: Mapping[str, State], *, check_files: bool = True) -> Current:
         """What is true now of component `name`. Raises PipelineError where its code cannot be read."""
@@ -121,7 +124,9 @@ class Inspector:
             return {}
         found = {}
         for name in self.workspace.facts.sources:
-            probed = self.workspace.host.probe(name)
+            if name not in self._probes:
+                self._probes[name] = self.workspace.host.probe(name)
+            probed = self._probes[name]
             # What a person's own source raises is no error here; the attempt fails with the whole story.
             version = probed.version if probed.error is None else f"{UNREACHABLE}{probed.error}"
             found[SOURCE_PREFIX + name] = InputRecord(0, version, version, probed.parts)
@@ -134,31 +139,32 @@ class Inspector:
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _damage(self, state: State) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Keys whose files are gone, and keys whose bytes differ from those written (hashed where size agrees and the
-        modification time does not; a file that was only touched is noted as seen)."""
-        if state.output_snapshot_id is None:
+        """Keys whose files are gone, and keys whose bytes differ from those written, at the run's one look."""
+        output = state.output_snapshot_id
+        if output is None:
             return (), ()
-        database, root = self.workspace.database, self.workspace.settings.lake_path
-        facts = self._facts(state.output_snapshot_id)
+        if output not in self._looks:
+            self._looks[output] = self._look_at(output)
+        return self._looks[output]
+
+    def _look_at(self, output: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """As `_damage`: hashed where size agrees and the time of change does not; a file that was only touched is noted
+        as seen."""
+        root, facts = self.workspace.settings.lake_path, self._facts(output)
+        seen = look(root, {fact.path for fact in facts})
         missing, altered, touched = [], [], []
-        for fact in facts:
-            path = root / fact.path
-            try:
-                found = path.stat()
-            except OSError:
+        for fact in [one for one in facts if seen.get(one.path) != (one.size, one.mtime_ns)]:
+            found = seen.get(fact.path)
+            if found is None:
                 missing.append(fact.key)
-                continue
-            if found.st_size == fact.size and found.st_mtime_ns == fact.mtime_ns:
-                continue
-            if found.st_size != fact.size or hash_file(path) != fact.file_hash:
+            elif found[0] != fact.size or hash_file(root / fact.path) != fact.file_hash:
                 altered.append(fact.key)
             else:
-                touched.append((fact.key, found.st_mtime_ns))
+                touched.append((fact.key, found[1]))
         if touched:
-            del self._files[state.output_snapshot_id]
-            with database.writing() as connections:
+            with self.workspace.database.writing() as connections:
                 for key, mtime_ns in touched:
-                    catalog.set_mtime(connections.project, state.output_snapshot_id, key, mtime_ns)
+                    catalog.set_mtime(connections.project, output, key, mtime_ns)
         return tuple(missing), tuple(altered)
 
 

@@ -20,6 +20,7 @@ from pipelines.data.whole import broken_markets, scrambled_partitions
 from pipelines.errors import PipelineError, ReleaseRefused
 from pipelines.evaluation.gate import Facts, Limits, refusals
 from pipelines.feature import LEAKS
+from pipelines.lake import SHARED, SHARED_FOLDER
 from pipelines.modelling.retraining import feature_drift
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SEALED = ("market_id", "ts", "action", "probability", "price", "net_edge", "weight", "model_version")
+_REPORT = "report.html"
 _CHART_POINTS = 1500  # more points than pixels only make the page heavy
 
 
@@ -86,11 +88,6 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
             where="ticks",
             fix="`agent mark-dirty ticks`, then `agent run`",
         )
-    from pipelines.modelling.report import (  # here, so that a run with nothing to do does not load it
-        content_hash,
-        render,
-    )
-
     card = _json(ctx, "model", "model.json")
     inputs = {name: one.snapshot.version_of(one.reads) for name, one in ctx.inputs.items()}
     report = _report_data(ctx, predictions, metrics, card, inputs, as_of)
@@ -103,7 +100,7 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     texts["decisions.json"] = _decisions(predictions)
     for name, text in texts.items():
         ctx.write_bytes(name, text.encode())
-    ctx.write_bytes("report.html", render(report).encode(), content=content_hash(report))
+    _write_report(ctx, report)
     ctx.write_bytes("manifest.json", _as_json(_manifest(ctx, settings, inputs, as_of, texts)).encode())
 
 
@@ -121,6 +118,31 @@ def _facts(ctx: Context, assessment: Mapping[str, Any]) -> Facts:
         drift=feature_drift(features, card["distribution"], trained_to),
         assessment=assessment,
     )
+
+
+def _write_report(ctx: Context, report: Mapping[str, Any]) -> None:
+    """The page, and the script that it loads from beside the release's folder. A page that is kept, since it says the
+    same, keeps its script too, whichever plotly is installed by now."""
+    from pipelines.modelling.report import (  # here, so that a run with nothing to do does not load it
+        content_hash,
+        drawing_script,
+        render,
+    )
+
+    name, script = drawing_script()
+    page = render(report, f"../{SHARED_FOLDER}/{name}").encode()
+    ctx.write_bytes(_REPORT, page, content=content_hash(report))
+    before = {} if ctx.previous is None else ctx.previous.by_key
+    earlier = [key for key in before if key.startswith(SHARED)]
+    if ctx.result().by_key[_REPORT] is before.get(_REPORT) and earlier != [SHARED + name]:
+        if not all(ctx.carry(key) for key in earlier):
+            raise PipelineError(
+                "the script that the report loads is damaged, and another version of plotly is installed by now",
+                where=", ".join(before[key].path for key in earlier),
+                fix="`agent mark-dirty publish`, then `agent run`: the report is made again",
+            )
+    elif not ctx.carry(SHARED + name):
+        ctx.write_bytes(SHARED + name, script)
 
 
 def check_gates(
@@ -236,7 +258,7 @@ def _manifest(
     files = {
         partition.key: {"content_hash": partition.content_hash, "rows": partition.rows}
         | ({"bytes": len(texts[partition.key].encode())} if partition.key in texts else {})
-        for partition in ctx.result().partitions
+        for partition in ctx.result().select()
     }
     return {
         "as_of": as_of.isoformat(),

@@ -169,11 +169,11 @@ class _Ingest:
         found: dict[str, Found] = {}
         free = self._of_kind("binary", "future")
         for done, key in enumerate(sorted(markets)):
-            self.ctx.progress(done, len(markets), key)
             if key not in affected:
                 self.ctx.carry(key)
                 found[key] = known.get(key, Found())
                 continue
+            self.ctx.progress(done, len(markets), key)
             frame = self._build(key, affected[key], markets[key] - affected[key])
             if key.startswith(BARS):
                 check_source_bars(frame, f"ticks {key}", free=free)

@@ -131,6 +131,34 @@ def test_a_dry_run_says_the_same_and_takes_nothing(project: Path) -> None:
         )
 
 
+def test_a_file_beside_the_releases_stays_while_one_of_them_refers_to_it(project: Path) -> None:
+    code = project / "tiny.py"
+    text = code.read_text(encoding="utf-8")
+    more = """    name = "odd" if int(ctx.inputs["total"].read_bytes("total")) % 2 else "even"
+    ctx.write_bytes(f".shared/{name}.js", name.encode())
+"""
+    code.write_text(text + more, encoding="utf-8")
+    for values in ((1, 2), (3, 3), (4, 4), (5, 5)):
+        run(project, values)
+    with opened(project) as workspace:
+        beside = workspace.settings.releases_path / "shared"
+        assert {path.name for path in beside.iterdir()} == {"odd.js", "even.js"}
+        (beside / ".odd.js.1.2.draft").write_text("left behind", encoding="utf-8")
+        with workspace.database.writing() as connections:
+            token = leases.take(connections.project, leases.of_component("board"), identity.own(), 60).token
+        assert gc(workspace, keep_releases=3).folders == (".odd.js.1.2.draft",)  # a release may just be being made
+        with workspace.database.writing() as connections:
+            leases.release(connections.project, leases.of_component("board"), token)
+        assert gc(workspace, keep_releases=3).folders[-1] == "odd.js"
+        assert {path.name for path in beside.iterdir()} == {"even.js"}
+        gc(workspace)
+        assert (beside / "even.js").read_text(encoding="utf-8") == "even"
+        (beside / "even.js").unlink()  # laid out again from the lake by the next run
+        bring_up_to_date(workspace)
+        assert_whole(workspace)
+        assert (beside / "even.js").read_text(encoding="utf-8") == "even"
+
+
 def test_a_release_in_force_keeps_all_it_was_made_from(project: Path) -> None:
     for values in ((1, 2), (3, 4), (5, 6)):
         run(project, values)

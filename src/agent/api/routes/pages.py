@@ -24,6 +24,7 @@ from agent.core.explain import event_sentence, plan_lines
 from agent.core.plan_json import plan_from_json
 from agent.errors import UsageError
 from agent.execution.cancel import cancel_run
+from agent.execution.release import whole_page
 from agent.service import queue
 from agent.store.control import approvals, events, projects, runs
 from agent.store.control.runs import FINAL
@@ -35,6 +36,9 @@ from pipelines.errors import PipelineError
 router = APIRouter(include_in_schema=False)
 _TEMPLATES = Jinja2Templates(Path(__file__).parents[1] / "templates")
 _PAGE = 50
+_SANDBOX = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+)
 _SIGNALS = 20
 _MOST_EVENTS = 1000
 _PERSON = "a person on the page"
@@ -158,6 +162,16 @@ async def release_page(request: Request, server: ServerHere) -> Response:
     names = sorted({name for values in metrics.values() for name in values})
     values = {"here": "/ui/release", "release": release, "metrics": metrics, "metric_names": names, "folder": folder}
     return _page(request, server, "release.html", values)
+
+
+@router.get("/ui/release/report")
+async def report(server: ServerHere) -> Response:
+    """The report of the release in force, as one page. Sandboxed: what a project wrote gets no say here."""
+    release = await server.read(lambda at: releases.current_release(at.project))
+    if release is None:
+        raise HTTPException(404, "nothing has been released yet")
+    page = await asyncio.to_thread(whole_page, server.settings.releases_path / release.name)
+    return HTMLResponse(page, headers={"content-security-policy": _SANDBOX})
 
 
 @router.get("/ui/reference")

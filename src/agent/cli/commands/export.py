@@ -1,4 +1,5 @@
-"""`agent export NAME --to FILE`: the newest markets, ticks, bars, features or predictions as one file."""
+"""`agent export NAME --to FILE`: the newest markets, ticks, bars, features or predictions as one file; or a release's
+report as one page."""
 
 from __future__ import annotations
 
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from agent.cli.output import emit
 from agent.errors import NotFound, UsageError
+from agent.execution.release import whole_page
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import state
-from agent.store.outputs import catalog
+from agent.store.database.engine import Connections
+from agent.store.outputs import catalog, releases
+from agent.store.outputs.releases import Release
 from pipelines.csv_text import neutralised
 from pipelines.lake import Lake
 from pipelines.loading import TABLES, load_frame, tables_of
@@ -23,19 +27,30 @@ from pipelines.snapshot import Partition, Snapshot
 if TYPE_CHECKING:
     import polars as pl
 
-HELP = "Write the newest markets, ticks, bars, features or predictions to a Parquet or CSV file."
+HELP = "Write the newest markets, ticks, bars, features or predictions, or the report of a release, to one file."
+_REPORT = "report"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("name", metavar="NAME", choices=sorted(TABLES), help=f"one of {', '.join(sorted(TABLES))}")
-    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="ends in .parquet or .csv")
+    known = [*sorted(TABLES), _REPORT]
+    parser.add_argument("name", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
+    parser.add_argument("release", metavar="RELEASE", nargs="?", help="of the report (the current one)")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="FILE", help="ends in .parquet or .csv; .html: report"
+    )
     parser.add_argument("--as-of", type=_instant, metavar="TIME", help="only rows known by then, such as 2013-01-31")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the file, a partition at a time; it appears only when it is whole."""
     target: Path = options.to
+    if options.name == _REPORT:
+        return _export_report(options, target)
+    if options.release is not None:
+        raise UsageError(
+            f"{options.name} has no releases", where=options.release, fix=f"leave it out, or export {_REPORT}"
+        )
     if target.suffix not in (".parquet", ".csv"):
         raise UsageError(f"cannot tell the format of {target.name!r}", where="--to", fix="end it in .parquet or .csv")
     component, prefix = TABLES[options.name]
@@ -54,6 +69,36 @@ def run(options: argparse.Namespace) -> int:
     value = {"name": options.name, "file": target, "rows": rows, "version": snapshot.version}
     emit(options, value, f"{target}: {rows:,} rows of {options.name}, version {snapshot.version[:8]}")
     return 0
+
+
+def _export_report(options: argparse.Namespace, target: Path) -> int:
+    """One page with the script that draws in it, to send to somebody."""
+    if target.suffix != ".html":
+        raise UsageError(f"cannot tell the format of {target.name!r}", where="--to", fix="end it in .html")
+    with open_workspace(options.project_dir) as workspace:
+        with workspace.database.reading() as connections:
+            wanted = options.release
+            found = releases.load_release(connections.project, wanted) if wanted else _current(connections)
+        page = whole_page(workspace.settings.releases_path / found.name)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(target)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write: {error.strerror or error}", where=str(target), fix="choose another folder"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    emit(options, {"name": _REPORT, "file": target, "release": found.name}, f"{target}: report of {found.name}")
+    return 0
+
+
+def _current(connections: Connections) -> Release:
+    found = releases.current_release(connections.project)
+    if found is None:
+        raise NotFound("there is no release yet", where="releases", fix="`agent run` makes one")
+    return found
 
 
 def _newest(workspace: Workspace, component: str) -> Snapshot:

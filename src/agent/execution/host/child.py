@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from agent.execution.host.difference import condensed, restored_answer
 from agent.execution.host.failures import error_of
 from agent.execution.host.interface import (
     ASK_SECONDS,
@@ -101,7 +102,7 @@ class ChildHost:
             try:
                 found = process.ask(
                     "compute",
-                    task,
+                    condensed(task),
                     limit=timeout,
                     wait=wait,
                     progress=progress,
@@ -121,7 +122,7 @@ class ChildHost:
         if isinstance(found, Failure):
             raise _failed(found)
         sys.audit("tidemill.point", "child.answered")
-        done: Done = found
+        done: Done = restored_answer(found, task)
         return done
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 from agent.execution.host import wire
+from agent.execution.host.difference import condensed_answer, restored
 from agent.execution.host.failures import failure_of
 from agent.execution.host.interface import Origin
 from agent.execution.host.local import LocalHost
@@ -72,7 +73,8 @@ class _Server:
             def progress(done: int, total: int, what: str) -> None:
                 wire.write_frame(self._answers, number, {"progress": [done, total, what]})
 
-            found = self._host.work(arguments[0], progress)
+            task = restored(arguments[0])
+            found = condensed_answer(self._host.work(task, progress), task)
             return replace(found, peak_memory_bytes=peak_memory(os.getpid()))
         does: Mapping[str, Callable[..., Any]] = {
             "is_current": self._host.is_current,

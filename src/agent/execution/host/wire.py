@@ -1,8 +1,9 @@
 """The frames between a process and the project's process: length, number of the request, JSON.
 
 JSON has no dataclasses, tuples or times: an object with the key "$" stands for one of those, a dataclass of ours by its
-name and its fields in order. Nothing else can be sent, so that no class of a project crosses, and reading a frame runs
-no code but ours. Both sides are of one version: the first answer makes sure of that.
+name and its fields in order, a snapshot by a list per field of its partitions, which may be very many. Nothing else can
+be sent, so that no class of a project crosses, and reading a frame runs no code but ours. Both sides are of one
+version: the first answer makes sure of that.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
-from agent.execution.host import interface
+from agent.execution.host import difference, interface
 from pipelines import component, snapshot
 from pipelines.plugins import code
 
-FORMAT = 1  # raised with every change of what is sent
+FORMAT = 2  # raised with every change of what is sent
 _HEAD = struct.Struct(">IQ")
 
 _CLASSES: Mapping[str, type[Any]] = {
     one.__name__: one
     for one in (
-        *(snapshot.Partition, snapshot.Snapshot, snapshot.Reads, code.Code),
+        *(snapshot.Partition, snapshot.Reads, code.Code, difference.Difference),
         *(component.Pending, component.Outcome, component.Deferral, component.Due),
         *(interface.Origin, interface.ProjectFacts, interface.ComponentFacts, interface.SourceFacts, interface.Fault),
         *(interface.Probed, interface.Question, interface.Task, interface.Done, interface.Failure),
     )
 }
+_OF_PARTITION = tuple(one.name for one in fields(snapshot.Partition))
 _FIELDS = {kind: tuple(one.name for one in fields(kind) if one.init) for kind in _CLASSES.values()}
 
 
@@ -81,6 +83,8 @@ def _plain(value: Any) -> Any:
     kind = type(value)
     if value is None or kind in (str, int, float, bool):
         return value
+    if kind is snapshot.Snapshot:
+        return {"$": "Snapshot", "v": [value.component, _columns(value)]}
     if kind in _FIELDS:
         return {"$": kind.__name__, "v": [_plain(getattr(value, name)) for name in _FIELDS[kind]]}
     if isinstance(value, Mapping):
@@ -94,6 +98,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, frozenset | set):
         return {"$": "set", "v": [_plain(one) for one in value]}
     return _scalar(value)
+
+
+def _columns(value: snapshot.Snapshot) -> list[list[Any]]:
+    """The fields of all partitions, a list per field."""
+    found = []
+    for name in _OF_PARTITION:
+        column = [getattr(one, name) for one in value.partitions]
+        if name in ("min_ts", "max_ts"):
+            column = [None if at is None else at.isoformat() for at in column]
+        elif name == "column_hashes":
+            column = [[list(one), list(one.values())] for one in column]  # no object: a column may be called "$"
+        found.append(column)
+    return found
+
+
+def _snapshot(content: list[Any]) -> snapshot.Snapshot:
+    component, columns = content
+    for at in (_OF_PARTITION.index("min_ts"), _OF_PARTITION.index("max_ts")):
+        columns[at] = [None if text is None else datetime.fromisoformat(text) for text in columns[at]]
+    at = _OF_PARTITION.index("column_hashes")
+    columns[at] = [dict(zip(*pair, strict=True)) for pair in columns[at]]
+    return snapshot.Snapshot(component, tuple([snapshot.Partition(*one) for one in zip(*columns, strict=True)]))
 
 
 def _scalar(value: Any) -> Any:
@@ -129,6 +155,7 @@ def _value(found: dict[str, Any]) -> Any:
 
 
 _READ: Mapping[str, Any] = {
+    "Snapshot": _snapshot,
     "dict": dict,
     "tuple": tuple,
     "set": frozenset,

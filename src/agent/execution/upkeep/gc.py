@@ -22,7 +22,7 @@ from agent.execution.release import POINTER
 from agent.settings import Settings
 from agent.store.database.engine import Connections, Database
 from agent.store.outputs import garbage
-from pipelines.lake import files_below
+from pipelines.lake import SHARED, SHARED_FOLDER, files_below
 
 # Who reads looks up the newest snapshot and then opens its files: what was replaced this recently is left alone. Also
 # more than the clocks of two hosts may differ.
@@ -65,6 +65,8 @@ def collect(
     # Listed before the database is asked: a file that is written later belongs to an attempt that is not asked about.
     files = list(files_below(settings.lake_path)) if settings.lake_path.is_dir() else []
     folders = list(settings.releases_path.iterdir()) if settings.releases_path.is_dir() else []
+    beside = settings.releases_path / SHARED_FOLDER
+    shared = list(beside.iterdir()) if beside.is_dir() else []
     with database.reading() as connections:
         require_own(connections, settings.lake_path)
         _refuse_foreign(connections, settings.lake_path, files)
@@ -89,9 +91,11 @@ def collect(
         held = garbage.held_tokens(connections.project)
         paths = garbage.paths_without(connections.project, doomed)
         names = garbage.release_names(connections.project) - set(doomed.releases)
+        linked = {key.removeprefix(SHARED) for key in garbage.shared_keys(connections.project, names)}
     loose, unknown = _loose(settings.lake_path, files, paths, held)
     is_publishing = any(name in releasing for name in held)
-    old = _old_folders(folders, names, now, is_publishing=is_publishing)
+    old = _old_folders(folders, {*names, SHARED_FOLDER}, now, is_publishing=is_publishing)
+    old += _old_folders(shared, linked, now, is_publishing=is_publishing)
     size = 0
     for path in loose:
         size += _size(path)
@@ -153,7 +157,8 @@ def _loose(
 
 
 def _old_folders(folders: Sequence[Path], names: Collection[str], now: datetime, *, is_publishing: bool) -> list[Path]:
-    """Folders of releases that have no row, and drafts that their writers left behind.
+    """Folders of releases that have no row (or files beside them that none refers to), and drafts that their writers
+    left behind.
 
     A folder is complete before its row is committed: while a release is being made none is taken.
     """
@@ -168,7 +173,7 @@ def _old_folders(folders: Sequence[Path], names: Collection[str], now: datetime,
                 continue
             if now - changed_at > _DRAFT_TIME:
                 found.append(folder)
-        elif folder.is_dir() and not is_publishing:
+        elif (folder.is_dir() or folder.parent.name == SHARED_FOLDER) and not is_publishing:
             found.append(folder)
     return found
 

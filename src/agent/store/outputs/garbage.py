@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -15,6 +15,7 @@ from agent.store.outputs.catalog import living_in
 from agent.store.records import inputs_from_json
 from agent.store.state import load_states
 from agent.store.tables import backtest_metrics, orchestrator_state, partitions, releases, snapshots
+from pipelines.lake import SHARED
 
 _CHUNK = 500  # ids in a statement: SQLite takes a limited number
 _T = TypeVar("_T")
@@ -115,6 +116,17 @@ def paths_without(conn: sa.Connection, doomed: Collectable) -> set[str]:
 def release_names(conn: sa.Connection) -> set[str]:
     """Names of all releases there are."""
     return set(conn.scalars(sa.select(releases.c.name)))
+
+
+def shared_keys(conn: sa.Connection, names: Collection[str]) -> set[str]:
+    """Keys of the files that the releases `names` refer to beside their folders."""
+    is_shared = sa.and_(snapshots.c.component == partitions.c.component, partitions.c.key.startswith(SHARED))
+    query = (
+        sa.select(releases.c.name, partitions.c.key)
+        .join_from(releases, snapshots, snapshots.c.id == releases.c.snapshot_id)
+        .join(partitions, sa.and_(is_shared, living_in(snapshots.c.id)))
+    )
+    return {key for name, key in conn.execute(query) if name in names}
 
 
 def _unreachable(conn: sa.Connection, roots: Iterable[int | None], before: datetime) -> tuple[int, ...]:

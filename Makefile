@@ -21,8 +21,11 @@ $(VENV)/.synced: $(BIN)/uv pyproject.toml uv.lock $(shell find src dashboard -na
 	@$(BIN)/python -m compileall -q src dashboard
 	@touch $@
 
+# MARKETS=prediction runs examples/prediction instead: binary markets, offline.
+FOLDER := $(if $(MARKETS),examples/$(MARKETS),.)
+
 run: $(VENV)/.synced  ## bring the pipeline up to date once, on real sample data, with nothing to set
-	@PYTHONPATH=src $(BIN)/python -m agent.orchestrator --mode once
+	@cd $(FOLDER) && PYTHONPATH=$(CURDIR)/src $(CURDIR)/$(BIN)/python -m agent.orchestrator --mode once
 
 lint: $(VENV)/.synced  ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check --quiet .

@@ -45,14 +45,15 @@ class Costs:
         """The same costs where half the spread is known."""
         return replace(self, half_spread=half_spread)
 
-    @property
-    def distance(self) -> float:
-        """How far a fill lies from the market's price, in the unit of `half_spread`."""
-        return self.half_spread + self.slippage
+    def distance(self, price: float) -> float:
+        """How far a fill lies from the market's `price`, in the unit of `half_spread`. Quotes of a binary market lie
+        within 0..1, so half their spread is at most what is left on the nearer side."""
+        half_spread = min(self.half_spread, price, 1 - price) if self.is_binary else self.half_spread
+        return half_spread + self.slippage
 
     def fill_price(self, price: float, side: int) -> float:
         """Price at which one buys (side 1) or sells (side -1) when the market shows `price`; binary: within 0..1."""
-        filled: float = fill_price(price, side, self.distance, self.is_binary)
+        filled: float = fill_price(price, side, self.distance(price), self.is_binary)
         return min(max(filled, 0.0), 1.0) if self.is_binary else filled
 
     def unit_fee(self, filled: float) -> float:
@@ -62,7 +63,7 @@ class Costs:
 
     def unit_cost(self, price: float, side: int) -> float:
         """What one fill of one unit costs beside `price`, in units of account."""
-        cost: float = unit_cost(price, side, self.distance, self.fee, self.is_binary)
+        cost: float = unit_cost(price, side, self.distance(price), self.fee, self.is_binary)
         return cost
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Sides = npt.NDArray[np.int8]
 
 ACTIONS = ("buy", "sell", "hold", "close")
+_UNKNOWN = "nothing is expected: the market did not move, or not for long enough to tell"
 _NO_MOVE = 1e-12  # moves as close as this make no probability differ
 UNSURE = 0.5  # confidence where nothing says how far an edge may be off
 
@@ -87,8 +88,8 @@ class Decision:
     """What to do at the next open. side: 1, -1 or 0, what to be in.
 
     edge: net edge of buying; net_edge: of the better side; both a fraction (see the module). threshold: the probability
-    at which that side's net edge reaches the margin, None where none does; distance: how far the forecast lies beyond
-    it, below 0 where it falls short. weight: fraction of equity for a new position, 0 where none is opened.
+    at which that side's net edge reaches the margin, None where none in 0..1 does; distance: how far the forecast lies
+    beyond it, below 0 where it falls short. weight: fraction of equity for a new position, 0 where none is opened.
     """
 
     action: str
@@ -105,7 +106,7 @@ class Decision:
 class Columns(NamedTuple):
     """Forecasts, quotes and costs of many markets or bars, one array each; binary and to_resolution are 0 or 1.
 
-    distance: half spread and slippage. NaN in `error` for unknown; in any other column the row is held.
+    distance: half spread and slippage. NaN for unknown: where a forecast is, no change is expected.
     """
 
     price: Floats
@@ -140,7 +141,7 @@ class Edges(NamedTuple):
 
 
 def edges_of(rows: Columns, margin: float, allow_short: bool) -> Edges:
-    """Net edges, as fractions, of each row; NaN where something is unknown.
+    """Net edges, as fractions, of each row; threshold and distance are NaN where no probability would do.
 
     Where short sales are not allowed the better side is buying; NO of a binary market can always be bought.
     """
@@ -149,6 +150,7 @@ def edges_of(rows: Columns, margin: float, allow_short: bool) -> Edges:
     high, low = _moves(rows)
     change = np.where(rows.to_resolution, rows.probability - rows.price, rows.probability * high)
     change = change + np.where(rows.to_resolution, 0.0, (1 - rows.probability) * low)
+    change = np.where(np.isfinite(change), change, 0.0)  # nothing is known: nothing is expected
     binary = rows.is_binary.astype(np.float64)
     unit = np.where(rows.is_binary, 1.0, rows.price)
     buy = unit_cost(rows.price, 1, rows.distance, rows.fee, binary) / unit
@@ -165,6 +167,7 @@ def edges_of(rows: Columns, margin: float, allow_short: bool) -> Edges:
     base = np.where(rows.to_resolution, -rows.price, low)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         threshold = np.where(spread > _NO_MOVE, (side * (cost + margin) - base) / spread, np.nan)
+        threshold = np.where((threshold >= 0) & (threshold <= 1), threshold, np.nan)
         ratio = np.where(is_short, short, long) / (rows.error * np.where(rows.to_resolution, 1.0, rows.volatility))
     return Edges(
         long=long,
@@ -222,7 +225,7 @@ def decide(forecast: Forecast, quote: Quote, costs: Costs, holding: Holding, rul
         forecast.up,
         forecast.down,
         math.nan if forecast.error is None else forecast.error,
-        known.distance,
+        known.distance(quote.price),
         known.fee,
     )
     arrays: list[Any] = [np.asarray([value], dtype=np.float64) for value in values]
@@ -235,6 +238,7 @@ def decide_all(rows: Columns, rules: Rules, holdings: Sequence[Holding] | None =
     """One decision for each row; without `holdings` nothing is held."""
     edges = edges_of(rows, rules.margin, rules.allow_short)
     enters = entering(edges, rules.margin)
+    known = rows.to_resolution | (rows.volatility > 0)
     decisions = []
     for number, side in enumerate(enters.tolist()):
         holding = Holding() if holdings is None else holdings[number]
@@ -246,13 +250,13 @@ def decide_all(rows: Columns, rules: Rules, holdings: Sequence[Holding] | None =
             Decision(
                 action=action,
                 side=wanted,
-                edge=_or_zero(edges.long[number]),
-                net_edge=_or_zero(net),
+                edge=float(edges.long[number]),
+                net_edge=net,
                 threshold=threshold,
                 distance=None if threshold is None else distance,
                 weight=rules.weight if action in ("buy", "sell") else 0.0,
                 confidence=float(edges.confidence[number]),
-                reason=_reason(holding, side, wanted, net, rules),
+                reason=_reason(holding, side, wanted, net, rules) if known[number] else _UNKNOWN,
             )
         )
     return decisions
@@ -272,8 +276,6 @@ def _action(held: int, wanted: int) -> str:
 def _reason(holding: Holding, enters: int, wanted: int, net: float, rules: Rules) -> str:
     """Why, in words. Percent of the notional; of a binary market points of its payoff."""
     edge, margin = f"{net:+.3%}", f"{rules.margin:.3%}"
-    if math.isnan(net):
-        return "the forecast says nothing: its volatility is not known yet"
     if holding.side == 0:
         return f"net edge {edge} {'exceeds' if wanted else 'does not exceed'} the margin of {margin}"
     if enters == -holding.side:
@@ -287,10 +289,6 @@ def _reason(holding: Holding, enters: int, wanted: int, net: float, rules: Rules
 
 def _or_none(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _or_zero(value: Any) -> float:
-    return float(value) if math.isfinite(value) else 0.0
 
 
 def _normal(values: Floats) -> Floats:

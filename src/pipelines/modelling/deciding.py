@@ -15,13 +15,21 @@ QUOTE_COLUMNS = ("bid_open", "ask_open", "bid_close", "ask_close")
 
 
 def distance(moment: str) -> pl.Expr:
-    """How far a fill at a bar's `moment` (open, close) lies from the market's price, in the unit of Costs: half the
-    spread of the bar's own quotes, else the market's usual one, and slippage. Of a table with quotes and costs."""
+    """How far a fill at a bar's `moment` (open, close) lies from the market's price, as Costs.distance: half the spread
+    of the bar's own quotes, else the market's usual one, and slippage. Of a table with quotes and costs."""
     import polars as pl
 
     bid, ask = pl.col(f"bid_{moment}"), pl.col(f"ask_{moment}")
-    unit = pl.when(pl.col("kind").eq_missing(BINARY)).then(1.0).otherwise((ask + bid) / 2)
-    return pl.coalesce((ask - bid) / 2 / unit, "half_spread") + pl.col("slippage")
+    is_binary = pl.col("kind").eq_missing(BINARY)
+    quoted = (ask - bid) / 2 / pl.when(is_binary).then(1.0).otherwise((ask + bid) / 2)
+    return bounded_spread(pl.coalesce(quoted, "half_spread"), pl.col(moment), is_binary) + pl.col("slippage")
+
+
+def bounded_spread(half_spread: pl.Expr, price: pl.Expr, is_binary: pl.Expr) -> pl.Expr:
+    """Half a spread; of a binary market at most what is left on the nearer side, for its quotes lie within 0..1."""
+    import polars as pl
+
+    return pl.when(is_binary).then(pl.min_horizontal(half_spread, price, 1 - price)).otherwise(half_spread)
 
 
 def columns_of(rows: pl.DataFrame) -> Columns:

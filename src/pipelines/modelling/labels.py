@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.costs import BINARY, unit_cost
+from pipelines.modelling.deciding import bounded_spread
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,7 +71,8 @@ def with_labels(bars: pl.DataFrame, spacing: pl.DataFrame, horizon_bars: int, ma
 
     binary = pl.col("kind").eq_missing(BINARY)
     flag, unit = binary.cast(pl.Float64), pl.when(binary).then(1.0).otherwise(pl.col("_entry"))
-    distance, fee = (pl.col("half_spread") + pl.col("slippage")).fill_null(0.0), pl.col("fee").fill_null(0.0)
+    spread = bounded_spread(pl.col("half_spread"), pl.col("_entry"), binary)
+    distance, fee = (spread + pl.col("slippage")).fill_null(0.0), pl.col("fee").fill_null(0.0)
     limit = pl.duration(seconds=GAP_FACTOR * horizon_bars * pl.col("spacing_seconds"))
     is_paid = pl.col("resolved_at").is_not_null() & pl.col("resolution").is_not_null()
     # A bar that is known only when the resolution is says no more than the payout does.

@@ -35,13 +35,14 @@ def test_no_of_a_binary_market_costs_one_minus_its_bid(price: float, half_spread
     bid, ask_of_no = costs.fill_price(price, -1), costs.fill_price(1 - price, 1)
     assert ask_of_no == pytest.approx(1 - bid)
     assert costs.unit_fee(bid) == pytest.approx(costs.unit_fee(ask_of_no))
-    assert 0 <= bid <= costs.fill_price(price, 1) <= 1
+    assert 0 <= bid <= price <= costs.fill_price(price, 1) <= 1
 
 
 @given(st.lists(PRICE, min_size=1), st.sampled_from([1, -1]), st.booleans())
 def test_arrays_cost_what_their_numbers_do(prices: list[float], side: int, is_binary: bool) -> None:
     costs = Costs(half_spread=0.003, slippage=0.001, fee=0.02, is_binary=is_binary)
-    together = unit_cost(np.asarray(prices), side, costs.distance, costs.fee, float(is_binary))
+    distances = [costs.distance(price) for price in prices]
+    together = unit_cost(np.asarray(prices), side, np.asarray(distances), costs.fee, float(is_binary))
     assert together.tolist() == pytest.approx([costs.unit_cost(price, side) for price in prices])
 
 

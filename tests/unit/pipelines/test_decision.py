@@ -142,5 +142,6 @@ def test_holding(held: int, left: int, enters: int, short: bool, wanted: int) ->
 
 def test_an_unknown_volatility_is_held_and_said() -> None:
     got = decide(replace(UP, volatility=math.nan), Quote(50.0), SHARES, Holding(), RULES)
-    assert got == Decision("hold", 0, 0.0, 0.0, None, None, 0.0, UNSURE, got.reason)
-    assert "volatility" in got.reason
+    cost = (SHARES.unit_cost(50.0, 1) + SHARES.unit_cost(50.0, -1)) / 50.0
+    assert got == Decision("hold", 0, got.edge, pytest.approx(-cost), None, None, 0.0, UNSURE, got.reason)
+    assert "nothing is expected" in got.reason

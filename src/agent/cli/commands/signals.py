@@ -14,6 +14,7 @@ from agent.store.outputs import projections, releases
 
 HELP = "Show what the current release decided: one row per market, those to enter first."
 _MOST = 100_000
+_WIDTH = 44
 _HEADINGS = ("market", "bar known at (UTC)", "price", "probability", "needed", "net edge", "confidence", "action")
 
 
@@ -29,21 +30,27 @@ def run(options: argparse.Namespace) -> int:
     """Print the decisions."""
     with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
         release = releases.release_in_force(connections.project, options.until)
-        found = projections.decisions_of(connections.project, release, max(0, options.limit))
+        found = projections.decisions_of(connections.project, release, _MOST)
     if release is None:
         emit(options, found, "There is no release yet." if options.until is None else "There was none yet.")
         return 0
     entered = sum(row["action"] in ("buy", "sell") for row in found)
     head = f"Release {release.name}: {len(found)} markets, {entered} to enter."
-    text = table([_row(one) for one in found], _HEADINGS, right={2, 3, 4, 5, 6}) if found else ""
-    emit(options, found, f"{head}\n{text}".rstrip())
+    shown = found[: max(0, options.limit)]
+    text = table([_row(one) for one in shown], _HEADINGS, right={2, 3, 4, 5, 6}) if shown else ""
+    emit(options, shown, f"{head}\n{text}".rstrip())
     return 0
+
+
+def _short(name: str) -> str:
+    """A name that fits a column: ids of some platforms have 66 characters, which differ at both ends."""
+    return name if len(name) <= _WIDTH else f"{name[: _WIDTH - 13]}…{name[-12:]}"
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     threshold, net = one["threshold"], one["edge"] if one["net_edge"] is None else one["net_edge"]
     return (
-        one["market_id"],
+        _short(one["market_id"]),
         moment(one["ts"]),
         f"{one['price']:.6g}",
         f"{one['probability']:.1%}",

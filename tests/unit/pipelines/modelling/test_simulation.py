@@ -42,13 +42,13 @@ def piece_of(
     ends = sorted(
         [*ends, *((at, number[name], price, PAYOUT, 0.0) for at, name, price in payouts)], key=lambda e: e[:2]
     )
-    begins = sorted((r.start, number[r.market], r.open, each[number[r.market]].distance) for r in rows)
+    begins = sorted((r.start, number[r.market], r.open, each[number[r.market]].distance(r.open)) for r in rows)
     types = (np.int64, np.int32, np.float64, np.int8, np.float64)
     closes = [np.asarray([end[n] for end in ends], dtype=kind) for n, kind in enumerate(types)]
     opens = [np.asarray([one[n] for one in begins], dtype=kind) for n, kind in enumerate((*types[:3], np.float64))]
     patience = 5 * RULES.horizon_bars * more.pop("spacing", MINUTE)
     facts = Markets(
-        np.asarray([one.distance for one in each]),
+        np.asarray([one.half_spread + one.slippage for one in each]),
         np.asarray([one.fee for one in each]),
         np.asarray([int(one.is_binary) for one in each], dtype=np.int64),
         np.full(len(names), patience, dtype=np.int64),

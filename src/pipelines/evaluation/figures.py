@@ -17,7 +17,7 @@ from pipelines.evaluation.scores import (
     information_coefficient,
     log_error,
     paired,
-    ranks,
+    signed_ranks,
     squared_error,
 )
 
@@ -124,14 +124,18 @@ def _explained(evidence: Evidence, ic: Interval | None) -> dict[str, float]:
         known = np.isfinite(other) & np.isfinite(evidence.beyond) & np.isfinite(evidence.realised)
         if known.sum() < 3:
             continue
-        x, y, z = (ranks(one[known]) for one in (evidence.beyond, evidence.realised, other))
-        if min(x.std(), y.std(), z.std()) == 0:
+        x, y, z = (signed_ranks(one[known]) for one in (evidence.beyond, evidence.realised, other))
+        if not (x.any() and y.any() and z.any()):
             continue
-        xy, xz, yz = (float(np.corrcoef(a, b)[0, 1]) for a, b in ((x, y), (x, z), (y, z)))
+        xy, xz, yz = _about_zero(x, y), _about_zero(x, z), _about_zero(y, z)
         room = (1 - xz * xz) * (1 - yz * yz)
         partial = (xy - xz * yz) / room**0.5 if room > 1e-9 else 0.0
         found[name] = min(1.0, max(0.0, 1 - partial / xy)) if xy > 0 else 0.0
     return found
+
+
+def _about_zero(one: Floats, other: Floats) -> float:
+    return float((one @ other) / ((one @ one) * (other @ other)) ** 0.5)
 
 
 def _fades(now: Interval | None, later: Interval | None) -> bool:

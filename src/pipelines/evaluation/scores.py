@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.evaluation.blocks import block_sums, present
+from pipelines.evaluation.blocks import present
 from pipelines.evaluation.intervals import Interval, bootstrap_interval, mean_interval
 from pipelines.modelling.metrics import auc
 
@@ -102,43 +102,30 @@ def auc_interval(score: Floats, label: Floats, blocks: Integers) -> Interval | N
 
 
 def information_coefficient(expected: Floats, realised: Floats, blocks: Integers) -> Interval | None:
-    """Rank correlation of expected with realised returns (Spearman; Grinold and Kahn 1999, Active Portfolio
-    Management) with its bootstrap interval; rows where either is not finite are left out.
+    """Correlation about zero of expected with realised returns, both as signed ranks, with its interval as a mean over
+    blocks (Grinold and Kahn 1999, Active Portfolio Management); rows where either is not finite are left out.
 
-    None with fewer than three rows, and where one of the two never varies. Ranks are those over all rows, so a block
-    is six sums.
+    None with fewer than three rows, and where one of the two is always 0. About zero, for a forecast is known before
+    its return and the sample's means are not: with forecasts that follow past returns, taking the means away couples
+    each forecast to the returns after it, and intervals of 95 % cover 86 % (docs/decisions/0028).
     """
     import numpy as np
 
     known = np.isfinite(expected) & np.isfinite(realised)
     if known.sum() < 3:
         return None
-    x, y, blocks = ranks(expected[known]), ranks(realised[known]), present(blocks[known])
-    if x.std() == 0 or y.std() == 0:
-        return None
-    columns = [np.ones(len(x)), x, y, x * x, y * y, x * y]
-    sums = np.column_stack([block_sums(blocks, one) for one in columns])
-
-    def correlation(drawn: Floats) -> Floats:
-        n, sx, sy, sxx, syy, sxy = drawn.T
-        spread = (sxx - sx * sx / n) * (syy - sy * sy / n)
-        shared = sxy - sx * sy / n
-        error = np.sqrt(np.maximum(spread, 0))
-        found: Floats = np.divide(shared, error, out=np.full(len(n), np.nan), where=spread > 0)
-        return found
-
-    value = float(correlation(sums.sum(axis=0, keepdims=True))[0])
-    return bootstrap_interval(value, sums, correlation, seed=_SEED)
+    x, y = signed_ranks(expected[known]), signed_ranks(realised[known])
+    scale = float(np.sqrt((x * x).mean() * (y * y).mean()))
+    return None if scale == 0 else mean_interval(x * y / scale, blocks[known])
 
 
-def ranks(values: Floats) -> Floats:
-    """Ranks of `values` as fractions in (-1/2, 1/2), equal values sharing their mean rank."""
+def signed_ranks(values: Floats) -> Floats:
+    """The rank of each value's size, 0..1, with its sign: equal sizes share their mean rank, 0 stays 0."""
     import numpy as np
 
-    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(size)
-    middle: Floats = (last - (size - 1) / 2)[group.reshape(-1)]
-    return (middle - 0.5) / len(values) - 0.5
+    _, group, size = np.unique(np.abs(values), return_inverse=True, return_counts=True)
+    middle: Floats = (np.cumsum(size) - (size - 1) / 2)[group.reshape(-1)]
+    return np.sign(values) * (middle - 0.5) / len(values)
 
 
 def direction_score(expected: Floats, realised: Floats, cost: Floats, blocks: Integers) -> Interval | None:

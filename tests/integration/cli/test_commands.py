@@ -237,6 +237,20 @@ def test_rollback_puts_an_earlier_release_in_force(project: Path, agent: Typed) 
     assert "there is no release 'x'" in agent("rollback", "x", code=2)
 
 
+def test_releases_are_listed_and_compared(project: Path, agent: Typed) -> None:
+    first = agent.json("state")["current_release"]["name"]
+    run(project, (7,))
+    second = agent.json("state")["current_release"]["name"]
+    listed = agent.json("releases")
+    assert [(one["name"], one["is_current"]) for one in listed] == [(second, True), (first, False)]
+    assert [one["name"] for one in agent.json("releases", "--limit", "1")] == [second]
+    said = agent("diff", first, second)
+    assert "numbers changed by its settings (values [1, 2, 3] → [7])" in said
+    assert "total changed by its inputs" in said
+    assert "Nothing behind them differs." in agent("diff", first, first)
+    assert "there is no release 'x'" in agent("diff", first, "x", code=2)
+
+
 def test_reproduce_names_the_code_that_changed_since(project: Path, agent: Typed) -> None:
     name = agent.json("state")["current_release"]["name"]
     assert f"Release {name} is reproduced." in agent("reproduce", name)

@@ -47,6 +47,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         kind = ", historical data" if release.is_historical else ""
         parts.append(f"current release: {release.name} (as of {moment(release.as_of)} UTC{kind})")
+        assessment = release.metrics.get("assessment")
+        if isinstance(assessment, dict) and "sentence" in assessment:
+            parts.append(f"assessment: {assessment['sentence']}")
         others = [one.name for one in kept if not one.is_current]
         if others:
             parts.append(f"earlier releases: {', '.join(others)}")

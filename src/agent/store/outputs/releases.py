@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from agent.errors import NotFound
 from agent.store.database.engine import insert
-from agent.store.tables import releases
+from agent.store.tables import releases, snapshots
 
 
 @dataclass(frozen=True)
@@ -117,3 +117,18 @@ def load_release(conn: sa.Connection, name: str) -> Release:
         fix = f"the newest are: {', '.join(newest)}" if newest else "`agent run` makes one"
         raise NotFound(f"there is no release {name!r}", where="releases", fix=fix)
     return Release(**row)
+
+
+def settings_behind(
+    conn: sa.Connection, before: Release, after: Release
+) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Component -> its settings behind each of two releases, of those components whose outputs are still on record."""
+    numbers = [{name: one["snapshot_id"] for name, one in release.versions.items()} for release in (before, after)]
+    wanted = {number for each in numbers for number in each.values()}
+    query = sa.select(snapshots.c.id, snapshots.c.settings).where(snapshots.c.id.in_(wanted))
+    known = {row.id: row.settings for row in conn.execute(query)}
+    return {
+        name: (known[number], known[numbers[1][name]])
+        for name, number in numbers[0].items()
+        if number in known and numbers[1].get(name) in known
+    }

@@ -1,0 +1,25 @@
+"""What the newest decisions say of a model that is not tradable: hold, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Decision = TypeVar("Decision", bound=DataclassInstance)
+
+
+def withhold(decisions: Sequence[Decision], assessment: Mapping[str, Any]) -> list[Decision]:
+    """The `decisions` as they are where the `assessment` (of model.json) says tradable, else each with action "hold",
+    side 0, weight 0 and the assessment's reason. Net edge, threshold and distance stay what the rule said: a person may
+    look at them, nobody trades them.
+
+    The backtest does not ask this: it trades what the rule said at each bar, before the assessment could be known.
+    """
+    if assessment["tradable"]:
+        return list(decisions)
+    held: dict[str, Any] = {"action": "hold", "side": 0, "weight": 0.0, "reason": assessment["reason"]}
+    return [replace(one, **held) for one in decisions]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.costs import Costs, unit_cost
@@ -260,11 +260,6 @@ def decide_all(rows: Columns, rules: Rules, holdings: Sequence[Holding] | None =
             )
         )
     return decisions
-
-
-def withheld(decision: Decision, why: str) -> Decision:
-    """The same figures, and nothing done: what is not tradable is published for people to look at."""
-    return replace(decision, action="hold", side=0, weight=0.0, reason=why)
 
 
 def _action(held: int, wanted: int) -> str:

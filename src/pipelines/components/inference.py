@@ -15,8 +15,9 @@ from pipelines.calendars import CALENDARS, later
 from pipelines.component import Context, Input, Outcome, Pending, component
 from pipelines.costs import COST_COLUMNS
 from pipelines.data.checks import check_predictions
-from pipelines.decision import Rules, decide_all, withheld
+from pipelines.decision import Rules, decide_all
 from pipelines.errors import PipelineError
+from pipelines.evaluation.withholding import withhold
 from pipelines.modelling.deciding import QUOTE_COLUMNS, columns_of
 from pipelines.modelling.derived import completed
 from pipelines.modelling.labels import as_spacing, with_labels
@@ -202,9 +203,7 @@ def _predict(
         down=pl.Series(down, dtype=pl.Float64),
         error=pl.Series(Errors.from_json(card["errors"]).at(probability), dtype=pl.Float64),
     )
-    decisions = decide_all(columns_of(forecasts), rules)
-    if not card["assessment"]["tradable"]:
-        decisions = [withheld(one, card["assessment"]["reason"]) for one in decisions]
+    decisions = withhold(decide_all(columns_of(forecasts), rules), card["assessment"])
     decided = {
         name: pl.Series([getattr(one, name) for one in decisions], dtype=pl.String if name in _TEXTS else pl.Float64)
         for name in ("edge", "net_edge", "threshold", "distance", "weight", "confidence", "action", "reason")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    Decision = TypeVar("Decision", bound=DataclassInstance)
+from pipelines.decision import Decision
 
 
 def withhold(decisions: Sequence[Decision], assessment: Mapping[str, Any]) -> list[Decision]:

@@ -1,4 +1,5 @@
-"""Many runs on one server, a worker beside it and a scheduler of another project: what grows?
+"""Many runs on one server, a worker beside it, a dashboard that a browser looks at, and a scheduler of another project:
+what grows?
 
 After the first tenth of the runs, memory may grow by less than 10 MB in each process; open files and threads not at
 all. Prints a line per process; exit code 1 where one grew.
@@ -8,12 +9,13 @@ all. Prints a line per process; exit code 1 where one grew.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +24,15 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 import httpx  # noqa: E402
 import psutil  # noqa: E402, TID253
 
+from tests import chrome  # noqa: E402
+from tests.paths import PROJECT  # noqa: E402
 from tests.processes import environment  # noqa: E402
 from tests.served import free_port, wait_until  # noqa: E402
 from tests.tiny import tiny_project  # noqa: E402
 
 MOST_MB = 10.0
 QUEUED = 20  # runs that wait at a time
+WATCHED = ("", "runs", "agent")  # tabs of the dashboard
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,33 @@ class Sample:
 @contextmanager
 def started(folder: Path, *words: str) -> Iterator[psutil.Process]:
     """A program of ours in `folder`, ended with SIGTERM."""
-    with (folder / f"{words[-1].strip('-')}.log").open("w", encoding="utf-8") as log:
-        child = subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=environment(), stdout=log, stderr=log)
+    path = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
+    with (folder / f"{words[0]}-{words[1].strip('-')}.log").open("w", encoding="utf-8") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=folder, env=environment(PYTHONPATH=path), stdout=log, stderr=log
+        )
         try:
             yield psutil.Process(child.pid)
         finally:
             child.terminate()
             child.wait(60)
+
+
+@contextmanager
+def watched_dashboard(folder: Path) -> Iterator[psutil.Process]:
+    """The dashboard of the project in `folder`, with each of WATCHED open in a browser."""
+    port = free_port()
+    words = ("streamlit", "run", str(PROJECT / "dashboard" / "app.py"), "--server.port", str(port))
+    with started(folder, *words, "--server.address", "127.0.0.1", "--server.headless", "true") as process:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            wait_until(lambda: _answers(client, "/_stcore/health"), seconds=60, what="the dashboard")
+        with chrome.launched() as browser:
+            for tab in WATCHED:
+                page = browser.new_page()
+                page.set_default_timeout(chrome.SLOW)
+                page.goto(f"http://127.0.0.1:{port}/{tab}")
+                page.get_by_test_id("stMain").wait_for()
+            yield process
 
 
 def run_many(client: httpx.Client, count: int, folder: Path) -> None:
@@ -112,19 +137,36 @@ def main() -> int:
             ),
         }
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60))
-        wait_until(lambda: _answers(client), seconds=60, what="the server")
+        wait_until(lambda: _answers(client, "/healthz"), seconds=60, what="the server")
+        if chrome.PATH is None:
+            print("no chromium on PATH and no CHROME_PATH: measured without a dashboard")
+        else:
+            processes["dashboard"] = stack.enter_context(watched_dashboard(own))
         processes["worker"] = stack.enter_context(started(own, "agent", "worker"))
-        run_many(client, max(1, count // 10), own)
-        before = {key: Sample.of(process) for key, process in processes.items()}
-        run_many(client, count - count // 10, own)
-        after = {key: Sample.of(process) for key, process in processes.items()}
-    print(f"{count} runs; measured after the first {count // 10}")
-    return 1 if grown(before, after) else 0
+        samples = []
+        for tenth in range(1, 11):
+            run_many(client, max(1, count // 10), own)
+            samples.append({key: Sample.of(process) for key, process in processes.items()})
+            held = ", ".join(f"{key} {sample.megabytes:.1f} MB" for key, sample in samples[-1].items())
+            print(
+                f"{tenth * max(1, count // 10):>6} runs: {held}; disk {_megabytes(own / '.tidemill'):.1f} MB",
+                flush=True,
+            )
+    return 1 if grown(samples[0], samples[-1]) else 0
 
 
-def _answers(client: httpx.Client) -> bool:
+def _megabytes(folder: Path) -> float:
+    """What the files below a folder take; one that goes meanwhile counts nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_blocks * 512
+    return total / 1e6
+
+
+def _answers(client: httpx.Client, path: str) -> bool:
     try:
-        return client.get("/healthz").status_code == 200
+        return client.get(path).status_code == 200
     except httpx.TransportError:
         return False
 

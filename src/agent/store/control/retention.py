@@ -50,9 +50,15 @@ def vacuum(engine: sa.Engine) -> None:
         while free > 0:
             # As a script: of a statement without columns the driver takes one step alone, which gives one page back.
             driver.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+            _checkpoint(conn)
             left = conn.exec_driver_sql("PRAGMA freelist_count").scalar() or 0
             if left >= free:  # another process deletes as fast as this one gives back
                 return
             free = left
             time.sleep(GIVE_WAY_SECONDS)
-        conn.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
+        _checkpoint(conn)
+
+
+def _checkpoint(conn: sa.Connection) -> None:
+    """Carry the log into the file, without a lock: else the next commit of somebody else does so, and waits for it."""
+    conn.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()

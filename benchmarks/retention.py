@@ -31,7 +31,7 @@ from agent.store.tables import runner
 from agent.store.tables import runs as run_rows
 
 RUNS, EVENTS, ATTEMPTS = 75_000, 8, 3
-LIMIT_SECONDS = 1.0
+LIMIT_SECONDS, QUIET_SECONDS = 1.0, 10.0
 
 
 def fill(engine: sa.Engine, count: int) -> None:
@@ -104,6 +104,7 @@ def measure(name: str, url: str, folder: Path, count: int) -> bool:
     fill(engine, count)
     database, settings, longest = Database(engine, engine), agent_settings.load(folder), []
     for what, work in (
+        ("nothing", lambda: time.sleep(QUIET_SECONDS)),  # what this machine itself makes a transaction wait
         ("forgetting", lambda: forget_runs(settings, database, database.now())),
         ("vacuum", lambda: vacuum(engine)),
     ):
@@ -120,7 +121,7 @@ def measure(name: str, url: str, folder: Path, count: int) -> bool:
         left = conn.scalar(sa.select(sa.func.count()).select_from(run_rows))
     engine.dispose()
     assert left == min(count, settings.retention.keep_runs), f"{left} runs are left"
-    return max(longest) < LIMIT_SECONDS
+    return max(longest[1:]) < LIMIT_SECONDS
 
 
 def main() -> int:

@@ -36,10 +36,11 @@ class Lanes:
         """What `work` returns, done after what came before it for the same project. Raises what it raises, and
         ProjectBusy where too many wait, or its turn does not come in time."""
         future = self._submitted(project_id, work)
-        done, _ = await asyncio.wait({asyncio.wrap_future(future)}, timeout=self.wait_seconds)
+        turn = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait({turn}, timeout=self.wait_seconds)
         if not done and future.cancel():
             raise _busy(project_id, f"it did not come to this request within {self.wait_seconds:g} s")
-        return await asyncio.wrap_future(future)
+        return await turn
 
     def close(self) -> None:
         """Drop what waits; what is under way comes to its end."""

@@ -9,7 +9,7 @@ import atexit
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +45,7 @@ def create(database: Database, settings: Settings, *, name: str, local_path: str
             f"cannot make the project's folder: {error.strerror}", where=local_path, fix="choose another local_path"
         ) from error
     confined(str(folder), roots_of(settings))  # a link put there meanwhile
-    require_trusted(folder, Path(local_path).expanduser())
+    require_trusted(folder, _expanded(local_path, "local_path"))
     with database.writing() as connections:
         projects.lock_projects(connections.control)
         others = projects.list_projects(connections.control)
@@ -55,16 +55,33 @@ def create(database: Database, settings: Settings, *, name: str, local_path: str
 
 
 def roots_of(settings: Settings) -> tuple[Path, ...]:
-    """Folders that projects may lie in: as set, else the home and the system's temporary folder."""
-    named = settings.api.project_roots or (str(Path.home()), tempfile.gettempdir())
-    return tuple(Path(root).expanduser().resolve() for root in named)
+    """Folders that projects may lie in: as set, else the home and the system's temporary folder. Raises UsageError."""
+    named = settings.api.project_roots or (*_home(), tempfile.gettempdir())
+    return tuple(_expanded(root, "[api] project_roots").resolve() for root in named)
+
+
+def _home() -> tuple[str, ...]:
+    """This user's home; none in a container whose user is a mere number."""
+    with suppress(RuntimeError):
+        return (str(Path.home()),)
+    return ()
+
+
+def _expanded(path: str, where: str) -> Path:
+    """`path` with a ~ at its start resolved. Raises UsageError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"whose home is meant is not known: {path}", where=where, fix="write the whole path, from / on"
+        ) from error
 
 
 def confined(local_path: str, roots: Sequence[Path]) -> Path:
     """`local_path` with every link and dot resolved. Raises UsageError unless it then lies below one of `roots`."""
     if not local_path.strip() or "\0" in local_path or len(os.fsencode(local_path)) > 1000:
         raise UsageError("this is no path", where="local_path", fix="give the path of a folder, such as /tmp/test")
-    written = Path(local_path).expanduser()
+    written = _expanded(local_path, "local_path")
     if not written.is_absolute():
         raise UsageError("the path is not absolute", where=f"local_path = {local_path}", fix="start it with /")
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ import httpx
 import pytest
 
 from agent.api import lanes
+from agent.errors import NotFound
 from agent.execution.host import child
 from tests.asgi import TestClient
 from tests.integration.api.conftest import MakeClient
@@ -80,3 +83,19 @@ def test_a_ninth_request_that_waits_is_sent_away(make_client: MakeClient, monkey
         answers = list(people.map(ask, range(lanes.MOST_WAITING + 4)))
     assert set(answers) == {503}
     assert time.monotonic() - started < 45 * 3  # not one after the other for as long as each would sleep
+
+
+def test_what_goes_wrong_in_a_lane_is_raised_once_and_not_logged_as_forgotten() -> None:
+    forgotten: list[object] = []
+
+    def fail() -> None:
+        raise NotFound("there is no such component", where="here", fix="none")
+
+    async def ask() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: forgotten.append(context))
+        with pytest.raises(NotFound):
+            await lanes.Lanes().run(7, fail)
+        gc.collect()
+
+    asyncio.run(ask())
+    assert forgotten == []

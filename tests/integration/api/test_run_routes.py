@@ -22,11 +22,29 @@ def test_a_project_gets_number_1_and_its_folder(make_client: MakeClient, tmp_pat
     assert again.status_code == 409
 
 
-@pytest.mark.parametrize("path", ["/etc/x", "/", "../x", "relative", "", "/tmp/../etc/x", "/tmp", "~root/../../etc/x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/x", "/", "../x", "relative", "", "/tmp/../etc/x", "/tmp", "~root/../../etc/x", "~nobody-of-that-name/x"],
+)
 def test_a_path_outside_the_roots_is_refused(make_client: MakeClient, path: str) -> None:
     refused = make_client().post("/projects", params={"name": "bad", "local_path": path})
     assert refused.status_code == 422, refused.text
     assert refused.json()["fix"]
+
+
+def test_a_server_whose_user_has_no_home_has_the_temporary_folder(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that is run under a mere number."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    client = make_client()
+    monkeypatch.setattr(Path, "home", home)
+    refused = client.post("/projects", params={"name": "bad", "local_path": "/etc/x"})
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["fix"].startswith("choose a folder below ")
 
 
 def test_a_link_out_of_the_roots_is_refused(make_client: MakeClient, tmp_path: Path) -> None:

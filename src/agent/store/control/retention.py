@@ -14,8 +14,8 @@ from agent.store.tables import runs
 
 _INCREMENTAL = 2
 GIVE_WAY_SECONDS = 0.11  # between two transactions: whoever waits for SQLite's lock looks for it each 0.1 s
-BATCH = 500  # runs deleted in one transaction: a fraction of a second, so that nobody waits for the lock
-_PAGES = 250  # of 4 kB, given back in one transaction
+BATCH = 250  # runs deleted in one transaction: a fraction of a second, so that nobody waits for the lock
+_PAGES = 125  # of 4 kB, given back in one transaction
 
 
 def forget_runs(conn: sa.Connection, *, keep_runs: int, before: datetime) -> int:

@@ -187,6 +187,24 @@ class RunPage(BaseModel):
     next_cursor: str | None
 
 
+class AttemptOut(BaseModel):
+    """A try of one component in a run; `seconds` from its start to its commit. Passwords in texts are hidden."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    component: str
+    number: int = Field(description="1 for the first try in this run.")
+    status: str
+    output_version: str | None
+    is_cut_off: bool | None = Field(description="Succeeded with the version it had before.")
+    rows: int | None
+    seconds: float | None
+    error: str | None
+    traceback: str | None
+    started_at: Utc
+    finished_at: Utc | None
+
+
 class EventOut(BaseModel):
     """Something that happened in a run; `seq` counts from 1 within it."""
 

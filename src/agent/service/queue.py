@@ -87,6 +87,25 @@ def enqueue(
     return run, True
 
 
+def retry(database: Database, run_id: int, *, now: datetime) -> Run:
+    """Queue a run that is over again, as a new one. Raises NotFound, and Conflict where it is not over."""
+    with database.reading() as connections:
+        old = runs.load_run(connections.control, run_id)
+    if old.status not in runs.FINAL:
+        raise Conflict(
+            f"run {run_id} is not over: it is {old.status}", where="runs", fix="wait for its end, or cancel it first"
+        )
+    run, _ = enqueue(
+        database,
+        project_id=old.project_id,
+        goal=old.goal,
+        intent=Intent(old.targets, old.force, f"run {run_id} again"),
+        require_approval=old.require_approval,
+        now=now,
+    )
+    return run
+
+
 def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: datetime) -> bool:
     """Plan a QUEUED run, store the plan and let the run wait with it. False where another worker was first.
 

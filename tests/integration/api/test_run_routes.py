@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.store.control import attempts
+from agent.store.database.engine import database_now, open_engine, writing
 from tests.integration.api.conftest import MakeClient
-from tests.served import INLINE, wait_until
+from tests.served import FAILING, INLINE, wait_until
+from tests.tiny import tiny_project
 
 
 def test_a_project_gets_number_1_and_its_folder(make_client: MakeClient, tmp_path: Path) -> None:
@@ -177,3 +180,47 @@ def test_goals_and_names_with_control_characters_are_refused(make_client: MakeCl
     client = make_client()
     assert client.post("/runs", json={"goal": bad}).status_code == 422
     assert client.post("/projects", params={"name": bad, "local_path": str(tmp_path / "own")}).status_code == 422
+
+
+def test_a_run_that_is_over_can_be_retried_and_shows_its_attempts(make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client(FAILING + "[worker]\nenabled = false\n")
+    folder = tiny_project(tmp_path / "tiny")
+    project = client.post("/projects", params={"name": "tiny", "local_path": str(folder)}).json()["id"]
+    assert client.get(f"/projects/{project}").json()["name"] == "tiny"
+    assert client.get("/projects/77").status_code == 404
+    wanted = {"goal": "recompute board", "project_id": project, "targets": ["board"], "require_approval": False}
+    first = client.post("/runs", json=wanted).json()
+    refused = client.post(f"/runs/{first['id']}/retry")
+    assert (refused.status_code, "QUEUED" in refused.json()["detail"]) == (409, True)
+    client.post(f"/runs/{first['id']}/cancel")
+    again = client.post(f"/runs/{first['id']}/retry")
+    assert again.status_code == 201
+    second = again.json()
+    same = ("project_id", "goal", "targets", "force", "require_approval")
+    assert {name: second[name] for name in same} == {name: first[name] for name in same}
+    assert (second["status"], second["id"] > first["id"]) == ("QUEUED", True)
+    assert client.get(f"/runs/{first['id']}").json()["status"] == "CANCELLED"
+    assert [one["id"] for one in client.get(f"/runs?project_id={project}").json()["runs"]] == [
+        second["id"],
+        first["id"],
+    ]
+    assert client.get("/runs?project_id=0").json()["runs"] == []
+    assert client.post("/runs/999/retry").status_code == 404
+    assert client.get("/runs/999/attempts").status_code == 404
+
+
+def test_attempts_tell_a_traceback_without_its_passwords(make_client: MakeClient, database_url: str) -> None:
+    client, engine = make_client(AGENT_DATABASE_URL=database_url), open_engine(database_url)
+    client.post("/runs", json={"goal": "refresh"})
+    with writing(engine) as conn:
+        now = database_now(conn)
+        attempt = attempts.start_attempt(
+            conn, run_id=1, component="ticks", number=1, token=1, owner="me", reasons=(), now=now
+        )
+        said = "Traceback\n  postgresql://u:hunter22@h/d refused; api_key=hunter22"
+        attempts.finish_attempt(conn, attempt, status="failed", now=now, error="refused", traceback=said)
+    engine.dispose()
+    (shown,) = client.get("/runs/1/attempts").json()
+    assert (shown["component"], shown["status"], shown["error"]) == ("ticks", "failed", "refused")
+    assert shown["traceback"].startswith("Traceback\n")
+    assert "hunter22" not in shown["traceback"]

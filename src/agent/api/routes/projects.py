@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
-from agent.api.errors import CHANGES, CONFLICT
+from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
 from agent.api.models import Name, ProjectOut
 from agent.api.server import ServerHere
 from agent.api.strict import StrictRoute
@@ -32,3 +32,10 @@ async def listing(server: ServerHere) -> list[ProjectOut]:
     """All projects, the server's own (0) first."""
     found = await server.read(lambda at: rows.list_projects(at.control))
     return [ProjectOut.model_validate(one, from_attributes=True) for one in found]
+
+
+@router.get("/{project_id}", responses=NOT_FOUND)
+async def one(server: ServerHere, project_id: Annotated[int, Path(ge=0, le=2**31 - 1)]) -> ProjectOut:
+    """A project."""
+    found = await server.read(lambda at: rows.load_project(at.control, project_id))
+    return ProjectOut.model_validate(found, from_attributes=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -12,16 +13,18 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
-from agent.api.models import Answer, EventOut, RunIn, RunOut, RunPage, RunStatus
+from agent.api.models import Answer, AttemptOut, EventOut, RunIn, RunOut, RunPage, RunStatus
 from agent.api.server import Limit, Server, ServerHere
 from agent.api.strict import StrictRoute
 from agent.execution.cancel import cancel_run
 from agent.execution.workspace import Workspace
+from agent.masking import masked
 from agent.service import queue
-from agent.store.control import events, runs
+from agent.store.control import attempts, events, runs
+from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
 from agent.store.control.runs import FINAL, Run
-from agent.store.database.engine import Connections
+from agent.store.database.engine import Connections, secrets_in
 
 router = APIRouter(route_class=StrictRoute, prefix="/runs", tags=["runs"])
 PERSON = "a person over HTTP"
@@ -71,13 +74,16 @@ async def enqueue(server: Server, wanted: RunIn, idempotency_key: str | None = N
 async def listing(
     server: ServerHere,
     status: RunStatus | None = None,
+    project_id: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only runs of this project.")] = None,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,8}$", description="From `next_cursor`.")] = None,
 ) -> RunPage:
     """Runs, newest first."""
     before_id = None if cursor is None else int(cursor)
     found = await server.read(
-        lambda at: runs.list_runs(at.control, status=status, limit=limit + 1, before_id=before_id)
+        lambda at: runs.list_runs(
+            at.control, status=status, project_id=project_id, limit=limit + 1, before_id=before_id
+        )
     )
     more = len(found) > limit
     return RunPage(runs=[_out(one) for one in found[:limit]], next_cursor=str(found[limit - 1].id) if more else None)
@@ -87,6 +93,17 @@ async def listing(
 async def one(server: ServerHere, run_id: RunId) -> RunOut:
     """A run."""
     return _out(await server.read(lambda at: runs.load_run(at.control, run_id)))
+
+
+@router.get("/{run_id}/attempts", responses=NOT_FOUND)
+async def tries(server: ServerHere, run_id: RunId, limit: Limit = _MOST_EVENTS) -> list[AttemptOut]:
+    """The tries of components in a run, in order, each with its error and traceback."""
+
+    def look(at: Connections) -> list[Attempt]:
+        runs.load_run(at.control, run_id)
+        return attempts.list_attempts(at.control, run_id, limit)
+
+    return [_attempt_out(server, one) for one in await server.read(look)]
 
 
 @router.get("/{run_id}/events", responses=NOT_FOUND)
@@ -126,6 +143,14 @@ def cancel(server: ServerHere, run_id: RunId) -> RunOut:
     return _out(cancel_run(server.database, run_id, by=PERSON, now=server.now()))
 
 
+@router.post("/{run_id}/retry", status_code=201, responses=CHANGES | CONFLICT | NOT_FOUND)
+async def retry(server: ServerHere, run_id: RunId) -> RunOut:
+    """Queue a run again that is over: a new run of the same goal and targets, which computes what is stale by then."""
+    run = await asyncio.to_thread(queue.retry, server.database, run_id, now=server.now())
+    server.worker.wake()
+    return _out(run)
+
+
 @router.post("/{run_id}/approve", responses=CHANGES | CONFLICT | NOT_FOUND)
 def approve(server: ServerHere, run_id: RunId, answer: Answer | None = None) -> RunOut:
     """Let a run that waits for approval go ahead."""
@@ -162,6 +187,16 @@ async def _told(server: Server, request: Request, run_id: int, after: int) -> As
 def _look(at: Connections, *, run_id: int, after: int, limit: int = _MOST_EVENTS) -> tuple[Run, list[EventRow]]:
     run = runs.load_run(at.control, run_id)
     return run, events.load_events(at.control, run_id, after, limit)
+
+
+def _attempt_out(server: Server, one: Attempt) -> AttemptOut:
+    secrets = secrets_in(server.database.control.url)
+
+    def hide(text: str | None) -> str | None:
+        return None if text is None else masked(text, secrets)
+
+    shown = replace(one, error=hide(one.error), traceback=hide(one.traceback))
+    return AttemptOut.model_validate(shown, from_attributes=True)
 
 
 def _out(run: Run) -> RunOut:

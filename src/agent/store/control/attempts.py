@@ -178,9 +178,9 @@ def is_recorded(conn: sa.Connection, attempt_id: int, component: str, token: int
     return conn.execute(is_settled).first() is not None or conn.scalar(has_snapshot) is not None
 
 
-def list_attempts(conn: sa.Connection, run_id: int) -> list[Attempt]:
-    """Attempts of a run in the order they were started."""
-    query = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id)
+def list_attempts(conn: sa.Connection, run_id: int, limit: int | None = None) -> list[Attempt]:
+    """Attempts of a run in the order they were started, up to `limit`."""
+    query = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id).limit(limit)
     return [_attempt(row) for row in conn.execute(query).mappings()]
 
 

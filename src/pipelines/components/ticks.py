@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.component import Context, component
 from pipelines.data.checks import check_source_bars, check_ticks
 from pipelines.data.tick_parts.account import accounts
-from pipelines.data.tick_parts.frames import BARS, contribution, numbered, ranked
+from pipelines.data.tick_parts.frames import BARS, IDENTITY, contribution, numbered, ranked
 from pipelines.data.tick_parts.intake import Intake, bad_rows, take_in
 from pipelines.data.tick_parts.jumps import JUMPS_KEY, Found, find
 from pipelines.data.tick_parts.jumps import dump as dump_jumps
@@ -272,8 +272,9 @@ class _Ingest:
         if kind == "bars" and merged is not None:
             self._refuse_overlap(merged)
             self.edges[key] = edges(merged)
-        order = ("_market", "start") if kind == "bars" else ("_market", "ts", "seq")
-        return finish(pl.concat(frames).sort(*order), self.universe, kind)
+        # Rows that were merged now are in order, and so are those of an earlier run.
+        rows = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal").sort(*IDENTITY[kind])
+        return finish(rows, self.universe, kind)
 
     def _check_neighbours(self, markets: dict[str, set[str]]) -> None:
         """Raise BadInput where a bar of a partition built now overlaps one of the partitions next to it."""

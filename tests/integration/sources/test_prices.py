@@ -235,6 +235,7 @@ def test_possible_splits_are_found_inside_partitions_and_between_them(tmp_path: 
         ((100, 10), (33.5, 5), True),  # near 3:1, at another turnover
         ((10, 10), (100, 1), True),  # ten became one
         ((100, 10), (57, 17), True),  # more than 40 % at the same turnover
+        ((100, 10), (48, 100), False),  # half, at five times the turnover: a crash
         ((100, 10), (57, 90), False),  # a fall, at eight times the turnover
         ((100, 10), (65, 15), False),
         ((100, 10), (140, 7), False),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 JUMPS_KEY = ".jumps"  # the memo partition of ticks
 _MOVE = 0.4  # a jump by more than this, at about the same turnover
 _TURNOVER = 2.0  # factor within which the turnover counts as the same
-_CRASH = 4.0  # a fall at so many times the turnover is one; nobody trades more because of a split
+_CRASH = 3.0  # a fall at so many times the turnover is one; nobody trades more because of a split
 _NEAR = 0.05  # how near a ratio of closes is to 2, 3, 4 …
 _MOST = 30
 

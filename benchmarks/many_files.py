@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.component import perform
+from pipelines.components.markets import Settings as MarketSettings
 from pipelines.components.markets import ingest_markets
 from pipelines.components.ticks import Settings as TickSettings
 from pipelines.components.ticks import ingest_ticks
@@ -58,7 +59,9 @@ class Project:
         began = time.perf_counter()
         self.runs += 1
         sources = {"files": FilesSource(self.settings, self.folder)}
-        markets = perform(ingest_markets, None, {}, lake=self.lake, attempt=f"m{self.runs}", sources=sources)
+        markets = perform(
+            ingest_markets, MarketSettings(), {}, lake=self.lake, attempt=f"m{self.runs}", sources=sources
+        )
         self.ticks = perform(
             ingest_ticks,
             TickSettings(),

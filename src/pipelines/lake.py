@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import sys
@@ -34,6 +35,7 @@ SHARED, SHARED_FOLDER = ".shared/", "shared"
 OWNER_FILE = ".owner"  # says which database the lake belongs to; no partition
 _IS_NULL = " is null"  # ends the name of a mask: no column is called so
 _CHUNK = 1 << 20
+_FEW_TEXTS = 64
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
@@ -102,12 +104,26 @@ def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
 
 def _add_text(hasher: Any, texts: pl.Series) -> None:
     """Runs of equal texts: a column of market ids, sorted as it is, has few."""
+    if len(texts) <= _FEW_TEXTS:
+        _add_few_texts(hasher, texts.to_list())
+        return
     runs = texts.rle().struct.unnest()
     values = runs.get_column("value")
     hasher.update(runs.get_column("len").to_numpy().data)
     hasher.update(values.is_null().to_numpy().data)
     hasher.update(values.str.len_bytes().fill_null(0).to_numpy().data)
     hasher.update((values.str.join("").item() or "").encode() if len(values) else b"")
+
+
+def _add_few_texts(hasher: Any, texts: list[str | None]) -> None:
+    """The same bytes as of many, without a query: each costs a tenth of a millisecond, however short the column."""
+    import numpy as np
+
+    runs = [(text, sum(1 for _ in group)) for text, group in itertools.groupby(texts)]
+    hasher.update(np.array([count for _, count in runs], dtype=np.uint32).data)
+    hasher.update(np.array([text is None for text, _ in runs], dtype=np.bool_).data)
+    hasher.update(np.array([len((text or "").encode()) for text, _ in runs], dtype=np.uint32).data)
+    hasher.update("".join(text or "" for text, _ in runs).encode())
 
 
 def hash_file(path: Path) -> str:

@@ -108,6 +108,7 @@ class _Ingest:
     affected: set[Pair] = field(default_factory=set)
     taken: dict[PartId, set[Pair]] = field(default_factory=dict)
     bad: dict[PartId, pl.DataFrame] = field(default_factory=dict)  # of every part read in this run
+    names: list[str] = field(default_factory=list)  # market_id by rank
     edges: dict[str, pl.DataFrame] = field(default_factory=dict)  # first and last bars of partitions built in this run
 
     def find_changes(self) -> None:
@@ -300,7 +301,9 @@ class _Ingest:
             self._refuse_overlap(together.sort("_market", "start"))
 
     def _names(self, rows: pl.DataFrame) -> set[str]:
-        return set(self.universe.get_column("market_id").gather(rows.get_column("_market").unique()))
+        if not self.names:
+            self.names.extend(self.universe.get_column("market_id").to_list())
+        return {self.names[rank] for rank in rows.get_column("_market").to_list()}
 
     def _edges_in_lake(self, key: str, names: set[str]) -> pl.DataFrame:
         import polars as pl

@@ -11,7 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipelines.components.markets import Settings as MarketSettings
 from pipelines.components.ticks import Settings as TickSettings
+from pipelines.costs import CostSettings
 from pipelines.data.tick_parts.jumps import JUMPS_KEY, all_jumps, load, warnings
 from pipelines.errors import BadInput, SettingsError
 from tests.integration.sources.test_doors import BARS, TRADES, read
@@ -83,6 +85,7 @@ def test_such_bars_come_through_ticks_and_features(tmp_path: Path, dataset: dict
     from pipelines.components.features import Settings, build_features
 
     mill = Mill(tmp_path, [{"path": "*.csv", "market": "M", **dataset}])
+    mill.costs = MarketSettings({"future": CostSettings(fee_bps=1.0, half_spread_bps=1.0, slippage_bps=1.0)})
     mill.write(
         "a.csv", "\n".join(["ts,open,high,low,close", *(f"2020-01-02T09:{n:02}:00Z,{text}" for n in range(0, 60, 5))])
     )
@@ -243,7 +246,8 @@ def test_possible_splits_are_found_inside_partitions_and_between_them(tmp_path: 
     ],
 )
 def test_what_looks_like_a_split(before: tuple[float, float], after: tuple[float, float], expected: bool) -> None:
-    from pipelines.data.tick_parts.jumps import is_like_a_split
+    from pipelines.costs import CostSettings
+from pipelines.data.tick_parts.jumps import is_like_a_split
 
     turnover = after[0] * after[1] / (before[0] * before[1])
     assert is_like_a_split(before[0], after[0], turnover) is expected

@@ -246,8 +246,7 @@ def test_possible_splits_are_found_inside_partitions_and_between_them(tmp_path: 
     ],
 )
 def test_what_looks_like_a_split(before: tuple[float, float], after: tuple[float, float], expected: bool) -> None:
-    from pipelines.costs import CostSettings
-from pipelines.data.tick_parts.jumps import is_like_a_split
+    from pipelines.data.tick_parts.jumps import is_like_a_split
 
     turnover = after[0] * after[1] / (before[0] * before[1])
     assert is_like_a_split(before[0], after[0], turnover) is expected

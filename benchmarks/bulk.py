@@ -26,6 +26,7 @@ import polars as pl
 from pipelines.component import perform
 from pipelines.components.features import Settings as FeatureSettings
 from pipelines.components.features import build_features
+from pipelines.components.markets import Settings as MarketSettings
 from pipelines.components.markets import ingest_markets
 from pipelines.components.ticks import Settings as TickSettings
 from pipelines.components.ticks import ingest_ticks
@@ -88,7 +89,7 @@ def ours(folder: Path, kind: str, lake: Path) -> dict[str, float]:
     settings: Settings = build(Settings, {"datasets": [dataset(kind)]}, "sources.files", faults)
     faults.raise_if_any()
     sources, here = {"files": FilesSource(settings, folder)}, Lake(lake)
-    markets = perform(ingest_markets, None, {}, lake=here, attempt="m", sources=sources)
+    markets = perform(ingest_markets, MarketSettings(), {}, lake=here, attempt="m", sources=sources)
     began = time.perf_counter()
     ticks = perform(ingest_ticks, TickSettings(), {"markets": markets}, lake=here, attempt="t", sources=sources)
     middle = time.perf_counter()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import sys
@@ -34,6 +35,7 @@ SHARED, SHARED_FOLDER = ".shared/", "shared"
 OWNER_FILE = ".owner"  # says which database the lake belongs to; no partition
 _IS_NULL = " is null"  # ends the name of a mask: no column is called so
 _CHUNK = 1 << 20
+_FEW_TEXTS = 64
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
@@ -51,17 +53,25 @@ def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
         for name, kind in frame.schema.items()
         if not (kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean)
     }
-    nullable = [name for name in frame.columns if frame.get_column(name).null_count()]
+    nulls = {name: frame.get_column(name).null_count() for name in frame.columns}
+    empty = {name for name in frame.columns if nulls[name] == frame.height and name not in texts}
+    nullable = [name for name in frame.columns if nulls[name] and name not in texts and name not in empty]
     values = [
         _as_text(name, frame.schema[name]) if name in texts else _folded(name, frame.schema[name])
         for name in frame.columns
+        if name not in empty
     ]
-    masks = [pl.col(name).is_null().alias(f"{name}{_IS_NULL}") for name in nullable if name not in texts]
+    masks = [pl.col(name).is_null().alias(f"{name}{_IS_NULL}") for name in nullable]
     table = frame.select(*values, *masks)
     hashes = {}
     for name, kind in frame.schema.items():
         hasher = hashlib.blake2b(f"{kind!s}:{frame.height}:".encode(), digest_size=16)
-        if name in texts:
+        if name in empty:
+            # What the lines below would give, without a query: many sources have no quotes.
+            hasher.update(b"\x01" * frame.height)
+            width = pl.Series(dtype=kind).to_physical().to_numpy().itemsize
+            hasher.update(bytes(frame.height * width))
+        elif name in texts:
             _add_text(hasher, table.get_column(name))
         else:
             if name in nullable:
@@ -94,12 +104,26 @@ def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
 
 def _add_text(hasher: Any, texts: pl.Series) -> None:
     """Runs of equal texts: a column of market ids, sorted as it is, has few."""
+    if len(texts) <= _FEW_TEXTS:
+        _add_few_texts(hasher, texts.to_list())
+        return
     runs = texts.rle().struct.unnest()
     values = runs.get_column("value")
     hasher.update(runs.get_column("len").to_numpy().data)
     hasher.update(values.is_null().to_numpy().data)
     hasher.update(values.str.len_bytes().fill_null(0).to_numpy().data)
     hasher.update((values.str.join("").item() or "").encode() if len(values) else b"")
+
+
+def _add_few_texts(hasher: Any, texts: list[str | None]) -> None:
+    """The same bytes as of many, without a query: each costs a tenth of a millisecond, however short the column."""
+    import numpy as np
+
+    runs = [(text, sum(1 for _ in group)) for text, group in itertools.groupby(texts)]
+    hasher.update(np.array([count for _, count in runs], dtype=np.uint32).data)
+    hasher.update(np.array([text is None for text, _ in runs], dtype=np.bool_).data)
+    hasher.update(np.array([len((text or "").encode()) for text, _ in runs], dtype=np.uint32).data)
+    hasher.update("".join(text or "" for text, _ in runs).encode())
 
 
 def hash_file(path: Path) -> str:

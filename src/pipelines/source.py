@@ -169,13 +169,18 @@ class Source(Protocol):
 
 
 def broken_rule(
-    kind: Literal["bars", "ticks"], is_binary: pl.Expr | None = None, is_free: pl.Expr | None = None
+    kind: Literal["bars", "ticks"],
+    is_binary: pl.Expr | None = None,
+    is_free: pl.Expr | None = None,
+    *,
+    has_quotes: bool = True,
 ) -> pl.Expr:
     """The first rule that a row of a batch breaks, as text; null where it keeps them all.
 
     Times, markets and prices are there; prices are finite and above zero; sizes are finite and not negative; a bar's
     high and low enclose its open and close, on each side where it has quotes. `is_binary` says of which rows prices
-    are probabilities, 0 and 1 allowed; `is_free` of which they may be zero and below (oil in April 2020).
+    are probabilities, 0 and 1 allowed; `is_free` of which they may be zero and below (oil in April 2020). Without
+    `has_quotes` bids and asks are all null, and not looked at.
     """
     import polars as pl
 
@@ -184,11 +189,12 @@ def broken_rule(
     bounds = (is_binary, is_free)
     if kind == "ticks":
         rules += _price_rules("price", *bounds, required=True)
-        rules += [rule for side in ("bid", "ask") for rule in _price_rules(side, *bounds, required=False)]
+        sides = ("bid", "ask") if has_quotes else ()
+        rules += [rule for side in sides for rule in _price_rules(side, *bounds, required=False)]
         rules += _size_rules("size")
         rules.append((~pl.col("side").is_in(["buy", "sell"]), "side is neither buy nor sell"))
     else:
-        for prefix in ("", "bid_", "ask_"):
+        for prefix in ("", "bid_", "ask_") if has_quotes else ("",):
             names = {field: prefix + field for field in ("open", "high", "low", "close")}
             for name in names.values():
                 rules += _price_rules(name, *bounds, required=not prefix)

@@ -21,8 +21,10 @@ PAGE = PROJECT / "docs" / "how-to" / "own-data.md"
 TESTED = PROJECT / "tests" / "integration" / "sources" / "shared_data.toml"
 
 
-def blocks() -> list[dict[str, Any]]:
-    return [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)]
+def blocks(after: str = "") -> list[dict[str, Any]]:
+    """The settings on the page, from a heading on."""
+    _, _, text = PAGE.read_text().partition(after) if after else ("", "", PAGE.read_text())
+    return [tomllib.loads(one) for one in re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)]
 
 
 def datasets(block: dict[str, Any]) -> list[dict[str, Any]]:
@@ -46,6 +48,16 @@ def test_the_shortest_form_reads_a_folder_of_csv(tmp_path: Path) -> None:
     assert str(frame.get_column("start")[0]) == "2020-01-02 05:00:00+00:00"
 
 
+def test_splits_are_set_as_the_page_says(tmp_path: Path) -> None:
+    (tmp_path / "prices").mkdir()
+    head = "date,open,high,low,close,volume\n"
+    (tmp_path / "prices" / "AAPL.csv").write_text(head + "2020-08-28,500,504,496,500,1\n2020-08-31,130,131,126,129,4\n")
+    (tmp_path / "splits.csv").write_text("market,date,ratio\nAAPL,2020-08-31,4:1\n")
+    (block,) = (one for one in blocks("## Splits") if "splits" in str(one))
+    source = FilesSource(checked(Settings, block["sources"]["files"]), tmp_path)
+    assert source.fetch("prices/AAPL.csv").frame["close"].to_list() == [125.0, 129.0]
+
+
 def test_other_settings_on_the_page_exist() -> None:
     for block in blocks():
         checked(TickSettings, block.get("ticks", {}))
@@ -53,7 +65,7 @@ def test_other_settings_on_the_page_exist() -> None:
 
 def test_the_examples_are_those_that_are_tested() -> None:
     tested = datasets(tomllib.loads(TESTED.read_text()))
-    examples = [dataset for block in blocks()[1:] for dataset in datasets(block)]
+    examples = [dataset for block in blocks("## Examples") for dataset in datasets(block)]
     assert len(examples) >= 9
     for dataset in examples:
         for place in (dataset, dataset.get("markets", {})):
@@ -65,7 +77,7 @@ def test_the_examples_are_those_that_are_tested() -> None:
 def examples() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Each dataset of the page that has prices: a name, its settings, and those of [ticks] beside it."""
     found = []
-    for block in blocks()[1:]:
+    for block in blocks("## Examples"):
         for number, dataset in enumerate(datasets(block)):
             found.append((f"{dataset['path']}#{number}", dataset, block.get("ticks", {})))
     return found

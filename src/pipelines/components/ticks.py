@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.component import Context, component
 from pipelines.data.checks import check_source_bars, check_ticks
 from pipelines.data.tick_parts.account import accounts
-from pipelines.data.tick_parts.frames import BARS, contribution, numbered, ranked
+from pipelines.data.tick_parts.frames import BARS, IDENTITY, contribution, numbered, ranked
 from pipelines.data.tick_parts.intake import Intake, bad_rows, take_in
 from pipelines.data.tick_parts.jumps import JUMPS_KEY, Found, find
 from pipelines.data.tick_parts.jumps import dump as dump_jumps
@@ -108,6 +108,7 @@ class _Ingest:
     affected: set[Pair] = field(default_factory=set)
     taken: dict[PartId, set[Pair]] = field(default_factory=dict)
     bad: dict[PartId, pl.DataFrame] = field(default_factory=dict)  # of every part read in this run
+    names: list[str] = field(default_factory=list)  # market_id by rank
     edges: dict[str, pl.DataFrame] = field(default_factory=dict)  # first and last bars of partitions built in this run
 
     def find_changes(self) -> None:
@@ -272,8 +273,9 @@ class _Ingest:
         if kind == "bars" and merged is not None:
             self._refuse_overlap(merged)
             self.edges[key] = edges(merged)
-        order = ("_market", "start") if kind == "bars" else ("_market", "ts", "seq")
-        return finish(pl.concat(frames).sort(*order), self.universe, kind)
+        # Rows that were merged now are in order, and so are those of an earlier run.
+        rows = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal").sort(*IDENTITY[kind])
+        return finish(rows, self.universe, kind)
 
     def _check_neighbours(self, markets: dict[str, set[str]]) -> None:
         """Raise BadInput where a bar of a partition built now overlaps one of the partitions next to it."""
@@ -299,7 +301,9 @@ class _Ingest:
             self._refuse_overlap(together.sort("_market", "start"))
 
     def _names(self, rows: pl.DataFrame) -> set[str]:
-        return set(self.universe.get_column("market_id").gather(rows.get_column("_market").unique()))
+        if not self.names:
+            self.names.extend(self.universe.get_column("market_id").to_list())
+        return {self.names[rank] for rank in rows.get_column("_market").to_list()}
 
     def _edges_in_lake(self, key: str, names: set[str]) -> pl.DataFrame:
         import polars as pl

@@ -111,6 +111,7 @@ def _check_bars(
 
     prices = ("open", "high", "low", "close")
     quotes = [f"{side}_{name}" for side in ("bid", "ask") for name in prices]
+    quotes = [name for name in quotes if name in frame.columns and frame.get_column(name).null_count() < frame.height]
     is_next = pl.col("market_id") == pl.col("market_id").shift()
     rules = {
         **_price_rules((*prices, *quotes), free),

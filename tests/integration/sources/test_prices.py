@@ -11,7 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipelines.components.markets import Settings as MarketSettings
 from pipelines.components.ticks import Settings as TickSettings
+from pipelines.costs import CostSettings
 from pipelines.data.tick_parts.jumps import JUMPS_KEY, all_jumps, load, warnings
 from pipelines.errors import BadInput, SettingsError
 from tests.integration.sources.test_doors import BARS, TRADES, read
@@ -83,6 +85,7 @@ def test_such_bars_come_through_ticks_and_features(tmp_path: Path, dataset: dict
     from pipelines.components.features import Settings, build_features
 
     mill = Mill(tmp_path, [{"path": "*.csv", "market": "M", **dataset}])
+    mill.costs = MarketSettings({"future": CostSettings(fee_bps=1.0, half_spread_bps=1.0, slippage_bps=1.0)})
     mill.write(
         "a.csv", "\n".join(["ts,open,high,low,close", *(f"2020-01-02T09:{n:02}:00Z,{text}" for n in range(0, 60, 5))])
     )
@@ -235,6 +238,7 @@ def test_possible_splits_are_found_inside_partitions_and_between_them(tmp_path: 
         ((100, 10), (33.5, 5), True),  # near 3:1, at another turnover
         ((10, 10), (100, 1), True),  # ten became one
         ((100, 10), (57, 17), True),  # more than 40 % at the same turnover
+        ((100, 10), (48, 100), False),  # half, at five times the turnover: a crash
         ((100, 10), (57, 90), False),  # a fall, at eight times the turnover
         ((100, 10), (65, 15), False),
         ((100, 10), (140, 7), False),

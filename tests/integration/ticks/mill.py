@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.component import perform
+from pipelines.components.markets import Settings as MarketSettings
 from pipelines.components.markets import ingest_markets
 from pipelines.components.ticks import Settings, ingest_ticks
 from pipelines.lake import Lake
@@ -40,6 +41,7 @@ class Mill:
         self.data, self.lake = folder / "data", Lake(folder / "lake")
         self.data.mkdir(parents=True)
         self.datasets, self.settings = datasets, Settings(**ticks)
+        self.costs = MarketSettings()
         self.attempts, self.clock = 0, 0
         self.markets: Snapshot | None = None
         self.ticks: Snapshot | None = None
@@ -79,7 +81,7 @@ class Mill:
         self.attempts += 1
         attempt, sources = f"a{self.attempts}", {"files": self.source()}
         self.read.clear()
-        markets = perform(ingest_markets, None, {}, lake=self.lake, attempt=attempt, sources=sources)
+        markets = perform(ingest_markets, self.costs, {}, lake=self.lake, attempt=attempt, sources=sources)
         before = None if fresh or self.markets is None else {"markets": self.markets}
         ticks = perform(
             ingest_ticks,

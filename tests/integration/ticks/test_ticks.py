@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pipelines.component import perform
+from pipelines.components.markets import Settings as MarketSettings
 from pipelines.components.markets import ingest_markets
 from pipelines.components.ticks import Settings, ingest_ticks
 from pipelines.data.tick_parts.memo import MEMO_KEY
@@ -143,7 +144,7 @@ def test_output_keeps_its_contract(mill: Mill) -> None:
 
 def test_the_sample_comes_in_years(tmp_path: Path) -> None:
     lake, sources = Lake(tmp_path), {"sample": SampleSource(SampleSettings(), tmp_path)}
-    markets = perform(ingest_markets, None, {}, lake=lake, attempt="a", sources=sources)
+    markets = perform(ingest_markets, MarketSettings(), {}, lake=lake, attempt="a", sources=sources)
     ticks = perform(ingest_ticks, Settings(), {"markets": markets}, lake=lake, attempt="b", sources=sources)
     assert keys(ticks) == [f"bars/{year}" for year in range(2000, 2014)]
     assert ticks.rows == 12_154

@@ -25,7 +25,7 @@ from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batc
 if TYPE_CHECKING:
     import polars as pl
 
-_BULK_ROWS = 500_000  # understood at once: enough that a table's own cost is nothing, little enough to be held twice
+_BULK_ROWS = 200_000  # understood at once: enough that a table's own cost is nothing, little enough to be held twice
 _SMALL_FILES = 1_000  # read as one: a bad one among them costs reading them some ten times
 _MANY = 3  # rows that break one and the same rule of time are no accident
 
@@ -274,12 +274,15 @@ def _understood(
     values, faults = values_of(dataset, raw, file)
     columns = {name: values.get(name, pl.lit(None)) for name in schema} | _times(dataset, ts)
     columns["market_id"] = pl.format("{}:{}", pl.lit(source), "market")
+    has_quotes = any(name.startswith(("bid", "ask")) for name in values)
     frame = raw.select(
         LINE,
         *(value.cast(schema[name]).alias(name) for name, value in columns.items()),
         pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
     )
-    rule = frame.select(pl.coalesce("_fault", broken_rule(kind, *_bounds(dataset))).alias("rule")).to_series()
+    rule = frame.select(
+        pl.coalesce("_fault", broken_rule(kind, *_bounds(dataset), has_quotes=has_quotes)).alias("rule")
+    ).to_series()
     return frame.drop("_fault"), rule.rechunk()
 
 

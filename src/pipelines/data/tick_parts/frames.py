@@ -31,6 +31,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "ticks": tuple(name for name in TICK_COLUMNS if name != "market_id"),
 }
 IDENTITY: dict[str, tuple[str, ...]] = {"bars": ("_market", "start"), "ticks": ("_market", "ts", "seq")}
+
 SIDES = ("buy", "sell")
 _GRAINS: tuple[Grain, ...] = ("day", "month", "year")
 _KEY_FORMATS = ("%Y-%m-%d", "%Y-%m", "%Y")
@@ -128,8 +129,12 @@ def contribution(batch: Batch, universe: pl.DataFrame, parts: pl.Series | None =
         pl.when(pl.col("grain") == grain).then(start.cast(pl.Int32) * 4 + grain) for grain, start in enumerate(starts)
     ]
     sides = [pl.col("side").cast(pl.Enum(SIDES))] if batch.kind == "ticks" else []
+    # Columns that are empty are added again when a partition is finished: without quotes a bar has half the bytes.
+    rare = [name for name in VALUES[batch.kind] if name.startswith(_RARE)]
+    left_out = rare if all(is_empty(frame, name) for name in rare) else ()
+    values = [name for name in VALUES[batch.kind] if name not in left_out]
     rows = (
-        frame.select(pl.coalesce(keys).alias("_key"), "_market", "_part", *VALUES[batch.kind], "_row")
+        frame.select(pl.coalesce(keys).alias("_key"), "_market", "_part", *values, "_row")
         .with_columns(sides)
         .sort(_GROUP, maintain_order=True)
     )
@@ -144,6 +149,11 @@ def contribution(batch: Batch, universe: pl.DataFrame, parts: pl.Series | None =
         universe, on="_market", how="left", maintain_order="left"
     )
     return Contribution(rows, groups)
+
+
+def is_empty(frame: pl.DataFrame, name: str) -> bool:
+    """Whether a column has no value at all."""
+    return frame.get_column(name).null_count() == frame.height
 
 
 def _hash_groups(rows: pl.DataFrame, lengths: list[int]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pipelines.data.tick_parts.frames import is_empty
 from pipelines.errors import BadInput, PipelineError
 from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, Bulk, broken_rule, frame_schema
 
@@ -59,10 +60,13 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
             where=part,
             fix=f"a source's fetch() gives {', '.join(columns)} with the types of pipelines.source",
         )
-    rule = batch.frame.select(broken_rule(batch.kind, *_bounds(universe)).alias("rule")).to_series().rechunk()
+    quotes = [name for name in columns if name.startswith(("bid", "ask"))]
+    has_quotes = not all(is_empty(batch.frame, name) for name in quotes)
+    broken = broken_rule(batch.kind, *_bounds(universe), has_quotes=has_quotes)
+    rule = batch.frame.select(broken.alias("rule")).to_series().rechunk()
     named = pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)) if batch.quarantined is None else batch.quarantined
-    broken = batch.frame.height - rule.null_count()
-    if broken:
+    count = batch.frame.height - rule.null_count()
+    if count:
         if len(bulk.parts) > 1:
             return None
         named = pl.concat([named, _broken(batch, rule)])
@@ -75,7 +79,7 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
         running = tuple(left_out[number] for number in range(len(bulk.parts)))
         batch, of_part = batch.only(is_over), of_part.filter(is_over)
     _check_markets(batch, part, universe)
-    return Intake(batch, of_part, bad, running, broken)
+    return Intake(batch, of_part, bad, running, count)
 
 
 def _bounds(universe: pl.DataFrame) -> tuple[pl.Expr | None, pl.Expr | None]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 JUMPS_KEY = ".jumps"  # the memo partition of ticks
 _MOVE = 0.4  # a jump by more than this, at about the same turnover
 _TURNOVER = 2.0  # factor within which the turnover counts as the same
+_CRASH = 3.0  # a fall at so many times the turnover is one; nobody trades more because of a split
 _NEAR = 0.05  # how near a ratio of closes is to 2, 3, 4 …
 _MOST = 30
 
@@ -57,7 +58,8 @@ def is_like_a_split(before: float, after: float, turnover: float | None) -> bool
         return False
     ratio = max(before / after, after / before)
     whole = round(ratio)
-    if 2 <= whole <= _MOST and abs(ratio / whole - 1) < _NEAR:
+    is_crash = after < before and turnover is not None and turnover > _CRASH
+    if 2 <= whole <= _MOST and abs(ratio / whole - 1) < _NEAR and not is_crash:
         return True
     is_same = turnover is not None and 1 / _TURNOVER < turnover < _TURNOVER
     return is_same and abs(after / before - 1) > _MOVE

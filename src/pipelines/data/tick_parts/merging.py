@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.data.tick_parts.frames import BARS, IDENTITY, SIDES, VALUES, Kind
-from pipelines.source import BAR_COLUMNS, TICK_COLUMNS
+from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,7 +49,7 @@ def losses(rows: pl.DataFrame, merged: pl.DataFrame, kind: Kind) -> dict[tuple[i
         return {}
     identity = list(IDENTITY[kind])
     dropped = rows.join(merged.select(_PLACE), on=list(_PLACE), how="anti")
-    values = [name for name in VALUES[kind] if name not in identity]
+    values = [name for name in VALUES[kind] if name not in identity and name in rows.columns]
     after = dropped.join(merged.select(*identity, *values), on=identity, how="left", suffix=" after", nulls_equal=True)
     # Rows without a number are dropped only where one like it stands there already.
     is_repeat = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name} after")) for name in values)
@@ -116,12 +116,14 @@ def edges(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def finish(rows: pl.DataFrame, universe: pl.DataFrame, kind: Kind) -> pl.DataFrame:
-    """Merged rows as BAR_COLUMNS or TICK_COLUMNS."""
+    """Merged rows, which may lack columns that are empty, as BAR_COLUMNS or TICK_COLUMNS."""
     import polars as pl
 
     ids = universe.get_column("market_id").gather(rows.get_column("_market"))
-    columns = BAR_COLUMNS if kind == "bars" else TICK_COLUMNS
-    return rows.with_columns(ids.alias("market_id"), *_sides(kind, pl.String())).select(*columns)
+    schema = frame_schema(BAR_COLUMNS if kind == "bars" else TICK_COLUMNS)
+    known = ("market_id", *rows.columns)
+    empty = [pl.lit(None, type_).alias(name) for name, type_ in schema.items() if name not in known]
+    return rows.with_columns(*empty, ids.alias("market_id"), *_sides(kind, pl.String())).select(*schema)
 
 
 def unfinish(table: pl.DataFrame, universe: pl.DataFrame, kind: Kind) -> pl.DataFrame:

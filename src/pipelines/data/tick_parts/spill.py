@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-_ROWS_IN_MEMORY = 3_000_000  # about 190 MB
+_BYTES_IN_MEMORY = 200_000_000
 
 
 class Spill:
@@ -22,14 +22,14 @@ class Spill:
         self._folder = folder
         self._held: dict[str, list[pl.DataFrame]] = {}
         self._files: dict[str, list[Path]] = {}
-        self._rows = 0
+        self._bytes = 0
         self._count = 0
 
     def add(self, key: str, rows: pl.DataFrame) -> None:
         """Keep `rows` for partition `key`."""
         self._held.setdefault(key, []).append(rows)
-        self._rows += rows.height
-        if self._rows > _ROWS_IN_MEMORY:
+        self._bytes += int(rows.estimated_size())
+        if self._bytes > _BYTES_IN_MEMORY:
             self._flush()
 
     def take(self, key: str) -> pl.DataFrame | None:
@@ -40,7 +40,7 @@ class Spill:
         frames = [pl.read_ipc(file) for file in files] + self._held.pop(key, [])
         for file in files:
             file.unlink()
-        return pl.concat(frames) if frames else None
+        return pl.concat(frames, how="diagonal") if frames else None  # those of some parts lack empty columns
 
     def _flush(self) -> None:
         import polars as pl
@@ -48,7 +48,7 @@ class Spill:
         for key, frames in self._held.items():
             file = self._folder / f"{self._count}.arrow"
             self._count += 1
-            pl.concat(frames).write_ipc(file)
+            pl.concat(frames, how="diagonal").write_ipc(file)
             self._files.setdefault(key, []).append(file)
         self._held.clear()
-        self._rows = 0
+        self._bytes = 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import py_compile
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -13,6 +15,7 @@ import pytest
 
 from pipelines.errors import PipelineError
 from pipelines.plugins import code as code_module
+from pipelines.plugins import generation
 from pipelines.plugins.code import FRAMEWORK, Code, CodeCache, code_of, library_versions
 from pipelines.plugins.discovery import builtin_names
 from pipelines.plugins.modules import installed_version, load_module
@@ -219,3 +222,22 @@ def test_the_version_of_a_package_is_the_one_its_metadata_tells() -> None:
     for name in found:
         assert installed_version(name) == metadata.version(name), name
     assert installed_version("no-such-package") is None
+
+
+def test_bytecode_that_python_passes_over_is_no_sign_of_change(tmp_path: Path) -> None:
+    file = tmp_path / "part.py"
+
+    def is_stale(text: str, second: int) -> bool:
+        file.write_text(text, encoding="utf-8")
+        os.utime(file, (second, second))
+        spec = importlib.util.spec_from_file_location("part", file)
+        stamp = generation.stamp_of(file)
+        assert stamp is not None
+        return generation._is_stale_bytecode(file, stamp, spec)
+
+    assert not is_stale("x = 1\n", 1000)  # none there
+    py_compile.compile(str(file), doraise=True)
+    assert not is_stale("x = 1\n", 1000)
+    assert is_stale("x = 2\n", 1000)  # the same size and second: Python believes what was left of the text before
+    assert not is_stale("x = 3\n", 1001)  # it does not, and where it may not write there will never be another one
+    assert not is_stale("x = 30\n", 1000)

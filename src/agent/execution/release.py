@@ -49,9 +49,7 @@ def write_release(lake: Lake, snapshot: Snapshot, releases: Path, name: str) -> 
     if folder.exists():  # altered by hand: out of the way in one step, not file by file
         folder.replace(aside)
         sys.audit("tidemill.point", "release.altered.moved")
-    draft.replace(folder)
-    sys.audit("tidemill.point", "release.moved")
-    fsync_folder(releases)
+    _move(draft, folder)
     fsync_folder(releases.parent)
     shutil.rmtree(aside, ignore_errors=True)
     sys.audit("tidemill.point", "release.flushed")
@@ -77,6 +75,11 @@ def _write_shared(lake: Lake, partition: Partition, folder: Path) -> None:
         return
     draft = path.with_name(f".{path.name}.{_writer()}.draft")
     _write_file(lake, partition, draft)
+    _move(draft, path)
+
+
+def _move(draft: Path, path: Path) -> None:
+    """Let what is whole appear at its place, in one step."""
     draft.replace(path)
     sys.audit("tidemill.point", "release.moved")
     fsync_folder(path.parent)

@@ -148,6 +148,13 @@ def _is_as_noted(module: Module) -> bool:
     return not _is_stale_bytecode(module.file, noted, spec)
 
 
+def _is_believed(bytecode: bytes, file: Path) -> bool:
+    """Whether Python takes bytecode for that of `file` as it is: by second and size, as PEP 552 has it in its head."""
+    flags, second, size = (int.from_bytes(bytecode[at : at + 4], "little") for at in (4, 8, 12))
+    source = file.stat()
+    return flags != 0 or (second, size) == (int(source.st_mtime) & 0xFFFFFFFF, source.st_size & 0xFFFFFFFF)
+
+
 def _is_stale_bytecode(file: Path, source: Stamp, spec: importlib.machinery.ModuleSpec | None) -> bool:
     """Whether the module was loaded from bytecode of an earlier source of the same size and second."""
     if spec is None or spec.cached is None or type(spec.loader) is not importlib.machinery.SourceFileLoader:
@@ -155,7 +162,10 @@ def _is_stale_bytecode(file: Path, source: Stamp, spec: importlib.machinery.Modu
     try:
         if Path(spec.cached).stat().st_mtime_ns > source.ctime_ns + _QUICK_NS:
             return False
-        cached = marshal.loads(Path(spec.cached).read_bytes()[16:])  # noqa: S302 - Python itself has loaded it
+        data = Path(spec.cached).read_bytes()
+        if not _is_believed(data, file):  # left behind: where bytecode is not written, nobody replaces it
+            return False
+        cached = marshal.loads(data[16:])  # noqa: S302 - Python itself has loaded it
         return bool(cached != compile(file.read_bytes(), str(file), "exec", dont_inherit=True))
     except (OSError, ValueError, EOFError, SyntaxError):
         return False  # no bytecode: it was loaded from its source

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,18 +54,10 @@ def run(options: argparse.Namespace) -> int:
     if target.suffix not in (".parquet", ".csv"):
         raise UsageError(f"cannot tell the format of {target.name!r}", where="--to", fix="end it in .parquet or .csv")
     component, prefix = TABLES[options.name]
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     with open_workspace(options.project_dir) as workspace:
         snapshot = _newest(workspace, component)
-        try:
+        with _appearing(target) as draft:
             rows = _write(workspace.lake, snapshot, prefix, options.as_of, draft, is_csv=target.suffix == ".csv")
-            draft.replace(target)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write: {error.strerror or error}", where=str(target), fix="choose another folder"
-            ) from error
-        finally:
-            draft.unlink(missing_ok=True)
     value = {"name": options.name, "file": target, "rows": rows, "version": snapshot.version}
     emit(options, value, f"{target}: {rows:,} rows of {options.name}, version {snapshot.version[:8]}")
     return 0
@@ -80,9 +72,18 @@ def _export_report(options: argparse.Namespace, target: Path) -> int:
             wanted = options.release
             found = releases.load_release(connections.project, wanted) if wanted else _current(connections)
         page = whole_page(workspace.settings.releases_path / found.name)
+    with _appearing(target) as draft:
+        draft.write_text(page, encoding="utf-8")
+    emit(options, {"name": _REPORT, "file": target, "release": found.name}, f"{target}: report of {found.name}")
+    return 0
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """The file to write: it becomes `target` when the block is over. Raises UsageError for what the disk refuses."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     try:
-        draft.write_text(page, encoding="utf-8")
+        yield draft
         draft.replace(target)
     except OSError as error:
         raise UsageError(
@@ -90,8 +91,6 @@ def _export_report(options: argparse.Namespace, target: Path) -> int:
         ) from error
     finally:
         draft.unlink(missing_ok=True)
-    emit(options, {"name": _REPORT, "file": target, "release": found.name}, f"{target}: report of {found.name}")
-    return 0
 
 
 def _current(connections: Connections) -> Release:

@@ -206,7 +206,7 @@ def _time_of_day(bars: Bars) -> pl.Expr:
 
 
 def _zscore(value: pl.Expr, bars: int) -> pl.Expr:
-    # In a flat window rounding alone would be divided by rounding: prices that were averaged differ in their last digit.
+    # In a flat window rounding alone would be divided by rounding: averaged prices differ in their last digit.
     moves = value.rolling_max(bars) - value.rolling_min(bars) > ROUNDING * value.abs().rolling_max(bars)
     return _choose(moves, (value - value.rolling_mean(bars)) / value.rolling_std(bars), None)
 
@@ -259,7 +259,7 @@ def _contract(key: str, frame: pl.DataFrame) -> None:
 @component(
     upstream={
         "ticks": Reads(tuple(dict.fromkeys((*BAR_COLUMNS, *TRADES_READ)))),
-        "markets": Reads(("market_id", "interval", "kind", "end_at")),
+        "markets": Reads(("market_id", "interval", "kind", "end_at", "history")),
     },
     settings=Settings,
     libraries=("polars",),

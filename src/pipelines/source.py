@@ -34,6 +34,13 @@ MARKET_COLUMNS: Mapping[str, str] = {
     "volume": "Float64",
     "liquidity": "Float64",
 }
+MARKET_HISTORY: Mapping[str, str] = {  # what was known of markets, one row per state and when it was first seen
+    "market_id": "String",
+    "known_at": "Datetime",
+    "kind": "String",
+    "status": "String",
+    "end_at": "Datetime",
+}
 TICK_COLUMNS: Mapping[str, str] = {
     "market_id": "String",
     "ts": "Datetime",
@@ -148,6 +155,9 @@ class Source(Protocol):
 
     A source of very many small parts may have `fetch_many(parts)`, which gives each of them once, in any order, as an
     iterator of Bulk; a part with a row that breaks a rule comes alone, as from `fetch`.
+
+    A source that has seen markets in earlier states may have `market_history()`, which gives MARKET_HISTORY: features
+    then know of each bar what was known at it, and not what became known later.
 
     A source whose tokens cannot show every change may have an attribute `max_age_seconds`: all its parts are read again
     when the last success of what reads it lies further back (reason `too_old`).

@@ -35,6 +35,7 @@ MOMENTUM_FAST_BARS = 20
 MOMENTUM_SLOW_BARS = 60
 EXTREME_BARS = 20
 UP_SHARE_BARS = 10
+ROUNDING = 1e-9  # moves of less than this share of the price are none
 LOG_ODDS_MARGIN = 0.001  # prices nearer to 0 or 1 count as this far away: one tick of most platforms
 
 
@@ -205,8 +206,8 @@ def _time_of_day(bars: Bars) -> pl.Expr:
 
 
 def _zscore(value: pl.Expr, bars: int) -> pl.Expr:
-    # In a flat window rounding alone would be divided by rounding.
-    moves = value.rolling_max(bars) > value.rolling_min(bars)
+    # In a flat window rounding alone would be divided by rounding: averaged prices differ in their last digit.
+    moves = value.rolling_max(bars) - value.rolling_min(bars) > ROUNDING * value.abs().rolling_max(bars)
     return _choose(moves, (value - value.rolling_mean(bars)) / value.rolling_std(bars), None)
 
 
@@ -258,7 +259,7 @@ def _contract(key: str, frame: pl.DataFrame) -> None:
 @component(
     upstream={
         "ticks": Reads(tuple(dict.fromkeys((*BAR_COLUMNS, *TRADES_READ)))),
-        "markets": Reads(("market_id", "interval", "kind", "end_at")),
+        "markets": Reads(("market_id", "interval", "kind", "end_at", "history")),
     },
     settings=Settings,
     libraries=("polars",),

@@ -1,7 +1,8 @@
 """The universe: every market of every configured source, as one table, and what trading in each costs.
 
 Volume and liquidity are as of the last poll. Columns beside the sources' own: half_spread, slippage and fee, as in
-`pipelines.costs.Costs`, and has_default_costs, true where no setting names the market or its kind.
+`pipelines.costs.Costs`; has_default_costs, true where no setting names the market or its kind; and `history`, earlier
+states of the market (features.facts).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pipelines.component import Context, component
 from pipelines.costs import COST_COLUMNS, CostSettings, costs_of
 from pipelines.data.checks import check_markets
 from pipelines.errors import BadInput
-from pipelines.source import MARKET_COLUMNS, NAME_LENGTHS, frame_schema
+from pipelines.features.facts import encode
+from pipelines.source import MARKET_COLUMNS, MARKET_HISTORY, NAME_LENGTHS, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,12 +57,15 @@ def ingest_markets(ctx: Context, settings: Settings) -> None:
     import polars as pl
 
     frames = [pl.DataFrame(schema=frame_schema(MARKET_COLUMNS))]
+    states = [pl.DataFrame(schema=frame_schema(MARKET_HISTORY))]
     for done, (name, source) in enumerate(sorted(ctx.sources.items())):
         ctx.progress(done, len(ctx.sources), name)
         frame = source.markets()
         _check_texts(frame, f"[sources.{name}]")
         check_markets(frame, f"[sources.{name}]")
         frames.append(frame)
+        if history := getattr(source, "market_history", None):
+            states.append(history())
     universe = pl.concat(frames).sort("market_id")
     if universe.is_empty():
         raise BadInput(
@@ -69,7 +74,9 @@ def ingest_markets(ctx: Context, settings: Settings) -> None:
             fix="configure a source that has data, such as [sources.sample]",
         )
     check_markets(universe)
-    ctx.write_table("markets", _with_costs(universe, settings.costs))
+    known = encode(pl.concat(states))
+    table = _with_costs(universe, settings.costs).join(known, on="market_id", how="left", maintain_order="left")
+    ctx.write_table("markets", table)
     ctx.progress(len(ctx.sources), len(ctx.sources), f"{universe.height} markets")
 
 

@@ -208,6 +208,7 @@ class FeatureWork:
         import polars as pl
 
         columns = ["market_id", "interval", "seconds", "from_bars", "kind", "end_at"]
+        columns += [name for name in ("history",) if name in self.markets.columns]
         facts = self.intervals.join(self.markets, on="market_id", maintain_order="left")
         rows = facts.with_columns(pl.col("end_at").dt.epoch("us")).select(columns).iter_rows()
         return {market: list(rest) for market, *rest in rows}

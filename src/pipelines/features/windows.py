@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.feature import Bars, Feature
+from pipelines.features.facts import with_facts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,8 +37,9 @@ def compute_features(
     """A row for each of `bars`: market_id, ts and a Float32 column a feature, sorted by (market_id, ts).
 
     `bars` are those of the partition that starts at `start`, `older` those of partitions before it, more than needed
-    allowed; `markets` has market_id, kind and end_at. A value is null where the feature has no finite value, or where
-    the oldest of its n bars is older than n intervals × `max_reach`: a market that trades rarely gets no longer reach.
+    allowed; `markets` has market_id, kind, end_at and maybe `history`. A value is null where the feature has no finite
+    value, or where the oldest of its n bars is older than n intervals × `max_reach`: a market that trades rarely gets
+    no longer reach.
     """
     return values(counted(bars, older, markets, features, start, max_reach), features, max_reach)
 
@@ -64,7 +66,7 @@ def counted(
     return (
         pl.concat(frames)
         .sort(market, "ts")
-        .join(markets.select(market, "kind", "end_at"), on=market, how="left", maintain_order="left")
+        .pipe(with_facts, markets)
         .with_columns(log_return=(close / close.shift(1)).log().over(market))
         .with_columns(market_return=pl.col("log_return").mean().over("ts"))
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.data.file_tables.adjust import MarketFacts, read_splits
-from pipelines.data.file_tables.markets import DatasetFiles, list_markets, market_ends
+from pipelines.data.file_tables.markets import DatasetFiles, list_markets, market_ends, market_history
 from pipelines.data.file_tables.read import find_files, name_from_file
 from pipelines.data.file_tables.rows import no_rows, read_batch, read_bulks
 from pipelines.data.file_tables.settings import Dataset, Settings
@@ -82,6 +82,15 @@ class FilesSource:
             for n in range(len(self._datasets))
         ]
         return list_markets(self.name, found)
+
+    def market_history(self) -> pl.DataFrame:
+        """States of the markets whose table says when each row was seen."""
+        import polars as pl
+
+        tables = (
+            market_history(self.name, dataset, tuple(self._tables(n))) for n, dataset in enumerate(self._datasets)
+        )
+        return pl.concat(tables)
 
     def fetch(self, part: str) -> Batch:
         """The rows of one file, in its order. Raises BadInput for a file that cannot be read as the settings say."""

@@ -342,3 +342,18 @@ def test_a_bad_table_of_markets_is_named_by_its_line(tmp_path: Path, rows: str, 
     with pytest.raises(BadInput, match=what) as caught:
         source(tmp_path, {"kind": "binary", "markets": table}).markets()
     assert "line 2" in caught.value.where
+
+
+def test_rows_of_a_market_seen_at_different_times_are_its_states(tmp_path: Path) -> None:
+    """The newest row is the market; what each earlier one said is what was known then."""
+    (tmp_path / "q.csv").write_text(
+        "id,end,seen\nA,2026-03-01,2026-01-05\nA,2026-02-01,2026-01-01\nB,2026-05-01,2026-01-02\n", encoding="utf-8"
+    )
+    described = {"path": "q.csv", "id": "{id}", "end": "end", "known_at": "seen", "timezone": "UTC"}
+    one = source(tmp_path, {"kind": "binary", "markets": described})
+    markets = dict(one.markets().select("external_id", "end_at").rows())
+    assert markets["A"] == datetime(2026, 3, 1, tzinfo=UTC)
+    states = one.market_history().filter(pl.col("market_id") == "files:A").sort("known_at")
+    assert states["end_at"].to_list() == [datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)]
+    plain = {key: value for key, value in described.items() if key != "known_at"}
+    assert source(tmp_path, {"kind": "binary", "markets": plain}).market_history().is_empty()

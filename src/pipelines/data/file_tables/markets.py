@@ -24,7 +24,7 @@ from pipelines.data.file_tables.read import (
 from pipelines.data.file_tables.settings import Dataset, MarketTable
 from pipelines.data.file_tables.times import TimeRules, to_utc
 from pipelines.errors import BadInput
-from pipelines.source import MARKET_COLUMNS, frame_schema
+from pipelines.source import MARKET_COLUMNS, MARKET_HISTORY, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -177,11 +177,29 @@ def _refuse_namesake(market: str, file: Path, seen: dict[str, Path]) -> None:
 
 
 def _described(settings: MarketTable, tables: Sequence[Path]) -> pl.DataFrame:
-    """The tables of markets: external_id, question, end_at, resolution, resolved_at; a later row of a market counts."""
+    """The tables of markets, one row per market as of _table_schema: the one that was seen last, else the later row."""
     import polars as pl
 
     frames = [_read_table(settings, file) for file in tables]
-    return pl.concat(frames).unique("external_id", keep="last", maintain_order=True)
+    rows = pl.concat(frames).sort("known_at", nulls_last=False, maintain_order=True)
+    return rows.unique("external_id", keep="last", maintain_order=True)
+
+
+def market_history(source: str, dataset: Dataset, tables: Sequence[Path]) -> pl.DataFrame:
+    """MARKET_HISTORY of the markets that a table with a column known_at describes; no rows without one."""
+    import polars as pl
+
+    if dataset.markets is None or dataset.markets.known_at is None or not tables:
+        return pl.DataFrame(schema=frame_schema(MARKET_HISTORY))
+    rows = pl.concat([_read_table(dataset.markets, file) for file in tables]).drop_nulls("known_at")
+    is_resolved = pl.col("resolved_at") <= pl.col("known_at")
+    return rows.select(
+        _market_id(source),
+        "known_at",
+        pl.lit(dataset.kind).alias("kind"),
+        pl.when(is_resolved).then(pl.lit("resolved")).otherwise(pl.lit("open")).alias("status"),
+        "end_at",
+    )
 
 
 def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
@@ -195,6 +213,7 @@ def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
             "end_at": settings.end,
             "resolution": settings.outcome,
             "resolved_at": settings.resolved_at,
+            "known_at": settings.known_at,
         }
         raw = only_where(table, settings.where, file).select(
             LINE,
@@ -205,7 +224,7 @@ def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(file, error) from error
     rules = TimeRules(settings.ts_unit, settings.ts_format, settings.timezone)
-    for name in ("end_at", "resolved_at"):
+    for name in ("end_at", "resolved_at", "known_at"):
         times, broken = to_utc(frame.get_column(name), rules, f"{file}, column {wanted[name]}")
         bad = frame.select(LINE, pl.col(name).cast(pl.String), broken.alias("rule")).drop_nulls("rule")
         if not bad.is_empty():
@@ -229,4 +248,5 @@ def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
 
 def _table_schema() -> dict[str, pl.DataType]:
     schema = frame_schema(MARKET_COLUMNS)
-    return {name: schema[name] for name in ("external_id", "question", "end_at", "resolution", "resolved_at")}
+    columns = {name: schema[name] for name in ("external_id", "question", "end_at", "resolution", "resolved_at")}
+    return {**columns, "known_at": schema["end_at"]}

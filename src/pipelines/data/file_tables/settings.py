@@ -29,6 +29,9 @@ class MarketTable:
     end: str | None = setting(None, "column with the time at which trading ends")
     outcome: str | None = setting(None, "column with what the market settled at, 0 to 1; empty while unknown")
     resolved_at: str | None = setting(None, "column with the time at which the outcome became known")
+    known_at: str | None = setting(
+        None, "column with the time at which a row was seen: several rows of a market are then its states over time"
+    )
     where: Mapping[str, Value] | None = setting(None, "take only rows with these values: column = value or list")
     ts_unit: Literal["s", "ms", "us", "ns"] | None = setting(None, "unit of times that are whole numbers")
     ts_format: str | None = setting(None, "format of times that are text, where it is not ISO 8601")

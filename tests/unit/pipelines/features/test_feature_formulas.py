@@ -162,3 +162,12 @@ def test_a_price_that_stands_still_makes_no_noise() -> None:
     assert last["volume_zscore"] is None
     assert last["volatility_short"] == pytest.approx(0, abs=1e-9)
     assert last["range_volatility"] == pytest.approx(0, abs=1e-9)
+
+
+def test_rounding_alone_is_no_move() -> None:
+    """0.43 and the number next to it: divided by its own rounding, the z-score would be anything."""
+    close = [0.43] * 10 + [0.43000000000000005] + [0.43] * 14
+    frame = pl.DataFrame({"close": close})
+    assert frame.select(room._zscore(pl.col("close"), 20)).to_series().drop_nulls().is_empty()
+    moved = frame.with_columns(pl.when(pl.int_range(pl.len()) == 12).then(0.4301).otherwise("close").alias("close"))
+    assert not moved.select(room._zscore(pl.col("close"), 20)).to_series().drop_nulls().is_empty()

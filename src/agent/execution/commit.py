@@ -26,7 +26,7 @@ from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections, database_now
-from agent.store.outputs import catalog, projections, record, releases
+from agent.store.outputs import catalog, projections, record, releases, trials
 from pipelines.errors import LakeError
 from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot
@@ -229,6 +229,7 @@ def _project(connections: Connections, success: Success, snapshot_id: int, now: 
         projections.insert_predictions(connections.project, tables["predictions"], snapshot_id, now)
     if "backtest_metrics" in tables:
         projections.replace_metrics(connections.project, snapshot_id, tables["backtest_metrics"])
+        trials.note_trial(connections.project, success.component, tables["backtest_metrics"].get("model", {}), now)
     if success.done.outcomes:
         projections.settle_predictions(connections.project, success.done.outcomes, now)
 

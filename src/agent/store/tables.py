@@ -245,6 +245,20 @@ backtest_metrics = sa.Table(
     info={"purpose": "Projection of the backtest's metrics, one row per figure."},
 )
 
+trials = sa.Table(
+    "trials",
+    metadata,
+    sa.Column("setup", sa.String(64), primary_key=True, doc="hash over code and settings of all behind the backtest"),
+    sa.Column("sharpe", sa.Float, nullable=False, doc="Sharpe ratio per bar of its newest backtest"),
+    sa.Column("periods", sa.BigInteger, nullable=False, doc="bars it is over"),
+    sa.Column("skewness", sa.Float, nullable=False, doc="of the returns per bar"),
+    sa.Column("kurtosis", sa.Float, nullable=False, doc="of the returns per bar; 3 for normal ones"),
+    sa.Column("first_at", UtcDateTime, nullable=False, doc="when it was tried first"),
+    sa.Column("last_at", UtcDateTime, nullable=False),
+    schema=PROJECT,
+    info={"purpose": "Every set-up that was ever backtested: what a deflated Sharpe ratio counts. gc never takes one."},
+)
+
 # --- control -----------------------------------------------------------------------------------------------------
 
 projects = sa.Table(

@@ -1,5 +1,5 @@
-"""What the decisions on out-of-fold rows would have earned, per decision: at the costs set, at which cost nothing is
-left, and against as many entries at random."""
+"""What the decisions on out-of-fold rows would have earned, per decision: at the costs set, and at which cost nothing
+is left. (Entries at random at the model's exposure: pipelines.modelling.random_entries.)"""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 FILLS = 2  # of a round trip
-RANDOM_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -44,41 +43,3 @@ def earnings(evidence: Evidence) -> Earnings:
     counted = gross[taken] if taken.any() else (evidence.side_free * evidence.realised)[evidence.side_free != 0]
     mean = float(np.mean(counted)) if len(counted) else None
     return Earnings(int(taken.sum()), net, None if mean is None else mean / FILLS / BASIS_POINT)
-
-
-@dataclass(frozen=True)
-class RandomEntries:
-    """Mean net returns per decision of entries at random, in rising order, and the share of them below the model's."""
-
-    draws: tuple[float, ...]
-    share_below: float
-
-    def quantile(self, share: float) -> float:
-        """The `share` quantile of the draws."""
-        import numpy as np
-
-        return float(np.quantile(self.draws, share))
-
-
-def random_entries(evidence: Evidence, *, seed: int, draws: int = RANDOM_DRAWS) -> RandomEntries | None:
-    """As many entries as the model made in each market, on the same sides, at times drawn at random without
-    replacement; None where the model made none.
-
-    The exposure stays the model's: same markets, same sides, same number. What is left to chance is when.
-    """
-    import numpy as np
-
-    taken = np.flatnonzero(evidence.side != 0)
-    if len(taken) == 0:
-        return None
-    rng = np.random.default_rng(seed)
-    total = np.zeros(draws)
-    for market in np.unique(evidence.market[taken]):
-        rows = np.flatnonzero(evidence.market == market)
-        sides = evidence.side[taken[evidence.market[taken] == market]]
-        for number in range(draws):
-            at = rng.choice(rows, size=len(sides), replace=False)
-            total[number] += float((sides * evidence.realised[at] - evidence.cost[at]).sum())
-    own = float((evidence.side * evidence.realised - evidence.cost)[taken].mean())
-    found = np.sort(total / len(taken))
-    return RandomEntries(tuple(found.tolist()), float((found < own).mean()))

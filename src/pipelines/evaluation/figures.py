@@ -17,7 +17,6 @@ from pipelines.evaluation.scores import (
     information_coefficient,
     log_error,
     paired,
-    signed_ranks,
     squared_error,
 )
 
@@ -34,7 +33,7 @@ _EXPLAINING = (MOMENTUM, REVERSAL, LOGISTIC)
 class Figures:
     """brier_against, log_loss_against: baseline -> paired difference, model minus baseline, below 0 the model is
     better. ic_later: bars -> information coefficient of an entry so many bars later. ic_of: baseline -> its own.
-    explained: baseline -> share of the information coefficient that vanishes once the baseline's ranking is held
+    explained: baseline -> share of the information coefficient that vanishes once the baseline's forecast is held
     fixed. fades: whether more than 80 % of the skill is gone when the entry comes one bar later."""
 
     rows: int
@@ -111,7 +110,7 @@ def _against(loss: Floats, score: Any, evidence: Evidence) -> dict[str, Interval
 
 
 def _explained(evidence: Evidence, ic: Interval | None) -> dict[str, float]:
-    """1 - partial rank correlation / rank correlation, for each effect that the skill may be."""
+    """1 - partial correlation / correlation, about zero, for each effect that the skill may be."""
     import numpy as np
 
     if ic is None or ic.value <= 0:
@@ -124,7 +123,7 @@ def _explained(evidence: Evidence, ic: Interval | None) -> dict[str, float]:
         known = np.isfinite(other) & np.isfinite(evidence.beyond) & np.isfinite(evidence.realised)
         if known.sum() < 3:
             continue
-        x, y, z = (signed_ranks(one[known]) for one in (evidence.beyond, evidence.realised, other))
+        x, y, z = (one[known] for one in (evidence.beyond, evidence.realised, other))
         if not (x.any() and y.any() and z.any()):
             continue
         xy, xz, yz = _about_zero(x, y), _about_zero(x, z), _about_zero(y, z)

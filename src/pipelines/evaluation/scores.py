@@ -102,30 +102,22 @@ def auc_interval(score: Floats, label: Floats, blocks: Integers) -> Interval | N
 
 
 def information_coefficient(expected: Floats, realised: Floats, blocks: Integers) -> Interval | None:
-    """Correlation about zero of expected with realised returns, both as signed ranks, with its interval as a mean over
-    blocks (Grinold and Kahn 1999, Active Portfolio Management); rows where either is not finite are left out.
+    """Correlation about zero of expected with realised returns, sum xy / sqrt(sum x² sum y²), with its interval as a
+    mean over blocks (Grinold and Kahn 1999, Active Portfolio Management); rows where either is not finite are left out.
 
     None with fewer than three rows, and where one of the two is always 0. About zero, for a forecast is known before
-    its return and the sample's means are not: with forecasts that follow past returns, taking the means away couples
-    each forecast to the returns after it, and intervals of 95 % cover 86 % (docs/decisions/0028).
+    its return and the sample's means and ranks are not: with forecasts that follow past returns, taking them away
+    couples each forecast to the returns after it, and intervals of 95 % cover 86 % (docs/decisions/0028).
     """
     import numpy as np
 
     known = np.isfinite(expected) & np.isfinite(realised)
     if known.sum() < 3:
         return None
-    x, y = signed_ranks(expected[known]), signed_ranks(realised[known])
+    x, y = expected[known], realised[known]
+    x, y = (one / (np.abs(one).max() or 1.0) for one in (x, y))  # squares of tiny returns must not vanish
     scale = float(np.sqrt((x * x).mean() * (y * y).mean()))
     return None if scale == 0 else mean_interval(x * y / scale, blocks[known])
-
-
-def signed_ranks(values: Floats) -> Floats:
-    """The rank of each value's size, 0..1, with its sign: equal sizes share their mean rank, 0 stays 0."""
-    import numpy as np
-
-    _, group, size = np.unique(np.abs(values), return_inverse=True, return_counts=True)
-    middle: Floats = (np.cumsum(size) - (size - 1) / 2)[group.reshape(-1)]
-    return np.sign(values) * (middle - 0.5) / len(values)
 
 
 def direction_score(expected: Floats, realised: Floats, cost: Floats, blocks: Integers) -> Interval | None:

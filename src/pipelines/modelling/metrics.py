@@ -141,7 +141,8 @@ def equity_metrics(
     returns and m periods a year: volatility = std(r, ddof 1) sqrt(m); Sharpe = mean(r) / std(r) sqrt(m), Sortino =
     mean(r) / sqrt(mean(min(r, 0)^2)) sqrt(m), both against cash at 0 % (Sharpe 1994, Journal of Portfolio Management
     21; Sortino and Price 1994, Journal of Investing 3); drawdown = (peak - equity) / peak; turnover = sum of traded /
-    equity, buys and sells; exposure is the mean of exposure / equity.
+    equity, buys and sells; exposure is the mean of exposure / equity. sharpe_per_bar, return_skewness and
+    return_kurtosis (3 for normal returns) are of r itself: what a deflated Sharpe ratio asks.
     """
     import numpy as np
 
@@ -149,6 +150,7 @@ def equity_metrics(
     result: dict[str, float | None] = dict.fromkeys(
         ("total_return", "annualised_return", "annualised_volatility", "sharpe", "sortino", "max_drawdown")
     )
+    result |= dict.fromkeys(("sharpe_per_bar", "return_skewness", "return_kurtosis"))
     profits = list(trade_profits)
     result |= {
         "turnover": None,
@@ -183,6 +185,10 @@ def equity_metrics(
     result["sharpe"] = mean / deviation * root if deviation > 0 else None
     result["sortino"] = mean / downside * root if downside > 0 else None
     result["turnover_per_year"] = turnover / years
+    if deviation > 0:
+        scaled = (returns - mean) / returns.std()
+        result["sharpe_per_bar"] = mean / deviation
+        result["return_skewness"], result["return_kurtosis"] = float((scaled**3).mean()), float((scaled**4).mean())
     return result
 
 

@@ -10,7 +10,7 @@ from agent.core.explain import dirty_text
 from agent.core.graph import order
 from agent.execution.workspace import open_workspace
 from agent.store import state
-from agent.store.outputs import catalog, releases
+from agent.store.outputs import catalog, releases, trials
 
 HELP = "Show the recorded state of every component and the current release."
 
@@ -25,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
         states = state.load_states(connections.project)
         release = releases.current_release(connections.project)
         kept = releases.list_releases(connections.project, limit=10)
+        luck = trials.luck_of_newest(connections.project)
         left_out = catalog.quarantined(connections.project)
     headings = ("component", "status", "dirty", "last success (UTC)", "runs", "failures", "rows", "version", "why")
     rows = [
@@ -50,6 +51,11 @@ def run(options: argparse.Namespace) -> int:
         assessment = release.metrics.get("assessment")
         if isinstance(assessment, dict) and "sentence" in assessment:
             parts.append(f"assessment: {assessment['sentence']}")
+        if luck is not None:
+            parts.append(
+                f"deflated Sharpe ratio: {luck.probability:.0%} likely to be more than the luck of {luck.trials} "
+                f"set-up{'' if luck.trials == 1 else 's'} tried"
+            )
         others = [one.name for one in kept if not one.is_current]
         if others:
             parts.append(f"earlier releases: {', '.join(others)}")
@@ -62,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         "components": list(states.values()),
         "current_release": release,
         "releases": kept,
+        "deflated_sharpe": luck,
         "quarantined": {name: count for name, count, _ in left_out},
     }
     emit(options, value, "\n\n".join(parts))

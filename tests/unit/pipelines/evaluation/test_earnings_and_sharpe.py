@@ -1,4 +1,4 @@
-"""What decisions earn, against chance, and the Sharpe ratio less what trying brings."""
+"""What decisions earn, and the Sharpe ratio less what trying brings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.evaluation.earnings import RANDOM_DRAWS, earnings, random_entries
+from pipelines.evaluation.earnings import earnings
 from pipelines.evaluation.sharpe import Track, deflated_sharpe, expected_best, probabilistic_sharpe, track
-from tests.unit.pipelines.evaluation.made import evidence, skilled
+from tests.unit.pipelines.evaluation.made import evidence
 
 
 def test_a_decision_earns_its_side_less_the_cost() -> None:
@@ -28,24 +28,6 @@ def test_without_a_decision_it_is_what_no_costs_would_have_taken() -> None:
     assert got.net is None
     assert got.break_even_bps == pytest.approx(50)
     assert earnings(evidence(**four, side_free=np.zeros(4))).break_even_bps is None
-
-
-def test_random_entries_are_a_distribution_at_the_same_exposure() -> None:
-    got = random_entries(skilled(), seed=3)
-    assert got is not None
-    assert len(got.draws) == RANDOM_DRAWS
-    assert list(got.draws) == sorted(got.draws)
-    assert got.share_below == 1.0
-    assert got.quantile(0.5) == pytest.approx(-0.001, abs=2e-4)  # chance earns the cost, and nothing else
-    assert got == random_entries(skilled(), seed=3)
-
-
-def test_who_is_always_in_is_chance_itself() -> None:
-    always = evidence(side=np.ones(3000))
-    got = random_entries(always, seed=1)
-    assert got is not None
-    assert max(got.draws) - min(got.draws) < 1e-12
-    assert random_entries(evidence(), seed=1) is None
 
 
 def test_the_example_of_the_paper() -> None:

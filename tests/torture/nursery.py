@@ -115,7 +115,7 @@ _HEAVY = (
 def _preload(*, heavy: bool) -> None:
     import importlib
 
-    from agent.cli.main import names
+    from agent.cli.main import load, names
     from pipelines.plugins.discovery import load_components
 
     for name in ("psycopg", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite", "rich.progress"):
@@ -124,7 +124,7 @@ def _preload(*, heavy: bool) -> None:
         importlib.import_module(name)
     for name in ("mark_dirty", "cancel", "run", "gc"):
         if name.replace("_", "-") in names():
-            importlib.import_module(f"agent.cli.commands.{name}")
+            load(name.replace("_", "-"))
     for component in load_components().values():  # each new home would read the code of all of them
         code_of(component.function.__module__, cache=CodeCache())
     statements()

@@ -49,23 +49,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def names() -> tuple[str, ...]:
     """Names of all commands in alphabetical order, as people type them."""
-    return tuple(
-        sorted(path.stem.replace("_", "-") for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_"))
-    )
+    return tuple(sorted(_files()))
 
 
 def load(name: str) -> Command:
     """The module of command `name`."""
-    return cast(Command, importlib.import_module(f"agent.cli.commands.{name.replace('-', '_')}"))
+    inside = _files()[name].relative_to(_COMMANDS).with_suffix("")
+    return cast(Command, importlib.import_module(".".join(["agent.cli.commands", *inside.parts])))
 
 
 def help_of(name: str) -> str:
     """HELP of command `name`, read without importing it: `agent --help` loads no command."""
-    tree = ast.parse((_COMMANDS / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    tree = ast.parse(_files()[name].read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "HELP" for to in node.targets):
             return str(ast.literal_eval(node.value))
     raise LookupError(f"the file of command {name} has no HELP")
+
+
+def _files() -> dict[str, Path]:
+    """Command -> its file, in commands/ or a room of it."""
+    found = (path for path in _COMMANDS.rglob("*.py") if not path.stem.startswith("_"))
+    return {path.stem.replace("_", "-"): path for path in found}
 
 
 def overview(*, listing: bool = False) -> argparse.ArgumentParser:

@@ -52,9 +52,10 @@ def run(options: argparse.Namespace) -> int:
         if isinstance(assessment, dict) and "sentence" in assessment:
             parts.append(f"assessment: {assessment['sentence']}")
         if luck is not None:
+            count = f"{luck.trials} set-up{'' if luck.trials == 1 else 's'}"
             parts.append(
-                f"deflated Sharpe ratio: {luck.probability:.0%} likely to be more than the luck of {luck.trials} "
-                f"set-up{'' if luck.trials == 1 else 's'} tried"
+                f"deflated Sharpe ratio of the backtest: {luck.probability:.0%} likely above what the best of the "
+                f"{count} tried shows by luck (what a rising market gave counts)"
             )
         others = [one.name for one in kept if not one.is_current]
         if others:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from agent.cli.main import main
+from agent.store.tables import predictions
 from tests.integration.api.conftest import MakeClient
+from tests.tiny import opened
 
 SEVEN = ["backtest", "features", "inference", "markets", "model", "publish", "ticks"]
 
@@ -29,6 +34,32 @@ def test_everything_of_a_published_project_can_be_read(make_client: MakeClient, 
     assert client.get(f"/backtests/runs/{backtest['snapshot_id']}").json() == backtest
     assert {"buy_and_hold"} < set(backtest["metrics"])
     assert client.get("/diagnostics/calibration").json() == {"count": 0, "brier": None, "bins": []}
+
+
+def test_signals_are_the_current_releases_decisions_alone(
+    make_client: MakeClient, published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same rows by API, page and command; a prediction of a market that has expired is of no release."""
+    client = make_client()
+    shown = client.get("/signals/latest", params={"limit": 1000}).json()
+    with opened(published) as workspace, workspace.database.writing() as connections:
+        row = dict(connections.project.execute(sa.select(predictions).limit(1)).mappings().one())
+        expired = {**row, "id": None, "market_id": "sample:GONE", "snapshot_id": 0, "last_snapshot_id": 0}
+        del expired["id"]
+        connections.project.execute(sa.insert(predictions).values(expired))
+    assert client.get("/signals/latest", params={"limit": 1000}).json() == shown
+    assert {row["action"] for row in shown} <= {"buy", "sell", "hold"}
+    assert all(row["reason"] and row["net_edge"] is not None for row in shown)
+    assert client.get("/signals/latest", params={"until": "2001-01-01"}).json() == []
+    page = client.get("/").text
+    assert all(row["market_id"] in page for row in shown)
+    assert "sample:GONE" not in page
+    assert "There was no release on that day" in client.get("/", params={"until": "2001-01-01"}).text
+    capsys.readouterr()
+    assert main(("signals", "--json", "--project-dir", str(published))) == 0
+    assert [row["market_id"] for row in json.loads(capsys.readouterr().out)] == [row["market_id"] for row in shown]
+    assert main(("signals", "--project-dir", str(published), "--until", "2001-01-01")) == 0
+    assert "There was none yet" in capsys.readouterr().out
 
 
 def test_plan_mark_and_explain(make_client: MakeClient, published: Path) -> None:

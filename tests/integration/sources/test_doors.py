@@ -143,6 +143,32 @@ def test_line_ends_and_encodings(tmp_path: Path) -> None:
         read(tmp_path, TRADES)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named_with_its_mark_and_without(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.csv").write_bytes("ts,price\n2020-01-02T09:00:00Z,1.5\n".encode(encoding))
+    with pytest.raises(BadInput, match="the file is UTF-16 text"):
+        read(tmp_path, TRADES)
+
+
+def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(
+        "ts,price,n\n2020-01-02T09:00:00Z,1,e\n2020-01-02T09:00:00Z,1,é\n".encode("latin-1")
+    )
+    with pytest.raises(BadInput, match="line 3 is not UTF-8 text"):
+        read(tmp_path, TRADES)
+    (tmp_path / "a.csv").write_text("ts,price,n\n2020-01-02T09:00:00Z,1,é\n", encoding="utf-8")
+    assert read(tmp_path, TRADES).frame.height == 1
+
+
+def test_a_row_is_named_by_the_line_it_begins_at(tmp_path: Path) -> None:
+    rows = ['2020-01-02T09:00:00Z,1,"a\nb\nc"', "2020-01-02T09:00:01Z,-1,d", '2020-01-02T09:00:02Z,x,"e"']
+    (tmp_path / "a.csv").write_text("\n".join(["ts,price,n", *rows]))
+    batch = read(tmp_path, TRADES)
+    assert batch.quarantined is not None
+    assert batch.quarantined["where"].to_list() == ["line 5 of a.csv", "line 6 of a.csv"]
+    assert batch.place(0) == "line 2 of a.csv"
+
+
 @pytest.mark.parametrize("end", ["\n\n", "\n,,,,,\n", "\n , , , , , \n\n"])
 def test_blank_rows_at_the_end_are_no_rows(tmp_path: Path, end: str) -> None:
     (tmp_path / "a.csv").write_text("ts,open,high,low,close,volume\n2020-01-02T09:00:00Z,1,2,0.5,1.5,10" + end)

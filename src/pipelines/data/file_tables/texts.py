@@ -14,6 +14,7 @@ from pipelines.errors import BadInput
 if TYPE_CHECKING:
     import polars as pl
 
+_LOOKED_AT = 1_000  # bytes, for an encoding whose mark is missing
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -30,7 +31,7 @@ def read_text_table(data: bytes, separator: str, rules: TextRules, file: Path, l
     header columns are called column_1, column_2 and so on. Raises BadInput with the line that does not fit."""
     import polars as pl
 
-    if data.startswith(_UTF_16):
+    if data.startswith(_UTF_16) or data[:_LOOKED_AT].count(0) > len(data[:_LOOKED_AT]) // 4:
         raise BadInput(
             "the file is UTF-16 text", where=str(file), fix="save it as UTF-8, such as by iconv -f UTF-16 -t UTF-8"
         )
@@ -39,6 +40,7 @@ def read_text_table(data: bytes, separator: str, rules: TextRules, file: Path, l
     if b"\r" in data and b"\n" not in data:
         data = data.replace(b"\r", b"\n")
     separator = rules.separator or separator
+    _refuse_other_encoding(data, file)
     try:
         table = pl.read_csv(data, separator=separator, has_header=rules.header, infer_schema=False)
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
@@ -56,8 +58,42 @@ def read_text_table(data: bytes, separator: str, rules: TextRules, file: Path, l
         ) from error
     if not rules.header:
         table.columns = [f"column_{number}" for number in range(1, table.width + 1)]
+    lines = _lines_of_rows(data, separator, rules.header, table.height)
     table = table.with_row_index(line_column, 2 if rules.header else 1)
+    if lines is not None:
+        table = table.with_columns(pl.Series(line_column, lines, dtype=pl.UInt32))
     return without_blank_rows(table, (line_column,))
+
+
+def _refuse_other_encoding(data: bytes, file: Path) -> None:
+    """Raise BadInput for text that is not UTF-8, with the line where that shows."""
+    if data.isascii():
+        return
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput(
+            f"line {line} is not UTF-8 text",
+            where=f"{file}, line {line}",
+            fix="save the file as UTF-8, such as by iconv -f WINDOWS-1252 -t UTF-8",
+        ) from error
+
+
+def _lines_of_rows(data: bytes, separator: str, header: bool, count: int) -> list[int] | None:
+    """The line at which each row begins, where lines end inside of quoted cells; None where every row is a line."""
+    if b'"' not in data or data.rstrip(b"\r\n").count(b"\n") + 1 == count + header:
+        return None
+    reader = csv.reader(io.StringIO(data.decode("utf-8")), delimiter=separator)
+    begins, line = [], 1
+    try:
+        for _ in reader:
+            begins.append(line)
+            line = reader.line_num + 1
+    except csv.Error:
+        return None
+    begins = begins[1:] if header else begins
+    return begins if len(begins) == count else None
 
 
 def without_blank_rows(table: pl.DataFrame, places: tuple[str, ...]) -> pl.DataFrame:

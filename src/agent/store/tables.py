@@ -16,35 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.store.column_types import PlainText, UtcDateTime
-
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-PROJECT = "project"  # symbolic schema of a project's own tables; those without a schema are the control tables
-
-# SQLite numbers rows by itself only for INTEGER, and gives a deleted row's number again without
-# `sqlite_autoincrement`: attempts name files and snapshots name inputs, so theirs must never come back.
-_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-
-# A Python None is stored as SQL's NULL, not as JSON's null: people write `WHERE plan IS NULL`.
-_Json = sa.JSON(none_as_null=True)
-
-
-def _count(name: str, *, doc: str = "") -> sa.Column[int]:
-    return sa.Column(name, sa.Integer, nullable=False, server_default="0", doc=doc)
-
-
-def _where(condition: str) -> dict[str, Any]:
-    """For an index of some rows alone."""
-    return {f"{dialect}_where": sa.text(condition) for dialect in ("sqlite", "postgresql")}
-
+from agent.store.metadata import ID, JSON, count, rows_where
+from agent.store.metadata import PROJECT as PROJECT
+from agent.store.metadata import metadata as metadata
 
 # --- a project's state -----------------------------------------------------------------------------------------
 
@@ -54,26 +28,26 @@ orchestrator_state = sa.Table(
     sa.Column("component", sa.String(100), primary_key=True, doc="its name"),
     sa.Column("last_run_at", UtcDateTime, doc="last success"),
     sa.Column("is_dirty", sa.Boolean, nullable=False, server_default=sa.true(), doc="a mark or a reason; see above"),
-    _count("run_count", doc="successful attempts"),
-    _count("failure_count", doc="failed attempts"),
+    count("run_count", doc="successful attempts"),
+    count("failure_count", doc="failed attempts"),
     sa.Column("status", sa.String(20), nullable=False, server_default="idle", doc="idle | running | failed"),
     sa.Column("dirty_reason", PlainText, doc="what the last evaluation found, for people who look; null: nothing"),
     sa.Column("marked_at", UtcDateTime, doc="when a person asked for a recompute; null: nobody does"),
     sa.Column("marked_by", sa.String(200), doc="who asked; SQL: an UPDATE of is_dirty"),
     sa.Column("marked_reason", PlainText, doc="their words"),
-    sa.Column("marked_partitions", _Json, doc="keys they asked for; null: the whole component"),
-    _count("consecutive_failures", doc="failures since the last success"),
+    sa.Column("marked_partitions", JSON, doc="keys they asked for; null: the whole component"),
+    count("consecutive_failures", doc="failures since the last success"),
     sa.Column("last_error", PlainText, doc="of the newest failure"),
     sa.Column("last_failed_at", UtcDateTime),
     sa.Column("next_retry_at", UtcDateTime, doc="scheduled runs leave a failing component alone until then"),
     sa.Column("code_version", sa.String(64), doc="hash of the code of the last success"),
-    sa.Column("code_files", _Json, doc="module -> {definition: hash}, the evidence behind code_version"),
+    sa.Column("code_files", JSON, doc="module -> {definition: hash}, the evidence behind code_version"),
     sa.Column("settings_hash", sa.String(64), doc="of its own section"),
-    sa.Column("settings", _Json, doc="the values behind settings_hash, secrets left out"),
-    sa.Column("libraries", _Json, doc="package -> major.minor"),
-    sa.Column("input_versions", _Json, doc="input -> {snapshot_id, version, read_version: over declared columns}"),
+    sa.Column("settings", JSON, doc="the values behind settings_hash, secrets left out"),
+    sa.Column("libraries", JSON, doc="package -> major.minor"),
+    sa.Column("input_versions", JSON, doc="input -> {snapshot_id, version, read_version: over declared columns}"),
     sa.Column("output_version", sa.String(64), doc="version of its newest output"),
-    sa.Column("output_snapshot_id", _Id, doc="that output in `snapshots`"),
+    sa.Column("output_snapshot_id", ID, doc="that output in `snapshots`"),
     sa.Column("output_rows", sa.BigInteger),
     sa.Column("last_duration_s", sa.Float, doc="of the last success"),
     sa.Column("lease_owner", sa.String(300), doc="host/boot/pidns/pid/start, see agent.identity"),
@@ -93,17 +67,17 @@ orchestrator_state = sa.Table(
 snapshots = sa.Table(
     "snapshots",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
+    sa.Column("id", ID, primary_key=True),
     sa.Column("component", sa.String(100), nullable=False, doc="who made it"),
     sa.Column("version", sa.String(64), nullable=False, doc="hash over its content; equal data, equal version"),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("watermark", UtcDateTime, doc="newest event time in it"),
     sa.Column("attempt_id", sa.BigInteger, doc="the attempt that made it"),
     sa.Column("token", sa.BigInteger, nullable=False, doc="the lease's, so that history shows who committed"),
-    sa.Column("input_versions", _Json, nullable=False, doc="as in orchestrator_state"),
+    sa.Column("input_versions", JSON, nullable=False, doc="as in orchestrator_state"),
     sa.Column("code_version", sa.String(64), nullable=False),
     sa.Column("settings_hash", sa.String(64), nullable=False),
-    sa.Column("settings", _Json, nullable=False),
+    sa.Column("settings", JSON, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Index(None, "component", "id"),
     sa.Index(None, "component", "version"),
@@ -117,20 +91,20 @@ partitions = sa.Table(
     metadata,
     sa.Column("component", sa.String(100), primary_key=True, doc="whose snapshots it is in"),
     sa.Column("key", sa.String(200), primary_key=True, doc="logical name, such as features/2013"),
-    sa.Column("first_snapshot", _Id, primary_key=True, autoincrement=False, doc="the first one that it is in"),
-    sa.Column("replaced_by", _Id, doc="the first one after that without it; null: it is in the newest"),
+    sa.Column("first_snapshot", ID, primary_key=True, autoincrement=False, doc="the first one that it is in"),
+    sa.Column("replaced_by", ID, doc="the first one after that without it; null: it is in the newest"),
     sa.Column("path", PlainText, nullable=False, doc="below lake/"),
     sa.Column("rows", sa.BigInteger, nullable=False, doc="0 for what is no table"),
     sa.Column("min_ts", UtcDateTime, doc="oldest event time"),
     sa.Column("max_ts", UtcDateTime, doc="newest event time"),
     sa.Column("content_hash", sa.String(64), nullable=False, doc="over values, not bytes"),
-    sa.Column("column_hashes", _Json, nullable=False, doc="column -> hash, behind declared columns"),
+    sa.Column("column_hashes", JSON, nullable=False, doc="column -> hash, behind declared columns"),
     sa.Column("file_hash", sa.String(64), nullable=False, doc="over bytes, for integrity"),
     sa.Column("file_size", sa.BigInteger, nullable=False, doc="bytes, as written"),
     sa.Column("file_mtime_ns", sa.BigInteger, nullable=False, doc="as written"),
     sa.Index(None, "path"),
     sa.Index(None, "component", "replaced_by"),
-    sa.Index(None, "component", "key", unique=True, **_where("replaced_by IS NULL")),
+    sa.Index(None, "component", "key", unique=True, **rows_where("replaced_by IS NULL")),
     schema=PROJECT,
     info={
         "purpose": "The files of each snapshot. A row is in all snapshots of its component from `first_snapshot` up "
@@ -141,15 +115,15 @@ partitions = sa.Table(
 releases = sa.Table(
     "releases",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
+    sa.Column("id", ID, primary_key=True),
     sa.Column("name", sa.String(200), nullable=False, unique=True, doc="its folder below releases/"),
     sa.Column("version", sa.String(64), nullable=False),
-    sa.Column("snapshot_id", _Id, sa.ForeignKey(snapshots.c.id), nullable=False, doc="its files in the catalog"),
+    sa.Column("snapshot_id", ID, sa.ForeignKey(snapshots.c.id), nullable=False, doc="its files in the catalog"),
     sa.Column("is_current", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_historical", sa.Boolean, nullable=False, doc="true: its data ended long ago, its now is `as_of`"),
     sa.Column("as_of", UtcDateTime, doc="newest tick behind it"),
-    sa.Column("versions", _Json, nullable=False, doc="component -> its version, snapshot, code and settings"),
-    sa.Column("metrics", _Json, nullable=False, doc="metrics.json"),
+    sa.Column("versions", JSON, nullable=False, doc="component -> its version, snapshot, code and settings"),
+    sa.Column("metrics", JSON, nullable=False, doc="metrics.json"),
     sa.Column("git_commit", sa.String(64), doc="of the project's folder"),
     sa.Column("run_id", sa.BigInteger),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -161,7 +135,7 @@ releases = sa.Table(
 forward_record = sa.Table(
     "forward_record",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
+    sa.Column("id", ID, primary_key=True),
     sa.Column("release", sa.String(200), nullable=False, doc="its name"),
     sa.Column("sealed_at", sa.String(40), nullable=False, doc="when it was published, ISO 8601, UTC: part of the hash"),
     sa.Column("decisions", sa.Text, nullable=False, doc="decisions.json of the release, as it was"),
@@ -202,7 +176,7 @@ markets = sa.Table(
 predictions = sa.Table(
     "predictions",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
+    sa.Column("id", ID, primary_key=True),
     sa.Column("market_id", sa.String(300), nullable=False),
     sa.Column("ts", UtcDateTime, nullable=False, doc="when it could be made"),
     sa.Column("model_version", sa.String(64), nullable=False, doc="content hash of the model"),
@@ -221,9 +195,9 @@ predictions = sa.Table(
     sa.Column("realized_return", sa.Float, doc="over the horizon; null while unknown"),
     sa.Column("outcome", sa.Integer, doc="1 up beyond cost, 0 not; null while unknown"),
     sa.Column("settled_at", UtcDateTime),
-    sa.Column("snapshot_id", _Id, nullable=False, doc="the output of inference that brought it"),
-    sa.Column("last_snapshot_id", _Id, doc="the newest output of inference that said the same; null: that one"),
-    sa.Column("superseded_by", _Id, doc="id of the one made later for the same bar; null while it counts"),
+    sa.Column("snapshot_id", ID, nullable=False, doc="the output of inference that brought it"),
+    sa.Column("last_snapshot_id", ID, doc="the newest output of inference that said the same; null: that one"),
+    sa.Column("superseded_by", ID, doc="id of the one made later for the same bar; null while it counts"),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("market_id", "ts", "model_version", "snapshot_id"),
     sa.Index(None, "ts"),
@@ -235,7 +209,7 @@ predictions = sa.Table(
 backtest_metrics = sa.Table(
     "backtest_metrics",
     metadata,
-    sa.Column("snapshot_id", _Id, primary_key=True, doc="the backtest's output"),
+    sa.Column("snapshot_id", ID, primary_key=True, doc="the backtest's output"),
     sa.Column(
         "strategy", sa.String(50), primary_key=True, doc="model | buy_and_hold | random_entry (median of its draws)"
     ),
@@ -264,7 +238,7 @@ trials = sa.Table(
 projects = sa.Table(
     "projects",
     metadata,
-    sa.Column("id", _Id, primary_key=True, doc="0 is the default project"),
+    sa.Column("id", ID, primary_key=True, doc="0 is the default project"),
     sa.Column("name", sa.String(200), nullable=False, unique=True),
     sa.Column("local_path", PlainText, nullable=False),
     sa.Column("settings_file", PlainText),
@@ -276,7 +250,7 @@ projects = sa.Table(
 lake_identity = sa.Table(
     "lake_identity",
     metadata,
-    sa.Column("id", _Id, primary_key=True, doc="1"),
+    sa.Column("id", ID, primary_key=True, doc="1"),
     sa.Column("identity", sa.String(64), nullable=False, doc="stands in the file `.owner` of the lake"),
     schema=PROJECT,
     info={"purpose": "Which lake is this database's: deletions and commits are refused in any other."},
@@ -285,17 +259,17 @@ lake_identity = sa.Table(
 runs = sa.Table(
     "runs",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("project_id", _Id, sa.ForeignKey("projects.id"), nullable=False),
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", ID, sa.ForeignKey("projects.id"), nullable=False),
     sa.Column("goal", PlainText, nullable=False, doc="what was asked, in words"),
-    sa.Column("targets", _Json, nullable=False, doc="component names; what lies upstream is included"),
-    sa.Column("force", _Json, nullable=False, doc="component names"),
+    sa.Column("targets", JSON, nullable=False, doc="component names; what lies upstream is included"),
+    sa.Column("force", JSON, nullable=False, doc="component names"),
     sa.Column("trigger", sa.String(20), nullable=False, doc="schedule | person | api | queue"),
     sa.Column("status", sa.String(20), nullable=False, doc="see agent.core.lifecycle"),
     sa.Column("require_approval", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false(), doc="by a person"),
-    _count("iteration", doc="components evaluated so far"),
-    sa.Column("plan", _Json, doc="as decided at its start; `agent runs` and `agent explain` show it"),
+    count("iteration", doc="components evaluated so far"),
+    sa.Column("plan", JSON, doc="as decided at its start; `agent runs` and `agent explain` show it"),
     sa.Column("git_commit", sa.String(64), doc="of the project's folder"),
     sa.Column("idempotency_key", sa.String(200), unique=True, doc="of POST /runs: the same key gives the same run"),
     sa.Column("owner", sa.String(300), doc="process that executes it"),
@@ -314,15 +288,15 @@ runs = sa.Table(
 attempts = sa.Table(
     "attempts",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("run_id", ID, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("component", sa.String(100), nullable=False),
     sa.Column("number", sa.Integer, nullable=False, doc="1 for the first try in this run"),
     sa.Column("status", sa.String(20), nullable=False, doc="running | succeeded | failed | crashed | cancelled"),
     sa.Column("token", sa.BigInteger, nullable=False, doc="of the lease it ran under"),
     sa.Column("owner", sa.String(300), nullable=False, doc="process that made it"),
-    sa.Column("reasons", _Json, nullable=False, doc="why it ran, with evidence"),
-    sa.Column("input_versions", _Json, doc="input -> version that it read"),
+    sa.Column("reasons", JSON, nullable=False, doc="why it ran, with evidence"),
+    sa.Column("input_versions", JSON, doc="input -> version that it read"),
     sa.Column("output_version", sa.String(64)),
     sa.Column("is_cut_off", sa.Boolean, doc="succeeded with the version it had before"),
     sa.Column("rows", sa.BigInteger, doc="of the output"),
@@ -343,11 +317,11 @@ attempts = sa.Table(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("run_id", ID, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("seq", sa.Integer, nullable=False, doc="1, 2, 3 … within a run"),
     sa.Column("type", sa.String(30), nullable=False, doc="RUN_CREATED, PLAN_GENERATED, EXECUTING, …"),
-    sa.Column("payload", _Json, nullable=False),
+    sa.Column("payload", JSON, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("run_id", "seq"),
     info={"purpose": "The log of each run; rows are only ever added."},
@@ -356,8 +330,8 @@ events = sa.Table(
 approvals = sa.Table(
     "approvals",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
-    sa.Column("run_id", _Id, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, unique=True),
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("run_id", ID, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, unique=True),
     sa.Column("status", sa.String(20), nullable=False, doc="waiting | approved | rejected | expired"),
     sa.Column("answered_by", sa.String(200)),
     sa.Column("reason", PlainText, doc="of a rejection"),
@@ -378,14 +352,14 @@ runner = sa.Table(
     sa.Column("next_run", UtcDateTime),
     sa.Column(
         "cycle_run_id",
-        _Id,
+        ID,
         doc="the newest cycle until it is counted; while that run is RUNNING no other one may begin",
     ),
-    _count("run_count", doc="finished cycles, failed or not"),
-    _count("error_count", doc="failed cycles"),
+    count("run_count", doc="finished cycles, failed or not"),
+    count("error_count", doc="failed cycles"),
     sa.Column("last_error", PlainText, doc="the newest"),
-    _count("total_forecasts", doc="predictions made by its cycles"),
-    _count("total_trades", doc="0 as long as nothing trades"),
+    count("total_forecasts", doc="predictions made by its cycles"),
+    count("total_trades", doc="0 as long as nothing trades"),
     sa.Column("lease_owner", sa.String(300), doc="the server that runs it"),
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("lease_taken_at", UtcDateTime),
@@ -408,7 +382,7 @@ alerts = sa.Table(
     metadata,
     sa.Column("cause", sa.String(200), primary_key=True, doc="at most one message per cause and period"),
     sa.Column("last_sent_at", UtcDateTime, nullable=False),
-    _count("sent_count"),
+    count("sent_count"),
     info={"purpose": "When each alert was last sent."},
 )
 

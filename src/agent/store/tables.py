@@ -104,7 +104,6 @@ partitions = sa.Table(
     sa.Column("file_mtime_ns", sa.BigInteger, nullable=False, doc="as written"),
     sa.Index(None, "path"),
     sa.Index(None, "component", "replaced_by"),
-    sa.Index(None, "component", "key", unique=True, **rows_where("replaced_by IS NULL")),
     schema=PROJECT,
     info={
         "purpose": "The files of each snapshot. A row is in all snapshots of its component from `first_snapshot` up "
@@ -392,6 +391,9 @@ def in_one_schema() -> sa.MetaData:
     plain = sa.MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.tables.values():
         table.to_metadata(plain, schema=None, referred_schema_fn=_no_schema)  # type: ignore[arg-type]  # None is right
+    now = plain.tables["partitions"].c  # a key once per snapshot; here, since it has SQLAlchemy load both dialects
+    where = rows_where("replaced_by IS NULL")
+    sa.Index("ix_partitions_component_key", now.component, now.key, unique=True, **where)
     return plain
 
 

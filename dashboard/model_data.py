@@ -190,9 +190,10 @@ def _drift(
     import numpy as np
     import polars as pl
 
+    from pipelines.modelling.derived import completed
     from pipelines.modelling.metrics import bin_shares, population_stability_index
 
-    rows = _newest_rows(_lake, _features, _DRIFT_ROWS)
+    rows = completed(_newest_rows(_lake, _features, _DRIFT_ROWS), tuple(_distribution))
     found = []
     for name, bins in _distribution.items():
         if name not in rows.columns:

@@ -86,7 +86,8 @@ def _edits_reach_what_they_must(project: Project) -> None:
     assert project.agent("explain", "backtest").splitlines() == [
         "features runs because WINDOW in own.py (line 12) changed.",
         "model runs if features comes out different.",
-        "backtest runs if features or model comes out different.",
+        "inference runs if features or model comes out different.",
+        "backtest runs if features, model or inference comes out different.",
     ]
     report = project.run()
     assert computed(report) == ["features", "model", "inference", "backtest", "publish"]

@@ -10,7 +10,7 @@ from agent.core.record import Sealed, faults
 from agent.execution.workspace import Workspace
 from agent.store.outputs import catalog, record, releases
 from pipelines.errors import LakeError
-from pipelines.private import make_folder
+from pipelines.private import make_folder, open_new
 from pipelines.snapshot import Snapshot
 
 DECISIONS = "decisions.json"
@@ -28,7 +28,7 @@ def note_seals(workspace: Workspace) -> None:
     if not new:
         return
     make_folder(folder)
-    with (folder / NOTES).open("a", encoding="utf-8") as file:
+    with open(folder / NOTES, "a", encoding="utf-8", opener=open_new) as file:
         for sealed_at, release, one in new:
             file.write(f"{sealed_at}\t{release}\t{one}\n")
             logger.info("sealed the decisions of %s: %s", release, one)

@@ -100,11 +100,13 @@ def feature_drift(features: Input, distribution: Mapping[str, Any], trained_to: 
     """
     import polars as pl
 
+    from pipelines.modelling.derived import completed
+
     keys = [p.key for p in features.snapshot.select(_ROWS_PREFIX) if p.max_ts is not None and p.max_ts > trained_to]
     frames = [features.read(key).filter(pl.col("ts") > trained_to) for key in keys]
     if sum(frame.height for frame in frames) < LEAST_ROWS:
         return {}
-    rows = pl.concat(frames)
+    rows = completed(pl.concat(frames), tuple(distribution))
     return {
         name: population_stability_index(rows.get_column(name).cast(pl.Float64).to_numpy(), bins)
         for name, bins in distribution.items()

@@ -24,7 +24,7 @@ from pipelines.evaluation.judging import evidence_of
 from pipelines.evaluation.scores import paired, squared_error
 from pipelines.feature import features_in
 from pipelines.features.bars import look_at
-from pipelines.features.windows import compute_features
+from pipelines.features.windows import counted, values
 from pipelines.modelling.folds import choose_span, plan_folds
 from pipelines.modelling.learner import Recipe
 from pipelines.modelling.rows import Rows, rows_of
@@ -140,14 +140,8 @@ def rows_of_set(one: Set, *, is_derived: bool) -> Rows:
         slippage=pl.lit(0.0),
         fee=pl.lit(0.0),
     )
-    features = compute_features(
-        looked,
-        pl.DataFrame(),
-        markets,
-        features_in(vars(built_in)),
-        start=bars.item(0, "start"),
-        max_reach=5.0,
-    )
+    of_all = features_in(vars(built_in))
+    features = values(counted(looked, pl.DataFrame(), markets, of_all, bars.item(0, "start"), 5.0), of_all, 5.0)
     return rows_of(
         bars.select("market_id", "start", "end", "open", "close"),
         features,

@@ -20,7 +20,7 @@ from pipelines.errors import LakeError
 from pipelines.feature import LEAKS, Feature
 from pipelines.features.bars import TRADES_READ, bars_of_trades, join_bars, look_at, market_intervals
 from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse
-from pipelines.features.windows import compute_features, look_back
+from pipelines.features.windows import counted, look_back, values
 from pipelines.snapshot import Reads, diff
 from pipelines.source import BAR_COLUMNS
 from pipelines.spans import span_key, span_of
@@ -103,17 +103,18 @@ class FeatureWork:
             bars = self._read_bars([key])
             start, interval = span_of(key)[0], _longest_interval(bars)
             older = self._read_bars(self._reached(key, interval, keys))
-            rows = compute_features(bars, older, self.markets, self.features, start=start, max_reach=self.max_reach)
-            self._test(key, rows, bars, older, start)
+            frame = counted(bars, older, self.markets, self.features, start, self.max_reach)
+            rows = values(frame, self.features, self.max_reach)
+            self._test(key, rows, frame)
             check_features(rows, f"features, partition features/{key}", features=[one.name for one in self.features])
             self.ctx.write_table(FEATURES + key, rows, time="ts")
 
-    def _test(self, key: str, rows: pl.DataFrame, bars: pl.DataFrame, older: pl.DataFrame, start: datetime) -> None:
+    def _test(self, key: str, rows: pl.DataFrame, frame: pl.DataFrame) -> None:
         """Refuse a partition that a later bar would change; note which features could be tested at all."""
         self.filled |= {one.name for one in self.features if rows.get_column(one.name).count()}
         if self.ctx.previous is not None and not is_sampled(key):
             return
-        found = find_leaks(key, rows, bars, older, self.markets, self.features, start=start, max_reach=self.max_reach)
+        found = find_leaks(key, rows, frame, self.features, self.max_reach)
         refuse(found.leaks)
         self.tested |= found.names
 

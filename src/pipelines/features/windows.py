@@ -25,25 +25,6 @@ def look_back(features: Sequence[Feature], interval_seconds: int, max_reach: flo
     return timedelta(seconds=longest(features) * interval_seconds * max_reach)
 
 
-def compute_features(
-    bars: pl.DataFrame,
-    older: pl.DataFrame,
-    markets: pl.DataFrame,
-    features: Sequence[Feature],
-    *,
-    start: datetime,
-    max_reach: float,
-) -> pl.DataFrame:
-    """A row for each of `bars`: market_id, ts and a Float32 column a feature, sorted by (market_id, ts).
-
-    `bars` are those of the partition that starts at `start`, `older` those of partitions before it, more than needed
-    allowed; `markets` has market_id, kind, end_at and maybe `history`. A value is null where the feature has no finite
-    value, or where the oldest of its n bars is older than n intervals × `max_reach`: a market that trades rarely gets
-    no longer reach.
-    """
-    return values(counted(bars, older, markets, features, start, max_reach), features, max_reach)
-
-
 def counted(
     bars: pl.DataFrame,
     older: pl.DataFrame,
@@ -52,7 +33,11 @@ def counted(
     start: datetime,
     max_reach: float,
 ) -> pl.DataFrame:
-    """The bars that count, sorted, with what features need besides."""
+    """The bars that count, sorted, with what features need besides; the partition's own are marked by OWN_ROW.
+
+    `bars` are those of the partition that starts at `start`, `older` those of partitions before it, more than needed
+    allowed; `markets` has market_id, kind, end_at and maybe `history`.
+    """
     import polars as pl
 
     market = "market_id"
@@ -73,7 +58,12 @@ def counted(
 
 
 def values(frame: pl.DataFrame, features: Sequence[Feature], max_reach: float) -> pl.DataFrame:
-    """market_id, ts and each feature of the rows of `frame` (as `counted` gives it) that OWN_ROW marks."""
+    """A row for each of the rows of `frame` (as `counted` gives it) that OWN_ROW marks: market_id, ts and a Float32
+    column per feature, sorted by (market_id, ts).
+
+    A value is null where the feature has no finite value, or where the oldest of its n bars is older than n intervals ×
+    `max_reach`: a market that trades rarely gets no longer reach.
+    """
     import polars as pl
 
     market, ts = "market_id", pl.col("ts")

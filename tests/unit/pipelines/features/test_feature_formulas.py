@@ -13,7 +13,7 @@ import pytest
 from pipelines.components import features as room
 from pipelines.feature import features_in
 from pipelines.features.bars import look_at
-from pipelines.features.windows import compute_features
+from pipelines.features.windows import counted, values
 from tests.ticks import source_bars, universe, walk
 
 START = datetime(2020, 1, 3, tzinfo=UTC)
@@ -108,7 +108,8 @@ def computed() -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     bars = look_at(sources).with_columns(bid=pl.col("close") * 0.999, ask=pl.col("close") * 1.002)
     bars = bars.with_columns(spread=2 * (pl.col("ask") - pl.col("bid")) / (pl.col("ask") + pl.col("bid")))
-    rows = compute_features(bars, bars.clear(), markets, features_in(vars(room)), start=START, max_reach=1.5)
+    features = features_in(vars(room))
+    rows = values(counted(bars, bars.clear(), markets, features, START, 1.5), features, 1.5)
     return bars.join(markets.select("market_id", "kind"), on="market_id", maintain_order="left"), rows
 
 
@@ -154,9 +155,8 @@ def test_a_price_that_stands_still_makes_no_noise() -> None:
     )
     markets = universe(m={"interval_seconds": 300})
     made = look_at(source_bars(bars, 300))
-    last = compute_features(made, made.clear(), markets, features_in(vars(room)), start=START, max_reach=5.0).row(
-        -1, named=True
-    )
+    features = features_in(vars(room))
+    last = values(counted(made, made.clear(), markets, features, START, 5.0), features, 5.0).row(-1, named=True)
     assert last["rsi"] == 50.0
     assert last["price_zscore_short"] is None
     assert last["volume_zscore"] is None

@@ -190,13 +190,12 @@ def _drift(
     import numpy as np
     import polars as pl
 
-    from pipelines.modelling.derived import completed
     from pipelines.modelling.metrics import bin_shares, population_stability_index
 
-    rows = completed(_newest_rows(_lake, _features, _DRIFT_ROWS), tuple(_distribution))
+    rows = _newest_rows(_lake, _features, _DRIFT_ROWS)
     found = []
     for name, bins in _distribution.items():
-        if name not in rows.columns:
+        if name not in rows.columns:  # derived by the model: see pipelines.modelling.retraining.feature_drift
             continue
         values = rows.get_column(name).cast(pl.Float64).fill_null(float("nan")).to_numpy()
         psi = population_stability_index(values, bins)

@@ -96,17 +96,16 @@ def feature_drift(features: Input, distribution: Mapping[str, Any], trained_to: 
     has it); empty where there are fewer than LEAST_ROWS.
 
     The median over features decides: hour or weekday features swing with whatever part of the week the new rows are
-    from, and one of them must not call for a new model.
+    from, and one of them must not call for a new model. Features that the model derives from these are left out: they
+    move with them, and a mean over all markets is one number per instant, which drifts by chance.
     """
     import polars as pl
-
-    from pipelines.modelling.derived import completed
 
     keys = [p.key for p in features.snapshot.select(_ROWS_PREFIX) if p.max_ts is not None and p.max_ts > trained_to]
     frames = [features.read(key).filter(pl.col("ts") > trained_to) for key in keys]
     if sum(frame.height for frame in frames) < LEAST_ROWS:
         return {}
-    rows = completed(pl.concat(frames), tuple(distribution))
+    rows = pl.concat(frames)
     return {
         name: population_stability_index(rows.get_column(name).cast(pl.Float64).to_numpy(), bins)
         for name, bins in distribution.items()

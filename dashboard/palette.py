@@ -12,5 +12,4 @@ GREEN, ORANGE, BLUE, RED, PURPLE, GREY = "#12996d", "#d9820f", "#2f86d0", "#d954
 STRATEGIES = {
     "model": ("Model", BLUE, "solid"),
     "buy_and_hold": ("Buy and hold", ORANGE, "dash"),
-    "random_entry": ("Random entry", GREY, "dot"),
 }

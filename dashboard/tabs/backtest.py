@@ -14,6 +14,7 @@ from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.palette import STRATEGIES
+from pipelines.modelling.metrics import chance_text
 
 TITLE, ICON, ORDER = "Backtest", ":material/trending_up:", 70
 _LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logarithmic axis
@@ -55,7 +56,8 @@ def show(desk: Session) -> None:
         return
     st.caption(
         "Simulated on past data: out-of-sample predictions traded with fees and slippage. Not a record of real "
-        "trading, and no promise. Equity is a multiple of the start; random entry repeats the model's trades at random."
+        "trading, and no promise. Equity is a multiple of the start. Random entry repeats the model's trades at random "
+        f"times in random markets, 200 times. {chance_text(metrics['random_entry'])}"
     )
     left, right = st.columns([3, 2])
     with left:

@@ -170,7 +170,7 @@ def test_random_entries_are_a_distribution_of_the_models_trades(tmp_path: Path) 
     draws = lake.read_tables(done.select("draws/"))
     assert draws["draw"].n_unique() == 201
     assert chance["trades"] == model["trades"]
-    assert chance["total_return_low"] < chance["total_return"] < chance["total_return_high"]
+    assert chance["compounded_low"] < chance["compounded"] < chance["compounded_high"]
     assert chance["beaten_by_model"] > 0.5  # the walks have momentum, and the model found it
 
 

@@ -6,7 +6,7 @@ Fractions are 0..1 (a return of 0.1 is 10 %). A figure that is not defined (no t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -195,22 +195,35 @@ def equity_metrics(
 def random_metrics(own: float, growth: Sequence[float], wins: Sequence[int], trades: float) -> dict[str, float | None]:
     """Figures of random entries, each draw the sum of ln(1 + weight x net return) over its trades.
 
-    total_return: of the median draw; total_return_low and _high: of the 2.5 % and the 97.5 % draw; model_compounded:
-    of the model's own trades by the same formula; beaten_by_model: share of draws below it; hit_rate: mean share of
+    compounded: of the median draw; compounded_low and _high: of the 2.5 % and the 97.5 % draw; model_compounded: of the
+    model's own closed trades by the same formula, which is not its total return (open positions, and what one trade
+    leaves for the next, do not count); beaten_by_model: share of draws below it; hit_rate: mean share of
     winning trades. None where the model made no trade.
     """
     import numpy as np
 
-    names = ("total_return", "total_return_low", "total_return_high", "model_compounded", "beaten_by_model", "hit_rate")
+    names = ("compounded", "compounded_low", "compounded_high", "model_compounded", "beaten_by_model", "hit_rate")
     if not trades or not len(growth):
         return {**dict.fromkeys(names), "trades": float(trades)}
     low, middle, high = np.expm1(np.quantile(np.asarray(growth), [0.025, 0.5, 0.975])).tolist()
     return {
-        "total_return": middle,
-        "total_return_low": low,
-        "total_return_high": high,
+        "compounded": middle,
+        "compounded_low": low,
+        "compounded_high": high,
         "model_compounded": math.expm1(own),
         "beaten_by_model": float((np.asarray(growth) < own).mean()),
         "hit_rate": float(np.mean(wins)) / trades,
         "trades": float(trades),
     }
+
+
+def chance_text(random_entry: Mapping[str, float | None]) -> str:
+    """What `random_metrics` found, in a sentence."""
+    share, low, high = (random_entry.get(name) for name in ("beaten_by_model", "compounded_low", "compounded_high"))
+    if share is None or low is None or high is None:
+        return "The model made no trade to repeat."
+    own = random_entry["model_compounded"]
+    return (
+        f"Its closed trades alone, compounded, made {own:+.1%}: more than {share:.0%} of the draws, 95 % of which made "
+        f"between {low:+.1%} and {high:+.1%}."
+    )

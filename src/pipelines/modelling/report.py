@@ -12,10 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.modelling.metrics import chance_text
 from pipelines.snapshot import digest
 
 CURVES = {"model": "Model", "buy_and_hold": "Buy and hold"}
-NAMES = {**CURVES, "random_entry": "Random entry"}
 # Okabe and Ito's blue, orange and grey, shifted to stand out on white and on black; told apart by dashes as well.
 _LINES = {"model": ("#2f86d0", "solid"), "buy_and_hold": ("#d9820f", "dash")}
 _SHOWN_PREDICTIONS = 50
@@ -102,7 +102,7 @@ def render(data: Mapping[str, Any], script: str) -> str:
         assessment=html.escape(data["assessment"]),
         style=_STYLE,
         span=html.escape(data["span"]),
-        chance=_chance(data["backtest"]["random_entry"]),
+        chance=chance_text(data["backtest"]["random_entry"]),
         figures=_figures(data["backtest"]),
         equity=_curve_chart(data["curves"], "equity", "Equity (1 = start)"),
         drawdown=_curve_chart(data["curves"], "drawdown", "Drawdown"),
@@ -139,17 +139,6 @@ def _prediction_text(data: Mapping[str, Any]) -> str:
     )
 
 
-def _chance(random_entry: Mapping[str, float | None]) -> str:
-    share, low, high = (random_entry.get(name) for name in ("beaten_by_model", "total_return_low", "total_return_high"))
-    if share is None or low is None or high is None:
-        return "The model made no trade to repeat."
-    own = random_entry["model_compounded"]
-    return (
-        f"Trade by trade the model made {own:+.1%}, more than {share:.0%} of the draws, 95 % of which made between "
-        f"{low:+.1%} and {high:+.1%}."
-    )
-
-
 def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
     def percent(value: float) -> str:
         return f"{value:.1%}" if abs(value) < 100 else f"{value + 1:,.0f} x"
@@ -175,9 +164,9 @@ def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
     ]
     body = []
     for title, metric, form in rows:
-        values = [backtest[name].get(metric) for name in NAMES]
+        values = [backtest[name].get(metric) for name in CURVES]
         body.append([title, *("–" if value is None else form(value) for value in values)])
-    return _table(["", *NAMES.values()], body)
+    return _table(["", *CURVES.values()], body)
 
 
 def _fold_table(folds: Sequence[Mapping[str, Any]]) -> str:
@@ -265,7 +254,7 @@ def _curve_chart(curves: Mapping[str, Mapping[str, Sequence[Any]]], column: str,
         shown = [
             float(f"{value:.7g}") for value in curve[column]
         ]  # no pixel shows more, and the page has half the size
-        figure.add_scatter(x=list(curve["ts"]), y=shown, name=NAMES[name], mode="lines", line=line)
+        figure.add_scatter(x=list(curve["ts"]), y=shown, name=CURVES[name], mode="lines", line=line)
         values += curve[column]
     axis: dict[str, Any] = {"title": {"text": title}}
     if column == "drawdown":

@@ -92,11 +92,13 @@ def prices(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution:
             col=1,
         )
         figure.update_yaxes(title_text="Volume", row=2, col=1)
-    for name, colour, symbol, is_up in (
-        ("Prediction: buying pays", GREEN, "triangle-up", True),
-        ("Prediction: it does not", RED, "triangle-down", False),
+    for action, colour, symbol in (
+        ("buy", GREEN, "triangle-up"),
+        ("sell", RED, "triangle-down"),
+        ("hold", GREY, "circle"),
     ):
-        _signals(figure, [one for one in signals if (one["edge"] > 0) == is_up], name, colour, symbol)
+        mine = [one for one in signals if (one["action"] or "hold") == action]
+        _signals(figure, mine, f"Decision: {action}", colour, symbol)
     if resolution is not None:
         text = f"resolved at {resolution:g}"
         figure.add_hline(y=resolution, line={"color": GREEN, "dash": "dash"}, annotation_text=text, row=1, col=1)

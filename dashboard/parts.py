@@ -12,6 +12,7 @@ from agent.core.explain import plan_lines
 from agent.core.model import Plan, State, Step
 from agent.store import leases
 from agent.store.control.runs import Run
+from agent.store.outputs.releases import Release
 from dashboard import actions, data, health, look
 from dashboard.data import Session
 from dashboard.health import Look
@@ -51,6 +52,12 @@ def took(run: Run, at: datetime) -> str:
     if run.started_at is None:
         return "–"
     return look.span(((run.finished_at or at) - run.started_at).total_seconds())
+
+
+def assessment(release: Release) -> None:
+    """What a release's forecasts are worth."""
+    if release.assessment is not None:
+        look.line(release.assessment)
 
 
 def owner(run: Run) -> str:

@@ -33,6 +33,8 @@ def _live(desk: Session) -> None:
     looks = parts.looks(states, {step.component: step for step in steps}, at)
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
     look.line(look.dot(worst.colour, sentence))
+    if release is not None:
+        parts.assessment(release)
     _figures(desk, release, at)
     st.subheader("Components")
     charts.put(

@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
@@ -183,16 +183,9 @@ def report_text(
         kind = ", historical data" if release.is_historical else ""
         if report.status != "COMPLETED" and release.run_id != report.run_id:
             kind += ", of an earlier run"
-        found = assessment(release.metrics)
-        judged = "" if found is None else f"\n  {found}"
+        judged = "" if release.assessment is None else f"\n  {release.assessment}"
         parts.append(f"Release {release.name} ({when}{kind}){judged}\n  {releases_path}/current/report.html")
     return "\n\n".join(parts)
-
-
-def assessment(metrics: Mapping[str, Any]) -> str | None:
-    """What a release's forecasts are worth, in a sentence; None where nobody assessed them."""
-    found = metrics.get("assessment")
-    return str(found["sentence"]) if isinstance(found, dict) and "sentence" in found else None
 
 
 _WARNINGS_SHOWN = 5

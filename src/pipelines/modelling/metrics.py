@@ -224,6 +224,6 @@ def chance_text(random_entry: Mapping[str, float | None]) -> str:
         return "The model made no trade to repeat."
     own = random_entry["model_compounded"]
     return (
-        f"Its closed trades alone, compounded, made {own:+.1%}: more than {share:.0%} of the draws, 95 % of which made "
-        f"between {low:+.1%} and {high:+.1%}."
+        f"The model's closed trades alone, compounded, made {own:+.1%}: more than {share:.0%} of the draws, 95 % of "
+        f"which made between {low:+.1%} and {high:+.1%}."
     )

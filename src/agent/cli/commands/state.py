@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import emit, moment
-from agent.console import assessment, table
+from agent.console import table
 from agent.core.explain import dirty_text
 from agent.core.graph import order
 from agent.execution.workspace import open_workspace
@@ -48,9 +48,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         kind = ", historical data" if release.is_historical else ""
         parts.append(f"current release: {release.name} (as of {moment(release.as_of)} UTC{kind})")
-        judged = assessment(release.metrics)
-        if judged is not None:
-            parts.append(f"assessment: {judged}")
+        if release.assessment is not None:
+            parts.append(f"assessment: {release.assessment}")
         if luck is not None:
             count = f"{luck.trials} set-up{'' if luck.trials == 1 else 's'}"
             parts.append(

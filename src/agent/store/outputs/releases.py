@@ -34,6 +34,12 @@ class Release:
     run_id: int | None
     created_at: datetime
 
+    @property
+    def assessment(self) -> str | None:
+        """What its forecasts are worth, in a sentence; None where nobody assessed them."""
+        found = self.metrics.get("assessment")
+        return str(found["sentence"]) if isinstance(found, dict) and "sentence" in found else None
+
 
 def insert_release(
     conn: sa.Connection,

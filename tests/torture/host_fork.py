@@ -11,7 +11,6 @@ The nursery listens on a Unix socket. A connection is a process: JSON {"env"} wi
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import select
@@ -158,11 +157,11 @@ class Listener:
             os.chdir(cwd)
             os.environ.clear()
             os.environ.update(env)
-            sys.argv[:] = ["-m"]
-            gc.unfreeze()
-            gc.freeze()
+            from agent.execution.host import __main__ as program
             from agent.execution.host.serving import serve
 
+            sys.argv[:] = ["-m"]
+            sys.modules["__main__"] = program  # a library that looks for the main module finds that of a host
             serve()
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)

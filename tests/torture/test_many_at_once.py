@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 from collections import Counter
 
@@ -112,3 +113,17 @@ def test_gc_beside_attempts(world: World, is_long: bool, seed: int, figures: Cou
     except AssertionError as error:
         error.add_note(f"seed {seed}")
         raise
+
+
+def test_a_run_that_looked_long_ago_computes_nothing_that_another_one_has_computed_since(world: World) -> None:
+    """It stands still with what it saw of the source, while newer data come in and are computed."""
+    world.run()
+    world.write_new(1, random.Random(1))
+    late = world.start_run(fault={"point": "attempt.opening", "do": "stop"})
+    late.wait_until_stopped()
+    world.write_new(1, random.Random(2))
+    world.run()
+    late.signal(signal.SIGCONT)
+    assert late.wait() == 0, late.said()
+    world.require_sound()
+    assert world.successes(world.history())["readings"] == 2

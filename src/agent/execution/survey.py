@@ -24,18 +24,23 @@ SOURCE_PREFIX = "source:"
 class Inspector:
     """What one run has found out. Code and settings are those that the project was loaded with, and what computes
     makes sure that it has the same. Files and sources are looked at once a run: what changes after that look, the next
-    run sees. Everything else is read afresh."""
+    run sees; sources again where another process has computed meanwhile what reads them, since it may have read newer
+    ones than were seen here. Everything else is read afresh."""
 
     workspace: Workspace
     _snapshots: dict[int, Snapshot] = field(default_factory=dict)
     _files: dict[int, list[FileFacts]] = field(default_factory=dict)
     _looks: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     _probes: dict[str, Probed] = field(default_factory=dict)
+    _run_counts: dict[str, int] = field(default_factory=dict)  # of components that read sources, at the last look
 
     def current(self, name: str, states: Mapping[str, State], *, check_files: bool = True) -> Current:
         """What is true now of component `name`. Raises PipelineError where its code cannot be read."""
         component = self.workspace.facts.components[name]
         state = states[name]
+        if component.reads_sources and self._run_counts.setdefault(name, state.run_count) != state.run_count:
+            self._run_counts[name] = state.run_count
+            self._probes.clear()
         code = self.code(name)
         missing, altered = self._damage(state) if check_files else ((), ())
         return Current(

@@ -7,6 +7,7 @@ import json
 import os
 import py_compile
 import sys
+import types
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -241,3 +242,16 @@ def test_bytecode_that_python_passes_over_is_no_sign_of_change(tmp_path: Path) -
     assert is_stale("x = 2\n", 1000)  # the same size and second: Python believes what was left of the text before
     assert not is_stale("x = 3\n", 1001)  # it does not, and where it may not write there will never be another one
     assert not is_stale("x = 30\n", 1000)
+
+
+def test_a_second_name_of_the_main_program_is_no_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person's script, run as `python script.py`, where a library imports multiprocessing for the first time."""
+    program, other = types.ModuleType("script"), types.ModuleType("other")
+    program.__file__, other.__file__ = str(tmp_path / "script.py"), str(tmp_path / "other.py")
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    monkeypatch.delitem(sys.modules, "__mp_main__", raising=False)
+    before = generation.loaded()
+    monkeypatch.setitem(sys.modules, "__mp_main__", program)
+    assert generation.strangers(before, []) == []
+    monkeypatch.setitem(sys.modules, "other", other)
+    assert generation.strangers(before, []) == ["other"]

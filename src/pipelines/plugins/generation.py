@@ -114,8 +114,10 @@ def strangers(before: frozenset[str], modules: Iterable[Module]) -> list[str]:
     found = []
     for name in sorted(sys.modules.keys() - before):
         module = sys.modules.get(name)
+        if module is sys.modules.get("__main__"):
+            continue  # multiprocessing gives it a second name when it is imported
         place, spec = getattr(module, "__file__", None), getattr(module, "__spec__", None)
-        real = name if spec is None else spec.name  # multiprocessing gives the main module a second name
+        real = name if spec is None else spec.name
         if place is None or not place.endswith(".py") or is_framework(real) or is_library(place):
             continue
         if str(Path(place).absolute()) not in known:

@@ -84,30 +84,27 @@ def show_run(workspace: Workspace, report: Report, *, as_json: bool) -> None:
         print(json.dumps(report_json(report), default=str), flush=True)  # a scheduler's output may be a pipe
         return
     has_read = any(one.step.component == "ticks" and isinstance(one.step, Compute) for one in report.components)
-    odd = _odd_rows(workspace) if has_read else []
-    rows = _rows_read(workspace) if has_read else None
+    rows, odd = _rows_read(workspace) if has_read else (None, [])
     where = _from_here(workspace.settings.releases_path)
     quarantined = [(name, rows, _from_here(workspace.settings.lake_path / path)) for name, rows, path in left_out]
     text = console.report_text(report, release, where, SystemClock().now(), quarantined, odd, rows)
     print(console.visible(text), flush=True)
 
 
-def _odd_rows(workspace: Workspace) -> list[str]:
-    from agent.execution.row_account import row_warnings  # not in a run with nothing to do
-
-    return row_warnings(workspace)
-
-
-def _rows_read(workspace: Workspace) -> str | None:
-    """What became of the sources' rows, in a sentence; None where that cannot be read, which `agent checks` reports."""
-    from agent.execution.row_account import row_accounts
+def _rows_read(workspace: Workspace) -> tuple[str | None, list[str]]:
+    """What became of the sources' rows, in a sentence, and what is odd about them; None and nothing where that cannot
+    be read, which `agent checks` reports."""
+    from agent.execution.row_account import row_report  # not in a run with nothing to do
     from pipelines.data.tick_parts.account import sentence
 
     try:
-        found = row_accounts(workspace)
+        report = row_report(workspace)
     except LakeError:
-        return None
-    return sentence(found) if found else None
+        return None, []
+    if report is None:
+        return None, []
+    found, odd = report
+    return (sentence(found) if found else None), odd
 
 
 def _from_here(path: Path) -> str:

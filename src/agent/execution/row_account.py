@@ -14,24 +14,28 @@ from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 
 
-def row_accounts(workspace: Workspace) -> list[Account] | None:
-    """The account of each part, by source and part; None before the first success of `ticks`. Raises LakeError."""
+def row_report(workspace: Workspace) -> tuple[list[Account], list[str]] | None:
+    """The account of each part, by source and part, and what is odd about the rows (nothing where jumps of prices
+    cannot be read, which `agent checks` reports); None before the first success of `ticks`. Raises LakeError."""
     with workspace.database.reading() as connections:
         snapshot = ticks_of(connections)
-    return None if snapshot is None else accounts_in(workspace.lake, snapshot)
+    if snapshot is None:
+        return None
+    found = accounts_in(workspace.lake, snapshot)
+    try:
+        seen = jumps.load(_memo(workspace.lake, snapshot, jumps.JUMPS_KEY))
+        return found, warnings(found) + jumps.warnings(jumps.all_jumps(seen))
+    except LakeError:
+        return found, []
 
 
 def row_warnings(workspace: Workspace) -> list[str]:
     """What is odd about the rows of the sources; nothing where that cannot be read, which `agent checks` reports."""
-    with workspace.database.reading() as connections:
-        snapshot = ticks_of(connections)
-    if snapshot is None:
-        return []
     try:
-        found = jumps.load(_memo(workspace.lake, snapshot, jumps.JUMPS_KEY))
-        return warnings(accounts_in(workspace.lake, snapshot)) + jumps.warnings(jumps.all_jumps(found))
+        report = row_report(workspace)
     except LakeError:
         return []
+    return [] if report is None else report[1]
 
 
 def ticks_of(connections: Connections) -> Snapshot | None:

@@ -12,7 +12,7 @@ from agent.cli.datasets import add_datasets
 from agent.cli.output import emit
 from agent.console import table
 from agent.errors import NotFound, UsageError
-from agent.execution.row_account import row_accounts, row_warnings
+from agent.execution.row_account import row_report
 from agent.execution.workspace import open_workspace, read_settings
 from agent.settings import SETTINGS_FILE
 from pipelines.data.guessing.block import toml_text
@@ -73,9 +73,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     with open_workspace(options.project_dir) as workspace:
-        found, odd = row_accounts(workspace), row_warnings(workspace)
-    if found is None:
+        report = row_report(workspace)
+    if report is None:
         raise NotFound("ticks has no output yet", where="ticks", fix="`agent run` computes it")
+    found, odd = report
     rows = [(one.source, one.part, *(f"{getattr(one, name):,}" for name in FATES)) for one in found]
     if len(found) > 1:
         rows.append(("all", "", *(f"{sum(getattr(one, name) for one in found):,}" for name in FATES)))

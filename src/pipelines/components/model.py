@@ -126,10 +126,10 @@ def train_model(ctx: Context, settings: Settings) -> None:
 
     Raises PipelineError, with the number of bars there are and are needed, where the history is too short.
     """
-    rows = _load_rows(ctx, settings)
+    rows, recipe = _load_rows(ctx, settings)
     span = _test_span(rows, settings)
     folds = plan_folds(instant(rows.ts[0]), instant(rows.ts[-1]), span)
-    found = _walk_forward(ctx, settings, rows, folds)
+    found = _walk_forward(ctx, settings, recipe, rows, folds)
     scores = [_fold_score(rows, one) for one in found]
     if not any(score["rows"] for score in scores):
         raise _too_little(
@@ -140,28 +140,31 @@ def train_model(ctx: Context, settings: Settings) -> None:
     sample = joined([one.rows for one in found])
     assessment = judge(rows, sample, settings.horizon_bars)
     ctx.progress(len(folds), len(folds) + 1, "final model")
-    _write_final(ctx, settings, rows, sample, span, assessment)
+    _write_final(ctx, settings, recipe, rows, sample, span, assessment)
     figures = {**_verdict(assessment), **assessment.figures.to_json()}
     _write_json(ctx, "metrics.json", {"overall": _score(rows, sample), "folds": scores, "assessment": figures})
     ctx.progress(len(folds) + 1, len(folds) + 1, "done")
 
 
-def _load_rows(ctx: Context, settings: Settings) -> Rows:
+def _load_rows(ctx: Context, settings: Settings) -> tuple[Rows, Recipe]:
+    """The rows to learn from, and what they are learnt by, which the kinds of their markets decide."""
     source = ctx.inputs["features"]
     bars = source.read_all("bars/", ("market_id", "start", "end", "open", "close"))
     features = source.read_all("features/")
     if bars.is_empty() or features.is_empty():
         raise PipelineError("there are no bars to learn from", where="features", fix="add market data to a source")
     markets = ctx.inputs["markets"].read_all()
-    kinds = markets.get_column("kind").drop_nulls().unique().to_list()
-    return rows_of(
+    present = markets.join(features.select("market_id").unique(), on="market_id", how="semi")
+    recipe = settings.recipe(present.get_column("kind").drop_nulls().unique().to_list())
+    rows = rows_of(
         bars,
         features,
         markets,
         horizon_bars=settings.horizon_bars,
         embargo_bars=settings.embargo_bars,
-        is_derived=settings.recipe(kinds).kind == "averaged",
+        is_derived=recipe.kind == "averaged",
     )
+    return rows, recipe
 
 
 def _test_span(rows: Rows, settings: Settings) -> timedelta:
@@ -187,28 +190,29 @@ def _too_little(rows: Rows, why: str) -> PipelineError:
     )
 
 
-def _walk_forward(ctx: Context, settings: Settings, rows: Rows, folds: Sequence[Fold]) -> list[FoldForecast]:
+def _walk_forward(
+    ctx: Context, settings: Settings, recipe: Recipe, rows: Rows, folds: Sequence[Fold]
+) -> list[FoldForecast]:
     """Predict every fold that has enough to train on, and write its partition."""
     memo_before: Mapping[str, str] = json.loads(ctx.previous_bytes(_MEMO) or b"{}")
     memo: dict[str, str] = {}
 
     def carried(fold: Fold, train: Instants, test: Instants) -> Raw | None:
-        memo[fold.key] = _fit_key(settings, rows, train, test)
+        memo[fold.key] = _fit_key(recipe, rows, train, test)
         return _carried(ctx, fold.key, len(test)) if memo_before.get(fold.key) == memo[fold.key] else None
 
     def on_fold(number: int, fold: Fold) -> None:
         ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M}")
 
-    found = Walk(
-        settings.recipe(set(rows.kind)), settings.horizon_bars, settings.max_train_bars, carried, on_fold
-    ).forward(rows, folds)
+    walk = Walk(recipe, settings.horizon_bars, settings.max_train_bars, carried, on_fold)
+    found = walk.forward(rows, folds)
     for one in found:
         _write_fold(ctx, settings, rows, one)
     _write_json(ctx, _MEMO, memo)
     return found
 
 
-def _fit_key(settings: Settings, rows: Rows, train: Instants, test: Instants) -> str:
+def _fit_key(recipe: Recipe, rows: Rows, train: Instants, test: Instants) -> str:
     """Hash over all that a fold's raw forecasts depend on: they are carried over while it stays the same."""
     import hashlib
 
@@ -217,9 +221,7 @@ def _fit_key(settings: Settings, rows: Rows, train: Instants, test: Instants) ->
     arrays: list[Any] = [rows.matrix[train], rows.label[train], rows.ts[train], rows.matrix[test], rows.ts[test], *used]
     for array in arrays:
         hasher.update(array.tobytes())
-    return digest(
-        [repr(settings.recipe(set(rows.kind))), *rows.features, *map(str, rows.market[test]), hasher.hexdigest()]
-    )
+    return digest([repr(recipe), *rows.features, *map(str, rows.market[test]), hasher.hexdigest()])
 
 
 def _carried(ctx: Context, key: str, rows: int) -> Raw | None:
@@ -276,7 +278,13 @@ def _fold_score(rows: Rows, one: FoldForecast) -> dict[str, Any]:
 
 
 def _write_final(
-    ctx: Context, settings: Settings, rows: Rows, sample: OutOfFold, span: timedelta, assessment: Assessment
+    ctx: Context,
+    settings: Settings,
+    recipe: Recipe,
+    rows: Rows,
+    sample: OutOfFold,
+    span: timedelta,
+    assessment: Assessment,
 ) -> None:
     import numpy as np
 
@@ -285,12 +293,12 @@ def _write_final(
     slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
     if not is_enough(rows.label[train]):
         raise _too_little(rows, f"{MIN_TRAIN_ROWS} with both outcomes are needed within [model] max_train_bars")
-    estimator = fit(settings.recipe(set(rows.kind)), rows.matrix[train], rows.label[train])
+    estimator = fit(recipe, rows.matrix[train], rows.label[train])
     base_rate = float(rows.label[train].mean())
     model = FittedModel(estimator, Calibration(slope, base_rate), rows.features)
     ctx.write_bytes("model", model.to_bytes(), content=model.content_hash(), suffix=".joblib")
     card = {
-        **asdict(settings.recipe(set(rows.kind))),
+        **asdict(recipe),
         "features": list(rows.features),
         "horizon_bars": settings.horizon_bars,
         "test_span_hours": span / timedelta(hours=1),

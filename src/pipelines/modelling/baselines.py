@@ -30,21 +30,22 @@ def fit_baselines(rows: Rows, train: Integers, test: Integers, seed: int) -> dic
     """
     recipe = Recipe("logistic", seed, _STEPS, 1.0, 2)
     label = rows.label[train]
-    activity = _activity(rows)
+    parts = (train, test)
+    short, long = ([_bounded(column[part]) for part in parts] for column in (rows.short, rows.long))
     return {
-        "volatility and hour": predict_raw(fit(recipe, activity[train], label), activity[test]),
-        "momentum": _one_slope(_bounded(rows.short) + _bounded(rows.long), label, train, test, sign=1),
-        "reversal": _one_slope(_bounded(rows.short), label, train, test, sign=-1),
+        "volatility and hour": predict_raw(fit(recipe, _activity(rows, train), label), _activity(rows, test)),
+        "momentum": _one_slope(short[0] + long[0], label, short[1] + long[1], sign=1),
+        "reversal": _one_slope(short[0], label, short[1], sign=-1),
         "logistic": predict_raw(fit(recipe, rows.matrix[train], label), rows.matrix[test]),
     }
 
 
-def _activity(rows: Rows) -> npt.NDArray[np.float32]:
+def _activity(rows: Rows, part: Integers) -> npt.NDArray[np.float32]:
     import numpy as np
 
-    angle = (rows.ts % _DAY) / _DAY * 2 * np.pi
+    angle = (rows.ts[part] % _DAY) / _DAY * 2 * np.pi
     with np.errstate(divide="ignore", invalid="ignore"):
-        volatility = np.log(rows.volatility)
+        volatility = np.log(rows.volatility[part])
     volatility[~np.isfinite(volatility)] = np.nan
     waves = [np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)]
     return np.column_stack([volatility, *waves]).astype(np.float32)
@@ -57,11 +58,12 @@ def _bounded(values: Floats) -> Floats:
     return bounded
 
 
-def _one_slope(signal: Floats, label: npt.NDArray[np.int8], train: Integers, test: Integers, *, sign: int) -> Floats:
-    """logit p = a + b x signal of greatest likelihood; where b has the other sign, the base rate."""
+def _one_slope(x: Floats, label: npt.NDArray[np.int8], asked: Floats, *, sign: int) -> Floats:
+    """logit p = a + b x signal of greatest likelihood on the signals `x`, at the signals `asked`; where b has the other
+    sign, the base rate."""
     import numpy as np
 
-    x, rate = signal[train], float(label.mean())
+    rate = float(label.mean())
     intercept, slope = float(np.log(rate / (1 - rate))), 0.0
     for _ in range(_NEWTON_STEPS):
         p = 1 / (1 + np.exp(-(intercept + slope * x)))
@@ -69,11 +71,11 @@ def _one_slope(signal: Floats, label: npt.NDArray[np.int8], train: Integers, tes
         h00, h01, h11 = float(weight.sum()), float((weight * x).sum()), float((weight * x * x).sum())
         room = h00 * h11 - h01 * h01
         if room <= 1e-12 * h00 * max(h11, 1e-12):
-            return np.full(len(test), rate)  # the signal never varies
+            return np.full(len(asked), rate)  # the signal never varies
         g0, g1 = float(error.sum()), float((error * x).sum())
         intercept += max(-1.0, min(1.0, (h11 * g0 - h01 * g1) / room))
         slope += max(-1.0, min(1.0, (h00 * g1 - h01 * g0) / room))
     if slope * sign < 0:
-        return np.full(len(test), rate)
-    forecast: Floats = 1 / (1 + np.exp(-(intercept + slope * signal[test])))
+        return np.full(len(asked), rate)
+    forecast: Floats = 1 / (1 + np.exp(-(intercept + slope * asked)))
     return forecast

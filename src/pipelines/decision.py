@@ -278,7 +278,7 @@ def _reason(holding: Holding, enters: int, wanted: int, net: float, rules: Rules
     if wanted == 0:
         return f"no bar of the last {rules.horizon_bars} would have entered here"
     if enters == holding.side:
-        return f"net edge {edge} would enter again: the horizon begins anew"
+        return f"net edge {edge} would enter again: the horizon starts over"
     return f"held until its horizon ends, in {holding.bars_left} bars"
 
 

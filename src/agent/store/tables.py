@@ -392,8 +392,7 @@ def in_one_schema() -> sa.MetaData:
     for table in metadata.tables.values():
         table.to_metadata(plain, schema=None, referred_schema_fn=_no_schema)  # type: ignore[arg-type]  # None is right
     now = plain.tables["partitions"].c  # a key once per snapshot; here, since it has SQLAlchemy load both dialects
-    where = rows_where("replaced_by IS NULL")
-    sa.Index("ix_partitions_component_key", now.component, now.key, unique=True, **where)
+    sa.Index("ix_partitions_component_key", now.component, now.key, unique=True, **rows_where("replaced_by IS NULL"))
     return plain
 
 

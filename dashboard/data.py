@@ -110,7 +110,7 @@ def recent_runs(desk: Session, limit: int = RUNS_SHOWN) -> list[Run]:
     """The project's newest runs, newest first."""
     database = desk.workspace.database
     with database.reading() as connections:
-        return runs.list_runs(connections.control, project_id=database.project_id, limit=limit)
+        return runs.list_runs(connections.control, runs.Wanted(project_id=database.project_id), limit=limit)
 
 
 def run_with_attempts(desk: Session, run_id: int) -> tuple[Run, list[Attempt]]:
@@ -130,7 +130,8 @@ def open_run(desk: Session) -> Run | None:
     database = desk.workspace.database
     with database.reading() as connections:
         for status in ("RUNNING", "QUEUED", "AWAITING_APPROVAL"):
-            found = runs.list_runs(connections.control, status=status, project_id=database.project_id, limit=RUNS_SHOWN)
+            wanted = runs.Wanted((status,), database.project_id)
+            found = runs.list_runs(connections.control, wanted, limit=RUNS_SHOWN)
             if found:
                 return found[-1]
     return None

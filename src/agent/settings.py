@@ -34,6 +34,7 @@ VARIABLES: Mapping[str, str] = {
     "AGENT_DATABASE_URL": "database.url",
     "AGENT_API_TOKEN": "api.token",
     "AGENT_DASHBOARD_PASSWORD": "dashboard.password",
+    "AGENT_WEBHOOK_SECRET": "webhook.secret",
     "WORKER_CHECK_INTERVAL": "worker.check_interval",
     "WORKER_BATCH_SIZE": "worker.batch_size",
     "TRADING_MODE": "trading_mode",
@@ -41,7 +42,10 @@ VARIABLES: Mapping[str, str] = {
 
 
 # What a project must not decide for the server that runs it: where files and rows go, and who may ask.
-_MOVING = ("AGENT_HOME", "AGENT_DATABASE_URL", "AGENT_API_TOKEN", "AGENT_DASHBOARD_PASSWORD")
+_MOVING = (
+    *("AGENT_HOME", "AGENT_DATABASE_URL"),
+    *("AGENT_API_TOKEN", "AGENT_DASHBOARD_PASSWORD", "AGENT_WEBHOOK_SECRET"),
+)
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,7 @@ def for_project(
         api=control.api,
         worker=control.worker,
         alerts=control.alerts,
+        webhook=control.section("webhook"),
         retention=replace(own.retention, keep_days=runs.keep_days, keep_runs=runs.keep_runs),
     )
     return replace(shared, trading_mode=control.trading_mode)

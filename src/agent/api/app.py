@@ -43,7 +43,7 @@ def create_app(base: Path | None = None, *, peer: PeerUser = user_at) -> FastAPI
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runner = await asyncio.to_thread(get_agent_runner, settings.base)
-        await runner.attach()
+        await runner.come_back()
         worker = Worker(settings, runner.database, runner.around)
         reader = Reader(runner.database)
         app.state.server = Server(settings, runner.database, reader, runner, worker, metrics)

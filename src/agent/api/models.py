@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
@@ -12,6 +12,7 @@ from agent.service.cycle_schedule import HIGH_MINUTES, LOW_MINUTES
 
 Utc = Annotated[datetime, AfterValidator(lambda value: value.astimezone(UTC))]
 RunStatus = Literal["QUEUED", "AWAITING_APPROVAL", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+OpenStatus = Literal["QUEUED", "AWAITING_APPROVAL", "RUNNING"]
 # What moves a terminal's cursor, forges a line of a log, or turns the direction of writing.
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 Name = Annotated[
@@ -129,6 +130,16 @@ class ProjectOut(BaseModel):
     created_at: Utc
 
 
+class ProjectGone(BaseModel):
+    """A project was removed: its row and its runs and, where asked for, its home with all that it computed."""
+
+    model_config = _example(id=1, runs=12, data=False, home="/tmp/test/.tidemill")  # noqa: S108
+    id: int
+    runs: int
+    data: bool = Field(description="Whether what it computed was removed, too.")
+    home: str = Field(description="The folder with what it computed.")
+
+
 class RunIn(Body):
     """A run to be queued."""
 
@@ -139,10 +150,12 @@ class RunIn(Body):
         None, max_length=100, description="Components to bring up to date, with what they need; goes before the goal."
     )
     require_approval: bool = Field(False, description="Plan first, then wait for a person.")
+    priority: Annotated[int, Field(ge=-100, le=100, description="Of runs that wait, the highest goes first.")] = 0
 
 
 class RunOut(BaseModel):
-    """A run. `iteration` counts the components evaluated so far; `targets` empty means everything."""
+    """A run. `iteration` counts the components evaluated so far; `targets` empty means everything; `retry_of` is the
+    run that it repeats."""
 
     model_config = _example(
         id=1,
@@ -152,6 +165,8 @@ class RunOut(BaseModel):
         force=[],
         trigger="queue",
         status="COMPLETED",
+        priority=0,
+        retry_of=None,
         require_approval=False,
         cancel_requested=False,
         iteration=3,
@@ -169,6 +184,8 @@ class RunOut(BaseModel):
     force: list[str]
     trigger: str
     status: RunStatus
+    priority: int
+    retry_of: int | None
     require_approval: bool
     cancel_requested: bool
     iteration: int
@@ -185,6 +202,24 @@ class RunPage(BaseModel):
 
     runs: list[RunOut]
     next_cursor: str | None
+
+
+class RunsToCancel(Body):
+    """Which runs to end: those in one of `statuses`, of this project if one is named, created in this time."""
+
+    model_config = _example(statuses=["QUEUED"], project_id=1)
+    statuses: list[OpenStatus] = Field(list(get_args(OpenStatus)), min_length=1, max_length=3)
+    project_id: int | None = Field(None, ge=0, le=2**31 - 1)
+    created_after: Annotated[Utc | None, Field(strict=False)] = None
+    created_before: Annotated[Utc | None, Field(strict=False)] = None
+
+
+class RunsCancelled(BaseModel):
+    """Runs that were ended, or are asked to end within seconds where they are being carried out."""
+
+    model_config = _example(cancelled=[3, 4], more=False)
+    cancelled: list[int]
+    more: bool = Field(description="There are more such runs: ask again.")
 
 
 class AttemptOut(BaseModel):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.core.events import Blocked, Deferred, PlanGenerated, Skipped
+from agent.core.explain import event_sentence
 from agent.core.model import Block, Compute, Defer, Skip, Step
 from agent.core.plan_json import plan_from_json
 from agent.store.control import attempts, events, runs
+from agent.store.control.attempts import Attempt
+from agent.store.control.events import EventRow
 from agent.store.database.engine import Database
 
 
@@ -50,7 +53,16 @@ def story_of(database: Database, run_id: int) -> RunHistory:
     return RunHistory(steps, endings)
 
 
-def _ending(attempt: attempts.Attempt) -> str:
+def log_lines(happened: Sequence[EventRow], tried: Sequence[Attempt]) -> list[str]:
+    """What happened in a run, a line per event with its time (UTC), then the traceback of each attempt that failed."""
+    lines = [f"{row.created_at:%Y-%m-%d %H:%M:%S} {row.type}: {event_sentence(row.event)}" for row in happened]
+    for one in tried:
+        if one.traceback:
+            lines += ["", f"{one.component}, try {one.number}, {one.status}:", one.traceback.rstrip()]
+    return lines
+
+
+def _ending(attempt: Attempt) -> str:
     name, number = attempt.component, f" at try {attempt.number}" if attempt.number > 1 else ""
     match attempt.status:
         case "succeeded" if attempt.is_cut_off:

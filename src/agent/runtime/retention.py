@@ -14,13 +14,17 @@ _NAME = "upkeep"
 _RULE = "at most hourly"
 
 
+def schedule_of(project_id: int) -> str:
+    """The name of a project's row in `schedules`, which lie with the server; the default project's is the plain one."""
+    return f"{_NAME} of project {project_id}" if project_id else _NAME
+
+
 def is_due(database: Database, now: datetime) -> bool:
     """Whether an hour has gone by since this project was last tidied up; if so the next hour begins now.
 
     The time lies in SQL, so that only one of several processes gets it, and processes that live for one run take turns.
     """
-    # Schedules lie with the server, whose projects each have one. That of the default project is the plain name.
-    name = f"{_NAME} of project {database.project_id}" if database.project_id else _NAME
+    name = schedule_of(database.project_id)
     with database.reading() as connections:  # most look in vain, and need no writing transaction
         known = schedules.load_due(connections.control, name)
     if known is not None and not schedules.is_over(known.next_due_at, now, EVERY):

@@ -16,3 +16,7 @@ class Settings:
         5.0, "Pause between looks into the queue. WORKER_CHECK_INTERVAL.", unit="s", low=0.05
     )
     batch_size: int = setting(10, "Runs taken one after the other at a look. WORKER_BATCH_SIZE.", low=1, high=1000)
+    most_per_project: int = setting(
+        0, "Runs of one project that all workers carry out at a time; 0: any number.", low=0
+    )
+    retry_lost: int = setting(0, "How often a queued run whose worker died is queued again by itself.", low=0, high=10)

@@ -160,7 +160,8 @@ def _require_there(settings: Settings, database: Database, project: Project, fol
     if home.is_dir():
         return
     with database.reading() as connections:
-        has_run = runs.list_runs(connections.control, project_id=project.id, status="COMPLETED", limit=1)
+        done = runs.Wanted(("COMPLETED",), project.id)
+        has_run = runs.list_runs(connections.control, done, limit=1)
     if has_run:
         again = f"{fix} (to compute everything again, make the folder yourself)"
         raise NotFound("the home of a project that has run is gone", where=str(home), fix=again)

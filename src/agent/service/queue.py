@@ -52,6 +52,8 @@ def enqueue(
     goal: str,
     intent: Intent,
     require_approval: bool = False,
+    priority: int = 0,
+    retry_of: int | None = None,
     idempotency_key: str | None = None,
     trigger: str = "queue",
     now: datetime,
@@ -68,13 +70,15 @@ def enqueue(
             targets=intent.targets,
             force=intent.force,
             trigger=trigger,
+            priority=priority,
+            retry_of=retry_of,
             require_approval=require_approval,
             idempotency_key=idempotency_key,
             now=now,
         )
         if idempotency_key is not None and events.load_events(connections.control, run.id, limit=1):
-            same = (run.project_id, run.goal, run.targets, run.force, run.require_approval)
-            if same != (project_id, goal, intent.targets, intent.force, require_approval):
+            same = (run.project_id, run.goal, run.targets, run.force, run.require_approval, run.priority)
+            if same != (project_id, goal, intent.targets, intent.force, require_approval, priority):
                 raise Conflict(
                     f"this Idempotency-Key was used for another request, which made run {run.id}",
                     where="Idempotency-Key",
@@ -101,9 +105,22 @@ def retry(database: Database, run_id: int, *, now: datetime) -> Run:
         goal=old.goal,
         intent=Intent(old.targets, old.force, f"run {run_id} again"),
         require_approval=old.require_approval,
+        priority=old.priority,
+        retry_of=old.id,
         now=now,
     )
     return run
+
+
+def retry_lost(database: Database, lost: Run, *, most: int, now: datetime) -> Run | None:
+    """Queue a run again whose process died, as a new one. None where that happened `most` times before, or where the
+    run did not come from the queue: then it is the business of the person, schedule or runner that began it."""
+    with database.reading() as connections:
+        first = events.load_events(connections.control, lost.id, limit=1)
+        before = runs.repeated_after_death(connections.control, lost) - 1
+    if before >= most or not first or first[0].type != RunCreated.type:
+        return None
+    return retry(database, lost.id, now=now)
 
 
 def ask_approval(workspace: Workspace, settings: Settings, run: Run, now: datetime) -> bool:

@@ -19,6 +19,7 @@ from agent import settings as agent_settings
 from agent.errors import Conflict, DatabaseError
 from agent.runtime.around import After
 from agent.runtime.keeper import LeaseKeeper
+from agent.sections.runner import Settings as RunnerSettings
 from agent.service import cycle
 from agent.service.cycle import CycleResult
 from agent.service.cycle_schedule import CycleSchedule, check_interval
@@ -113,6 +114,17 @@ class AgentRunner:
         if self._watch is None:
             self._watch = asyncio.create_task(self._keep_watch(), name="runner-watch")
 
+    async def come_back(self) -> None:
+        """Go on as before the server ended, where [runner] resume_on_start says so and nobody stopped the runner."""
+        await self.attach()
+        wanted = self._row.wanted_state
+        if wanted == "stopped" or not self.settings.of(RunnerSettings).resume_on_start:
+            return
+        with contextlib.suppress(Conflict):  # another server was first
+            await self.start()
+            if wanted == "paused":
+                await self.pause()
+
     async def start(self) -> datetime:
         """Begin: the first cycle comes one interval from now; returns when. Raises Conflict where it has begun."""
         async with self._changing:
@@ -187,8 +199,11 @@ class AgentRunner:
         if self._cycles:
             await asyncio.gather(*self._cycles, return_exceptions=True)
         if self._keeper is not None:
+            wanted = self._row.wanted_state
             with contextlib.suppress(DatabaseError):
                 await self._show("stopped")
+                if self.settings.of(RunnerSettings).resume_on_start:
+                    await asyncio.to_thread(self._want, wanted)  # for the next start of a server
             await asyncio.to_thread(self._let_go)
         self.database.close()
         for base in [base for base, one in _RUNNERS.items() if one is self]:

@@ -6,8 +6,10 @@ from agent.clock import Clock, SystemClock
 from agent.execution.upkeep.tidy import Upkeep
 from agent.runtime.alerts import Alerts
 from agent.runtime.around import After, Around
+from agent.runtime.webhook import Webhook
 
 
 def around_runs(*more: After, clock: Clock | None = None) -> Around:
     """For a run by a person, a schedule, the queue, the runner or the dashboard alike; `more` comes after the rest."""
-    return Around(before=(), after=(Alerts(clock or SystemClock()), Upkeep(clock), *more))
+    own = clock or SystemClock()
+    return Around(before=(), after=(Alerts(own), Webhook(own), Upkeep(clock), *more))

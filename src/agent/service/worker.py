@@ -129,13 +129,21 @@ class Worker:
         for run in closed:
             logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
             self._follow(run.id)
+            again = queue.retry_lost(self.database, run, most=self.settings.worker.retry_lost, now=self._now())
+            if again is not None:
+                logger.warning("run %s is queued again as run %s ([worker] retry_lost)", run.id, again.id)
 
     def _claim(self) -> Run | None:
         with self.database.reading() as connections:  # most looks find nothing, and need no writing transaction
             if not measures.count_queued(connections.control):
                 return None
         with self.database.writing() as connections:
-            return runs.claim_next(connections.control, identity.own(), self.settings.executor.lease_seconds)
+            return runs.claim_next(
+                connections.control,
+                identity.own(),
+                self.settings.executor.lease_seconds,
+                most_per_project=self.settings.worker.most_per_project,
+            )
 
     def _ask_for_approval(self) -> bool:
         """Plan the oldest run that needs approval and has not been asked for; False where there is none."""

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent.cli.main import main
-from agent.store.tables import predictions
+from agent.store.published import predictions
 from tests.integration.api.conftest import MakeClient
 from tests.tiny import opened
 

@@ -107,7 +107,7 @@ def test_a_name_that_a_database_does_not_take_is_named(tmp_path: Path, market: s
 
 
 def test_the_limits_are_those_of_the_tables() -> None:
-    from agent.store.tables import markets
+    from agent.store.published import markets
 
     for column, most in NAME_LENGTHS.items():
         assert markets.c[column].type.length == most, column  # type: ignore[attr-defined]

@@ -109,7 +109,7 @@ def test_a_backup_made_in_the_middle_of_a_run_is_whole(project: Path, tmp_path: 
     restore_backup(target, other)
     with opened(other) as workspace:
         with workspace.database.reading() as connections:
-            (left,) = runs.list_runs(connections.control, status="RUNNING")
+            (left,) = runs.list_runs(connections.control, runs.Wanted(("RUNNING",)))
         report = bring_up_to_date(workspace)
         assert steps(report) == {"numbers": "compute", "total": "compute", "board": "compute"}
         with workspace.database.reading() as connections:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from agent import settings as agent_settings
 from agent.errors import Conflict, UsageError
+from agent.sections.runner import Settings as RunnerSettings
 from agent.service import cycle
 from agent.service.runner import AgentRunner, get_agent_runner
 from agent.settings import Settings
@@ -162,6 +163,30 @@ def test_a_runner_whose_process_died_is_shown_as_error_and_can_be_started(settin
         await runner.start()
         assert runner.get_status()["state"] == "running"
         await runner.close()
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("last", ["running", "paused", "stopped"])
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_runner_comes_back_where_settings_say_so(settings: Settings, last: str, resumes: bool) -> None:
+    settings = settings.with_parts(runner=RunnerSettings(resume_on_start=resumes))
+
+    async def use() -> None:
+        runner = AgentRunner(settings=settings)
+        await runner.come_back()
+        assert runner.get_status()["state"] == "stopped"  # the first start of all
+        await runner.start()
+        if last == "paused":
+            await runner.pause()
+        elif last == "stopped":
+            await runner.stop()
+        await runner.close()
+        after = AgentRunner(settings=settings)
+        assert after.get_status()["state"] == "stopped"
+        await after.come_back()
+        assert after.get_status()["state"] == (last if resumes else "stopped")
+        await after.close()
 
     asyncio.run(use())
 

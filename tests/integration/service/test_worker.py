@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from agent import identity
 from agent import settings as agent_settings
 from agent.errors import Conflict
 from agent.runtime.around import Around, Ended
@@ -48,7 +51,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def put(database: Database, goal: str = "refresh markets", project_id: int = 0, **more: bool) -> int:
+def put(database: Database, goal: str = "refresh markets", project_id: int = 0, **more: Any) -> int:
     run, _ = queue.enqueue(database, project_id=project_id, goal=goal, intent=MARKETS, now=now(), **more)
     return run.id
 
@@ -191,6 +194,53 @@ def test_a_run_left_by_a_dead_worker_is_closed_and_told(settings: Settings, data
     assert "died" in (load(database, run_id).error or "")
     assert [run.id for run in told] == [run_id]
     database.close()
+
+
+def test_the_highest_priority_goes_first(settings: Settings, database: Database) -> None:
+    ids = [put(database, priority=priority) for priority in (0, -3, 7, 0)]
+    Worker(settings, database, Around()).process()  # three of them
+    started = [load(database, run_id) for run_id in (ids[2], ids[0], ids[3])]
+    assert [run.status for run in started] == ["COMPLETED"] * 3
+    assert [run.started_at for run in started] == sorted(run.started_at for run in started if run.started_at)
+    assert load(database, ids[1]).status == "QUEUED"
+    database.close()
+
+
+def test_a_project_takes_no_more_workers_than_it_may(settings: Settings, database: Database, tmp_path: Path) -> None:
+    other = projects.create(database, settings, name="b", local_path=str(tmp_path / "b"), now=now())
+    mine = [put(database), put(database)]
+    theirs = put(database, project_id=other.id)
+
+    def claim(most: int) -> int | None:
+        with database.writing() as connections:
+            found = runs.claim_next(connections.control, identity.own(), 60, most_per_project=most)
+        return None if found is None else found.id
+
+    assert [claim(1), claim(1), claim(1)] == [mine[0], theirs, None]
+    assert claim(2) == mine[1]
+    database.close()
+
+
+def test_a_run_whose_worker_died_is_queued_again_as_often_as_set(settings: Settings, database: Database) -> None:
+    patient = settings.with_parts(worker=replace(settings.worker, retry_lost=2, batch_size=1))
+    first = put(database, priority=4)
+    chain = [first]
+    for _ in range(2):
+        leave_running(settings)
+        Worker(patient, database, Around())._tidy()
+        (waiting,) = queued(database)
+        assert (waiting.retry_of, waiting.priority, waiting.goal) == (chain[-1], 4, "refresh markets")
+        chain.append(waiting.id)
+    leave_running(settings)
+    Worker(patient, database, Around())._tidy()
+    assert queued(database) == []
+    assert [load(database, run_id).status for run_id in chain] == ["FAILED"] * 3
+    database.close()
+
+
+def queued(database: Database) -> list[Run]:
+    with database.reading() as connections:
+        return runs.list_runs(connections.control, runs.Wanted(("QUEUED",)))
 
 
 def test_a_hook_that_fails_changes_nothing(settings: Settings, database: Database) -> None:

@@ -13,7 +13,7 @@ from agent.errors import NotFound
 from agent.store.database.engine import writing
 from agent.store.outputs import catalog, projections
 from agent.store.outputs.releases import Release
-from agent.store.tables import predictions
+from agent.store.published import predictions
 from pipelines.component import Outcome
 from pipelines.snapshot import Snapshot
 from pipelines.source import MARKET_COLUMNS

@@ -21,7 +21,7 @@ from agent.core.model import Code, Reason
 from agent.errors import Conflict, NotFound
 from agent.store import leases, state
 from agent.store.control import attempts, events, projects, runs
-from agent.store.control.runs import Run
+from agent.store.control.runs import Run, Wanted
 from agent.store.database.engine import Connections, Database, database_now, open_engine, reading, writing
 from agent.store.outputs import catalog
 from pipelines.snapshot import Snapshot
@@ -97,9 +97,9 @@ def test_runs_are_listed_newest_first_in_pages(conn: sa.Connection) -> None:
     runs.move_run(conn, ids[0], "CANCELLED", from_statuses=["QUEUED"])
     page = runs.list_runs(conn, limit=2)
     assert [run.id for run in page] == [ids[4], ids[3]]
-    assert [run.id for run in runs.list_runs(conn, limit=2, before_id=ids[3])] == [ids[2], ids[1]]
-    assert [run.id for run in runs.list_runs(conn, status="CANCELLED")] == [ids[0]]
-    assert runs.list_runs(conn, project_id=3) == []
+    assert [run.id for run in runs.list_runs(conn, Wanted(before_id=ids[3]), limit=2)] == [ids[2], ids[1]]
+    assert [run.id for run in runs.list_runs(conn, Wanted(("CANCELLED",)))] == [ids[0]]
+    assert runs.list_runs(conn, Wanted(project_id=3)) == []
 
 
 def test_a_move_happens_only_from_where_it_may(conn: sa.Connection) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from agent.store.outputs.trials import luck_of_newest, note_trial
-from agent.store.tables import orchestrator_state, trials
+from agent.store.published import trials
+from agent.store.tables import orchestrator_state
 from tests import tiny
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -27,7 +27,7 @@ from agent.execution.cancel import cancel_run
 from agent.execution.release import whole_page
 from agent.service import queue
 from agent.store.control import approvals, events, projects, runs
-from agent.store.control.runs import FINAL
+from agent.store.control.runs import FINAL, Wanted
 from agent.store.database.engine import Connections
 from agent.store.outputs import projections, releases
 from pipelines.errors import PipelineError
@@ -275,7 +275,7 @@ async def _agent(server: Server) -> dict[str, Any]:
 async def _runs(server: Server, before: int | None) -> dict[str, Any]:
     found, known = await server.read(
         lambda at: (
-            runs.list_runs(at.control, limit=_PAGE + 1, before_id=before),
+            runs.list_runs(at.control, Wanted(before_id=before), limit=_PAGE + 1),
             projects.list_projects(at.control),
         )
     )

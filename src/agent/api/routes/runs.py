@@ -10,20 +10,32 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from agent.api.errors import CHANGES, CONFLICT, NOT_FOUND
-from agent.api.models import Answer, AttemptOut, EventOut, RunIn, RunOut, RunPage, RunStatus
+from agent.api.models import (
+    Answer,
+    AttemptOut,
+    EventOut,
+    RunIn,
+    RunOut,
+    RunPage,
+    RunsCancelled,
+    RunStatus,
+    RunsToCancel,
+    Utc,
+)
 from agent.api.server import Limit, Server, ServerHere
 from agent.api.strict import StrictRoute
-from agent.execution.cancel import cancel_run
+from agent.execution.cancel import cancel_run, cancel_runs
+from agent.execution.story import log_lines
 from agent.execution.workspace import Workspace
 from agent.masking import masked
 from agent.service import queue
 from agent.store.control import attempts, events, runs
 from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
-from agent.store.control.runs import FINAL, Run
+from agent.store.control.runs import FINAL, Run, Wanted
 from agent.store.database.engine import Connections, secrets_in
 
 router = APIRouter(route_class=StrictRoute, prefix="/runs", tags=["runs"])
@@ -61,6 +73,7 @@ async def enqueue(server: Server, wanted: RunIn, idempotency_key: str | None = N
             goal=wanted.goal,
             intent=queue.intent_of(wanted.goal, wanted.targets, queue.components_of(workspace)),
             require_approval=wanted.require_approval,
+            priority=wanted.priority,
             idempotency_key=idempotency_key,
             now=server.now(),
         )
@@ -75,18 +88,25 @@ async def listing(
     server: ServerHere,
     status: RunStatus | None = None,
     project_id: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only runs of this project.")] = None,
+    created_after: Annotated[Utc | None, Query(description="Only runs created at this time or later.")] = None,
+    created_before: Annotated[Utc | None, Query(description="Only runs created earlier than this.")] = None,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,8}$", description="From `next_cursor`.")] = None,
 ) -> RunPage:
     """Runs, newest first."""
     before_id = None if cursor is None else int(cursor)
-    found = await server.read(
-        lambda at: runs.list_runs(
-            at.control, status=status, project_id=project_id, limit=limit + 1, before_id=before_id
-        )
-    )
+    wanted = Wanted((status,) if status else (), project_id, created_after, created_before, before_id)
+    found = await server.read(lambda at: runs.list_runs(at.control, wanted, limit=limit + 1))
     more = len(found) > limit
     return RunPage(runs=[_out(one) for one in found[:limit]], next_cursor=str(found[limit - 1].id) if more else None)
+
+
+@router.post("/cancel", responses=CHANGES)
+def cancel_many(server: ServerHere, which: RunsToCancel) -> RunsCancelled:
+    """End many runs: those that wait at once, those that are being carried out within seconds."""
+    wanted = Wanted(tuple(which.statuses), which.project_id, which.created_after, which.created_before)
+    ended, more = cancel_runs(server.database, wanted, by=PERSON, now=server.now())
+    return RunsCancelled(cancelled=ended, more=more)
 
 
 @router.get("/{run_id}", responses=NOT_FOUND)
@@ -116,6 +136,21 @@ async def history(
     """What happened in a run, in order."""
     _, found = await server.read(partial(_look, run_id=run_id, after=after, limit=limit))
     return [EventOut.model_validate(event, from_attributes=True) for event in found]
+
+
+@router.get(
+    "/{run_id}/log",
+    responses=NOT_FOUND | {200: {"content": {"text/plain": {}}}},
+    response_class=PlainTextResponse,
+)
+async def log(server: ServerHere, run_id: RunId) -> str:
+    """The log of a run as text: a line per event, and the traceback below each attempt that failed."""
+
+    def look(at: Connections) -> list[str]:
+        _, happened = _look(at, run_id=run_id, after=0)
+        return log_lines(happened, attempts.list_attempts(at.control, run_id, _MOST_EVENTS))
+
+    return masked("\n".join(await server.read(look)) + "\n", secrets_in(server.database.control.url))
 
 
 @router.get(

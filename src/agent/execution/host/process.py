@@ -29,7 +29,8 @@ _LINE_BYTES = 2000
 # What a project's code has no business with: it reads no database, and serves nobody.
 SECRETS = frozenset(
     {
-        *("AGENT_DATABASE_URL", "AGENT_API_TOKEN", "AGENT_DASHBOARD_PASSWORD", "DATABASE_URL"),
+        *("AGENT_DATABASE_URL", "AGENT_API_TOKEN", "AGENT_DASHBOARD_PASSWORD", "AGENT_WEBHOOK_SECRET"),
+        "DATABASE_URL",
         *("PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE"),
     }
 )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from agent.errors import Conflict, NotFound
 from agent.store.database.engine import insert
-from agent.store.tables import projects
+from agent.store.tables import alerts, projects, runs, schedules
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,23 @@ def load_project(conn: sa.Connection, project_id: int) -> Project:
     if row is None:
         raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them")
     return Project(**row)
+
+
+def delete_project(conn: sa.Connection, project_id: int, schedule: str) -> int:
+    """Delete a project with its runs (their events, attempts and approvals go with them), its schedule and what is
+    known of its alerts; returns how many runs."""
+    count = conn.execute(sa.delete(runs).where(runs.c.project_id == project_id)).rowcount
+    conn.execute(sa.delete(schedules).where(schedules.c.name == schedule))
+    of_it = sa.or_(alerts.c.cause == f"run/project {project_id}", alerts.c.cause.like(f"% of project {project_id}"))
+    conn.execute(sa.delete(alerts).where(of_it))
+    conn.execute(sa.delete(projects).where(projects.c.id == project_id))
+    return count
+
+
+def drop_schema(conn: sa.Connection, project_id: int) -> None:
+    """Drop the schema with a project's tables. On SQLite they are a file in its home."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(sa.schema.DropSchema(f"project_{project_id}", cascade=True, if_exists=True))
 
 
 def list_projects(conn: sa.Connection) -> list[Project]:

@@ -29,7 +29,8 @@ _DIED = "the process that ran it died"
 
 @dataclass(frozen=True)
 class Run:
-    """A row of runs. `targets` and `force` are component names; `iteration` counts components evaluated so far."""
+    """A row of runs. `targets` and `force` are component names; `iteration` counts components evaluated so far;
+    `retry_of` is the run that this one repeats."""
 
     id: int
     project_id: int
@@ -38,6 +39,8 @@ class Run:
     force: tuple[str, ...]
     trigger: str
     status: str
+    priority: int
+    retry_of: int | None
     require_approval: bool
     cancel_requested: bool
     iteration: int
@@ -63,6 +66,8 @@ def create_run(
     force: Sequence[str],
     trigger: str,
     status: str = "QUEUED",
+    priority: int = 0,
+    retry_of: int | None = None,
     require_approval: bool = False,
     idempotency_key: str | None = None,
     owner: str | None = None,
@@ -84,6 +89,8 @@ def create_run(
         force=list(force),
         trigger=trigger,
         status=status,
+        priority=priority,
+        retry_of=retry_of,
         require_approval=require_approval,
         idempotency_key=idempotency_key,
         git_commit=git_commit,
@@ -109,35 +116,56 @@ def load_run(conn: sa.Connection, run_id: int) -> Run:
     return _run(row)
 
 
-def list_runs(
-    conn: sa.Connection,
-    *,
-    status: str | None = None,
-    project_id: int | None = None,
-    limit: int = 50,
-    before_id: int | None = None,
-) -> list[Run]:
-    """Runs, newest first; `before_id` is the last one of the page before."""
-    return list(iterate_runs(conn, status=status, project_id=project_id, limit=limit, before_id=before_id))
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs: those in one of `statuses` (none named: in any), of this project, created from `since` on and before
+    `until`, with an id below `before_id` (the last one of a page)."""
+
+    statuses: Sequence[str] = ()
+    project_id: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before_id: int | None = None
+
+    def condition(self) -> sa.ColumnElement[bool]:
+        """The same in SQL."""
+        column = runs.c
+        parts = [
+            None if not self.statuses else column.status.in_(self.statuses),
+            None if self.project_id is None else column.project_id == self.project_id,
+            None if self.since is None else column.created_at >= self.since,
+            None if self.until is None else column.created_at < self.until,
+            None if self.before_id is None else column.id < self.before_id,
+        ]
+        return sa.and_(sa.true(), *(part for part in parts if part is not None))
 
 
-def iterate_runs(
-    conn: sa.Connection,
-    *,
-    status: str | None = None,
-    project_id: int | None = None,
-    limit: int = 50,
-    before_id: int | None = None,
-) -> Iterator[Run]:
+ANY = Wanted()
+
+
+def list_runs(conn: sa.Connection, wanted: Wanted = ANY, *, limit: int = 50) -> list[Run]:
+    """Runs, newest first."""
+    return list(iterate_runs(conn, wanted, limit=limit))
+
+
+def iterate_runs(conn: sa.Connection, wanted: Wanted = ANY, *, limit: int = 50) -> Iterator[Run]:
     """As `list_runs`, one after the other, for a number that need not fit into memory."""
-    query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
-    if status is not None:
-        query = query.where(runs.c.status == status)
-    if project_id is not None:
-        query = query.where(runs.c.project_id == project_id)
-    if before_id is not None:
-        query = query.where(runs.c.id < before_id)
+    query = sa.select(runs).where(wanted.condition()).order_by(runs.c.id.desc()).limit(limit)
     yield from (_run(row) for row in conn.execute(query.execution_options(yield_per=_PAGE)).mappings())
+
+
+def repeated_after_death(conn: sa.Connection, run: Run) -> int:
+    """How many of the runs that `run` repeats, itself among them, ended because their process died."""
+    count, at = 0, run
+    while at.error == _DIED:
+        count += 1
+        if at.retry_of is None:
+            break
+        before = conn.execute(sa.select(runs).where(runs.c.id == at.retry_of)).mappings().one_or_none()
+        if before is None:  # forgotten
+            break
+        at = _run(before)
+    return count
 
 
 def any_running(conn: sa.Connection) -> bool:
@@ -187,18 +215,37 @@ def claim_run(conn: sa.Connection, run_id: int, owner: str, seconds: float) -> b
     return True
 
 
-def claim_next(conn: sa.Connection, owner: str, seconds: float) -> Run | None:
-    """Begin executing the oldest QUEUED run that no other worker is claiming; None where there is none.
+def claim_next(conn: sa.Connection, owner: str, seconds: float, *, most_per_project: int = 0) -> Run | None:
+    """Begin executing the QUEUED run of the highest priority, the oldest of these, that no other worker is claiming;
+    None where there is none.
 
-    One that needs approval is left alone until it has it.
+    One that needs approval is left alone until it has it, and so is one whose project has `most_per_project` runs (0:
+    any number) being executed.
     """
     approved = sa.select(approvals.c.id).where(approvals.c.run_id == runs.c.id, approvals.c.status == "approved")
     may_go = sa.or_(~runs.c.require_approval, approved.exists())
-    oldest = sa.select(runs.c.id).where(runs.c.status == "QUEUED", may_go).order_by(runs.c.id).limit(1)
-    run_id = conn.scalar(oldest.with_for_update(skip_locked=True, of=runs))  # SQLite has one writer at a time instead
-    if run_id is None or not claim_run(conn, run_id, owner, seconds):
-        return None
-    return load_run(conn, run_id)
+    first = sa.select(runs.c.id, runs.c.project_id).where(runs.c.status == "QUEUED", may_go)
+    first = first.order_by(runs.c.priority.desc(), runs.c.id).limit(1)
+    full: list[int] = []
+    while True:
+        # SQLite has one writer at a time instead of locked rows.
+        query = first.where(runs.c.project_id.not_in(full)) if full else first
+        found = conn.execute(query.with_for_update(skip_locked=True, of=runs)).one_or_none()
+        if found is None:
+            return None
+        if most_per_project and _running_in(conn, found.project_id) >= most_per_project:
+            full.append(found.project_id)
+        elif claim_run(conn, found.id, owner, seconds):
+            return load_run(conn, found.id)
+        else:
+            return None
+
+
+def _running_in(conn: sa.Connection, project_id: int) -> int:
+    """Runs of a project that are being executed. Workers that count the same project come one after the other."""
+    conn.execute(sa.select(projects.c.id).where(projects.c.id == project_id).with_for_update())
+    running = sa.select(sa.func.count()).where(runs.c.project_id == project_id, runs.c.status == "RUNNING")
+    return conn.scalar(running) or 0
 
 
 def request_cancel(conn: sa.Connection, run_id: int) -> Run:

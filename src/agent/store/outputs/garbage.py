@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from agent.errors import DatabaseError
 from agent.store.outputs.catalog import living_in
+from agent.store.published import backtest_metrics
 from agent.store.records import inputs_from_json
 from agent.store.state import load_states
-from agent.store.tables import backtest_metrics, orchestrator_state, partitions, releases, snapshots
+from agent.store.tables import orchestrator_state, partitions, releases, snapshots
 from pipelines.lake import SHARED
 
 _CHUNK = 500  # ids in a statement: SQLite takes a limited number

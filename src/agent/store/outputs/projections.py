@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from agent.errors import NotFound
 from agent.store.database.engine import insert
 from agent.store.outputs.releases import Release
-from agent.store.tables import backtest_metrics, markets, predictions, releases, snapshots
+from agent.store.published import backtest_metrics, markets, predictions
+from agent.store.tables import releases, snapshots
 from pipelines.component import Outcome, Pending
 
 PREDICTS = "inference"  # the component whose output predictions are

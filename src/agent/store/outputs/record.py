@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from agent.core.record import FIRST, Sealed, seal
 from agent.store.database.engine import database_now
-from agent.store.tables import forward_record
+from agent.store.published import forward_record
 
 
 def add_seal(conn: sa.Connection, release: str, decisions: str) -> Sealed:

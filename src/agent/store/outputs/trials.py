@@ -10,7 +10,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from agent.store.database.engine import insert
-from agent.store.tables import orchestrator_state, trials
+from agent.store.published import trials
+from agent.store.tables import orchestrator_state
 from pipelines.evaluation.sharpe import Track, deflated_sharpe
 
 _FIGURES = {"sharpe": "sharpe_per_bar", "skewness": "return_skewness", "kurtosis": "return_kurtosis"}

@@ -1,0 +1,15 @@
+"""[webhook]: A message to a program of yours when a run is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.settings import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """[webhook]"""
+
+    url: str = setting("", "Address that is sent a signed POST at the end of each run; none where empty.")
+    secret: str = setting("", "Key of the signature, at least 24 characters. AGENT_WEBHOOK_SECRET.", secret=True)

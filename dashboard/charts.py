@@ -126,8 +126,17 @@ def _signals(figure: go.Figure, signals: Sequence[Mapping[str, Any]], name: str,
     )
 
 
-def lines(curves: pl.DataFrame, column: str, form: str, *, log: bool = False, fill: bool = False) -> go.Figure:
-    """One column of the strategies' curves over time. `form` is plotly's number format, such as .1%."""
+def lines(
+    curves: pl.DataFrame,
+    column: str,
+    form: str,
+    *,
+    log: bool = False,
+    fill: bool = False,
+    predicted_to: datetime | None = None,
+) -> go.Figure:
+    """One column of the strategies' curves over time. `form` is plotly's number format, such as .1%. Days after
+    `predicted_to` are shaded: the model decided nothing on them."""
     import polars as pl
 
     figure = go.Figure()
@@ -146,6 +155,11 @@ def lines(curves: pl.DataFrame, column: str, form: str, *, log: bool = False, fi
             name=name,
         )
     figure.update_yaxes(tickformat=form, type="log" if log else "linear", dtick="D2" if log else None)
+    last = max(curves.get_column("ts").to_list(), default=None)
+    if predicted_to is not None and last is not None and last > predicted_to:
+        begin, end = local([predicted_to, last])
+        words = "not predicted yet: the model waits"
+        figure.add_vrect(begin, end, fillcolor=GREY, opacity=0.25, line_width=0, annotation_text=words)
     return figure
 
 

@@ -77,5 +77,5 @@ def _runner(desk: Session) -> None:
         resume = partial(actions.set_runner, desk, "running")
         press.button("Resume", resume, key="resume", icon=":material/play_arrow:", place="runner")
     else:
-        st.caption("No server runs it. Start one with `agent serve`, then start the runner there.")
+        st.caption("It is started on a server's page: `agent serve`, then **Start** there.")
     press.outcome("runner")

@@ -37,6 +37,7 @@ from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
 from agent.store.outputs import catalog, projections, releases
 from agent.store.outputs.catalog import SnapshotRow
+from agent.store.outputs.projections import LiveScore
 from agent.store.outputs.releases import Release
 from pipelines.snapshot import Snapshot
 
@@ -202,6 +203,12 @@ def settled_predictions(desk: Session) -> list[Record]:
     """Predictions whose outcome is known, newest first."""
     with desk.workspace.database.reading() as connections:
         return projections.predictions_with_outcome(connections.project, PREDICTIONS_READ)
+
+
+def live_score(desk: Session) -> LiveScore:
+    """How all settled predictions turned out."""
+    with desk.workspace.database.reading() as connections:
+        return projections.live_score(connections.project)
 
 
 def history(desk: Session, component: str, limit: int) -> list[SnapshotRow]:

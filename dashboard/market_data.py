@@ -77,6 +77,12 @@ def names(desk: Session) -> dict[str, str]:
     return {} if known is None else dict(known.select("market_id", "name").iter_rows())
 
 
+def ticks_of(desk: Session) -> dict[str, float]:
+    """Market id -> the step of its prices, where it is known."""
+    known = markets(desk)
+    return {} if known is None else dict(known.drop_nulls("tick_size").select("market_id", "tick_size").iter_rows())
+
+
 def candles(desk: Session, market_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
     """A market's bars from `start` to `end` (None: all), joined to at most CANDLES candles.
 

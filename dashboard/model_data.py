@@ -26,6 +26,8 @@ _DRIFT_ROWS = 2000  # newest feature rows that are compared with the training ro
 _IMPORTANCE_ROWS = 4000
 _BLOCKS = 20  # stretches of time a fold is cut into: rows of one stretch share its luck
 _Z95 = 1.96
+_FOLDS = "oof/"
+_CALENDAR = ("hour_", "weekday_")  # features of the clock alone
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def folds(desk: Session) -> list[Fold]:
 
 
 def drift(desk: Session) -> list[Drift]:
-    """Population stability index of each feature over the newest rows, largest first."""
+    """Population stability index of each feature but hour and weekday over the newest rows, largest first."""
     model, features = data.output(desk, "model"), data.output(desk, "features")
     if model is None or features is None:
         return []
@@ -113,6 +115,13 @@ def curves(desk: Session) -> pl.DataFrame | None:
     """Columns strategy, ts, equity, drawdown, exposure, costs (paid so far), at most CURVE_POINTS a strategy."""
     found = data.output(desk, "backtest")
     return None if found is None else _curves(found.version, desk.workspace.lake, found)
+
+
+def predicted_to(desk: Session) -> datetime | None:
+    """When the newest bar was known that the model predicted out of sample: later days of the backtest have no decision
+    yet, since the model is trained again by its own policy. None where nothing was predicted."""
+    found = data.output(desk, "model")
+    return None if found is None else max((one.max_ts for one in found.select(_FOLDS) if one.max_ts), default=None)
 
 
 def monthly_returns(desk: Session) -> pl.DataFrame | None:
@@ -195,7 +204,9 @@ def _drift(
     rows = _newest_rows(_lake, _features, _DRIFT_ROWS)
     found = []
     for name, bins in _distribution.items():
-        if name not in rows.columns:  # derived by the model: see pipelines.modelling.retraining.feature_drift
+        # Derived by the model: see pipelines.modelling.retraining.feature_drift. The clock's own drift says which part
+        # of the week the newest rows are from, and nothing of the market.
+        if name not in rows.columns or name.startswith(_CALENDAR):
             continue
         values = rows.get_column(name).cast(pl.Float64).fill_null(float("nan")).to_numpy()
         psi = population_stability_index(values, bins)

@@ -75,7 +75,8 @@ def outcome(run: Run, attempts: Sequence[Attempt]) -> str:
     if new:
         words.append(f"computed {', '.join(new)}")
     if same:
-        words.append(f"{', '.join(same)} came out the same, so nothing downstream had to run")
+        so = "" if new else ", so nothing downstream had to run"
+        words.append(f"{', '.join(same)} came out the same{so}")
     words += [f"{one.component} {one.status}" for one in attempts if one.status in ("failed", "crashed", "cancelled")]
     return "; ".join(words) or (run.error or "nothing was due")
 

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from agent.core.figures import points_text, without_annual
 from agent.store.outputs.releases import Release
 from dashboard import charts, data, look, market_data, model_data, parts
 from dashboard.data import Session
@@ -64,7 +65,8 @@ def show(desk: Session) -> None:
         st.subheader("Equity")
         low, high = curves.get_column("equity").min(), curves.get_column("equity").max()
         wide = isinstance(low, float) and isinstance(high, float) and low > 0 and high / low > _LOG_SCALE_FROM
-        charts.put(charts.lines(curves, "equity", ".2f", log=wide), "equity", height=330, alt="Equity of each strategy")
+        figure = charts.lines(curves, "equity", ".2f", log=wide, predicted_to=model_data.predicted_to(desk))
+        charts.put(figure, "equity", height=330, alt="Equity of each strategy")
         st.subheader("Drawdown")
         figure = charts.lines(curves, "drawdown", ".0%", fill=True)
         figure.update_yaxes(autorange="reversed")
@@ -86,14 +88,18 @@ def show(desk: Session) -> None:
 
 
 def _figures(metrics: Mapping[str, Mapping[str, float | None]]) -> None:
+    shown = {key: without_annual(metrics[key]) for key in STRATEGIES}
     look.table(
         [Column(""), *(Column(name, "num") for name, _, _ in STRATEGIES.values())],
         [
-            (title, *(_shown(metrics[key].get(one), form) for key in STRATEGIES))
+            (title, *(_shown(shown[key].get(one), form) for key in STRATEGIES))
             for one, (title, form) in _FIGURES.items()
+            if any(shown[key].get(one) is not None for key in STRATEGIES)
         ],
         label="figures",
     )
+    if metrics["model"].get("annualised_return") is None:
+        st.caption("Figures a year are shown from one year on.")
 
 
 def _shown(value: float | None, form: Callable[[float], str]) -> str | None:
@@ -151,7 +157,8 @@ def _compare(first: Release, second: Release) -> None:
     for key, (title, form) in _FIGURES.items():
         one, other = ours.get(key), theirs.get(key)
         change = None if one is None or other is None else one - other
-        rows.append((title, _shown(one, form), _shown(other, form), "same" if change == 0 else _shown(change, form)))
+        said = "same" if change == 0 else _shown(change, points_text if form is _percent else form)
+        rows.append((title, _shown(one, form), _shown(other, form), said))
     for name in first.versions:
         one, other = (release.versions.get(name, {}).get("version") for release in (first, second))
         same = "same" if one == other else "other"
@@ -165,5 +172,4 @@ def _compare(first: Release, second: Release) -> None:
 
 def _model_figures(release: Release) -> Mapping[str, Any]:
     backtest: Mapping[str, Any] = release.metrics.get("backtest", {})
-    found: Mapping[str, Any] = backtest.get("model", {})
-    return found
+    return without_annual(backtest.get("model", {}))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from agent.core.figures import price_text
 from dashboard import charts, data, look, market_data, parts
 from dashboard.data import Record, Session
 from dashboard.look import Column
@@ -39,7 +40,7 @@ def show(desk: Session) -> None:
     else:
         st.info("This release predicts no market.")
     st.subheader("How earlier ones turned out")
-    _outcomes(data.settled_predictions(desk), names)
+    _outcomes(desk, data.settled_predictions(desk), names)
 
 
 def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) -> None:
@@ -59,7 +60,7 @@ def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) 
         and (side == "all" or (row["action"] in ("buy", "sell")) == (side == "to enter"))
     ]
     chosen.sort(key=_net_edge if by == "net edge" else lambda row: row[by], reverse=True)
-    first = chosen[0] if chosen else None
+    first, ticks = chosen[0] if chosen else None, market_data.ticks_of(desk)
     st.caption(
         f"{len(chosen)} of {len(latest)} markets"
         ". Probability: that the price rises over the horizon by more than a round trip costs. Needed: the probability "
@@ -82,7 +83,7 @@ def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) 
             Column("Confidence", "num"),
             Column("Horizon", "short"),
         ],
-        [_row(row, names) for row in chosen[(page - 1) * _PAGE : page * _PAGE]],
+        [_row(row, names, ticks) for row in chosen[(page - 1) * _PAGE : page * _PAGE]],
         label="signals",
     )
     market = st.selectbox(
@@ -106,11 +107,11 @@ def _net_edge(row: Record) -> float:
     return edge
 
 
-def _row(row: Record, names: Mapping[str, str]) -> tuple[object, ...]:
+def _row(row: Record, names: Mapping[str, str], ticks: Mapping[str, float]) -> tuple[object, ...]:
     return (
         names.get(row["market_id"], row["market_id"]),
         look.when(row["ts"]),
-        f"{row['price']:,.6g}",
+        price_text(row["price"], ticks.get(row["market_id"])),
         f"{row['probability']:.1%}",
         "–" if row["threshold"] is None else f"{row['threshold']:.1%}",
         f"{_net_edge(row):+.2%}",
@@ -120,24 +121,31 @@ def _row(row: Record, names: Mapping[str, str]) -> tuple[object, ...]:
     )
 
 
-def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
+def _outcomes(desk: Session, settled: Sequence[Record], names: Mapping[str, str]) -> None:
     if not settled:
         st.info(
             "None is settled yet. A prediction gets its outcome when a later run brings the bars of its horizon; "
             "historical data that does not grow never does. The Diagnostics tab scores the past out of sample."
         )
         return
-    brier = sum((row["probability"] - row["outcome"]) ** 2 for row in settled) / len(settled)
-    rate = sum(row["outcome"] for row in settled) / len(settled)
+    live = data.live_score(desk)
     taken = [
         row["realized_return"] if row["action"] == "buy" else -row["realized_return"]
         for row in settled
         if row["action"] in ("buy", "sell")
     ]
     columns = st.columns(4)
-    columns[0].metric("Settled", f"{len(settled):,}", border=True)
-    columns[1].metric("Went up beyond cost", f"{rate:.1%}", border=True)
-    columns[2].metric("Brier score", f"{brier:.4f}", help="0 is perfect, 0.25 is always one half", border=True)
+    columns[0].metric("Settled", f"{live.settled:,}", border=True)
+    columns[1].metric("Went up beyond cost", look.number(live.rate, ".1%"), border=True)
+    columns[2].metric(
+        "Brier score",
+        look.number(live.brier, ".4f"),
+        delta=f"always saying that rate: {look.number(live.base_brier, '.4f')}",
+        delta_color="off",
+        delta_arrow="off",
+        help="0 is perfect. Lower than always saying how often it came true: the forecasts knew something.",
+        border=True,
+    )
     mean = f"{sum(taken) / len(taken):+.2%}" if taken else "–"
     columns[3].metric("Mean return of what was entered", mean, help="before costs", border=True)
     if len(settled) >= _LEAST_FOR_CALIBRATION:
@@ -149,7 +157,10 @@ def _outcomes(settled: Sequence[Record], names: Mapping[str, str]) -> None:
             np.array([row["probability"] for row in settled]), np.array([float(row["outcome"]) for row in settled])
         )
         charts.put(
-            charts.calibration(bins, rate), "live_calibration", height=320, alt="Calibration of live predictions"
+            charts.calibration(bins, live.rate or 0.0),
+            "live_calibration",
+            height=320,
+            alt="Calibration of live predictions",
         )
     look.table(
         [

@@ -35,7 +35,7 @@ def ask_policy(
         conn = connections.project
         if any(catalog.makers_of(conn, newest) != catalog.makers_of(conn, known) for newest, known in ids):
             return None
-        brier, count = projections.live_brier(conn)
+        live = projections.live_score(conn)
     now = {upstream: survey.snapshot(newest) for upstream, (newest, _) in zip(component.upstream, ids, strict=True)}
     before = {upstream: survey.snapshot(known) for upstream, (_, known) in zip(component.upstream, ids, strict=True)}
     return workspace.host.ask_policy(
@@ -44,7 +44,7 @@ def ask_policy(
             inputs=now,
             previous_inputs=before,
             previous=survey.snapshot(state.output_snapshot_id),
-            live_brier=brier,
-            live_count=count,
+            live_brier=live.brier,
+            live_count=live.settled,
         )
     )

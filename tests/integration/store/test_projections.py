@@ -119,7 +119,7 @@ def test_a_prediction_made_again_supersedes_the_earlier_one_and_is_settled_itsel
     newest = {row["market_id"]: row["id"] for row in rows if row["superseded_by"] is None}
     assert pending == newest
     projections.settle_predictions(conn, [Outcome(pending["a"], 0.02, 1)], NOW)
-    assert projections.live_brier(conn) == (pytest.approx(0.75**2), 1)
+    assert projections.live_score(conn)[:2] == (pytest.approx(0.75**2), 1)
     assert [row["id"] for row in projections.predictions_with_outcome(conn, 10)] == [newest["a"]]
 
 
@@ -127,7 +127,7 @@ def test_outcomes_are_written_once(conn: sa.Connection) -> None:
     projections.insert_predictions(conn, [prediction("a"), prediction("b", probability=0.5)], 1, NOW)
     pending = projections.pending_predictions(conn, 10)
     assert [(one.market_id, one.ts, one.horizon_bars) for one in pending] == [("a", TS, 5), ("b", TS, 5)]
-    assert projections.live_brier(conn) == (None, 0)
+    assert projections.live_score(conn) == (None, 0, None, None)
     projections.settle_predictions(conn, [Outcome(pending[0].id, 0.02, 1)], NOW)
     projections.settle_predictions(conn, [Outcome(pending[0].id, -0.5, 0), Outcome(pending[1].id, -0.1, 0)], NOW)
     projections.settle_predictions(conn, [], NOW)
@@ -135,9 +135,10 @@ def test_outcomes_are_written_once(conn: sa.Connection) -> None:
     assert (settled["a"]["outcome"], settled["a"]["realized_return"], settled["a"]["settled_at"]) == (1, 0.02, NOW)
     assert settled["b"]["outcome"] == 0
     assert projections.pending_predictions(conn, 10) == []
-    score, count = projections.live_brier(conn)
-    assert count == 2
-    assert score == pytest.approx((0.25**2 + 0.5**2) / 2)
+    live = projections.live_score(conn)
+    assert live.settled == 2
+    assert live.brier == pytest.approx((0.25**2 + 0.5**2) / 2)
+    assert (live.rate, live.base_brier) == (0.5, 0.25)
 
 
 def test_backtests_are_listed_with_their_metrics(conn: sa.Connection) -> None:

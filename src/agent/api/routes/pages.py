@@ -19,8 +19,10 @@ from agent.api.routes import runs as run_routes
 from agent.api.security import is_token, wait_for_turn
 from agent.api.server import Server, ServerHere
 from agent.api.session import COOKIE, LIFETIME, Sessions
+from agent.api.shown import component_looks, tracebacks, with_names
 from agent.api.wording import operations_of
 from agent.core.explain import event_sentence, plan_lines
+from agent.core.figures import without_annual
 from agent.core.plan_json import plan_from_json
 from agent.errors import UsageError
 from agent.execution.cancel import cancel_run
@@ -142,13 +144,13 @@ async def timeline(request: Request, server: ServerHere, run_id: run_routes.RunI
 
 @router.post("/ui/runs/{run_id}/{action}")
 async def answer(request: Request, server: ServerHere, run_id: run_routes.RunId, action: str, form: Form) -> Response:
-    """Approve, reject or cancel a run."""
+    """Approve, reject, cancel or retry a run; shows it, or the new one that repeats it."""
     try:
-        await asyncio.to_thread(_answered, server, run_id, action)
+        shown = await asyncio.to_thread(_answered, server, run_id, action)
     except PipelineError as error:
         values = {"here": "/ui/runs", "message": f"{error.what}: {error.fix}", **await _run(server, run_id)}
         return _page(request, server, "run.html", values, status_of(error))
-    return RedirectResponse(f"/ui/runs/{run_id}", 303)
+    return RedirectResponse(f"/ui/runs/{shown}", 303)
 
 
 @router.get("/ui/release")
@@ -157,7 +159,7 @@ async def release_page(request: Request, server: ServerHere) -> Response:
     release, backtests = await server.read(
         lambda at: (releases.current_release(at.project), projections.backtest_runs(at.project, 1))
     )
-    metrics = backtests[0]["metrics"] if backtests else {}
+    metrics = {name: without_annual(found) for name, found in backtests[0]["metrics"].items()} if backtests else {}
     folder = "" if release is None else str(server.settings.releases_path / release.name)
     names = sorted({name for values in metrics.values() for name in values})
     values = {"here": "/ui/release", "release": release, "metrics": metrics, "metric_names": names, "folder": folder}
@@ -235,8 +237,8 @@ async def _acted(server: Server, action: str, form: dict[str, str]) -> str:
             raise HTTPException(404, "there is no such action")
 
 
-def _answered(server: Server, run_id: int, action: str) -> None:
-    """Do what a button of a run says."""
+def _answered(server: Server, run_id: int, action: str) -> int:
+    """Do what a button of a run says; returns the run to show."""
     if action == "approve":
         queue.approve(server.database, run_id, by=_PERSON, reason=None, now=server.now())
         server.worker.wake()
@@ -244,8 +246,13 @@ def _answered(server: Server, run_id: int, action: str) -> None:
         queue.reject(server.database, run_id, by=_PERSON, reason=None, now=server.now())
     elif action == "cancel":
         cancel_run(server.database, run_id, by=_PERSON, now=server.now())
+    elif action == "retry":
+        again = queue.retry(server.database, run_id, now=server.now())
+        server.worker.wake()
+        return again.id
     else:
         raise HTTPException(404, "there is no such action")
+    return run_id
 
 
 async def _portfolio(
@@ -259,8 +266,10 @@ async def _portfolio(
         release = releases.release_in_force(at.project, until)
         return {
             "release": release,
-            "signals": projections.decisions_of(at.project, release, _SIGNALS),
-            "settled": projections.predictions_with_outcome(at.project, _SIGNALS),
+            "signals": with_names(at, projections.decisions_of(at.project, release, _SIGNALS)),
+            "settled": with_names(at, projections.predictions_with_outcome(at.project, _SIGNALS)),
+            "live": projections.live_score(at.project),
+            "components": component_looks(at),
         }
 
     shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look)}
@@ -285,17 +294,19 @@ async def _runs(server: Server, before: int | None) -> dict[str, Any]:
 
 
 async def _run(server: Server, run_id: int) -> dict[str, Any]:
-    run, reported, approval = await server.read(
+    run, reported, approval, failures = await server.read(
         lambda at: (
             runs.load_run(at.control, run_id),
             events.load_events(at.control, run_id, limit=_MOST_EVENTS),
             approvals.load_approval(at.control, run_id),
+            tracebacks(at, run_id, _MOST_EVENTS),
         )
     )
     return {
         "run": run,
         "events": reported,
         "approval": approval,
+        "failures": failures,
         "is_final": run.status in FINAL,
         "plan_lines": plan_lines(plan_from_json(run.plan)) if run.plan else [],
         "event_sentence": event_sentence,

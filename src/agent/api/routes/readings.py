@@ -60,9 +60,9 @@ async def calibration(server: ServerHere, project_id: ProjectId = 0) -> Calibrat
     """Published predictions against what became of them, in bins of equal size."""
 
     def do(at: Connections) -> Calibration:
-        brier, count = projections.live_brier(at.project)
+        score = projections.live_score(at.project)
         settled = projections.predictions_with_outcome(at.project, _MOST_OUTCOMES)
-        return Calibration(count=count, brier=brier, bins=_bins(settled))
+        return Calibration(count=score.settled, brier=score.brier, bins=_bins(settled))
 
     return await server.read(do, project_id, is_long=True)
 

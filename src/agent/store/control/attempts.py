@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -182,6 +182,19 @@ def list_attempts(conn: sa.Connection, run_id: int, limit: int | None = None) ->
     """Attempts of a run in the order they were started, up to `limit`."""
     query = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id).limit(limit)
     return [_attempt(row) for row in conn.execute(query).mappings()]
+
+
+def last_failed(conn: sa.Connection, project_id: int, components: Collection[str]) -> dict[str, Attempt]:
+    """The newest attempt of each of `components` in a project that failed or crashed."""
+    failed = (
+        sa.select(sa.func.max(attempts.c.id))
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(runs.c.project_id == project_id, attempts.c.component.in_(components))
+        .where(attempts.c.status.in_(("failed", "crashed")))
+        .group_by(attempts.c.component)
+    )
+    found = conn.execute(sa.select(attempts).where(attempts.c.id.in_(failed))).mappings()
+    return {row["component"]: _attempt(row) for row in found}
 
 
 def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float | None, int | None]]:

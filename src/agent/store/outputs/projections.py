@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +17,15 @@ from pipelines.component import Outcome, Pending
 
 PREDICTS = "inference"  # the component whose output predictions are
 Record = dict[str, Any]  # a row: column -> value
+
+
+class MarketFacts(NamedTuple):
+    """How a market is shown: its question or symbol, and the step of its prices where that is known."""
+
+    name: str
+    tick_size: float | None
+
+
 _MOST_TIMES = 500  # in one statement: SQLite takes a limited number
 
 
@@ -124,6 +133,13 @@ def decisions_of(conn: sa.Connection, release: Release | None, limit: int) -> li
     return _records(conn, query)
 
 
+def market_facts(conn: sa.Connection, market_ids: Collection[str]) -> dict[str, MarketFacts]:
+    """How markets are shown, those among `market_ids` that are known."""
+    name = sa.func.coalesce(markets.c.question, markets.c.symbol, markets.c.market_id)
+    query = sa.select(markets.c.market_id, name, markets.c.tick_size).where(markets.c.market_id.in_(market_ids))
+    return {market_id: MarketFacts(name, tick_size) for market_id, name, tick_size in conn.execute(query)}
+
+
 def predictions_of(conn: sa.Connection, market_id: str, limit: int) -> list[Record]:
     """Everything ever predicted of one market, newest first."""
     query = sa.select(predictions).where(predictions.c.market_id == market_id)
@@ -177,13 +193,26 @@ def settle_predictions(conn: sa.Connection, outcomes: Sequence[Outcome], now: da
         conn.execute(update, rows)
 
 
-def live_brier(conn: sa.Connection) -> tuple[float | None, int]:
-    """Brier score of predictions that were not superseded, mean (probability − outcome)², and of how many."""
+class LiveScore(NamedTuple):
+    """Published predictions whose outcome is known: their Brier score, mean (probability - outcome)², how many they
+    are, how often they came true, and the Brier score of always saying that rate: rate × (1 - rate)."""
+
+    brier: float | None
+    settled: int
+    rate: float | None
+    base_brier: float | None
+
+
+def live_score(conn: sa.Connection) -> LiveScore:
+    """The score of all that were not superseded; None where there are none."""
     error = predictions.c.probability - predictions.c.outcome
     counts = predictions.c.outcome.is_not(None) & predictions.c.superseded_by.is_(None)
-    query = sa.select(sa.func.avg(error * error), sa.func.count()).where(counts)
-    score, count = conn.execute(query).one()
-    return (None if score is None else float(score)), count
+    means = sa.func.avg(error * error), sa.func.avg(predictions.c.outcome)
+    brier, mean, count = conn.execute(sa.select(*means, sa.func.count()).where(counts)).one()
+    if not count:
+        return LiveScore(None, 0, None, None)
+    rate = float(mean)
+    return LiveScore(float(brier), count, rate, rate * (1 - rate))
 
 
 def replace_metrics(conn: sa.Connection, snapshot_id: int, metrics: Mapping[str, Mapping[str, float | None]]) -> None:

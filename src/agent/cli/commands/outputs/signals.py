@@ -9,8 +9,10 @@ from typing import Any
 
 from agent.cli.output import emit, moment
 from agent.console import table
+from agent.core.figures import price_text
 from agent.execution.workspace import open_workspace
 from agent.store.outputs import projections, releases
+from agent.store.outputs.projections import MarketFacts
 
 HELP = "Show what the current release decided: one row per market, those to enter first."
 _MOST = 100_000
@@ -31,13 +33,18 @@ def run(options: argparse.Namespace) -> int:
     with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
         release = releases.release_in_force(connections.project, options.until)
         found = projections.decisions_of(connections.project, release, _MOST)
+        known = projections.market_facts(connections.project, {row["market_id"] for row in found})
     if release is None:
         emit(options, found, "There is no release yet." if options.until is None else "There was none yet.")
         return 0
     entered = sum(row["action"] in ("buy", "sell") for row in found)
     head = f"Release {release.name}: {len(found)} markets, {entered} to enter."
     shown = found[: max(0, options.limit)]
-    text = table([_row(one) for one in shown], _HEADINGS, right={2, 3, 4, 5, 6}) if shown else ""
+    text = (
+        table([_row(one, known.get(one["market_id"])) for one in shown], _HEADINGS, right={2, 3, 4, 5, 6})
+        if shown
+        else ""
+    )
     emit(options, shown, f"{head}\n{text}".rstrip())
     return 0
 
@@ -47,12 +54,12 @@ def _short(name: str) -> str:
     return name if len(name) <= _WIDTH else f"{name[: _WIDTH - 13]}…{name[-12:]}"
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(one: Mapping[str, Any], facts: MarketFacts | None) -> tuple[str, ...]:
     threshold, net = one["threshold"], one["edge"] if one["net_edge"] is None else one["net_edge"]
     return (
-        _short(one["market_id"]),
+        _short(one["market_id"] if facts is None else facts.name),
         moment(one["ts"]),
-        f"{one['price']:.6g}",
+        price_text(one["price"], None if facts is None else facts.tick_size),
         f"{one['probability']:.1%}",
         "" if threshold is None else f"{threshold:.1%}",
         f"{net:+.2%}",

@@ -1,0 +1,72 @@
+"""What the pages show of a project's state and predictions, put together from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.core.explain import dirty_text
+from agent.core.figures import price_text
+from agent.core.model import State
+from agent.core.plan_json import plan_from_json
+from agent.masking import masked
+from agent.service.projects import DEFAULT_PROJECT
+from agent.store import state
+from agent.store.control import attempts, runs
+from agent.store.control.attempts import Attempt
+from agent.store.database.engine import Connections, secrets_in
+from agent.store.outputs import projections
+from agent.store.outputs.projections import MarketFacts, Record
+
+_LOOKED_AT = 20  # runs: one of them had a plan
+_UNKNOWN = MarketFacts("", None)
+
+
+@dataclass(frozen=True)
+class ComponentLook:
+    """How a component stands: a word, why, and where it failed the attempt with its error and traceback."""
+
+    name: str
+    word: str
+    why: str | None
+    row: State
+    failed: Attempt | None = None
+
+
+def component_looks(at: Connections) -> list[ComponentLook]:
+    """The components of the server's own project, in the order of the newest plan."""
+    rows = state.load_states(at.project)
+    failed = [name for name, row in rows.items() if row.status == "failed"]
+    tried = attempts.last_failed(at.control, DEFAULT_PROJECT, failed) if failed else {}
+    wanted = runs.Wanted(project_id=DEFAULT_PROJECT)
+    plans = (run.plan for run in runs.list_runs(at.control, wanted, limit=_LOOKED_AT) if run.plan)
+    order = {step.component: number for number, step in enumerate(plan_from_json(next(plans, ())).steps)}
+    names = sorted(rows, key=lambda name: (order.get(name, len(order)), name))
+    return [_look(name, rows[name], tried.get(name)) for name in names]
+
+
+def _look(name: str, row: State, failed: Attempt | None) -> ComponentLook:
+    if row.status == "failed":
+        return ComponentLook(name, "failed", row.last_error, row, failed)
+    if row.status == "running":
+        return ComponentLook(name, "running", None, row)
+    if row.run_count == 0:
+        return ComponentLook(name, "never run", None, row)
+    return ComponentLook(name, "stale" if row.is_dirty else "up to date", dirty_text(row), row)
+
+
+def with_names(at: Connections, rows: Sequence[Record]) -> list[Record]:
+    """Predictions with `name` (the market's question or symbol) and `price_text` beside what they have."""
+    known = projections.market_facts(at.project, {row["market_id"] for row in rows})
+    return [_named(row, known.get(row["market_id"], _UNKNOWN)) for row in rows]
+
+
+def _named(row: Record, facts: MarketFacts) -> Record:
+    return {**row, "name": facts.name or row["market_id"], "price_text": price_text(row["price"], facts.tick_size)}
+
+
+def tracebacks(at: Connections, run_id: int, limit: int) -> list[tuple[str, str]]:
+    """(component and try, traceback without passwords) of each attempt of a run that has one."""
+    secrets = secrets_in(at.control.engine.url)
+    tried = attempts.list_attempts(at.control, run_id, limit)
+    return [(f"{one.component}, try {one.number}", masked(one.traceback, secrets)) for one in tried if one.traceback]

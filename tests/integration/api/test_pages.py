@@ -1,0 +1,60 @@
+"""What the pages at / say: how components stand, what failed and its cause, questions, prices, live scores."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from agent.store.database.engine import open_engine, writing
+from agent.store.published import markets, predictions
+from tests.integration.api.conftest import MakeClient
+from tests.integration.api.test_security import form_token
+from tests.served import FAILING
+from tests.tiny import opened
+
+OFF = "[worker]\nenabled = false\n"
+
+
+def test_a_failure_is_on_the_first_page_with_its_cause_and_can_be_tried_again(
+    make_client: MakeClient, tmp_path: Path
+) -> None:
+    client = make_client(FAILING + OFF)
+    run_id = client.post("/runs", json={"goal": "publish"}).json()["id"]
+    client.app.state.server.worker.process()  # type: ignore[attr-defined]
+    page = client.get("/").text
+    assert "markets failed" in page
+    assert "no-such-folder" in page
+    assert f'href="/ui/runs/{run_id}"' in page
+    assert re.search(r"ticks</td><td[^>]*>never run<", page)
+    own = open_engine(f"sqlite:///{tmp_path / '.tidemill' / 'state.sqlite'}")
+    with writing(own) as conn:
+        conn.execute(sa.text("UPDATE attempts SET traceback = 'Traceback: <b> postgresql://u:hunter22hunter22@h/d'"))
+    run_page = client.get(f"/ui/runs/{run_id}").text
+    assert "Traceback: &lt;b&gt; postgresql://" in run_page
+    assert "hunter22" not in run_page
+    again = client.post(f"/ui/runs/{run_id}/retry", data={"csrf": form_token(client)})
+    assert (again.status_code, again.headers["location"]) == (303, f"/ui/runs/{run_id + 1}")
+    assert client.get(f"/runs/{run_id + 1}").json()["retry_of"] == run_id
+
+
+def test_questions_prices_and_live_scores(make_client: MakeClient, published: Path) -> None:
+    client = make_client()
+    with opened(published) as workspace, workspace.database.writing() as connections:
+        conn = connections.project
+        first = conn.execute(sa.select(predictions).order_by(predictions.c.id)).mappings().first()
+        assert first is not None
+        its = markets.c.market_id == first["market_id"]
+        conn.execute(sa.update(markets).where(its).values(question="Will it <rain>?", tick_size=0.0001))
+        outcome = {"outcome": 1, "realized_return": 0.01, "settled_at": datetime(2013, 4, 1, tzinfo=UTC)}
+        conn.execute(sa.update(predictions).where(predictions.c.id == first["id"]).values(**outcome))
+    page = client.get("/").text
+    assert "Will it &lt;rain&gt;?" in page
+    assert f"{first['price']:,.4f}</td>" in page
+    brier = (first["probability"] - 1) ** 2
+    assert f"Brier score {brier:.4f} on 1; always saying how often it came true (100.0 %) would have 0.0000" in page
+    assert "NO EDGE" in page
+    release = client.get("/ui/release").text
+    assert "annualised return" in release

@@ -175,7 +175,8 @@ class Source(Protocol):
         """The universe, MARKET_COLUMNS, one row a market, sorted by market_id."""
 
     def fetch(self, part: str) -> Batch:
-        """One part, whole. Asking twice gives the same."""
+        """One part, whole. Asking twice gives the same. The object asked need not have probed: a run probes a source
+        once, and the process that computes is given the tokens."""
 
 
 def broken_rule(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ALL_PRICES = ("price", "bid", "ask", *PRICES, *QUOTES)
 _SIDES = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
 _NO_SIDE = ("", "none", "null", "unknown")
+_YES, _NO = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 
 
 def values_of(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
@@ -31,6 +32,15 @@ def values_of(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str
         if role == "side":
             word = pl.col(role).cast(pl.String).str.strip_chars().str.to_lowercase()
             values[role] = pl.when(~word.is_in(_NO_SIDE)).then(word.replace(_SIDES))
+            continue
+        if role == "is_buyer_maker":
+            word = pl.col(role).cast(pl.String).str.strip_chars().str.to_lowercase()
+            # The side is the taker's: where the buyer's order had been waiting, the taker sold.
+            values.setdefault(
+                "side", pl.when(word.is_in(_YES)).then(pl.lit("sell")).when(word.is_in(_NO)).then(pl.lit("buy"))
+            )
+            is_odd = ~word.is_in((*_YES, *_NO, *_NO_SIDE))
+            faults.append(pl.when(is_odd).then(pl.lit("is_buyer_maker is neither true nor false")))
             continue
         target = "seq" if role == "id" else role
         values[target] = number_in(raw, role, file, dataset)

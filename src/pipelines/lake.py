@@ -358,10 +358,10 @@ def place_in_release(folder: Path, key: str) -> Path | None:
 
 def look(root: Path, paths: Collection[str]) -> dict[str, tuple[int, int]]:
     """Path below `root` -> (bytes, time of change in ns) of the `paths` that are there. A folder is listed once."""
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, dict[str, str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
-        wanted.setdefault(folder, set()).add(name)
+        wanted.setdefault(folder, {})[name] = path
     found = {}
     for folder, names in wanted.items():
         with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
@@ -369,5 +369,5 @@ def look(root: Path, paths: Collection[str]) -> dict[str, tuple[int, int]]:
                 if entry.name in names:
                     with contextlib.suppress(OSError):  # gone since it was listed
                         stat = entry.stat()
-                        found[f"{folder}/{entry.name}" if folder else entry.name] = stat.st_size, stat.st_mtime_ns
+                        found[names[entry.name]] = stat.st_size, stat.st_mtime_ns
     return found

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import LakeError
+from pipelines.parallel import in_threads
 from pipelines.private import close_file, make_folder
 from pipelines.snapshot import Partition, digest
 
@@ -63,8 +64,9 @@ def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
     ]
     masks = [pl.col(name).is_null().alias(f"{name}{_IS_NULL}") for name in nullable]
     table = frame.select(*values, *masks)
-    hashes = {}
-    for name, kind in frame.schema.items():
+
+    def hashed(name: str) -> str:
+        kind = frame.schema[name]
         hasher = hashlib.blake2b(f"{kind!s}:{frame.height}:".encode(), digest_size=16)
         if name in empty:
             # What the lines below would give, without a query: many sources have no quotes.
@@ -77,8 +79,9 @@ def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
             if name in nullable:
                 hasher.update(table.get_column(f"{name}{_IS_NULL}").to_numpy().data)
             hasher.update(table.get_column(name).to_numpy().data)
-        hashes[name] = hasher.hexdigest()
-    return hashes
+        return hasher.hexdigest()
+
+    return dict(zip(frame.columns, in_threads(hashed, frame.columns, frame.height), strict=True))
 
 
 def _folded(name: str, kind: pl.DataType) -> pl.Expr:

@@ -248,4 +248,5 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     gc.freeze()  # what was imported stays: looking through it again and again takes a tenth of a run with nothing to do
+    gc.set_threshold(50_000)  # rows of very many partitions are no garbage: each look for some costs as much as reading
     sys.exit(main())

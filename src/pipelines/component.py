@@ -75,7 +75,8 @@ class Context:
 
     previous: the last output whose partitions may be carried over; None means recompute everything.
     redo: output keys to recompute although no input changed (a damaged file, a person's mark).
-    base: folder that relative paths in the settings start from (where agent.toml lies).
+    probes: what sources answered when this run was planned. base: folder that relative paths in the settings start from
+    (where agent.toml lies).
     """
 
     component: str
@@ -85,6 +86,7 @@ class Context:
     previous: Snapshot | None = None
     redo: frozenset[str] = frozenset()
     sources: Mapping[str, Source] = field(default_factory=dict)
+    probes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
     base: Path = Path()
     _written: dict[str, Partition] = field(init=False, default_factory=dict)
@@ -92,6 +94,11 @@ class Context:
     def progress(self, done: int, total: int, what: str = "") -> None:
         """Tell the person who waits: `done` of `total` steps, now at `what`."""
         self.on_progress(done, total, what)
+
+    def tokens(self, source: str) -> Mapping[str, str]:
+        """Part of `source` -> token, as the run was planned with: a source is probed once. Raises what probing does."""
+        known = self.probes.get(source)
+        return self.sources[source].probe().parts if known is None else known
 
     def carry(self, key: str) -> bool:
         """Take partition `key` over from the previous output by reference. False where there is none to take."""
@@ -303,18 +310,31 @@ def perform(
     previous_inputs: Mapping[str, Snapshot] | None = None,
     redo: frozenset[str] = frozenset(),
     sources: Mapping[str, Source] | None = None,
+    probes: Mapping[str, Mapping[str, str]] | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     base: Path = Path(),
 ) -> Snapshot:
     """Run one component: `inputs` (and what it read last time) in, output snapshot out, its files flushed to disk.
 
     With `previous` None everything is recomputed and every input counts as changed. `redo` names output partitions to
-    recompute in any case; `base` is the folder that relative paths in the settings start from. Raises what the
-    component raises; files it wrote so far then lie unreferenced in the lake.
+    recompute in any case; `probes` are answers of `sources` that are known already; `base` is the folder that relative
+    paths in the settings start from. Raises what the component raises; files it wrote so far then lie unreferenced in
+    the lake.
     """
     before = previous_inputs if previous is not None and previous_inputs is not None else {}
     views = view_inputs(component, inputs, before, lake)
-    context = Context(component.name, lake, attempt, views, previous, redo, sources or {}, on_progress, base)
+    context = Context(
+        component=component.name,
+        lake=lake,
+        attempt=attempt,
+        inputs=views,
+        previous=previous,
+        redo=redo,
+        sources=sources or {},
+        probes=probes or {},
+        on_progress=on_progress,
+        base=base,
+    )
     component.function(context, settings)
     lake.flush()
     return context.result()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import LakeError
+from pipelines.parallel import in_threads
 from pipelines.private import close_file, make_folder
 from pipelines.snapshot import Partition, digest
 
@@ -63,8 +64,9 @@ def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
     ]
     masks = [pl.col(name).is_null().alias(f"{name}{_IS_NULL}") for name in nullable]
     table = frame.select(*values, *masks)
-    hashes = {}
-    for name, kind in frame.schema.items():
+
+    def hashed(name: str) -> str:
+        kind = frame.schema[name]
         hasher = hashlib.blake2b(f"{kind!s}:{frame.height}:".encode(), digest_size=16)
         if name in empty:
             # What the lines below would give, without a query: many sources have no quotes.
@@ -77,8 +79,9 @@ def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
             if name in nullable:
                 hasher.update(table.get_column(f"{name}{_IS_NULL}").to_numpy().data)
             hasher.update(table.get_column(name).to_numpy().data)
-        hashes[name] = hasher.hexdigest()
-    return hashes
+        return hasher.hexdigest()
+
+    return dict(zip(frame.columns, in_threads(hashed, frame.columns, frame.height), strict=True))
 
 
 def _folded(name: str, kind: pl.DataType) -> pl.Expr:
@@ -358,10 +361,10 @@ def place_in_release(folder: Path, key: str) -> Path | None:
 
 def look(root: Path, paths: Collection[str]) -> dict[str, tuple[int, int]]:
     """Path below `root` -> (bytes, time of change in ns) of the `paths` that are there. A folder is listed once."""
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, dict[str, str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
-        wanted.setdefault(folder, set()).add(name)
+        wanted.setdefault(folder, {})[name] = path
     found = {}
     for folder, names in wanted.items():
         with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
@@ -369,5 +372,5 @@ def look(root: Path, paths: Collection[str]) -> dict[str, tuple[int, int]]:
                 if entry.name in names:
                     with contextlib.suppress(OSError):  # gone since it was listed
                         stat = entry.stat()
-                        found[f"{folder}/{entry.name}" if folder else entry.name] = stat.st_size, stat.st_mtime_ns
+                        found[names[entry.name]] = stat.st_size, stat.st_mtime_ns
     return found

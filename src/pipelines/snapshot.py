@@ -7,10 +7,13 @@ whoever computed it, whenever, and however the file was cut or compressed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
+
+from pipelines.errors import PipelineError
 
 ALL_COLUMNS: tuple[str, ...] = ("*",)
 
@@ -20,6 +23,50 @@ def digest(parts: Iterable[str]) -> str:
     raw = [part.encode() for part in parts]
     framed = b"".join([piece for one in raw for piece in (len(one).to_bytes(8, "little"), one)])
     return hashlib.blake2b(framed, digest_size=16).hexdigest()
+
+
+class HashText(Mapping[str, str]):
+    """Column -> hash, as JSON that is read when one of them is asked for: of very many partitions few are."""
+
+    __slots__ = ("_read", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._read: dict[str, str] | None = None
+
+    def __getitem__(self, name: str) -> str:
+        return self.plain()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plain())
+
+    def __len__(self) -> int:
+        return len(self.plain())
+
+    def __bool__(self) -> bool:
+        return self.text != "{}"
+
+    def __repr__(self) -> str:
+        return f"HashText({self.text!r})"
+
+    def plain(self) -> dict[str, str]:
+        """The same as a dict. Raises PipelineError where the text is no JSON."""
+        if self._read is None:
+            try:
+                self._read = json.loads(self.text)
+            except ValueError as error:
+                raise PipelineError(
+                    f"the hashes of a partition's columns are no JSON: {self.text[:80]!r}",
+                    where="table partitions, column_hashes",
+                    fix="restore a backup, or `agent mark-dirty` the component",
+                ) from error
+            assert self._read is not None
+        return self._read
+
+
+def text_of(hashes: Mapping[str, str]) -> str:
+    """The JSON that HashText reads."""
+    return hashes.text if isinstance(hashes, HashText) else json.dumps(dict(hashes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +105,16 @@ class Partition:
         """
         if columns == ALL_COLUMNS or not self.column_hashes:
             return self.content_hash
-        mine = [name for name in sorted(columns) if name in self.column_hashes]
+        hashes = self.column_hashes.plain() if isinstance(self.column_hashes, HashText) else self.column_hashes
+        mine = [name for name in _in_order(columns) if name in hashes]
         if not mine:
             return None
-        return digest(text for name in mine for text in (name, self.column_hashes[name]))
+        return digest([text for name in mine for text in (name, hashes[name])])
+
+
+@lru_cache
+def _in_order(columns: tuple[str, ...]) -> list[str]:
+    return sorted(columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +182,12 @@ class Snapshot:
 
 def diff(old: Snapshot | None, new: Snapshot, reads: Reads = EVERYTHING) -> frozenset[str]:
     """Keys whose content, as `reads` sees it, was added, changed or removed between `old` and `new`."""
-    before = {} if old is None else old.fingerprints(reads)
-    after = new.fingerprints(reads)
-    return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    before, after = {} if old is None else old.by_key, new.by_key
+    # Mostly they are the very same; to look into each of very many takes long.
+    other = [key for key in before.keys() | after.keys() if before.get(key) is not after.get(key)]
+    return frozenset(key for key in other if _seen(before.get(key), reads) != _seen(after.get(key), reads))
+
+
+def _seen(one: Partition | None, reads: Reads) -> str | None:
+    """Hash of what a reader sees of a partition; None where that is nothing."""
+    return None if one is None or one.is_memo or not one.key.startswith(reads.prefix) else one.hash_of(reads.columns)

@@ -6,7 +6,7 @@ shows a change; `fetch(part)` reads one whole. A component, `ticks`, works out w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -93,7 +93,7 @@ class Batch:
     id). Rows in the source's own order: later rows correct earlier ones of the same key.
 
     quarantined: rows left out because they broke a rule, QUARANTINE_COLUMNS. Whether they fail the run is decided by
-    `ticks`, which also applies `broken_rule` to `frame`: a source does so itself only to name the line of a file.
+    `ticks`, which also applies `broken_rules` to `frame`: a source does so itself only to name the line of a file.
 
     written_at: when the part was last written, where it is a file. A bar that was not over then is still running: it is
     left out by `ticks` and taken in when the part is written again after its end. None: every bar given is over.
@@ -175,17 +175,29 @@ class Source(Protocol):
         """The universe, MARKET_COLUMNS, one row a market, sorted by market_id."""
 
     def fetch(self, part: str) -> Batch:
-        """One part, whole. Asking twice gives the same."""
+        """One part, whole. Asking twice gives the same. The object asked need not have probed: a run probes a source
+        once, and the process that computes is given the tokens."""
 
 
-def broken_rule(
+def rules_broken(frame: pl.DataFrame, rules: Sequence[tuple[pl.Expr, str]]) -> pl.Series | None:
+    """The first of `rules` (what breaks it, its text) that each row breaks, null where it keeps them all; None where
+    all rows do, which is cheap to find out: no texts are made for it."""
+    import polars as pl
+
+    is_broken = pl.any_horizontal(broken for broken, _ in rules).any()
+    if not frame.select(is_broken).item():
+        return None
+    return frame.select(pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)).to_series().rechunk()
+
+
+def broken_rules(
     kind: Literal["bars", "ticks"],
     is_binary: pl.Expr | None = None,
     is_free: pl.Expr | None = None,
     *,
     has_quotes: bool = True,
-) -> pl.Expr:
-    """The first rule that a row of a batch breaks, as text; null where it keeps them all.
+) -> list[tuple[pl.Expr, str]]:
+    """What breaks each rule of a row of a batch, and the rule as text.
 
     Times, markets and prices are there; prices are finite and above zero; sizes are finite and not negative; a bar's
     high and low enclose its open and close, on each side where it has quotes. `is_binary` says of which rows prices
@@ -215,7 +227,7 @@ def broken_rule(
                 rules.append((pl.col(low) > pl.col(above), f"{low} is above {above}"))
         rules += _size_rules("volume")
         rules.append(((pl.col("end") <= pl.col("start")).fill_null(True), "the bar does not end after its start"))
-    return pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)
+    return rules
 
 
 def _price_rules(

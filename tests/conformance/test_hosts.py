@@ -136,7 +136,7 @@ def test_facts_questions_and_computations(host: Host, origin: Origin) -> None:
     assert facts.components["product"].settings == {"value": 7}
     assert set(facts.components["product"].code.files) == {"own", "helper"}  # type: ignore[union-attr]
     assert list(facts.sources) == ["sample"]
-    assert len(host.probe("sample").parts) > 0
+    assert len(host.probe("sample").tokens) > 0
     nothing = Snapshot("product", ())
     assert host.ask_policy(Question("product", {}, {}, nothing, None, 0)) == Deferral("7 more", {"n": 1})
     assert content(origin, compute(host, "product")) == "70"

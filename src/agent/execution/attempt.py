@@ -152,6 +152,7 @@ class Attempts:
             redo=redo_keys(begun.step.reasons, before, begun.current) if carry else frozenset(),
             attempt=f"t{begun.token}",
             pending=self._pending() if component.has_settle else (),
+            probes=self.survey.tokens() if component.reads_sources else {},
         )
 
     def _pending(self) -> tuple[Pending, ...]:

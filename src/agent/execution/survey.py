@@ -18,6 +18,7 @@ from pipelines.plugins.code import Code
 from pipelines.snapshot import Snapshot, diff
 
 SOURCE_PREFIX = "source:"
+_MOST_PARTS = 200  # of a source, kept with the state so that the one that changed can be named
 
 
 @dataclass
@@ -134,8 +135,13 @@ class Inspector:
             probed = self._probes[name]
             # What a person's own source raises is no error here; the attempt fails with the whole story.
             version = probed.version if probed.error is None else f"{UNREACHABLE}{probed.error}"
-            found[SOURCE_PREFIX + name] = InputRecord(0, version, version, probed.parts)
+            few = probed.tokens if len(probed.tokens) <= _MOST_PARTS else {}
+            found[SOURCE_PREFIX + name] = InputRecord(0, version, version, few)
         return found
+
+    def tokens(self) -> dict[str, Mapping[str, str]]:
+        """Source -> its tokens, of those that were probed in this run and answered."""
+        return {name: probed.tokens for name, probed in self._probes.items() if probed.error is None}
 
     def _max_age_seconds(self, component: ComponentFacts) -> float | None:
         """The strictest limit of the sources that it reads; a source need not have one."""

@@ -115,8 +115,8 @@ class _Ingest:
         """Read the parts that changed; take up the rows that differ from what was remembered."""
         tokens = {
             (name, part): token
-            for name, source in sorted(self.ctx.sources.items())
-            for part, token in sorted(source.probe().parts.items())
+            for name in sorted(self.ctx.sources)
+            for part, token in sorted(self.ctx.tokens(name).items())
         }
         remembered = self._remembered()
         for part, record in remembered.items():

@@ -36,7 +36,6 @@ class _Part:
 
     dataset: int
     files: tuple[Path, ...]
-    token: str
     is_table: bool = False
 
 
@@ -58,6 +57,18 @@ class FilesSource:
 
         Raises BadInput where a dataset's path matches no file.
         """
+        self._list()
+        known_by = [self._known_by(number) for number in range(len(self._datasets))]
+        stamps = {file: _stamp(file) for part in self._parts.values() for file in part.files}
+        return Probe(
+            {
+                name: "-".join([*(stamps[file] for file in part.files), *known_by[part.dataset][part.is_table]])
+                for name, part in self._parts.items()
+            }
+        )
+
+    def _list(self) -> None:
+        """Find the parts, by their names alone."""
         found = [part for number in range(len(self._datasets)) for part in self._parts_of(number)]
         counts: Counter[str] = Counter()
         self._parts.clear()
@@ -66,7 +77,6 @@ class FilesSource:
             label = self._label(part.files[0])
             counts[label] += 1  # several datasets may take the same file
             self._parts[label if counts[label] == 1 else f"{label} #{counts[label]}"] = part
-        return Probe({name: part.token for name, part in self._parts.items()})
 
     def _label(self, file: Path) -> str:
         """A file's name from the folder of agent.toml on."""
@@ -113,7 +123,7 @@ class FilesSource:
 
     def _part(self, part: str) -> _Part:
         if part not in self._parts:
-            self.probe()
+            self._list()
         found = self._parts.get(part)
         if found is None:
             raise BadInput("there is no such file", where=part, fix="put it back, or run again without it")
@@ -127,15 +137,16 @@ class FilesSource:
         return self._facts[number]
 
     def _parts_of(self, number: int) -> Iterable[_Part]:
-        dataset, tables = self._datasets[number], self._tables(number)
+        yield from (_Part(number, files) for files in self._paths(number))
+        yield from (_Part(number, (table,), is_table=True) for table in self._tables(number))
+
+    def _known_by(self, number: int) -> tuple[list[str], list[str]]:
+        """What else the tokens of a dataset's files, and of its tables of markets, are made of."""
+        dataset = self._datasets[number]
         settings = settings_hash(dataset)[:16]
         # Rows are cut at the market's end, so that they change with the table that says when that is.
-        known_by = [_stamp(table) for table in tables] if dataset.cuts_at_end else []
-        known_by += [_stamp(table) for table in self._splits(number)]
-        for files in self._paths(number):
-            yield _Part(number, files, "-".join([*(_stamp(file) for file in files), *known_by, settings]))
-        for table in tables:
-            yield _Part(number, (table,), f"{_stamp(table)}-{settings}", is_table=True)
+        more = self._tables(number) if dataset.cuts_at_end else []
+        return [*(_stamp(file) for file in (*more, *self._splits(number))), settings], [settings]
 
     def _paths(self, number: int) -> list[tuple[Path, ...]]:
         dataset = self._datasets[number]

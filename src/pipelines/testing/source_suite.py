@@ -86,6 +86,13 @@ class SourceSuite:
             assert one.kind == two.kind, f"part {part}: kind differs when fetched twice"
             assert one.frame.equals(two.frame), f"part {part}: rows differ when fetched twice"
 
+    def test_what_was_probed_elsewhere_can_be_fetched(self, tmp_path: Path) -> None:
+        """fetch() needs no probe() before it: what computes has its tokens from where the run was planned."""
+        parts = self.make(tmp_path).probe().parts
+        other = self.make(tmp_path)
+        for part in parts:
+            assert other.fetch(part) is not None, f"part {part}: fetch() gives nothing"
+
     def test_many_parts_together_are_what_each_is_alone(self, tmp_path: Path) -> None:
         """fetch_many(), where there is one, gives the rows that fetch() gives part by part."""
         source = self.make(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,6 +182,40 @@ def test_blank_rows_at_the_end_are_no_rows(tmp_path: Path, end: str) -> None:
 def test_an_optional_column_can_be_switched_off(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ts,open,high,low,close,volume\n2020-01-02T09:00:00Z,1,2,0.5,1.5,n/a\n")
     assert read(tmp_path, {**BARS, "columns": {"volume": ""}}).frame["volume"].to_list() == [None]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("AA.csv", "AA.tsv"), ("AA.csv", "AA.csv.gz"), ("AA.2020.csv", "AA.2020.txt"), ("BRK.A.csv", "BRK.B.csv")],
+)
+def test_two_files_are_never_one_market_by_silence(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        data = b"ts\tprice\n2020-01-02T09:00:00Z\t1\n" if ".tsv" in name else b"ts,price\n2020-01-02T09:00:00Z,1\n"
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    market = names[0].partition(".")[0]
+    with pytest.raises(BadInput, match=f"two files would both be market '{market}'") as caught:
+        source(tmp_path, {"path": list(names), **TRADES}).markets()
+    patterns = re.findall("'([^']+)'", caught.value.fix)
+    apart, one = (source(tmp_path, {"path": list(names), **TRADES, "market_pattern": each}) for each in patterns)
+    assert apart.markets().height == 2
+    assert one.markets()["external_id"].to_list() == [market]
+
+
+def test_nor_are_files_of_two_datasets(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "AA.csv").write_text("ts,price,bid,ask\n2020-01-02T09:00:00Z,1,1,2\n")
+    quotes = {**TRADES, "content": "quotes"}
+    assert source(tmp_path, {"path": "one", **TRADES}, {"path": "two", **quotes}).markets().height == 1  # go together
+    with pytest.raises(BadInput, match="two files in different folders would both be market 'AA'"):
+        source(tmp_path, {"path": "one", **TRADES}, {"path": "two", **TRADES}).markets()
+
+
+def test_numbered_files_are_parts_of_a_market(tmp_path: Path) -> None:
+    for name in ("AA.2020.csv", "AA.2021-01.csv", "AA.03.csv", "AA.04.tsv"):
+        sign = "\t" if name.endswith("tsv") else ","
+        (tmp_path / name).write_text(f"ts{sign}price\n2020-01-02T09:00:00Z{sign}1\n")
+    assert source(tmp_path, {"path": ".", **TRADES}).markets()["external_id"].to_list() == ["AA"]
 
 
 def test_linked_folders_are_searched_once(tmp_path: Path) -> None:

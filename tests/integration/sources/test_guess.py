@@ -239,7 +239,7 @@ def test_binance_dumps_over_the_change_of_their_unit(tmp_path: Path) -> None:
     write(
         tmp_path,
         "ETHUSDT-trades-2024-01.zip",
-        "1,1.5,10,15,1704186000000,True,True\n2,1.5,9,15,1704186000001,True,True",
+        "1,1.5,10,15,1704186000000,True,True\n2,1.5,9,15,1704186000001,False,True",
     )
     rows, _ = read(tmp_path, guess_preset(tmp_path, "binance", tmp_path))
     assert rows["BTCUSDT"]["start"].to_list()[::4] == [
@@ -247,8 +247,10 @@ def test_binance_dumps_over_the_change_of_their_unit(tmp_path: Path) -> None:
         datetime(2025, 1, 1, tzinfo=UTC),
     ]
     assert rows["BTCUSDT"].select("open", "high", "low", "close", "volume").row(0) == (1.0, 2.0, 0.5, 1.5, 10.0)
-    assert rows["ETHUSDT-aggTrades"].select("ts", "seq", "size").row(0) == (NINE, 7, 10.0)
-    assert rows["ETHUSDT-trades"].select("ts", "seq", "size").row(1) == (NINE + timedelta(milliseconds=1), 2, 9.0)
+    later = NINE + timedelta(milliseconds=1)
+    # The side is the taker's: where the buyer had been waiting, it was sold.
+    assert rows["ETHUSDT-aggTrades"].select("ts", "seq", "size", "side").row(0) == (NINE, 7, 10.0, "sell")
+    assert rows["ETHUSDT-trades"].select("ts", "seq", "size", "side").row(1) == (later, 2, 9.0, "buy")
 
 
 def test_binance_dumps_with_a_header(tmp_path: Path) -> None:
@@ -307,6 +309,31 @@ def test_lean(tmp_path: Path) -> None:
     }
     assert rows["eurusd"].select("bid_close", "ask_close").row(0) == (12.0, 13.0)
     assert rows["aapl-60s-trade"].height == 6
+
+
+def test_single_ticks_of_lean(tmp_path: Path) -> None:
+    trades = "34200000.367,1374500,100,D,1,0\n34200500,1374600,200,D,1,1\n34201000,1374700,300,D,1,0"
+    for day in ("20131007", "20131008"):
+        write(tmp_path, f"equity/usa/tick/bac/{day}_trade.zip", trades)
+        write(tmp_path, f"equity/usa/tick/bac/{day}_quote.zip", "34200000,137450,100,0,0,D,1,0")
+        write(tmp_path, f"crypto/coinbase/tick/btcusd/{day}_trade.zip", "86400,232.4,93.1\n86401,232.5,1")
+        write(tmp_path, f"crypto/coinbase/tick/ethusd/{day}_quote.zip", "86400,232.40,20392.0,232.42,8059.5")
+        write(tmp_path, f"forex/oanda/tick/eurusd/{day}_quote.zip", "92000,10.38,10.40")
+    found = guess_preset(tmp_path, "lean", tmp_path)
+    rows, _ = read(tmp_path, found)
+    day = datetime(2013, 10, 7, tzinfo=UTC)
+    assert {market: frame.select("ts", "price", "size", "bid", "ask").row(0) for market, frame in rows.items()} == {
+        "bac": (day + timedelta(hours=13, minutes=30, microseconds=367), pytest.approx(137.45), 100.0, None, None),
+        "btcusd": (day + timedelta(milliseconds=86_400), 232.4, 93.1, None, None),
+        "ethusd": (day + timedelta(milliseconds=86_400), 232.41, None, 232.4, 232.42),
+        "eurusd": (day + timedelta(milliseconds=92_000), 10.39, None, 10.38, 10.4),
+    }
+    assert rows["bac"].get_column("price").to_list() == pytest.approx(
+        [137.45, 137.47] * 2
+    )  # without what is flagged as suspicious
+    assert {why for _, why in found.passed_over} == {
+        "each row of a share's quote ticks has one side alone, so that there is no mid: take its quote bars"
+    }
 
 
 def test_yahoo_is_adjusted(tmp_path: Path) -> None:

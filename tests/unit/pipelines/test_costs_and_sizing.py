@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.costs import DEFAULTS, Costs, CostSettings, costs_of, unit_cost
+from pipelines.data.checks import KINDS
 from pipelines.errors import PipelineError
 from pipelines.sizing import entry_notional, position_weight
 
@@ -61,9 +62,13 @@ def test_a_binary_spread_is_at_least_a_tick() -> None:
 
 
 def test_a_kind_of_ones_own_needs_costs_of_its_own() -> None:
-    with pytest.raises(PipelineError, match=r"nothing says what trading a market of kind 'future' costs"):
-        costs_of("m:1", "future", None, {})
-    assert costs_of("m:1", "future", None, {"future": CostSettings(fee_bps=1)}) == Costs(fee=1e-4)
+    with pytest.raises(PipelineError, match=r"nothing says what trading a market of kind 'swap' costs"):
+        costs_of("m:1", "swap", None, {})
+    assert costs_of("m:1", "swap", None, {"swap": CostSettings(fee_bps=1)}) == Costs(fee=1e-4)
+
+
+def test_every_kind_that_files_may_have_has_default_costs() -> None:
+    assert {kind: costs_of("m:1", kind, None, {}).is_default for kind in KINDS} == dict.fromkeys(KINDS, True)
 
 
 def test_every_default_says_where_it_comes_from() -> None:

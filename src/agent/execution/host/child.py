@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.execution.host.difference import condensed, restored_answer
+from agent.execution.host.difference import Shelf
 from agent.execution.host.failures import error_of
 from agent.execution.host.interface import (
     ASK_SECONDS,
@@ -57,6 +57,7 @@ class ChildHost:
         self.origin, self.wait = origin, wait
         self._turn = threading.Lock()
         self._process: Process | None = None
+        self._shelf = Shelf()
         self._is_closed = False
         self.facts = ProjectFacts()
         with self._taken(wait):
@@ -68,7 +69,7 @@ class ChildHost:
             if self._process is None:
                 return False
             try:
-                return self._process.ask("is_current", limit=ASK_SECONDS, wait=self.wait) is True
+                return self._put(self._process, "is_current", limit=ASK_SECONDS, wait=self.wait) is True
             except (ProjectDied, ProjectBusy):
                 self._process = None
                 return False
@@ -100,9 +101,10 @@ class ChildHost:
             if process is None:
                 raise AttemptFailed(Failure("", Fault("the project's process is gone", fix="run again")))
             try:
-                found = process.ask(
+                found = self._put(
+                    process,
                     "compute",
-                    condensed(task),
+                    task,
                     limit=timeout,
                     wait=wait,
                     progress=progress,
@@ -119,11 +121,10 @@ class ChildHost:
             except BaseException:  # asked to stop, or a fault in who watches: nobody waits for it any more
                 self._kill()
                 raise
-        if isinstance(found, Failure):
-            raise _failed(found)
-        sys.audit("tidemill.point", "child.answered")
-        done: Done = restored_answer(found, task)
-        return done
+            if isinstance(found, Failure):
+                raise _failed(found)
+            sys.audit("tidemill.point", "child.answered")
+            return self._shelf.restored_answer(found, task)
 
     def close(self) -> None:
         """End the process; whoever waits for an answer gets none."""
@@ -154,7 +155,7 @@ class ChildHost:
                     raise CodeMoved([str(self.origin.base)])
             assert self._process is not None
             try:
-                return self._process.ask(name, *arguments, limit=ASK_SECONDS, wait=self.wait)
+                return self._put(self._process, name, *arguments, limit=ASK_SECONDS, wait=self.wait)
             except (ProjectDied, ProjectBusy):
                 self._process = None
                 raise
@@ -164,6 +165,21 @@ class ChildHost:
         if isinstance(found, Failure):
             raise error_of(found)
         return found
+
+    def _put(self, process: Process, name: str, *arguments: Any, **options: Any) -> Any:
+        """Ask the process, snapshots told by those that it has."""
+        found: Any = None
+        try:
+            found = process.ask(name, *map(self._told, arguments), **options)
+        finally:
+            if found is None or isinstance(found, Failure):
+                self._shelf.clear()
+        return found
+
+    def _told(self, argument: Any) -> Any:
+        if isinstance(argument, Task):
+            return self._shelf.condensed(argument)
+        return self._shelf.condensed(argument) if isinstance(argument, Question) else argument
 
     def _repeated(self, ask: Callable[[], Any]) -> Any:
         try:
@@ -183,7 +199,7 @@ class ChildHost:
         except BaseException:
             process.kill()
             raise
-        self._process = process
+        self._process, self._shelf = process, Shelf()
         return found
 
     def _kill(self) -> None:

@@ -1,13 +1,15 @@
-"""Two snapshots as one and what makes the other of it, so that a task and its answer carry what changed."""
+"""Two snapshots as one and what makes the other of it, so that a task and its answer carry what changed since the last
+one that crossed: within a run a snapshot crosses once, whichever components read it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
-from agent.execution.host.interface import Done, Task
+from agent.execution.host.interface import Done, Question, Task
 from pipelines.snapshot import Partition, Snapshot
+
+Asked = TypeVar("Asked", Task, Question)
 
 
 @dataclass(frozen=True)
@@ -37,33 +39,59 @@ def applied(old: Snapshot, change: Difference) -> Snapshot:
     return Snapshot(change.component, tuple(parts.values()))
 
 
-def condensed(task: Task) -> Task:
-    """The task as it is sent: what an input was is told by what it is now."""
-    return replace(task, previous_inputs=_each(task.previous_inputs, task.inputs, difference))
+class Shelf:
+    """The snapshots that both sides of a pipe have: of each component the one that crossed last. Both see the same
+    requests and answers. Who asks forgets everything (`clear`) after one that failed or was given up, since whole
+    snapshots are always understood; who answers never does."""
 
+    def __init__(self) -> None:
+        self._last: dict[str, Snapshot] = {}
 
-def restored(task: Task) -> Task:
-    """What was `condensed`."""
-    return replace(task, previous_inputs=_each(task.previous_inputs, task.inputs, applied))
+    def clear(self) -> None:
+        """Begin again: the next request carries its snapshots whole."""
+        self._last.clear()
 
+    def condensed(self, asked: Asked) -> Asked:
+        """A request as it is sent: each snapshot by the one of its component that crossed last, and what an input was
+        by what it is now."""
+        inputs = {name: self._told(one) for name, one in asked.inputs.items()}
+        known: Snapshot | None = asked.previous  # a question has one, a task may have one
+        previous = None if known is None else self._told(known)
+        before = {name: difference(asked.inputs[name], one) for name, one in asked.previous_inputs.items()}
+        return replace(asked, inputs=inputs, previous=previous, previous_inputs=before)  # type: ignore[arg-type]
 
-def condensed_answer(done: Done, task: Task) -> Done:
-    """The answer as it is sent: what came out is told by what there was before (a Difference, on its way alone)."""
-    if task.previous is None:
-        return done
-    return replace(done, snapshot=difference(task.previous, done.snapshot))  # type: ignore[arg-type]
+    def restored(self, sent: Asked) -> Asked:
+        """What was `condensed`."""
+        inputs = {name: self._heard(one) for name, one in sent.inputs.items()}
+        told: Snapshot | Difference | None = sent.previous
+        previous = None if told is None else self._heard(told)
+        before = {name: applied(inputs[name], one) for name, one in sent.previous_inputs.items()}  # type: ignore[arg-type]
+        return replace(sent, inputs=inputs, previous=previous, previous_inputs=before)  # type: ignore[arg-type]
 
+    def condensed_answer(self, done: Done, task: Task) -> Done:
+        """An answer as it is sent: what came out, by what there was before."""
+        self._last[done.snapshot.component] = done.snapshot
+        if task.previous is None:
+            return done
+        return replace(done, snapshot=difference(task.previous, done.snapshot))  # type: ignore[arg-type]
 
-def restored_answer(done: Done, task: Task) -> Done:
-    """What was `condensed_answer` to."""
-    if not isinstance(done.snapshot, Difference):
-        return done
-    assert task.previous is not None
-    return replace(done, snapshot=applied(task.previous, done.snapshot))
+    def restored_answer(self, sent: Done, task: Task) -> Done:
+        """What was `condensed_answer` to."""
+        found = sent.snapshot
+        if isinstance(found, Difference):
+            assert task.previous is not None
+            found = applied(task.previous, found)
+        self._last[found.component] = found
+        return replace(sent, snapshot=found)
 
+    def _told(self, one: Snapshot) -> Snapshot | Difference:
+        last, self._last[one.component] = self._last.get(one.component), one
+        return one if last is None else difference(last, one)
 
-def _each(those: Mapping[str, Any], inputs: Mapping[str, Snapshot], make: Any) -> Mapping[str, Any]:
-    return {name: make(inputs[name], one) for name, one in those.items()}
+    def _heard(self, one: Snapshot | Difference) -> Snapshot:
+        found = one if isinstance(one, Snapshot) else applied(self._last[one.component], one)
+        self._last[found.component] = found
+        return found
 
 
 def _is_same(one: Partition | None, other: Partition) -> bool:

@@ -102,11 +102,10 @@ class ProjectFacts:
 
 @dataclass(frozen=True)
 class Probed:
-    """A source's answer to a probe: digest of all its tokens; the tokens themselves where they are few. `error` is why
-    it did not answer."""
+    """A source's answer to a probe: digest of all its tokens, and the tokens. `error` is why it did not answer."""
 
     version: str = ""
-    parts: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -124,7 +123,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Task:
-    """Everything an attempt needs. `previous` None means recompute in full."""
+    """Everything an attempt needs. `previous` None means recompute in full. probes: tokens of the sources that answered
+    when it was decided to compute."""
 
     component: str
     inputs: Mapping[str, Snapshot]
@@ -133,6 +133,7 @@ class Task:
     redo: frozenset[str]
     attempt: str
     pending: tuple[Pending, ...] = ()
+    probes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

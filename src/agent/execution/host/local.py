@@ -41,7 +41,6 @@ from pipelines.settings import Faults, counted_values
 from pipelines.snapshot import Snapshot, digest
 
 _LOADING = threading.Lock()  # no thread meets a module that another one is executing
-_MOST_PARTS = 200  # of a source, kept with the state so that the one that changed can be named
 
 
 class LocalHost:
@@ -94,7 +93,7 @@ class LocalHost:
             version = digest(text for pair in sorted(parts.items()) for text in pair)
         except Exception as error:
             return Probed(error=error.what if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}")
-        return Probed(version, dict(parts) if len(parts) <= _MOST_PARTS else {})
+        return Probed(version, dict(parts))
 
     def ask_policy(self, question: Question) -> Deferral | Due | None:
         """Ask the policy of a component that has one."""
@@ -165,6 +164,7 @@ class LocalHost:
                 previous_inputs=task.previous_inputs,
                 redo=task.redo,
                 sources=self.project.sources if component.reads_sources else {},
+                probes=task.probes,
                 on_progress=progress,
                 base=base,
             )

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 from agent.execution.host import wire
-from agent.execution.host.difference import condensed_answer, restored
+from agent.execution.host.difference import Shelf
 from agent.execution.host.failures import failure_of
 from agent.execution.host.interface import Origin
 from agent.execution.host.local import LocalHost
@@ -45,6 +45,7 @@ class _Server:
     def __init__(self, answers: IO[bytes]) -> None:
         self._answers = answers
         self._host: LocalHost | None = None
+        self._shelf = Shelf()
 
     def answer_all(self, waiting: queue.SimpleQueue[tuple[int, Any]]) -> None:
         """Until the process is ended."""
@@ -73,13 +74,14 @@ class _Server:
             def progress(done: int, total: int, what: str) -> None:
                 wire.write_frame(self._answers, number, {"progress": [done, total, what]})
 
-            task = restored(arguments[0])
-            found = condensed_answer(self._host.work(task, progress), task)
+            task = self._shelf.restored(arguments[0])
+            found = self._shelf.condensed_answer(self._host.work(task, progress), task)
             return replace(found, peak_memory_bytes=peak_memory(os.getpid()))
+        if name == "ask_policy":
+            return self._host.ask_policy(self._shelf.restored(arguments[0]))
         does: Mapping[str, Callable[..., Any]] = {
             "is_current": self._host.is_current,
             "probe": self._host.probe,
-            "ask_policy": self._host.ask_policy,
             "prepare": self._host.prepare,
         }
         return does[name](*arguments)

@@ -22,7 +22,7 @@ from agent.execution.host import difference, interface
 from pipelines import component, snapshot
 from pipelines.plugins import code
 
-FORMAT = 2  # raised with every change of what is sent
+FORMAT = 3  # raised with every change of what is sent
 _HEAD = struct.Struct(">IQ")
 
 _CLASSES: Mapping[str, type[Any]] = {
@@ -108,7 +108,7 @@ def _columns(value: snapshot.Snapshot) -> list[list[Any]]:
         if name in ("min_ts", "max_ts"):
             column = [None if at is None else at.isoformat() for at in column]
         elif name == "column_hashes":
-            column = [[list(one), list(one.values())] for one in column]  # no object: a column may be called "$"
+            column = [snapshot.text_of(one) for one in column]
         found.append(column)
     return found
 
@@ -118,7 +118,7 @@ def _snapshot(content: list[Any]) -> snapshot.Snapshot:
     for at in (_OF_PARTITION.index("min_ts"), _OF_PARTITION.index("max_ts")):
         columns[at] = [None if text is None else datetime.fromisoformat(text) for text in columns[at]]
     at = _OF_PARTITION.index("column_hashes")
-    columns[at] = [dict(zip(*pair, strict=True)) for pair in columns[at]]
+    columns[at] = [snapshot.HashText(text) for text in columns[at]]
     return snapshot.Snapshot(component, tuple([snapshot.Partition(*one) for one in zip(*columns, strict=True)]))
 
 

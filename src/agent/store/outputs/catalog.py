@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from agent.core.model import InputRecord
 from agent.errors import NotFound
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state, partitions, snapshots
-from pipelines.snapshot import Partition, Snapshot
+from pipelines.snapshot import HashText, Partition, Snapshot
 from pipelines.source import QUARANTINE_KEY
 
 
@@ -100,6 +100,7 @@ def _is_same(one: Partition | None, other: Partition) -> bool:
 
 def _partition_row(one: Partition, component: str, first_snapshot: int) -> dict[str, Any]:
     facts = {name: getattr(one, name) for name in _FIELDS}
+    facts["column_hashes"] = dict(one.column_hashes)
     return {**facts, "component": component, "first_snapshot": first_snapshot, "replaced_by": None}
 
 
@@ -124,13 +125,19 @@ def _of_snapshots(*columns: sa.ColumnElement[Any]) -> sa.CompoundSelect[Any]:
 
 
 _FIELDS = tuple(item.name for item in fields(Partition))
-_WITH_PARTITIONS = _of_snapshots(*(partitions.c[name] for name in _FIELDS))
-_OF_NEWEST = sa.select(*(partitions.c[name] for name in _FIELDS)).where(_PRESENT)
+# The hashes of columns as they stand there, for HashText.
+_READ = [sa.cast(partitions.c[name], sa.Text) if name == "column_hashes" else partitions.c[name] for name in _FIELDS]
+_WITH_PARTITIONS = _of_snapshots(*_READ)
+_OF_NEWEST = sa.select(*_READ).where(_PRESENT)
+
+
+def _partition(facts: Sequence[Any]) -> Partition:
+    return Partition(*[*facts[:-1], HashText(facts[-1])])
 
 
 def _present(conn: sa.Connection, component: str) -> dict[str, Partition]:
     """The partitions of a component that no snapshot has replaced, by key."""
-    found = (Partition(*facts) for facts in conn.execute(_OF_NEWEST, {"of": component}))
+    found = map(_partition, conn.execute(_OF_NEWEST, {"of": component}))
     return {one.key: one for one in found}
 
 
@@ -150,7 +157,7 @@ def load_snapshots(conn: sa.Connection, snapshot_ids: Collection[int]) -> dict[i
         names[snapshot_id] = component
         own = parts.setdefault(snapshot_id, [])
         if facts[0] is not None:
-            own.append(Partition(*facts))
+            own.append(_partition(facts))
     return {snapshot_id: Snapshot(names[snapshot_id], tuple(own)) for snapshot_id, own in parts.items()}
 
 

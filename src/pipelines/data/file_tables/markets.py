@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.data.file_tables.read import (
     name_from_file,
     only_where,
     open_table,
+    stem,
     template,
     unreadable,
 )
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 _TOGETHER = 1_000  # small files whose markets are looked up at once
+_PART = re.compile(r"[.][\d_.-]+")  # what follows the name in one of several files of a market
+# What a row is, and market -> the files that name it so by the usual rule, by what follows the name.
+Namesakes = dict[tuple[str, str], dict[str, Path]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ def list_markets(source: str, found: Sequence[DatasetFiles]) -> pl.DataFrame:
     import polars as pl
 
     schema = frame_schema(MARKET_COLUMNS)
-    universe = pl.concat([pl.DataFrame(schema=schema), *(_of_dataset(source, one).select(*schema) for one in found)])
+    named: Namesakes = {}
+    tables = [_of_dataset(source, one, named).select(*schema) for one in found]
+    universe = pl.concat([pl.DataFrame(schema=schema), *tables])
     clock = pl.when(pl.col("interval").is_in(CALENDARS)).then("timezone").alias("clock")
     odd = (
         universe.group_by("market_id")
@@ -85,11 +92,11 @@ def _market_id(source: str) -> pl.Expr:
     return pl.format("{}:{}", pl.lit(source), "external_id").alias("market_id")
 
 
-def _of_dataset(source: str, found: DatasetFiles) -> pl.DataFrame:
+def _of_dataset(source: str, found: DatasetFiles, named: Namesakes) -> pl.DataFrame:
     import polars as pl
 
     dataset, interval = found.dataset, found.dataset.interval_text
-    names = pl.DataFrame({"external_id": sorted(_names(found))}, schema={"external_id": pl.String})
+    names = pl.DataFrame({"external_id": sorted(_names(found, named))}, schema={"external_id": pl.String})
     table = (
         pl.DataFrame(schema=_table_schema()) if dataset.markets is None else _described(dataset.markets, found.tables)
     )
@@ -114,10 +121,10 @@ def _of_dataset(source: str, found: DatasetFiles) -> pl.DataFrame:
     )
 
 
-def _names(found: DatasetFiles) -> set[str]:
-    """Names of the markets in a dataset's files; only files with a column of names are read."""
+def _names(found: DatasetFiles, named: Namesakes) -> set[str]:
+    """Names of the markets in a dataset's files; only files with a column of names are read. `named` collects the files
+    that name theirs."""
     dataset, names = found.dataset, set()
-    from_file: dict[str, Path] = {}
     small: list[Path] = []
     heads: dict[tuple[str, ...], bool] = {}  # columns of a file -> whether one of them names the market
     if dataset.only_market is not None:
@@ -131,7 +138,7 @@ def _names(found: DatasetFiles) -> set[str]:
             heads[head] = not isinstance(market_name(dataset, file, head), str)
         if not heads[head]:
             market = name_from_file(dataset, file)
-            _refuse_namesake(market, file, from_file)
+            _refuse_namesake(market, file, named.setdefault((dataset.content, market), {}))
             names.add(market)
         elif is_small(dataset, file):
             small.append(file)
@@ -165,15 +172,27 @@ def _names_in(dataset: Dataset, files: Sequence[Path]) -> set[str]:
 
 
 def _refuse_namesake(market: str, file: Path, seen: dict[str, Path]) -> None:
-    """Raise BadInput where files of one name in two folders would be one market, and nothing says that they are."""
-    first = seen.setdefault(market, file)
-    if first.parent != file.parent and f"={market}" not in file.as_posix():
-        raise BadInput(
-            f"two files in different folders would both be market {market!r}",
-            where=f"{first} and {file}",
-            fix="say what the market is: market_pattern = '(?P<market>[^/]+/[^/.]+)' for folder and name, or "
-            "'(?P<market>[^/.]+)[.][^/]*$' where they are parts of one market",
-        )
+    """Raise BadInput where two files would be one market (AA.csv beside AA.tsv, or in another folder or dataset;
+    BRK.A.csv beside BRK.B.csv) and nothing says that they are. `seen`: what follows the name -> file, of those before.
+    Parts that are numbered, or named by their time, are parts of one: AA.2023.csv, AA.2024.csv."""
+    rest = stem(file).removeprefix(market)
+    if f"={market}" in file.as_posix() or seen.get(rest) == file:
+        return
+    first = next(iter(seen.values()), file)
+    where, pattern = "", r"^(?P<market>.+)[.][^.]*$"
+    if first.parent != file.parent:
+        where, pattern = " in different folders", "(?P<market>[^/]+/[^/.]+)"
+    elif rest in seen:
+        first, pattern = seen[rest], "^(?P<market>.+)$"
+    elif not seen or all(_PART.fullmatch(one) for one in (rest, *seen)):
+        seen[rest] = file
+        return
+    raise BadInput(
+        f"two files{where} would both be market {market!r}",
+        where=f"{first} and {file}",
+        fix=f"say what the market is: market_pattern = '{pattern}' where they are two, "
+        "'(?P<market>[^/.]+)[.][^/]*$' where they are parts of one",
+    )
 
 
 def _described(settings: MarketTable, tables: Sequence[Path]) -> pl.DataFrame:

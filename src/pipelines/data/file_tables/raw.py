@@ -40,6 +40,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "last", "p"),
     "size": ("size", "amount", "quantity", "qty", "volume"),
     "side": ("side",),
+    "is_buyer_maker": ("is_buyer_maker", "isbuyermaker", "buyer_is_maker"),
     "id": ("id", "trade_id", "tid"),
     "bid": ("bid", "bid_price"),
     "ask": ("ask", "ask_price"),
@@ -159,7 +160,7 @@ def _needed(dataset: Dataset, roles: Mapping[str, str]) -> list[str]:
     if dataset.content == "quotes":
         required, optional = ["ts", "bid", "ask"], ["id"]
     elif dataset.content == "trades":
-        required, optional = ["ts", "price"], ["size", "side", "id", "bid", "ask"]
+        required, optional = ["ts", "price"], ["size", "side", "is_buyer_maker", "id", "bid", "ask"]
     else:
         has_quotes = all(name in roles for name in QUOTES)
         only_quotes = has_quotes and "open" not in roles

@@ -285,6 +285,14 @@ def _format(file: Path) -> str:
     return ".csv" if ending == ".zip" and inner not in _KNOWN else inner
 
 
+def stem(file: Path) -> str:
+    """A file's name without the endings that say its format."""
+    name = file.name
+    while (cut := _split(name))[1].lower() in ENDINGS:
+        name = cut[0]
+    return name
+
+
 def _split(name: str) -> tuple[str, str]:
     """A name before its ending, and the ending with its dot. (Path.suffix costs ten times as much, for every file.)"""
     stem, dot, ending = name.rpartition(".")

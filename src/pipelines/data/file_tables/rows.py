@@ -20,7 +20,16 @@ from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.file_tables.times import TimeRules, to_utc
 from pipelines.data.file_tables.values import values_of
 from pipelines.errors import BadInput
-from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, Bulk, broken_rule, frame_schema
+from pipelines.source import (
+    BAR_COLUMNS,
+    QUARANTINE_COLUMNS,
+    TICK_COLUMNS,
+    Batch,
+    Bulk,
+    broken_rules,
+    frame_schema,
+    rules_broken,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -132,7 +141,7 @@ def _as_bulk(source: str, dataset: Dataset, raws: RawFiles, facts: MarketFacts) 
 
     number = pl.Series("_number", np.repeat(np.arange(len(raws.parts), dtype=np.uint32), raws.lengths))
     frame, rule = _understood(source, dataset, raws.table, raws.files[0], is_one_file=False)
-    if rule.null_count() < len(rule):
+    if rule is not None:
         return None
     frame = _wanted(dataset, frame.with_columns(number), facts, raws.files[0])
     counts = dict(frame.get_column("_number").value_counts().iter_rows())
@@ -215,9 +224,9 @@ def _good_and_bad(source: str, dataset: Dataset, raw: RawFile) -> tuple[pl.DataF
         if not is_panic(error):
             raise
         raise _panicked(source, dataset, raw, error) from error
-    _refuse_time_of_every_row(rule, raw)
-    if rule.null_count() == len(rule):
+    if rule is None:
         return frame, pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS))
+    _refuse_time_of_every_row(rule, raw)
     bad = raw.table.filter(rule.is_not_null()).select(
         pl.format("{} {} of {}", pl.lit(_line_word(raw.file)), LINE, pl.lit(raw.file.name)).alias("where"),
         rule.drop_nulls().alias("rule"),
@@ -262,8 +271,9 @@ def _refuse_time_of_every_row(rule: pl.Series, raw: RawFile) -> None:
 
 def _understood(
     source: str, dataset: Dataset, raw: pl.DataFrame, file: Path, *, is_one_file: bool = True
-) -> tuple[pl.DataFrame, pl.Series]:
-    """Every row in the batch's columns and LINE, and the rule that it breaks (null: none). `file` is for errors."""
+) -> tuple[pl.DataFrame, pl.Series | None]:
+    """Every row in the batch's columns and LINE, and the rule that it breaks (null: none; None: no row does). `file` is
+    for errors."""
     import polars as pl
 
     kind = _kind(dataset)
@@ -278,16 +288,17 @@ def _understood(
     frame = raw.select(
         LINE,
         *(value.cast(schema[name]).alias(name) for name, value in columns.items()),
-        pl.coalesce(pl.lit(unread), *faults).alias("_fault"),
+        *(is_so.alias(f"_fault{number}") for number, (is_so, _) in enumerate(faults)),
     )
-    rule = frame.select(
-        pl.coalesce("_fault", broken_rule(kind, *_bounds(dataset), has_quotes=has_quotes)).alias("rule")
-    ).to_series()
-    return frame.drop("_fault"), rule.rechunk()
+    first = [(pl.col(f"_fault{number}"), text) for number, (_, text) in enumerate(faults)]
+    rule = rules_broken(frame, [*first, *broken_rules(kind, *_bounds(dataset), has_quotes=has_quotes)])
+    if unread.null_count() < len(unread):
+        rule = unread if rule is None else unread.zip_with(unread.is_not_null(), rule)
+    return frame.drop([f"_fault{number}" for number in range(len(faults))]), rule
 
 
 def _bounds(dataset: Dataset) -> tuple[pl.Expr | None, pl.Expr | None]:
-    """Whether prices are probabilities, and whether they may be zero and below, as broken_rule asks."""
+    """Whether prices are probabilities, and whether they may be zero and below, as broken_rules asks."""
     import polars as pl
 
     is_binary = pl.lit(True) if dataset.kind == "binary" else None

@@ -14,7 +14,10 @@ from pipelines.source import BAR_COLUMNS
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 Value = str | int | float | bool | tuple[str, ...]
 _NOT_READ = ("market_id", "start", "end")  # columns of a bar that are worked out
-ROLES = ("ts", "market", "price", "size", "side", "id", "bid", "ask", *(n for n in BAR_COLUMNS if n not in _NOT_READ))
+ROLES = (
+    *("ts", "market", "price", "size", "side", "is_buyer_maker", "id", "bid", "ask"),
+    *(name for name in BAR_COLUMNS if name not in _NOT_READ),
+)
 _UNCHANGING = ("UTC", "GMT", "Etc/UTC", "Etc/GMT", "Zulu", "Etc/UCT", "UCT", "Universal")  # zones whose day is 86400 s
 _DAY_SECONDS, _WEEK_SECONDS = 86_400, 604_800
 

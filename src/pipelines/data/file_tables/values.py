@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 ALL_PRICES = ("price", "bid", "ask", *PRICES, *QUOTES)
 _SIDES = {"buy": "buy", "b": "buy", "sell": "sell", "s": "sell"}
 _NO_SIDE = ("", "none", "null", "unknown")
+_YES, _NO = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 
 
-def values_of(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
-    """The batch's columns but market and time, and what of them could not be understood."""
+def values_of(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str, pl.Expr], list[tuple[pl.Expr, str]]]:
+    """The batch's columns but market and time; and for what of them could not be understood, when that is so and the
+    rule it breaks."""
     import polars as pl
 
     values: dict[str, pl.Expr] = {}
-    faults: list[pl.Expr] = []
+    faults: list[tuple[pl.Expr, str]] = []
     for role in raw.columns:
         if role in (LINE, "ts", "market"):
             continue
@@ -32,10 +34,19 @@ def values_of(dataset: Dataset, raw: pl.DataFrame, file: Path) -> tuple[dict[str
             word = pl.col(role).cast(pl.String).str.strip_chars().str.to_lowercase()
             values[role] = pl.when(~word.is_in(_NO_SIDE)).then(word.replace(_SIDES))
             continue
+        if role == "is_buyer_maker":
+            word = pl.col(role).cast(pl.String).str.strip_chars().str.to_lowercase()
+            # The side is the taker's: where the buyer's order had been waiting, the taker sold.
+            values.setdefault(
+                "side", pl.when(word.is_in(_YES)).then(pl.lit("sell")).when(word.is_in(_NO)).then(pl.lit("buy"))
+            )
+            faults.append((~word.is_in((*_YES, *_NO, *_NO_SIDE)), "is_buyer_maker is neither true nor false"))
+            continue
         target = "seq" if role == "id" else role
         values[target] = number_in(raw, role, file, dataset)
         text = "trade id is not a whole number" if role == "id" else f"{role} is not a number"
-        faults.append(pl.when(pl.col(role).is_not_null() & values[target].is_null()).then(pl.lit(text)))
+        if not raw.schema[role].is_numeric() or role == "id":  # a number may be a number
+            faults.append((pl.col(role).is_not_null() & values[target].is_null(), text))
     if dataset.content == "quotes":
         values["price"] = (values["bid"] + values["ask"]) / 2
     if dataset.content == "bars" and "open" not in values:

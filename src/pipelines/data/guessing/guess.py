@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.data.file_tables.adjust import MarketFacts
 from pipelines.data.file_tables.markets import market_ends
-from pipelines.data.file_tables.read import ENDINGS, find_files, name_from_file, walk
+from pipelines.data.file_tables.read import ENDINGS, find_files, name_from_file, stem, walk
 from pipelines.data.file_tables.rows import read_batch
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.guessing.look import Look, look_at
 from pipelines.data.guessing.meaning import Meaning, is_table_of_markets, meaning_of, template_columns
-from pipelines.data.guessing.names import LEVELS, Naming, naming, path_of, shape, stem
+from pipelines.data.guessing.names import LEVELS, Naming, naming, path_of, shape
 from pipelines.data.guessing.presets import PRESETS, Layout
 from pipelines.data.guessing.tables import ends_too_early, key_of, table_settings
 from pipelines.data.guessing.words import kind_of
@@ -111,8 +111,9 @@ def _looked_at(files: Sequence[Path], layout_of: LayoutOf) -> tuple[list[_Group]
     shapes: dict[tuple[Path, str], list[Path]] = {}
     passed_over: list[tuple[Path, str]] = []
     for file in files:
-        if layout_of(file) is None:
-            passed_over.append((file, "not of the layout"))
+        layout = layout_of(file)
+        if layout is None or layout.why_not:
+            passed_over.append((file, "not of the layout" if layout is None else layout.why_not))
             continue
         parent = file.parent if len(stem(file)) and not stem(file)[:4].isdigit() else file.parent.parent
         shapes.setdefault((parent, shape(file)), []).append(file)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BUY_SELL = {"buy", "sell", "b", "s", "", "none", "null", "unknown"}
 _ID_WORDS = ("market", "selection", "runner", "token", "outcome", "contract", "event", "source")
 _LEAST_ROWS = 3
+_NO_NUMBERS = ("market", "side", "is_buyer_maker", "id", "ts")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def meaning_of(look: Look, known: Layout | None = None) -> Meaning | None:
     roles = roles_of(names)
     if not has_names:
         roles = columns or _unnamed(look)
-    rules = numbers_of(table, [name for role, name in roles.items() if role not in ("market", "side", "id", "ts")])
+    rules = numbers_of(table, [name for role, name in roles.items() if role not in _NO_NUMBERS])
     content = _content(roles, table, rules)
     times = find_times(table, [roles["ts"]] if "ts" in roles else names, since_midnight="day_pattern" in given)
     if content is None or times is None:
@@ -129,7 +130,7 @@ def _needed(content: str, roles: Mapping[str, str]) -> list[str]:
     elif content == "quotes":
         wanted = ["bid", "ask", "id"]
     else:
-        wanted = ["price", "size", "side", "id"]
+        wanted = ["price", "size", "side", "is_buyer_maker", "id"]
     return [role for role in wanted if role in roles]
 
 
@@ -231,7 +232,11 @@ def _to_say(wanted: Mapping[str, str], names: list[str], content: str) -> dict[s
         for role, name in wanted.items()
         if usual.get(role) != name and not (name == "" and role not in usual)
     }
-    optional = {"bars": ("volume",), "trades": ("size", "side", "id", "bid", "ask"), "quotes": ("id",)}[content]
+    optional = {
+        "bars": ("volume",),
+        "trades": ("size", "side", "is_buyer_maker", "id", "bid", "ask"),
+        "quotes": ("id",),
+    }[content]
     return said | {role: "" for role in optional if role in usual and role not in wanted}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.file_tables.read import ENDINGS, find_files, market_of_folder
+from pipelines.data.file_tables.read import find_files, market_of_folder, stem
 from pipelines.errors import BadInput
 
 _SIGN = "[-_. ]"
@@ -41,14 +41,6 @@ class Naming:
     market: str | None
     pattern: str | None
     names: tuple[str, ...]  # of each file
-
-
-def stem(file: Path) -> str:
-    """A file's name without the endings that say its format."""
-    name = file.name
-    while (suffix := Path(name).suffix.lower()) in ENDINGS:
-        name = name[: -len(suffix)]
-    return name
 
 
 def shape(file: Path) -> str:

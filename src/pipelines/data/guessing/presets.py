@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ _KLINES = ("ts", *PRICES, "volume")
 class Layout:
     """Files whose path (from the folder on) matches `pattern`: what their columns are, and settings of theirs.
 
-    columns: role -> place of the column where the file has no names; where it has, its own names count.
+    columns: role -> place of the column where the file has no names; where it has, its own names count. why_not: why
+    such files are passed over.
     """
 
     pattern: re.Pattern[str] = re.compile("")
     columns: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    why_not: str = ""
 
     def named(self) -> dict[str, str]:
         """The columns of a file without names."""
@@ -54,11 +56,12 @@ def _layout(pattern: str, columns: Mapping[str, int] | None = None, **settings: 
 _INTERVAL = r"\d+[smhdwM]"
 _FORMS = r"\.(?:feather|parquet|json(?:\.gz)?)$"
 _LEAN_QUOTES = ("ts", *QUOTES[:4], "", *QUOTES[4:])
+_ONE_SIDED = "each row of a share's quote ticks has one side alone, so that there is no mid: take its quote bars"
 
 
-def _lean(place: str, what: str, *, is_usual: bool, **settings: Any) -> list[Layout]:
+def _lean(place: str, what: str, ticks: Layout, *, is_usual: bool, **settings: Any) -> list[Layout]:
     """Lean's bars of one kind of market: days and hours in a file for each market, minutes and seconds in one for each
-    day. `is_usual`: files that do not say what they hold hold this."""
+    day, and so are the single `ticks`. `is_usual`: files that do not say what they hold hold this."""
     columns = _places("ts", *PRICES, "volume") if what == "trade" else _places(*_LEAN_QUOTES)
     name = rf"(?:[^/_]+|[^/]+_{what})\.zip$" if is_usual else rf"[^/]+_{what}\.zip$"
     long = {**settings, "header": False, "ts_format": "%Y%m%d %H:%M"}
@@ -69,10 +72,14 @@ def _lean(place: str, what: str, *, is_usual: bool, **settings: Any) -> list[Lay
         _layout(rf"{place}/.*hour/{name}", columns, **long, interval_seconds=3600),
         _layout(rf"{place}/.*minute{day}", columns, **short, interval_seconds=60),
         _layout(rf"{place}/.*second{day}", columns, **short, interval_seconds=1),
+        replace(ticks, pattern=re.compile(rf"{place}/.*tick{day}"), settings={**short, **ticks.settings}),
     ]
 
 
 _SHARES: Mapping[str, Any] = {"kind": "equity", "timezone": "America/New_York", "price_factor": 0.0001}
+# What is flagged as suspicious, in the sixth column, is in no bar of Lean's either.
+_SHARE_TRADES = Layout(columns=_places("ts", "price", "size"), settings={"where": {"column_6": False}})
+_FX_QUOTES = Layout(columns=_places("ts", "bid", "ask"))
 _COINS: Mapping[str, Any] = {"kind": "spot", "timezone": "UTC"}
 _FX: Mapping[str, Any] = {"kind": "fx", "timezone": "UTC"}
 
@@ -89,20 +96,22 @@ PRESETS: Mapping[str, Preset] = {
         "dumps of data.binance.vision: SYMBOL-1m-2024-01.zip, SYMBOL-trades-…, SYMBOL-aggTrades-…",
         (
             _layout(rf"-{_INTERVAL}-\d{{4}}-\d{{2}}(?:-\d{{2}})?\.(?:zip|csv)$", _places(*_KLINES)),
-            _layout(r"-aggTrades-\d{4}-.*\.(?:zip|csv)$", _places("id", "price", "size", "", "", "ts")),
-            _layout(r"-trades-\d{4}-.*\.(?:zip|csv)$", _places("id", "price", "size", "", "ts")),
+            _layout(
+                r"-aggTrades-\d{4}-.*\.(?:zip|csv)$", _places("id", "price", "size", "", "", "ts", "is_buyer_maker")
+            ),
+            _layout(r"-trades-\d{4}-.*\.(?:zip|csv)$", _places("id", "price", "size", "", "ts", "is_buyer_maker")),
         ),
         {"kind": "spot"},
     ),
     "lean": Preset(
         "the data folder of Lean: equity/usa/daily/spy.zip, forex/oanda/minute/eurusd/20140501_quote.zip",
         (
-            *_lean("equity", "trade", is_usual=True, **_SHARES),
-            *_lean("equity", "quote", is_usual=False, **_SHARES),
-            *_lean("crypto", "trade", is_usual=False, **_COINS),
-            *_lean("crypto", "quote", is_usual=False, **_COINS),
-            *_lean("forex", "quote", is_usual=True, **_FX),
-            *_lean("cfd", "quote", is_usual=True, **_FX),
+            *_lean("equity", "trade", _SHARE_TRADES, is_usual=True, **_SHARES),
+            *_lean("equity", "quote", Layout(why_not=_ONE_SIDED), is_usual=False, **_SHARES),
+            *_lean("crypto", "trade", Layout(columns=_places("ts", "price", "size")), is_usual=False, **_COINS),
+            *_lean("crypto", "quote", Layout(columns=_places("ts", "bid", "", "ask")), is_usual=False, **_COINS),
+            *_lean("forex", "quote", _FX_QUOTES, is_usual=True, **_FX),
+            *_lean("cfd", "quote", _FX_QUOTES, is_usual=True, **_FX),
         ),
     ),
     "yahoo": Preset(

@@ -17,6 +17,7 @@ ROLE_WORDS: Mapping[str, tuple[str, ...]] = {
               "probability", "prob", "yesprice", "odds", "decimalodds"),
     "size": ("size", "amount", "quantity", "qty", "volume", "tradesize", "vol", "basevolume"),
     "side": ("side", "takerside"),
+    "is_buyer_maker": ("isbuyermaker", "buyerismaker", "buyermaker"),
     "id": ("id", "tradeid", "tid", "aggtradeid"),
     "bid": ("bid", "bidprice", "bestbid", "bidpx", "bids", "geld"),
     "ask": ("ask", "askprice", "bestask", "askpx", "asks", "offer", "brief"),

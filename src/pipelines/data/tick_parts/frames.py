@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.calendars import CALENDARS
+from pipelines.parallel import in_threads
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, Batch
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    Matrix = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+    Numbers = np.ndarray[tuple[int], np.dtype[Any]]
 
 Grain = Literal["day", "month", "year"]  # span of a partition
 Kind = Literal["bars", "ticks"]
@@ -39,6 +40,7 @@ _HOUR_SECONDS, _DAY_SECONDS = 3600, 86_400
 _GROUP = ("_key", "_market", "_part")
 # Columns that many sources do not have: hashed only for groups that do, so that the others stay small.
 _RARE = ("bid", "ask")
+_SMALL = 32  # rows of a group; of smaller ones each call counts, of larger ones each copy
 
 
 @dataclass(frozen=True)
@@ -115,40 +117,115 @@ def contribution(batch: Batch, universe: pl.DataFrame, parts: pl.Series | None =
     `universe` is as `ranked` makes it; every market of the batch is in it. `parts` is the number of each row's part,
     rows of a part one after the other; None: all are of part 0.
     """
+    import numpy as np
     import polars as pl
 
-    number = pl.lit(0, pl.UInt32) if parts is None else pl.lit(parts)
-    numbered = batch.frame.with_row_index("_row").with_columns(number.alias("_part"))
-    # Numbered within its part, as where the part is read alone.
-    numbered = numbered.with_columns(pl.col("_row") - pl.col("_row").first().over("_part"))
-    frame = numbered.join(universe, on="market_id", how="left", maintain_order="left")
-    day = pl.col("start" if batch.kind == "bars" else "ts").dt.date()
-    starts = (day, day.dt.month_start(), pl.date(day.dt.year(), 1, 1))
-    # Start of the partition and its grain in one number, so that partitions of two grains never meet in one group.
-    keys = [
-        pl.when(pl.col("grain") == grain).then(start.cast(pl.Int32) * 4 + grain) for grain, start in enumerate(starts)
-    ]
-    sides = [pl.col("side").cast(pl.Enum(SIDES))] if batch.kind == "ticks" else []
+    frame = batch.frame
+    part = np.zeros(frame.height, np.uint32) if parts is None else parts.to_numpy()
+    market, grain = _markets_of(frame.get_column("market_id"), universe)
+    key = _keys(frame.get_column("start" if batch.kind == "bars" else "ts"), grain)
     # Columns that are empty are added again when a partition is finished: without quotes a bar has half the bytes.
     rare = [name for name in VALUES[batch.kind] if name.startswith(_RARE)]
     left_out = rare if all(is_empty(frame, name) for name in rare) else ()
     values = [name for name in VALUES[batch.kind] if name not in left_out]
-    rows = (
-        frame.select(pl.coalesce(keys).alias("_key"), "_market", "_part", *values, "_row")
-        .with_columns(sides)
-        .sort(_GROUP, maintain_order=True)
-    )
-    groups = rows.group_by(_GROUP, maintain_order=True).agg(pl.len().cast(pl.Int64).alias("length"))
-    hashes = pl.Series("hash", _hash_groups(rows, groups.get_column("length").to_list()), pl.String)
+    sides = [pl.col("side").cast(pl.Enum(SIDES))] if batch.kind == "ticks" else []
+    rows = frame.select(
+        pl.Series("_key", key),
+        pl.Series("_market", market),
+        pl.Series("_part", part),
+        *values,
+        pl.Series("_row", _numbers_within(part)),
+    ).with_columns(sides)
+    order = _order(key, market, part)
+    if order is not None:
+        rows = rows.select(pl.all().gather(pl.Series(order)))
+    starts = _starts(*(rows.get_column(name).to_numpy() for name in _GROUP))
+    lengths = np.diff(starts, append=rows.height)
+    first = rows.select(pl.col(_GROUP).gather(pl.Series(starts)))
+    hashes = pl.Series("hash", _hash_groups(rows, starts, lengths), pl.String)
     start = (pl.col("_key") // 4).cast(pl.Date)
     texts = [
         pl.when(pl.col("_key") % 4 == grain).then(TABLES[batch.kind] + start.dt.strftime(form))
         for grain, form in enumerate(_KEY_FORMATS)
     ]
-    groups = groups.with_columns(hashes, pl.coalesce(texts).alias("key")).join(
+    groups = first.with_columns(pl.Series("length", lengths, pl.Int64), hashes, pl.coalesce(texts).alias("key")).join(
         universe, on="_market", how="left", maintain_order="left"
     )
     return Contribution(rows, groups)
+
+
+def _markets_of(ids: pl.Series, universe: pl.DataFrame) -> tuple[Numbers, Numbers]:
+    """Rank and grain of each row's market. Rows of a market mostly come one after the other: it is looked up for each
+    such run."""
+    import numpy as np
+
+    runs = (
+        ids.rle()
+        .struct.unnest()
+        .join(
+            universe.select("market_id", "_market", "grain"),
+            left_on="value",
+            right_on="market_id",
+            how="left",
+            maintain_order="left",
+        )
+    )
+    lengths = runs.get_column("len").to_numpy()
+    market, grain = (runs.get_column(name).to_numpy() for name in ("_market", "grain"))
+    return np.repeat(market, lengths), np.repeat(grain, lengths)
+
+
+def _keys(times: pl.Series, grain: Numbers) -> Numbers:
+    """Start of each row's partition and its grain in one number, so that partitions of two grains never meet in one
+    group."""
+    import numpy as np
+
+    day = times.dt.date()
+    found = np.zeros(len(times), np.int32)
+    for number in np.unique(grain):
+        start = (day, day.dt.month_start(), day.dt.truncate("1y"))[number]
+        key = start.to_physical().to_numpy() * 4 + np.int32(number)
+        found = np.where(grain == number, key, found)
+    return found
+
+
+def _numbers_within(part: Numbers) -> Numbers:
+    """The number of each row within its part, from 0 on, as where the part is read alone."""
+    import numpy as np
+
+    starts = _starts(part)
+    first: Numbers = np.repeat(starts, np.diff(starts, append=len(part)))
+    return (np.arange(len(part)) - first).astype(np.uint32)
+
+
+def _starts(*columns: Numbers) -> Numbers:
+    """Where rows begin that differ from the row before."""
+    import numpy as np
+
+    if not len(columns[0]):
+        return np.zeros(0, np.int64)
+    differs = np.logical_or.reduce([one[1:] != one[:-1] for one in columns])
+    return np.concatenate(([0], np.flatnonzero(differs) + 1))
+
+
+def _order(key: Numbers, market: Numbers, part: Numbers) -> Numbers | None:
+    """The order by (key, market, part) that leaves equal rows as they stand; None where they are in it."""
+    import numpy as np
+
+    if len(key) < 2:
+        return None
+    packed = np.zeros(len(key), np.int64)
+    room = 1
+    for column in (key, market, part):
+        offset = column.astype(np.int64) - int(column.min())
+        span = int(offset.max()) + 1
+        room *= span
+        packed = packed * span + offset
+    if room >= 2**62:
+        return np.lexsort((part, market, key))
+    if bool((packed[1:] >= packed[:-1]).all()):
+        return None
+    return np.argsort(packed, kind="stable")
 
 
 def is_empty(frame: pl.DataFrame, name: str) -> bool:
@@ -156,34 +233,41 @@ def is_empty(frame: pl.DataFrame, name: str) -> bool:
     return frame.get_column(name).null_count() == frame.height
 
 
-def _hash_groups(rows: pl.DataFrame, lengths: list[int]) -> list[str]:
+def _hash_groups(rows: pl.DataFrame, starts: Numbers, lengths: Numbers) -> list[str]:
     """Hash of each group's rows, bit for bit, whatever other groups there are."""
+    import numpy as np
+
     values = [name for name in rows.columns if name not in (*_GROUP, "_row")]
     rare = [name for name in values if name.startswith(_RARE)]
-    common = _as_matrix(rows, [name for name in values if name not in rare])
-    has_rare = any(rows.get_column(name).null_count() < rows.height for name in rare)
-    more = _as_matrix(rows, rare) if has_rare else None
-    nothing = _as_matrix(rows.clear(1), rare) if has_rare else None
-    hashes, offset = [], 0
-    for length in lengths:
-        hasher = hashlib.blake2b(common[offset : offset + length].tobytes(), digest_size=16)
-        if more is not None and ((mine := more[offset : offset + length]) != nothing).any():
-            hasher.update(mine.tobytes())
-        hashes.append(hasher.hexdigest())
-        offset += length
-    return hashes
+    common = [_bits(rows.get_column(name)) for name in values if name not in rare]
+    more = [_bits(rows.get_column(name)) for name in rare]
+    if any(not is_empty(rows, name) for name in rare):
+        given = np.logical_or.reduce([rows.get_column(name).is_not_null().to_numpy() for name in rare])
+        has_more = np.logical_or.reduceat(given, starts)
+    else:
+        has_more = np.zeros(len(starts), np.bool_)
+
+    # The bytes of one column after those of another. Of many small groups they are cut out of all columns at once.
+    tables = (np.stack(common), np.stack([*common, *more])) if rows.height < _SMALL * len(starts) else None
+
+    def hashed(group: int) -> str:
+        start, end = int(starts[group]), int(starts[group] + lengths[group])
+        hasher = hashlib.blake2b((end - start).to_bytes(8, "little"), digest_size=16)
+        if tables is not None:
+            hasher.update(tables[int(has_more[group])][:, start:end].tobytes())
+        else:
+            for column in (*common, *(more if has_more[group] else ())):
+                hasher.update(column[start:end])
+        return hasher.hexdigest()
+
+    return in_threads(hashed, range(len(starts)), rows.height)
 
 
-def _as_matrix(rows: pl.DataFrame, names: Sequence[str]) -> Matrix:
-    """Each row as whole numbers, bit for bit, nulls as a value that no data has."""
+def _bits(column: pl.Series) -> Numbers:
+    """Values as whole numbers, bit for bit, nulls as a value that no data has."""
     import numpy as np
     import polars as pl
 
-    columns = []
-    for name in names:
-        column = rows.get_column(name)
-        if column.dtype == pl.Float64:
-            columns.append(column.fill_null(float("nan")).to_numpy().view(np.int64))
-        else:
-            columns.append(column.to_physical().cast(pl.Int64).fill_null(-(2**63)).to_numpy())
-    return np.stack(columns, axis=1)
+    if column.dtype == pl.Float64:
+        return column.fill_null(float("nan")).to_numpy().view(np.int64)
+    return column.to_physical().cast(pl.Int64).fill_null(-(2**63)).to_numpy()

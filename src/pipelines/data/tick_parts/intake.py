@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from pipelines.data.tick_parts.frames import is_empty
 from pipelines.errors import BadInput, PipelineError
-from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Batch, Bulk, broken_rule, frame_schema
+from pipelines.source import (
+    BAR_COLUMNS,
+    QUARANTINE_COLUMNS,
+    TICK_COLUMNS,
+    Batch,
+    Bulk,
+    broken_rules,
+    frame_schema,
+    rules_broken,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,11 +71,10 @@ def take_in(source: str, bulk: Bulk, universe: pl.DataFrame) -> Intake | None:
         )
     quotes = [name for name in columns if name.startswith(("bid", "ask"))]
     has_quotes = not all(is_empty(batch.frame, name) for name in quotes)
-    broken = broken_rule(batch.kind, *_bounds(universe), has_quotes=has_quotes)
-    rule = batch.frame.select(broken.alias("rule")).to_series().rechunk()
+    rule = rules_broken(batch.frame, broken_rules(batch.kind, *_bounds(universe), has_quotes=has_quotes))
     named = pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)) if batch.quarantined is None else batch.quarantined
-    count = batch.frame.height - rule.null_count()
-    if count:
+    count = 0 if rule is None else batch.frame.height - rule.null_count()
+    if rule is not None:
         if len(bulk.parts) > 1:
             return None
         named = pl.concat([named, _broken(batch, rule)])
@@ -135,7 +143,8 @@ def _check_markets(batch: Batch, part: str, universe: pl.DataFrame) -> None:
     """Raise BadInput where the markets of a batch are unknown or of the other kind."""
     import polars as pl
 
-    ids = batch.frame.select(pl.col("market_id").unique(maintain_order=True))
+    runs = batch.frame.get_column("market_id").rle().struct.field("value")
+    ids = runs.unique(maintain_order=True).alias("market_id").to_frame()
     seen = ids.join(universe, on="market_id", how="left")
     unknown = seen.filter(pl.col("_market").is_null()).get_column("market_id").sort().to_list()
     if unknown:

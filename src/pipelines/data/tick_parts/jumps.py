@@ -132,6 +132,7 @@ def dump(found: Mapping[str, Found]) -> bytes:
     plain = {
         key: [[[j.market, j.at, j.before, j.after] for j in one.jumps], one.first or {}, one.last or {}]
         for key, one in sorted(found.items())
+        if one.first  # a partition without shares has nothing to remember
     }
     return json.dumps(plain, sort_keys=True).encode()
 

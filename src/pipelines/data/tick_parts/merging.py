@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.data.tick_parts.frames import BARS, IDENTITY, SIDES, VALUES, Kind
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, frame_schema
@@ -38,7 +38,20 @@ def merge(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     part, or in a later part. Ticks without seq are no corrections of each other: exact duplicates are dropped, the
     others numbered within their instant, after those that have a number.
     """
+    if _is_merged(rows, IDENTITY[kind]):
+        return rows
     return _merge_bars(rows) if kind == "bars" else _merge_ticks(rows)
+
+
+def _is_merged(rows: pl.DataFrame, identity: tuple[str, ...]) -> bool:
+    """Whether each row comes after the one before: in order, and none twice. Mostly files say so of themselves."""
+    if any(rows.get_column(name).null_count() for name in identity):
+        return False
+    is_after: Any = False
+    for name in reversed(identity):
+        value = rows.get_column(name).to_physical().to_numpy()
+        is_after = (value[1:] > value[:-1]) | ((value[1:] == value[:-1]) & is_after)
+    return bool(is_after.all())
 
 
 def losses(rows: pl.DataFrame, merged: pl.DataFrame, kind: Kind) -> dict[tuple[int, int], tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, broken_rule, frame_schema
+from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, broken_rules, frame_schema, rules_broken
 
 TS = datetime(2020, 1, 1, tzinfo=UTC)
 END = datetime(2020, 1, 2, tzinfo=UTC)
@@ -19,7 +19,8 @@ NAN, INF = float("nan"), float("inf")
 
 def rule_of(kind: Any, row: dict[str, Any]) -> str | None:
     columns = frame_schema(BAR_COLUMNS if kind == "bars" else TICK_COLUMNS)
-    found: str | None = pl.DataFrame([row], schema=columns).select(broken_rule(kind)).item()
+    rule = rules_broken(pl.DataFrame([row], schema=columns), broken_rules(kind))
+    found: str | None = None if rule is None else rule.item()
     return found
 
 

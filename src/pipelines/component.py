@@ -69,6 +69,20 @@ class Input:
         return partition
 
 
+@dataclass(frozen=True)
+class Outside:
+    """What is true outside the data when a release is made, for its gate and for words that no content hash covers: the
+    same inputs still give the same release.
+
+    now: the clock's time; live: names of the sources that are not historical; record: what earlier publications
+    promised and kept, in a sentence ("" before any outcome).
+    """
+
+    now: datetime
+    live: frozenset[str]
+    record: str = ""
+
+
 @dataclass
 class Context:
     """What a component is given for one attempt.
@@ -76,6 +90,7 @@ class Context:
     previous: the last output whose partitions may be carried over; None means recompute everything.
     redo: output keys to recompute although no input changed (a damaged file, a person's mark).
     base: folder that relative paths in the settings start from (where agent.toml lies).
+    outside: for a component that makes releases, in a run; None elsewhere, where data are judged by themselves.
     """
 
     component: str
@@ -87,11 +102,17 @@ class Context:
     sources: Mapping[str, Source] = field(default_factory=dict)
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
     base: Path = Path()
+    outside: Outside | None = None
+    on_note: Callable[[str], None] = lambda text: None
     _written: dict[str, Partition] = field(init=False, default_factory=dict)
 
     def progress(self, done: int, total: int, what: str = "") -> None:
         """Tell the person who waits: `done` of `total` steps, now at `what`."""
         self.on_progress(done, total, what)
+
+    def note(self, text: str) -> None:
+        """Say something for the log of the run, such as what a step cost: no part of the output."""
+        self.on_note(text)
 
     def carry(self, key: str) -> bool:
         """Take partition `key` over from the previous output by reference. False where there is none to take."""
@@ -305,6 +326,8 @@ def perform(
     sources: Mapping[str, Source] | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     base: Path = Path(),
+    outside: Outside | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Snapshot:
     """Run one component: `inputs` (and what it read last time) in, output snapshot out, its files flushed to disk.
 
@@ -314,7 +337,9 @@ def perform(
     """
     before = previous_inputs if previous is not None and previous_inputs is not None else {}
     views = view_inputs(component, inputs, before, lake)
-    context = Context(component.name, lake, attempt, views, previous, redo, sources or {}, on_progress, base)
+    context = Context(
+        component.name, lake, attempt, views, previous, redo, sources or {}, on_progress, base, outside, on_note
+    )
     component.function(context, settings)
     lake.flush()
     return context.result()

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.costs import DEFAULTS, Costs, CostSettings, costs_of, unit_cost
-from pipelines.errors import PipelineError
 from pipelines.sizing import entry_notional, position_weight
 
 money = st.floats(0, 1e6)
@@ -51,18 +50,20 @@ def test_costs_are_those_of_the_market_else_of_its_kind_else_the_default() -> No
     assert costs_of("files:AAPL", "equity", None, told) == Costs(half_spread=2e-4, slippage=1e-4, fee=0.5e-4)
     assert costs_of("files:IBM", "equity", 0.01, told) == Costs(half_spread=2e-4, slippage=1e-4, fee=5e-4)
     plain = costs_of("files:BTC", "spot", None, told)
+    assert plain is not None
     assert (plain.fee, plain.is_default) == (DEFAULTS["spot"].costs.fee, True)
 
 
 def test_a_binary_spread_is_at_least_a_tick() -> None:
     told = {"binary": CostSettings(half_spread_bps=10, fee_rate=0.04)}
     costs = costs_of("m:1", "binary", 0.01, told)
+    assert costs is not None
     assert (costs.half_spread, costs.fee, costs.is_binary, costs.is_default) == (0.005, 0.04, True, False)
 
 
-def test_a_kind_of_ones_own_needs_costs_of_its_own() -> None:
-    with pytest.raises(PipelineError, match=r"nothing says what trading a market of kind 'future' costs"):
-        costs_of("m:1", "future", None, {})
+def test_a_kind_of_ones_own_has_no_costs_but_its_own() -> None:
+    assert costs_of("m:1", "future", None, {}) is None
+    assert costs_of("m:1", "future", None, {"m:2": CostSettings(fee_bps=1)}) is None
     assert costs_of("m:1", "future", None, {"future": CostSettings(fee_bps=1)}) == Costs(fee=1e-4)
 
 

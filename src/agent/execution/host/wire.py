@@ -22,14 +22,14 @@ from agent.execution.host import difference, interface
 from pipelines import component, snapshot
 from pipelines.plugins import code
 
-FORMAT = 2  # raised with every change of what is sent
+FORMAT = 3  # raised with every change of what is sent
 _HEAD = struct.Struct(">IQ")
 
 _CLASSES: Mapping[str, type[Any]] = {
     one.__name__: one
     for one in (
         *(snapshot.Partition, snapshot.Reads, code.Code, difference.Difference),
-        *(component.Pending, component.Outcome, component.Deferral, component.Due),
+        *(component.Pending, component.Outcome, component.Deferral, component.Due, component.Outside),
         *(interface.Origin, interface.ProjectFacts, interface.ComponentFacts, interface.SourceFacts, interface.Fault),
         *(interface.Probed, interface.Question, interface.Task, interface.Done, interface.Failure),
     )

@@ -44,6 +44,7 @@ class Set:
     kind: str
     cost_bps: float = 10.0
     horizon_bars: int = 5
+    to_resolution: bool = False
 
 
 def crypto_5m() -> pl.DataFrame:
@@ -120,6 +121,7 @@ SETS = {
         Set("fx-1m-tight", fx_1m, "fx", cost_bps=1.6),
         Set("lean-equity", lean_equity, "equity"),
         Set("forecastbench", forecastbench, "binary", cost_bps=200.0),
+        Set("forecastbench-resolution", forecastbench, "binary", cost_bps=200.0, to_resolution=True),
     )
 }
 
@@ -140,6 +142,8 @@ def rows_of_set(one: Set, *, is_derived: bool) -> Rows:
         slippage=pl.lit(0.0),
         fee=pl.lit(0.0),
     )
+    if one.to_resolution:
+        markets = markets.drop("resolved_at", "resolution").join(_paid(bars), on="market_id", how="left")
     of_all = features_in(vars(built_in))
     features = values(counted(looked, pl.DataFrame(), markets, of_all, bars.item(0, "start"), 5.0), of_all, 5.0)
     return rows_of(
@@ -148,7 +152,16 @@ def rows_of_set(one: Set, *, is_derived: bool) -> Rows:
         markets,
         horizon_bars=one.horizon_bars,
         is_derived=is_derived,
+        to_resolution=one.to_resolution,
     )
+
+
+def _paid(bars: pl.DataFrame) -> pl.DataFrame:
+    """What prediction markets paid. The repository shows every outcome in August 2026 only, too late to learn from:
+    here an outcome counts as known one day after the last price, which lies before the resolution."""
+    outcomes = pl.read_parquet(DATA / "forecastbench-daily" / "markets.parquet").filter(pl.col("outcome").is_not_null())
+    last = bars.group_by("market_id").agg(resolved_at=pl.col("end").max() + pl.duration(days=1))
+    return outcomes.select("market_id", pl.col("outcome").alias("resolution")).join(last, on="market_id")
 
 
 def walked(rows: Rows, kind: str, horizon_bars: int) -> OutOfFold:
@@ -195,6 +208,7 @@ def main() -> None:
     for name in sys.argv[1:] or SETS:
         one = SETS[name]
         kinds = ("hgb",) if one.kind == "binary" else ("hgb", "averaged")  # averaged is hgb where markets are binary
+        kinds = ("offset",) if one.to_resolution else kinds
         print(f"{name}: horizon {one.horizon_bars} bars, round trip {one.cost_bps:g} bp", flush=True)
         samples = {}
         for kind in kinds:

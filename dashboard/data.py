@@ -19,6 +19,7 @@ import streamlit as st
 from agent.clock import SystemClock
 from agent.core.graph import order
 from agent.core.model import Plan, State
+from agent.core.record import Promise
 from agent.execution.host.child import ChildHost
 from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
@@ -35,7 +36,7 @@ from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
-from agent.store.outputs import catalog, projections, releases
+from agent.store.outputs import catalog, projections, promises, releases
 from agent.store.outputs.catalog import SnapshotRow
 from agent.store.outputs.projections import LiveScore
 from agent.store.outputs.releases import Release
@@ -173,6 +174,12 @@ def current_release(desk: Session) -> Release | None:
     """The release in force."""
     with desk.workspace.database.reading() as connections:
         return releases.current_release(connections.project)
+
+
+def kept_promise(desk: Session) -> Promise | None:
+    """What published forecasts promised and kept; None before the first outcome."""
+    with desk.workspace.database.reading() as connections:
+        return promises.load_promise(connections.project)
 
 
 def recent_releases(desk: Session, limit: int = 50) -> list[Release]:

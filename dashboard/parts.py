@@ -10,6 +10,7 @@ import streamlit as st
 from agent import identity
 from agent.core.explain import plan_lines
 from agent.core.model import Plan, State, Step
+from agent.core.record import promise_text
 from agent.store import leases
 from agent.store.control.runs import Run
 from agent.store.outputs.releases import Release
@@ -54,10 +55,13 @@ def took(run: Run, at: datetime) -> str:
     return look.span(((run.finished_at or at) - run.started_at).total_seconds())
 
 
-def assessment(release: Release) -> None:
-    """What a release's forecasts are worth."""
+def assessment(desk: Session, release: Release) -> None:
+    """What a release's forecasts are worth, and what earlier ones promised and kept."""
     if release.assessment is not None:
         look.line(release.assessment)
+    kept = data.kept_promise(desk)
+    if kept is not None:
+        look.line(f"Forward record: {promise_text(kept)}")
 
 
 def owner(run: Run) -> str:

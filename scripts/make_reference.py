@@ -73,6 +73,7 @@ _HAPPENED: tuple[events.Known, ...] = (
     events.Started("ticks", 2, 7, ("source_new_data",), ("ticks runs because the source sample has new data",)),
     events.Finished("ticks", 12, 7, {}, "4e5f6a7b8c9d", 48616, 1.0, 1, 3, ("features",)),
     events.CutOff("ticks", 12, 7, {}, "4e5f6a7b8c9d", 48616, 1.0, 1, 3, ()),
+    events.Assessed("publish", "2013-03-01-3f2a9c1b4d5e", "NO EDGE: nothing that chance does not show", False),
     events.Failed("ticks", 12, 7, 1, "ValueError: no column price", False, 0.4),
     events.Cancelled("ticks", 7, "the process was asked to stop"),
     events.TakenOver("ticks", "mill pid 4711", (12,)),

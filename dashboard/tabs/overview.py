@@ -34,7 +34,7 @@ def _live(desk: Session) -> None:
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
     look.line(look.dot(worst.colour, sentence))
     if release is not None:
-        parts.assessment(release)
+        parts.assessment(desk, release)
     _figures(desk, release, at)
     st.subheader("Components")
     charts.put(

@@ -33,7 +33,7 @@ def show(desk: Session) -> None:
             format_func=lambda one: f"{look.when(one.created_at)} · {one.name}{' · current' if one.is_current else ''}",
             key="signal_release",
         )
-    parts.assessment(release)
+    parts.assessment(desk, release)
     rows = data.decisions(desk, release)
     if rows:
         _decisions(desk, rows, names)

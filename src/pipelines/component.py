@@ -69,6 +69,20 @@ class Input:
         return partition
 
 
+@dataclass(frozen=True)
+class Outside:
+    """What is true outside the data when a release is made, for its gate and for words that no content hash covers: the
+    same inputs still give the same release.
+
+    now: the clock's time; live: names of the sources that are not historical; record: what earlier publications
+    promised and kept, in a sentence ("" before any outcome).
+    """
+
+    now: datetime
+    live: frozenset[str]
+    record: str = ""
+
+
 @dataclass
 class Context:
     """What a component is given for one attempt.
@@ -77,6 +91,7 @@ class Context:
     redo: output keys to recompute although no input changed (a damaged file, a person's mark).
     probes: what sources answered when this run was planned. base: folder that relative paths in the settings start from
     (where agent.toml lies).
+    outside: for a component that makes releases, in a run; None elsewhere, where data are judged by themselves.
     """
 
     component: str
@@ -89,6 +104,8 @@ class Context:
     probes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
     base: Path = Path()
+    outside: Outside | None = None
+    on_note: Callable[[str], None] = lambda text: None
     _written: dict[str, Partition] = field(init=False, default_factory=dict)
 
     def progress(self, done: int, total: int, what: str = "") -> None:
@@ -99,6 +116,10 @@ class Context:
         """Part of `source` -> token, as the run was planned with: a source is probed once. Raises what probing does."""
         known = self.probes.get(source)
         return self.sources[source].probe().parts if known is None else known
+
+    def note(self, text: str) -> None:
+        """Say something for the log of the run, such as what a step cost: no part of the output."""
+        self.on_note(text)
 
     def carry(self, key: str) -> bool:
         """Take partition `key` over from the previous output by reference. False where there is none to take."""
@@ -313,6 +334,8 @@ def perform(
     probes: Mapping[str, Mapping[str, str]] | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     base: Path = Path(),
+    outside: Outside | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Snapshot:
     """Run one component: `inputs` (and what it read last time) in, output snapshot out, its files flushed to disk.
 
@@ -334,6 +357,8 @@ def perform(
         probes=probes or {},
         on_progress=on_progress,
         base=base,
+        outside=outside,
+        on_note=on_note,
     )
     component.function(context, settings)
     lake.flush()

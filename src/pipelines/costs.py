@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.errors import PipelineError
 from pipelines.settings import setting
 
 BASIS_POINT = 1e-4
@@ -139,20 +138,17 @@ DEFAULTS: Mapping[str, Default] = {
 }
 
 
-def costs_of(market_id: str, kind: str, tick_size: float | None, settings: Mapping[str, CostSettings]) -> Costs:
+def costs_of(market_id: str, kind: str, tick_size: float | None, settings: Mapping[str, CostSettings]) -> Costs | None:
     """Costs of one market: what is set for it, else for its kind, else the kind's default. Half the spread is at least
     half a tick of a binary market, whose ticks are in units of its payoff.
 
-    Raises PipelineError for a kind that has neither settings of its own nor a default.
+    None for a kind that has neither settings of its own nor a default: nobody trades there, and the gate refuses a
+    release with it.
     """
     known = [settings[name] for name in (market_id, kind) if name in settings]
     default = DEFAULTS.get(kind)
     if default is None and not known:
-        raise PipelineError(
-            f"nothing says what trading a market of kind {kind!r} costs",
-            where=f"market {market_id}",
-            fix=f"set [markets.costs.{kind}] fee_bps, half_spread_bps and slippage_bps in agent.toml",
-        )
+        return None
     base = Costs() if default is None else default.costs
 
     def told(name: str, otherwise: float, unit: float = BASIS_POINT) -> float:

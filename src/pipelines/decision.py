@@ -38,13 +38,15 @@ UNSURE = 0.5  # confidence where nothing says how far an edge may be off
 
 @dataclass(frozen=True)
 class Rules:
-    """How forecasts are traded. margin: net edge above which one enters, a fraction."""
+    """How forecasts are traded. margin: net edge above which one enters, a fraction. to_resolution: forecasts are of
+    what binary markets pay, and a position is held until then."""
 
     horizon_bars: int
     margin: float = 0.0
     allow_short: bool = False
     max_positions: int = 5
     max_weight: float = 0.2
+    to_resolution: bool = False
 
     @property
     def weight(self) -> float:
@@ -193,11 +195,11 @@ def within_payoff(move: Floats, price: Floats, is_binary: Bools) -> Floats:
     return bounded
 
 
-def entering(edges: Edges, margin: float) -> Sides:
-    """The side whose net edge exceeds the margin: 1, -1, or 0; -1 also where one may not sell: it ends a holding."""
+def entering(long: Floats, short: Floats, margin: float) -> Sides:
+    """The side whose net edge, of `long` and `short`, exceeds the margin: 1, -1, or 0; -1 also where one may not sell:
+    it ends a holding."""
     import numpy as np
 
-    long, short = edges.long, edges.short
     side = np.where((long > margin) & (long >= short), 1, np.where(short > margin, -1, 0))
     return side.astype(np.int8)
 
@@ -237,7 +239,7 @@ def decide(forecast: Forecast, quote: Quote, costs: Costs, holding: Holding, rul
 def decide_all(rows: Columns, rules: Rules, holdings: Sequence[Holding] | None = None) -> list[Decision]:
     """One decision for each row; without `holdings` nothing is held."""
     edges = edges_of(rows, rules.margin, rules.allow_short)
-    enters = entering(edges, rules.margin)
+    enters = entering(edges.long, edges.short, rules.margin)
     known = rows.to_resolution | (rows.volatility > 0)
     decisions = []
     for number, side in enumerate(enters.tolist()):

@@ -45,7 +45,10 @@ class ContractViolation(PipelineError):
 
 
 class ReleaseRefused(PipelineError):
-    """A gate stood between the predictions and their release."""
+    """A gate stood between the predictions and their release. decisions: what it would have published, as text, which
+    the forward record keeps all the same."""
+
+    decisions: str | None = None
 
 
 class LakeError(PipelineError):

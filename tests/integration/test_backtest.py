@@ -153,7 +153,7 @@ def test_nothing_is_entered_below_the_margin_and_all_that_is_was_decided(tmp_pat
         .join(BARS.select("market_id", "ts", "close", *QUOTE_COLUMNS), on=("market_id", "ts"))
         .with_columns(kind=pl.lit("spot"), **{name: pl.lit(value) for name, value in COSTS.items()})
     )
-    decided = decide_all(columns_of(rows), Rules(5))
+    decided = decide_all(columns_of(rows, Rules(5)), Rules(5))
     net = {
         (row["market_id"], row["ts"]): one.net_edge
         for row, one in zip(rows.to_dicts(), decided, strict=True)

@@ -85,6 +85,7 @@ def test_the_manifest_names_what_was_read_and_what_was_made(
         "max_drawdown": None,
         "min_predictions": 1,
         "max_drift": 1.0,
+        "max_age_bars": 10.0,
         "require": "any",
         "accept_skill": None,
     }
@@ -216,6 +217,7 @@ def report_data(**changes: Any) -> dict[str, Any]:
         "folds": [fold | scores, fold | {"rows": 0}],
         "predictions": [],
         "horizon_bars": 5,
+        "target": "moves",
         "inputs": {"model": "abc"},
     } | changes
 

@@ -30,7 +30,8 @@ Prose = Annotated[
 Seconds = Annotated[float, PlainSerializer(lambda value: int(value) if value == int(value) else value)]
 
 
-def _example(**values: Any) -> ConfigDict:
+def example(**values: Any) -> ConfigDict:
+    """The configuration of a model with an example of it."""
     return ConfigDict(json_schema_extra={"example": values}, from_attributes=True)
 
 
@@ -46,7 +47,7 @@ class Problem(BaseModel):
 class AgentStatus(BaseModel):
     """How the background runner stands. `last_run` is when the newest cycle began."""
 
-    model_config = _example(
+    model_config = example(
         state="running",
         running=True,
         last_run="2026-02-07T00:45:00.123456Z",
@@ -73,7 +74,7 @@ class AgentStatus(BaseModel):
 class Started(BaseModel):
     """The runner was started."""
 
-    model_config = _example(
+    model_config = example(
         status="started", message="Agent started with 60 minute interval", next_run="2026-02-07T01:00:00.123456Z"
     )
     status: Literal["started"] = "started"
@@ -84,7 +85,7 @@ class Started(BaseModel):
 class Moved(BaseModel):
     """The runner was stopped, paused or resumed."""
 
-    model_config = _example(status="paused", message="Agent paused")
+    model_config = example(status="paused", message="Agent paused")
     status: Literal["stopped", "paused", "resumed"]
     message: str
 
@@ -92,14 +93,14 @@ class Moved(BaseModel):
 class IntervalUpdate(Body):
     """The interval to be set: from one cycle's start to the next one's."""
 
-    model_config = _example(interval_minutes=30)
+    model_config = example(interval_minutes=30)
     interval_minutes: int = Field(ge=LOW_MINUTES, le=HIGH_MINUTES, description="Minutes, up to a week.")
 
 
 class IntervalUpdated(BaseModel):
     """The interval was set."""
 
-    model_config = _example(status="updated", interval_minutes=30, message="Interval updated to 30 minutes")
+    model_config = example(status="updated", interval_minutes=30, message="Interval updated to 30 minutes")
     status: Literal["updated"] = "updated"
     interval_minutes: int
     message: str
@@ -108,7 +109,7 @@ class IntervalUpdated(BaseModel):
 class AgentRunResult(BaseModel):
     """What came of a cycle."""
 
-    model_config = _example(
+    model_config = example(
         success=True,
         started_at="2026-02-07T00:30:00.123456Z",
         completed_at="2026-02-07T00:30:15.789012Z",
@@ -123,7 +124,7 @@ class AgentRunResult(BaseModel):
 class ProjectOut(BaseModel):
     """A project: a folder with its own agent.toml, lake and state. Project 0 is the server's own."""
 
-    model_config = _example(id=1, name="test", local_path="/tmp/test", created_at="2026-02-07T00:30:00Z")  # noqa: S108
+    model_config = example(id=1, name="test", local_path="/tmp/test", created_at="2026-02-07T00:30:00Z")  # noqa: S108
     id: int
     name: str
     local_path: str
@@ -133,7 +134,7 @@ class ProjectOut(BaseModel):
 class ProjectGone(BaseModel):
     """A project was removed: its row and its runs and, where asked for, its home with all that it computed."""
 
-    model_config = _example(id=1, runs=12, data=False, home="/tmp/test/.tidemill")  # noqa: S108
+    model_config = example(id=1, runs=12, data=False, home="/tmp/test/.tidemill")  # noqa: S108
     id: int
     runs: int
     data: bool = Field(description="Whether what it computed was removed, too.")
@@ -143,7 +144,7 @@ class ProjectGone(BaseModel):
 class RunIn(Body):
     """A run to be queued."""
 
-    model_config = _example(project_id=1, goal="refresh features")
+    model_config = example(project_id=1, goal="refresh features")
     project_id: int = Field(0, ge=0, le=2**31 - 1)
     goal: Line = Field(description="A sentence or a component: `publish`, `refresh features`, `retrain`, free text.")
     targets: list[Name] | None = Field(
@@ -157,7 +158,7 @@ class RunOut(BaseModel):
     """A run. `iteration` counts the components evaluated so far; `targets` empty means everything; `retry_of` is the
     run that it repeats."""
 
-    model_config = _example(
+    model_config = example(
         id=1,
         project_id=1,
         goal="refresh features",
@@ -207,7 +208,7 @@ class RunPage(BaseModel):
 class RunsToCancel(Body):
     """Which runs to end: those in one of `statuses`, of this project if one is named, created in this time."""
 
-    model_config = _example(statuses=["QUEUED"], project_id=1)
+    model_config = example(statuses=["QUEUED"], project_id=1)
     statuses: list[OpenStatus] = Field(list(get_args(OpenStatus)), min_length=1, max_length=3)
     project_id: int | None = Field(None, ge=0, le=2**31 - 1)
     created_after: Annotated[Utc | None, Field(strict=False)] = None
@@ -217,7 +218,7 @@ class RunsToCancel(Body):
 class RunsCancelled(BaseModel):
     """Runs that were ended, or are asked to end within seconds where they are being carried out."""
 
-    model_config = _example(cancelled=[3, 4], more=False)
+    model_config = example(cancelled=[3, 4], more=False)
     cancelled: list[int]
     more: bool = Field(description="There are more such runs: ask again.")
 
@@ -243,7 +244,7 @@ class AttemptOut(BaseModel):
 class EventOut(BaseModel):
     """Something that happened in a run; `seq` counts from 1 within it."""
 
-    model_config = _example(
+    model_config = example(
         id=7,
         run_id=1,
         seq=2,
@@ -262,14 +263,14 @@ class EventOut(BaseModel):
 class Answer(Body):
     """A person's answer to a run that waits for approval."""
 
-    model_config = _example(reason="the new settings look right")
+    model_config = example(reason="the new settings look right")
     reason: Prose | None = None
 
 
 class WorkerStatus(BaseModel):
     """The worker of this server process."""
 
-    model_config = _example(running=True, check_interval=5)
+    model_config = example(running=True, check_interval=5)
     running: bool
     check_interval: Seconds = Field(description="Seconds between looks into the queue.")
 
@@ -277,7 +278,7 @@ class WorkerStatus(BaseModel):
 class Triggered(BaseModel):
     """The worker looks into the queue now."""
 
-    model_config = _example(status="triggered", queued=1)
+    model_config = example(status="triggered", queued=1)
     status: Literal["triggered"] = "triggered"
     queued: int = Field(description="Runs that were waiting at that moment.")
 
@@ -320,7 +321,7 @@ class Explanation(BaseModel):
 class Mark(Body):
     """A request to recompute a component, or some of its partitions, in the next run."""
 
-    model_config = _example(reason="the source corrected its prices")
+    model_config = example(reason="the source corrected its prices")
     reason: Prose = "marked over HTTP"
     partitions: list[Name] | None = Field(None, min_length=1, max_length=10_000)
 
@@ -342,64 +343,10 @@ class ReleaseOut(BaseModel):
     created_at: Utc
 
 
-class MarketOut(BaseModel):
-    """A market of the universe."""
-
-    model_config = ConfigDict(extra="allow")
-    source: str
-    external_id: str
-    market_id: str
-
-
-class SignalOut(BaseModel):
-    """A published prediction and, once it is known, what became of it."""
-
-    model_config = ConfigDict(extra="allow")
-    id: int
-    market_id: str
-    ts: Utc
-    model_version: str
-    probability: float
-    confidence: float
-    net_edge: float | None
-    threshold: float | None
-    distance: float | None
-    weight: float | None
-    action: str | None
-    reason: str | None
-    outcome: int | None
-
-
-class BacktestOut(BaseModel):
-    """A backtest: strategy -> metric -> value, null where it is not defined."""
-
-    snapshot_id: int
-    version: str
-    created_at: Utc
-    metrics: dict[str, dict[str, float | None]]
-
-
-class Bin(BaseModel):
-    """Predictions of similar probability: their mean, how often it came true, how many they are."""
-
-    predicted: float
-    observed: float
-    rows: int
-
-
-class Calibration(BaseModel):
-    """Published predictions against outcomes. `brier` is the mean of (probability - outcome) squared."""
-
-    model_config = _example(count=200, brier=0.24, bins=[{"predicted": 0.55, "observed": 0.5, "rows": 20}])
-    count: int
-    brier: float | None
-    bins: list[Bin]
-
-
 class Ready(BaseModel):
     """Whether the server can work: each part is `ok`, or says what is wrong."""
 
-    model_config = _example(ready=True, database="ok", migrations="ok", lake="ok")
+    model_config = example(ready=True, database="ok", migrations="ok", lake="ok")
     ready: bool
     database: str
     migrations: str

@@ -135,6 +135,19 @@ class CutOff(Finished):
 
 
 @dataclass(frozen=True)
+class Assessed:
+    """A release went out. `assessment`: what its forecasts are worth, in a sentence; `tradable`: whether they may be
+    traded."""
+
+    type: ClassVar[str] = "EXECUTING"
+    phase: ClassVar[str] = "assessed"
+    component: str
+    release: str
+    assessment: str
+    tradable: bool
+
+
+@dataclass(frozen=True)
 class Failed:
     """An attempt failed by its own error. `transient`: another try may succeed."""
 
@@ -234,7 +247,7 @@ class Unknown:
     payload: Mapping[str, Any]
 
 
-Attempted = Started | Finished | CutOff | Failed | Cancelled | TakenOver
+Attempted = Started | Finished | CutOff | Assessed | Failed | Cancelled | TakenOver
 Executing = Attempted | Skipped | Deferred | Blocked
 RunEnded = RunCompleted | RunFailed | RunCancelled
 Known = (

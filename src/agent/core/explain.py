@@ -104,6 +104,8 @@ def _executing_sentence(event: events.Executing) -> str:
             return f"{name} came out the same after {seconds:.1f} s: nothing downstream needs to run"
         case events.Finished(rows=rows, version=version, seconds=seconds):
             return f"{name} came out new: {rows:,} rows, version {version[:8]}, after {seconds:.1f} s"
+        case events.Assessed(release=release, assessment=assessment):
+            return f"{name} brought out {release}: {assessment}"
         case events.Failed(number=number, seconds=seconds, error=error):
             at = f" at try {number}" if number > 1 else ""
             return f"{name} failed{at} after {seconds:.1f} s: {error}"

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 FIRST = "0" * 64  # what the first row has for the hash before it
 
@@ -31,6 +32,23 @@ def seal(previous_hash: str, release: str, sealed_at: str, decisions: str) -> st
     """The hash of a row (SHA-256, hexadecimal)."""
     content = hashlib.sha256(decisions.encode()).hexdigest()
     return hashlib.sha256(json.dumps([previous_hash, release, sealed_at, content]).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Promise:
+    """promised: Brier score on out-of-fold rows that the current release promises; kept: that of all `count` published
+    or refused predictions whose outcome is known, made since `since`. None for what is not known."""
+
+    promised: float | None
+    kept: float
+    count: int
+    since: datetime
+
+
+def promise_text(one: Promise) -> str:
+    """A sentence."""
+    promised = "promised no Brier score" if one.promised is None else f"promised Brier {one.promised:.4f}"
+    return f"{promised}, kept {one.kept:.4f} on {one.count:,}, since {one.since:%Y-%m-%d}"
 
 
 def faults(rows: Sequence[Sealed], published: Mapping[str, str], noted: Iterable[tuple[str, str]]) -> list[str]:

@@ -15,6 +15,7 @@ from agent.clock import Clock
 from agent.core import events
 from agent.core.backoff import attempt_delay_seconds, next_retry_at
 from agent.core.events import Failed, Progress
+from agent.core.record import promise_text
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
 from agent.execution.commit import Success, commit_success
@@ -23,6 +24,7 @@ from agent.execution.host.failures import failure_of
 from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, Task
 from agent.execution.opening import OpenAttempt
 from agent.execution.runlog import RunLog
+from agent.execution.sealing import note_seals
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.runtime.keeper import keep_run
@@ -31,8 +33,9 @@ from agent.store import leases, state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections
 from agent.store.leases import Lease
-from agent.store.outputs import catalog, projections
-from pipelines.component import Pending
+from agent.store.outputs import catalog, projections, promises
+from agent.store.outputs import record as forward
+from pipelines.component import Outside, Pending
 from pipelines.snapshot import Snapshot
 
 _T = TypeVar("_T")
@@ -94,6 +97,8 @@ class Attempts:
                 sys.audit("tidemill.point", "attempt.computed")
                 for warning in done.warnings:
                     logger.warning("%s", warning)
+                for note in done.notes:
+                    logger.info("%s: %s", name, note)
                 success = Success(
                     name,
                     begun.attempt_id,
@@ -153,7 +158,16 @@ class Attempts:
             attempt=f"t{begun.token}",
             pending=self._pending() if component.has_settle else (),
             probes=self.survey.tokens() if component.reads_sources else {},
+            outside=self._outside() if component.is_release else None,
         )
+
+    def _outside(self) -> Outside:
+        """The clock, the sources that go by it, and what became of what was published."""
+        sources = self.workspace.facts.sources.values()
+        with self.workspace.database.reading() as connections:
+            kept = promises.load_promise(connections.project)
+        live = frozenset(source.name for source in sources if not source.is_historical)
+        return Outside(self.clock.now(), live, "" if kept is None else promise_text(kept))
 
     def _pending(self) -> tuple[Pending, ...]:
         with self.workspace.database.reading() as connections:
@@ -195,6 +209,8 @@ class Attempts:
                     if attempts.attempt_status(connections.control, begun.attempt_id) != "failed":
                         raise _lost(begun)
                     return  # recorded by an earlier try, whose answer was lost with the connection
+                if error.refused is not None:
+                    forward.add_refusal(connections.project, error.what, error.refused)
                 self._mark_again(connections, begun)
                 attempts.finish_attempt(
                     connections.control,
@@ -220,6 +236,8 @@ class Attempts:
 
         sys.audit("tidemill.point", "attempt.failed")
         self._patiently(record, f"{name} failed")
+        if error.refused is not None:
+            note_seals(self.workspace)
         sys.audit("tidemill.point", "attempt.failure_recorded")
         if not last:
             self._pause(

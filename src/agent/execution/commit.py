@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agent.core.events import CutOff, Finished
+from agent.core.events import Assessed, CutOff, Finished
 from agent.core.explain import found_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
@@ -80,10 +80,11 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             snapshot_id = _record(workspace, connections, log, success, old, now)
             stale = _seen_to_change(workspace, connections, success)
             state.show_reasons(connections.project, stale)
-            _finish(connections, log, success, old, sorted(stale), now)
+            _finish(workspace, connections, log, success, old, sorted(stale), now)
         elif attempts.attempt_status(connections.control, success.attempt_id) != "succeeded":
             _require_recorded(connections, success)  # by the first of two transactions: the second is made up for
-            _finish(connections, log, success, old, sorted(_seen_to_change(workspace, connections, success)), now)
+            stale = _seen_to_change(workspace, connections, success)
+            _finish(workspace, connections, log, success, old, sorted(stale), now)
     sys.audit("tidemill.point", "commit.done")
     if component.is_release:
         note_seals(workspace)
@@ -138,9 +139,15 @@ def _record(
 
 
 def _finish(
-    connections: Connections, log: RunLog, success: Success, old: Snapshot | None, marked: list[str], now: datetime
+    workspace: Workspace,
+    connections: Connections,
+    log: RunLog,
+    success: Success,
+    old: Snapshot | None,
+    marked: list[str],
+    now: datetime,
 ) -> None:
-    """The server's part: the attempt is closed and its event written."""
+    """The server's part: the attempt is closed and its events written."""
     snapshot = success.done.snapshot
     recomputed, carried = success.counts(old)
     input_versions = {key: record.read_version for key, record in success.current.inputs.items()}
@@ -173,6 +180,18 @@ def _finish(
             marked=tuple(marked),
         )
     )
+    if workspace.facts.components[success.component].is_release and not success.is_cut_off:
+        assessment = _metrics_of(workspace, snapshot).get("assessment")
+        if isinstance(assessment, dict):
+            sentence, is_tradable = str(assessment.get("sentence", "")), assessment.get("tradable") is True
+            log.add(Assessed(success.component, success.release, assessment=sentence, tradable=is_tradable))
+
+
+def _metrics_of(workspace: Workspace, snapshot: Snapshot) -> dict[str, Any]:
+    """metrics.json of a release; nothing where it has none."""
+    partition = snapshot.by_key.get("metrics.json")
+    found = {} if partition is None else json.loads(workspace.lake.read_bytes(partition))
+    return found if isinstance(found, dict) else {}
 
 
 def _require_recorded(connections: Connections, success: Success) -> None:
@@ -253,7 +272,6 @@ def _record_release(
         for up in workspace.specs
         if states[up].output_version is not None
     }
-    metrics = success.done.snapshot.by_key.get("metrics.json")
     releases.insert_release(
         connections.project,
         name=success.release,
@@ -262,7 +280,7 @@ def _record_release(
         is_historical=success.historical,
         as_of=success.as_of,
         versions=versions,
-        metrics={} if metrics is None else json.loads(workspace.lake.read_bytes(metrics)),
+        metrics=_metrics_of(workspace, success.done.snapshot),
         git_commit=log.git_commit,
         run_id=log.run.id if log.run is not None else None,
         now=database_now(connections.project),

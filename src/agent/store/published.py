@@ -85,14 +85,14 @@ forward_record = sa.Table(
     "forward_record",
     metadata,
     sa.Column("id", ID, primary_key=True),
-    sa.Column("release", sa.String(200), nullable=False, doc="its name"),
+    sa.Column("release", sa.String(200), nullable=False, doc='its name, or "refused: " and why'),
     sa.Column("sealed_at", sa.String(40), nullable=False, doc="when it was published, ISO 8601, UTC: part of the hash"),
     sa.Column("decisions", sa.Text, nullable=False, doc="decisions.json of the release, as it was"),
     sa.Column("previous_hash", sa.String(64), nullable=False, doc="of the row before; zeros for the first"),
     sa.Column("hash", sa.String(64), nullable=False, doc="SHA-256 over previous_hash, release, sealed_at, decisions"),
     sqlite_autoincrement=True,
     schema=PROJECT,
-    info={"purpose": "Decisions as they were published; rows are only ever added. `agent record verify` checks them."},
+    info={"purpose": "Decisions as published or refused; rows are only ever added. `agent record verify` checks them."},
 )
 
 trials = sa.Table(

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.calendars import CALENDARS, later
 from pipelines.component import Context, Input, Outcome, Pending, component
-from pipelines.costs import COST_COLUMNS
+from pipelines.costs import BINARY, COST_COLUMNS
 from pipelines.data.checks import check_predictions
 from pipelines.decision import Rules, decide_all
 from pipelines.errors import PipelineError
-from pipelines.evaluation.withholding import withhold
+from pipelines.evaluation.withholding import hold, withhold
 from pipelines.modelling.deciding import QUOTE_COLUMNS, columns_of
 from pipelines.modelling.derived import completed
-from pipelines.modelling.labels import as_spacing, with_labels
+from pipelines.modelling.labels import RESOLUTION, as_spacing, with_labels
 from pipelines.modelling.learner import FittedModel
 from pipelines.modelling.moves import Errors, Moves, volatility
 from pipelines.settings import setting
@@ -51,9 +51,12 @@ class Settings:
     max_positions: int = setting(5, "positions held at once", low=1, high=10_000)
     max_weight: float = setting(0.2, "largest share of equity in one market at entry", unit="0..1", low=0.0001, high=1)
 
-    def rules(self, horizon_bars: int) -> Rules:
-        """The decision rule, for report, trading and backtest alike."""
-        return Rules(horizon_bars, self.margin, self.allow_short, self.max_positions, self.max_weight)
+    def rules(self, card: Mapping[str, Any]) -> Rules:
+        """The decision rule on forecasts of the model with that model.json, for report, trading and backtest alike."""
+        to_resolution = card["target"] == "resolution"
+        return Rules(
+            card["horizon_bars"], self.margin, self.allow_short, self.max_positions, self.max_weight, to_resolution
+        )
 
 
 def settle_predictions(inputs: Mapping[str, Input], pending: Sequence[Pending]) -> list[Outcome]:
@@ -125,8 +128,10 @@ def run_inference(ctx: Context, settings: Settings) -> None:
     fitted = FittedModel.from_bytes(model.read_bytes("model"))
     card = _card(model)
     version = model.snapshot.by_key["model"].content_hash
-    facts = universe.select("market_id", "kind", "interval", "timezone", *COST_COLUMNS)
-    rules = settings.rules(card["horizon_bars"])
+    facts = universe.select("market_id", "kind", "end_at", "interval", "timezone", *COST_COLUMNS)
+    rules = settings.rules(card)
+    if rules.to_resolution:
+        facts = facts.filter(pl.col("kind") == BINARY)
     predictions = _predict(newest.join(facts, on="market_id", maintain_order="left"), fitted, card, rules, version)
     check_predictions(predictions)
     ctx.write_table("predictions", predictions, sort_by=("market_id",), time="ts")
@@ -203,7 +208,13 @@ def _predict(
         down=pl.Series(down, dtype=pl.Float64),
         error=pl.Series(Errors.from_json(card["errors"]).at(probability), dtype=pl.Float64),
     )
-    decisions = withhold(decide_all(columns_of(forecasts), rules), card["assessment"])
+    priced = forecasts.with_columns(pl.col("half_spread", "slippage", "fee").fill_null(0.0))
+    decisions = withhold(decide_all(columns_of(priced, rules), rules), card["assessment"])
+    unpriced = forecasts.get_column("fee").is_null()
+    decisions = [
+        hold(one, "nothing says what trading costs here: set it in [markets.costs]") if is_unpriced else one
+        for one, is_unpriced in zip(decisions, unpriced, strict=True)
+    ]
     decided = {
         name: pl.Series([getattr(one, name) for one in decisions], dtype=pl.String if name in _TEXTS else pl.Float64)
         for name in ("edge", "net_edge", "threshold", "distance", "weight", "confidence", "action", "reason")
@@ -214,16 +225,18 @@ def _predict(
         pl.col("close").alias("price"),
         "probability",
         **decided,
-        horizon_bars=pl.lit(rules.horizon_bars, dtype=pl.Int32),
-        horizon_end_at=_horizon_ends(rows, rules.horizon_bars),
+        horizon_bars=pl.lit(RESOLUTION if rules.to_resolution else rules.horizon_bars, dtype=pl.Int32),
+        horizon_end_at=_horizon_ends(rows, rules),
         model_version=pl.lit(version),
     )
 
 
-def _horizon_ends(rows: pl.DataFrame, horizon: int) -> pl.Series:
-    """When the last bar of each row's horizon is over, if every bar exists."""
+def _horizon_ends(rows: pl.DataFrame, rules: Rules) -> pl.Series:
+    """When the last bar of each row's horizon is over, if every bar exists; of forecasts of an outcome when the market
+    is to end, where it says so."""
     import polars as pl
 
+    horizon = rules.horizon_bars
     ts = rows.get_column("ts")
     ends = rows.select(pl.col("ts") + horizon * (pl.col("ts") - pl.col("start"))).to_series()
     for interval in CALENDARS:
@@ -231,4 +244,4 @@ def _horizon_ends(rows: pl.DataFrame, horizon: int) -> pl.Series:
         for zone in rows.filter(mine).get_column("timezone").unique():
             is_here = mine & (rows.get_column("timezone") == zone)
             ends = later(ts, interval, zone, horizon).zip_with(is_here, ends)
-    return ends
+    return rows.get_column("end_at").fill_null(ends) if rules.to_resolution else ends

@@ -1,8 +1,8 @@
 """The universe: every market of every configured source, as one table, and what trading in each costs.
 
 Volume and liquidity are as of the last poll. Columns beside the sources' own: half_spread, slippage and fee, as in
-`pipelines.costs.Costs`; has_default_costs, true where no setting names the market or its kind; and `history`, earlier
-states of the market (features.facts).
+`pipelines.costs.Costs`, null where nothing says what a trade costs; has_default_costs, true where no setting names the
+market or its kind; and `history`, earlier states of the market (features.facts).
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ def _contract(_key: str, frame: pl.DataFrame) -> None:
 def ingest_markets(ctx: Context, settings: Settings) -> None:
     """Ask each source for its markets and write them as partition "markets", sorted by market_id.
 
-    Raises BadInput where the sources have no market at all, ContractViolation for a row that breaks a rule, and
-    PipelineError for a kind of market of which nothing says what trading costs.
+    Raises BadInput where the sources have no market at all, and ContractViolation for a row that breaks a rule.
     """
     import polars as pl
 
@@ -109,6 +108,9 @@ def _with_costs(markets: pl.DataFrame, settings: Mapping[str, CostSettings]) -> 
     rows = markets.select("market_id", "kind", "tick_size").rows()
     costs = [costs_of(market, kind, tick_size, settings) for market, kind, tick_size in rows]
     return markets.with_columns(
-        *(pl.Series(name, [getattr(one, name) for one in costs], dtype=pl.Float64) for name in COST_COLUMNS),
-        pl.Series("has_default_costs", [one.is_default for one in costs], dtype=pl.Boolean),
+        *(
+            pl.Series(name, [None if one is None else getattr(one, name) for one in costs], dtype=pl.Float64)
+            for name in COST_COLUMNS
+        ),
+        pl.Series("has_default_costs", [one is not None and one.is_default for one in costs], dtype=pl.Boolean),
     )

@@ -17,8 +17,9 @@ from pipelines.evaluation.assessment import Assessment
 from pipelines.evaluation.judging import judge
 from pipelines.modelling.baselines import NAMES
 from pipelines.modelling.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, plan_folds
-from pipelines.modelling.labels import MARKET_FACTS
-from pipelines.modelling.learner import Calibration, FittedModel, Kind, Recipe, fit, fit_slope
+from pipelines.modelling.label_leaks import LabelsTested, find_label_leaks
+from pipelines.modelling.labels import MARKET_FACTS, RESOLUTION, usual_spacing
+from pipelines.modelling.learner import Calibration, FittedModel, Kind, Recipe, fit
 from pipelines.modelling.metrics import feature_bins, forecast_metrics
 from pipelines.modelling.retraining import defer_retraining
 from pipelines.modelling.rows import UNKNOWN, Rows, rows_of
@@ -33,6 +34,7 @@ from pipelines.modelling.walk import (
     is_enough,
     joined,
     moves_of,
+    slope_of,
     training_rows,
 )
 from pipelines.settings import setting
@@ -62,6 +64,11 @@ class Settings:
         "of the cross-section (trees alone where markets are binary); "
         "hgb (or hist_gradient_boosting, its older name): boosted trees on the features as they "
         "are; lightgbm needs the extra tidemill[lightgbm]",
+    )
+    target: Literal["moves", "resolution"] = setting(
+        "moves",
+        "what is predicted: moves, whether the price rises beyond cost over the horizon; resolution, what markets that "
+        "pay 1 or 0 pay in the end, starting from their price (other markets are left out, and `kind` is not used)",
     )
     horizon_bars: int = setting(5, "how far ahead the price is predicted", unit="bars", low=1, high=10_000)
     seed: int = setting(7, "seed of everything random in the fit", low=0, high=2**31 - 1)
@@ -108,6 +115,8 @@ class Settings:
 
         Prices of markets that pay 1 or 0 are no random walk: a line through their returns is worse than trees alone.
         """
+        if self.target == "resolution":
+            return Recipe("offset", self.seed, self.max_iter, self.learning_rate, self.max_leaf_nodes)
         kind: Kind = "hgb" if self.kind == "hist_gradient_boosting" else self.kind
         if kind == "averaged" and "binary" in kinds:
             kind = "hgb"
@@ -126,7 +135,7 @@ def train_model(ctx: Context, settings: Settings) -> None:
 
     Raises PipelineError, with the number of bars there are and are needed, where the history is too short.
     """
-    rows, recipe = _load_rows(ctx, settings)
+    rows, recipe, tested = _load_rows(ctx, settings)
     span = _test_span(rows, settings)
     folds = plan_folds(instant(rows.ts[0]), instant(rows.ts[-1]), span)
     found = _walk_forward(ctx, settings, recipe, rows, folds)
@@ -142,18 +151,26 @@ def train_model(ctx: Context, settings: Settings) -> None:
     ctx.progress(len(folds), len(folds) + 1, "final model")
     _write_final(ctx, settings, recipe, rows, sample, span, assessment)
     figures = {**_verdict(assessment), **assessment.figures.to_json()}
-    _write_json(ctx, "metrics.json", {"overall": _score(rows, sample), "folds": scores, "assessment": figures})
+    scored = {"overall": _score(rows, sample), "folds": scores, "assessment": figures}
+    _write_json(ctx, "metrics.json", scored | {"labels": asdict(tested)})
     ctx.progress(len(folds) + 1, len(folds) + 1, "done")
 
 
-def _load_rows(ctx: Context, settings: Settings) -> tuple[Rows, Recipe]:
-    """The rows to learn from, and what they are learnt by, which the kinds of their markets decide."""
+def _load_rows(ctx: Context, settings: Settings) -> tuple[Rows, Recipe, LabelsTested]:
+    """The rows to learn from, what they are learnt by, which the kinds of their markets decide, and what the leak test
+    says of their labels."""
     source = ctx.inputs["features"]
     bars = source.read_all("bars/", ("market_id", "start", "end", "open", "close"))
     features = source.read_all("features/")
     if bars.is_empty() or features.is_empty():
         raise PipelineError("there are no bars to learn from", where="features", fix="add market data to a source")
     markets = ctx.inputs["markets"].read_all()
+    if settings.target == "resolution" and "binary" not in markets.get_column("kind"):
+        raise PipelineError(
+            "there is no market that pays 1 or 0",
+            where='[model] target = "resolution"',
+            fix='set target = "moves", or add prediction markets to a source',
+        )
     present = markets.join(features.select("market_id").unique(), on="market_id", how="semi")
     recipe = settings.recipe(present.get_column("kind").drop_nulls().unique().to_list())
     rows = rows_of(
@@ -163,8 +180,10 @@ def _load_rows(ctx: Context, settings: Settings) -> tuple[Rows, Recipe]:
         horizon_bars=settings.horizon_bars,
         embargo_bars=settings.embargo_bars,
         is_derived=recipe.kind == "averaged",
+        to_resolution=settings.target == "resolution",
     )
-    return rows, recipe
+    known = bars.rename({"end": "ts"})
+    return rows, recipe, find_label_leaks(known, usual_spacing(bars), _horizon(settings), markets)
 
 
 def _test_span(rows: Rows, settings: Settings) -> timedelta:
@@ -249,7 +268,7 @@ def _write_fold(ctx: Context, settings: Settings, rows: Rows, one: FoldForecast)
             "probability": one.rows.probability,
             "raw_probability": one.rows.raw,
             "base_rate": one.rows.base_rate,  # of the training rows: what a model that knows nothing would say
-            "horizon_bars": pl.Series([settings.horizon_bars] * len(at), dtype=pl.Int32),
+            "horizon_bars": pl.Series([_horizon(settings)] * len(at), dtype=pl.Int32),
             "spacing_seconds": pl.Series(rows.spacing[at], dtype=pl.Int64),
             "label": label.set(label == UNKNOWN, None),
             "forward_return": pl.Series(rows.change[at]).fill_nan(None),
@@ -290,7 +309,7 @@ def _write_final(
 
     train = training_rows(rows, np.iinfo(np.int64).max - 1, settings.max_train_bars)
     known = rows.label[sample.row] != UNKNOWN
-    slope = fit_slope(sample.raw[known], sample.base_rate[known], rows.label[sample.row[known]])
+    slope = slope_of(rows, sample, known)
     if not is_enough(rows.label[train]):
         raise _too_little(rows, f"{MIN_TRAIN_ROWS} with both outcomes are needed within [model] max_train_bars")
     estimator = fit(recipe, rows.matrix[train], rows.label[train])
@@ -301,6 +320,7 @@ def _write_final(
         **asdict(recipe),
         "features": list(rows.features),
         "horizon_bars": settings.horizon_bars,
+        "target": settings.target,
         "test_span_hours": span / timedelta(hours=1),
         "bars": len(rows),
         "training_rows": len(train),
@@ -319,6 +339,11 @@ def _write_final(
         },
     }
     _write_json(ctx, "model.json", card)
+
+
+def _horizon(settings: Settings) -> int:
+    """How far ahead labels look, as labels have it."""
+    return RESOLUTION if settings.target == "resolution" else settings.horizon_bars
 
 
 def _verdict(assessment: Assessment) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.component import Context, component
 from pipelines.costs import DEFAULTS
 from pipelines.csv_text import neutralised
-from pipelines.data.whole import broken_markets, scrambled_partitions
+from pipelines.data.whole import broken_markets, newest_bars, scrambled_partitions
 from pipelines.errors import PipelineError, ReleaseRefused
 from pipelines.evaluation.gate import Facts, Limits, refusals
 from pipelines.feature import LEAKS
@@ -47,6 +47,12 @@ class Settings:
     max_drift: float | None = setting(
         1.0, "refuse where the median PSI of the features since training is larger; unset: any", low=0
     )
+    max_age_bars: float | None = setting(
+        10.0,
+        "refuse where the newest bar of a live source ended longer ago, by the clock; unset: any",
+        unit="bar intervals",
+        low=0,
+    )
     require: Literal["any", "edge"] = setting("any", "edge: refuse what the assessment does not call tradable")
     accept_skill: str | None = setting(
         None, "why skill beyond what markets allow is believed; unset: it refuses the release as a likely leak"
@@ -54,12 +60,12 @@ class Settings:
 
     def limits(self) -> Limits:
         """What the gate needs of these settings."""
-        return Limits(max_drift=self.max_drift, require_edge=self.require == "edge", accept_skill=self.accept_skill)
+        return Limits(self.max_drift, self.max_age_bars, self.require == "edge", self.accept_skill)
 
 
 @component(
     upstream={
-        "markets": Reads(("market_id", "symbol", "question", "kind", "has_default_costs")),
+        "markets": Reads(("market_id", "source", "symbol", "question", "kind", "fee", "has_default_costs")),
         "ticks": EVERYTHING,
         "features": EVERYTHING,
         "model": EVERYTHING,
@@ -73,6 +79,7 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
     """Check the gates, then write predictions.parquet, predictions.csv, decisions.json, metrics.json, model_card.md,
     report.html and manifest.json. Raises ReleaseRefused, with nothing written, where a gate is not passed."""
     predictions = _named_predictions(ctx)
+    decisions = _decisions(predictions)
     model = _json(ctx, "model", "metrics.json")
     metrics = {
         "assessment": model["assessment"],
@@ -80,7 +87,12 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
         "folds": model["folds"],
         "backtest": _json(ctx, "backtest", "metrics.json"),
     }
-    check_gates(settings, predictions, metrics, _facts(ctx, model["assessment"]))
+    now = None if ctx.outside is None else ctx.outside.now
+    try:
+        check_gates(settings, predictions, metrics, _facts(ctx, model), now)
+    except ReleaseRefused as refused:
+        refused.decisions = decisions
+        raise
     as_of = ctx.inputs["ticks"].snapshot.watermark
     if as_of is None:
         raise PipelineError(
@@ -96,27 +108,34 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
         "predictions.csv": neutralised(predictions).write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
         "metrics.json": _as_json(metrics),
         "model_card.md": _model_card(card, metrics, as_of, _default_costs(ctx)),
+        "decisions.json": decisions,
     }
-    texts["decisions.json"] = _decisions(predictions)
     for name, text in texts.items():
         ctx.write_bytes(name, text.encode())
     _write_report(ctx, report)
     ctx.write_bytes("manifest.json", _as_json(_manifest(ctx, settings, inputs, as_of, texts)).encode())
 
 
-def _facts(ctx: Context, assessment: Mapping[str, Any]) -> Facts:
-    """What the gate asks of the release's inputs."""
+def _facts(ctx: Context, model: Mapping[str, Any]) -> Facts:
+    """What the gate asks of the release's inputs; `model` is the metrics.json of the model."""
     features, card = ctx.inputs["features"], _json(ctx, "model", "model.json")
     tested = features.partition(LEAKS)
     known = {"not_tested": ["every feature"]} if tested is None else json.loads(features.lake.read_bytes(tested))
+    labels = model["labels"]
     trained_to = datetime.fromisoformat(card["training_end"])
+    markets = ctx.inputs["markets"].read_all()
+    unpriced = markets.filter(markets.get_column("fee").is_null()).get_column("kind")
+    live = frozenset[str]() if ctx.outside is None else ctx.outside.live
     return Facts(
         broken=broken_markets(features),
-        markets=ctx.inputs["markets"].snapshot.rows,
+        markets=markets.height,
         scrambled=scrambled_partitions(ctx.inputs["ticks"], features),
-        not_tested=known["not_tested"],
+        newest=newest_bars(features, markets, live) if live else {},
+        without_costs=unpriced.unique().sort().to_list(),
+        leaks=["label"] if labels["changed"] else [],
+        not_tested=[*known["not_tested"], *([] if labels["rows"] else ["label"])],
         drift=feature_drift(features, card["distribution"], trained_to),
-        assessment=assessment,
+        assessment=model["assessment"],
     )
 
 
@@ -130,7 +149,8 @@ def _write_report(ctx: Context, report: Mapping[str, Any]) -> None:
     )
 
     name, script = drawing_script()
-    page = render(report, f"../{SHARED_FOLDER}/{name}").encode()
+    record = "" if ctx.outside is None else ctx.outside.record
+    page = render(report, f"../{SHARED_FOLDER}/{name}", record).encode()
     ctx.write_bytes(_REPORT, page, content=content_hash(report))
     before = {} if ctx.previous is None else ctx.previous.by_key
     earlier = [key for key in before if key.startswith(SHARED)]
@@ -146,10 +166,14 @@ def _write_report(ctx: Context, report: Mapping[str, Any]) -> None:
 
 
 def check_gates(
-    settings: Settings, predictions: pl.DataFrame, metrics: Mapping[str, Any], facts: Facts | None = None
+    settings: Settings,
+    predictions: pl.DataFrame,
+    metrics: Mapping[str, Any],
+    facts: Facts | None = None,
+    now: datetime | None = None,
 ) -> None:
-    """Raise ReleaseRefused that names every gate that is not passed, its value and its limit."""
-    faults = refusals(facts or Facts(), settings.limits())
+    """Raise ReleaseRefused that names every gate that is not passed, its value and its limit. `now`: of the clock."""
+    faults = refusals(facts or Facts(), settings.limits(), now)
     if predictions.height < settings.min_predictions:
         faults.append(
             f"min_predictions: there are {predictions.height}, at least {settings.min_predictions} are needed"
@@ -183,7 +207,11 @@ def _decisions(predictions: pl.DataFrame) -> str:
     """What the release says to do, in one canonical form: it is sealed in the forward record. Null: not said."""
     import polars as pl
 
-    known = predictions.sort("market_id", "ts").with_columns(pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
+    numbers = [name for name, kind in predictions.schema.items() if kind.is_float()]
+    known = predictions.sort("market_id", "ts").with_columns(
+        pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
+        *(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in numbers),
+    )
     rows = [[row.get(name) for name in _SEALED] for row in known.iter_rows(named=True)]
     return json.dumps({"columns": _SEALED, "rows": rows}, separators=(",", ":"), allow_nan=False)
 
@@ -234,6 +262,7 @@ def _report_data(
         "folds": metrics["folds"],
         "predictions": predictions.with_columns(times).to_dicts(),
         "horizon_bars": card["horizon_bars"],
+        "target": card["target"],
         "inputs": dict(inputs),
     }
 
@@ -286,9 +315,7 @@ def _model_card(
 
 **{metrics["assessment"]["sentence"]}**
 
-**Predicts** the probability, 0..1, that a market's price rises by more than a round trip there costs, from the next
-bar's open to the close {card["horizon_bars"]} bars ahead, or to what a binary market pays by then. Data as of
-{as_of:%Y-%m-%d %H:%M} UTC.
+**Predicts** the probability, 0..1, {_predicted(card)}. Data as of {as_of:%Y-%m-%d %H:%M} UTC.
 
 **Model**: {card["kind"]}, seed {card["seed"]}, calibrated on earlier out-of-sample predictions with slope
 {card["calibration_slope"]:.3f} (1 trusts the learner fully, near 0 says the base rate). Trained on
@@ -312,6 +339,15 @@ backtest fills at the open with a fixed slippage, whatever the size. {_costs_not
 
 {features}
 """
+
+
+def _predicted(card: Mapping[str, Any]) -> str:
+    if card["target"] == "resolution":
+        return "that a market pays 1 in the end, starting from its price"
+    return (
+        "that a market's price rises by more than a round trip there costs, from the next bar's open to the close "
+        f"{card['horizon_bars']} bars ahead, or to what a binary market pays by then"
+    )
 
 
 def _json(ctx: Context, name: str, key: str) -> Any:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
 from pipelines.component import Input
 from pipelines.data.checks import check_bars, check_source_bars
 from pipelines.errors import ContractViolation
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _OWN, _MADE = "bars/", "bars/made/"
 
@@ -28,6 +35,30 @@ def broken_markets(features: Input) -> dict[str, str]:
                     found.setdefault(str(market), fault.what)
             if not found:  # a rule between markets: the order of the rows
                 found["every market"] = all_of_them.what
+    return found
+
+
+def newest_bars(
+    features: Input, markets: pl.DataFrame, sources: Collection[str]
+) -> dict[str, tuple[datetime, timedelta]]:
+    """Source -> end and length of the newest bar of each of `sources` that has one. `markets` has market_id, source.
+
+    Reads partitions from the newest backwards until every source was met.
+    """
+    import polars as pl
+
+    found: dict[str, tuple[datetime, timedelta]] = {}
+    bars = features.snapshot.select(_OWN)
+    timed = sorted(((p.max_ts, p.key) for p in bars if p.max_ts is not None), reverse=True)
+    names = markets.filter(pl.col("source").is_in(list(sources))).select("market_id", "source")
+    for newest, key in timed:
+        if found.keys() == set(sources) and all(end >= newest for end, _ in found.values()):
+            break
+        frame = features.read(key, ("market_id", "start", "end")).join(names, on="market_id")
+        last = frame.sort("end", "start").group_by("source", maintain_order=True).last()
+        for source, start, end in last.select("source", "start", "end").iter_rows():
+            if source not in found or end > found[source][0]:
+                found[source] = (end, end - start)
     return found
 
 

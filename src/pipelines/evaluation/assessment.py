@@ -41,22 +41,22 @@ def assess(evidence: Evidence) -> Assessment:
     WORSE THAN BASE: the interval of paired Brier, model minus base rate, lies above 0. With fewer than 10 blocks NO
     EDGE, too short to say. EDGE: the interval of the information coefficient lies above 0, the paired log loss against
     volatility and hour is below 0 on average, and on binary markets the interval of paired Brier against the price lies
-    below 0. VOLATILITY ONLY: the interval of the label's AUC lies above 0.5. Else NO EDGE. All intervals are two-sided
-    95 %. Raises ValueError without rows.
+    below 0. VOLATILITY ONLY: the interval of the label's AUC lies above 0.5 (not of forecasts of outcomes: it is the
+    price's own). Else NO EDGE. All intervals are two-sided 95 %. Raises ValueError without rows.
     """
     found = figures(evidence)
-    verdict, why = _verdict(found)
+    verdict, why = _verdict(found, evidence.to_resolution)
     if verdict is not Verdict.EDGE:
         return Assessment(verdict, False, f"{verdict}: {why}", f"{verdict}: {why}", found)
     net, even = found.earnings.net, found.earnings.break_even_bps
-    explained = _explained(found)
+    explained = _explained(found) + ("; most of it gone when the entry comes one bar later" if found.fades else "")
     if net is not None and net.value > 0:
         return Assessment(verdict, True, f"{verdict}: {why}{explained}", "", found)
     below = "EDGE, below costs" + ("" if even is None else f": breaks even at {even:.1f} bp per fill")
     return Assessment(verdict, False, f"{below}; {why}{explained}", below, found)
 
 
-def _verdict(found: Figures) -> tuple[Verdict, str]:
+def _verdict(found: Figures, to_resolution: bool) -> tuple[Verdict, str]:
     against_base = found.brier_against[BASE_RATE]
     if against_base.low > 0:
         return Verdict.WORSE, f"Brier score {against_base.value:+.4f} against always saying the base rate"
@@ -65,6 +65,12 @@ def _verdict(found: Figures) -> tuple[Verdict, str]:
     if _is_edge(found):
         assert found.ic is not None
         return Verdict.EDGE, f"information coefficient {found.ic.value:.3f} [{found.ic.low:.3f}, {found.ic.high:.3f}]"
+    price = found.brier_against.get(PRICE)
+    if to_resolution and price is not None:
+        return Verdict.NO_EDGE, (
+            f"it does not beat the market's price (Brier {price.value:+.4f} [{price.low:+.4f}, {price.high:+.4f}] "
+            "against it)"
+        )
     if found.auc is not None and found.auc.low > 0.5:
         return Verdict.VOLATILITY_ONLY, (
             f"it knows when a move beyond cost is likely (AUC {found.auc.value:.3f}), not which way"

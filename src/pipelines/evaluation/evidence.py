@@ -36,7 +36,8 @@ class Evidence:
     anyway), beyond_by: the same of each baseline. realised: the return that came; later: bars -> the one of an entry so
     many bars later. side: +1, -1 or 0, what the decision rule took at the costs set, side_free: at no costs. cost: of a
     round trip, as a fraction. block: see evaluation.blocks. moment: bar time, microseconds. is_binary: whether the
-    market pays 1 or 0. market: its number.
+    market pays 1 or 0. market: its number. to_resolution: the label is what the market paid, so that the price is what
+    one knows without a model, and `beyond` is what is expected beyond that.
     """
 
     label: Floats
@@ -54,6 +55,7 @@ class Evidence:
     moment: Integers
     is_binary: npt.NDArray[np.bool_]
     market: Integers
+    to_resolution: bool = False
 
     def __len__(self) -> int:
         return len(self.label)
@@ -63,6 +65,8 @@ class Evidence:
         columns: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
+            if isinstance(value, bool):
+                continue
             is_many = isinstance(value, Mapping)
             columns[one.name] = {name: column[chosen] for name, column in value.items()} if is_many else value[chosen]
         return replace(self, **columns)

@@ -27,17 +27,16 @@ class Facts:
     """What a release is made of, as far as the gate asks.
 
     broken: market -> rule of the data contract that its bars break, of `markets` in all. scrambled: partitions whose
-    bars are not those that the sources gave. newest, bar: newest time known and length of a bar of a live source, None
-    for historical data. without_costs: kinds of market traded for which nothing says what a trade costs. leaks:
-    features found to see the future. not_tested: features and labels that no cut could test. drift: feature -> PSI of
+    bars are not those that the sources gave. newest: live source -> end and length of its newest bar, nothing for
+    historical data. without_costs: kinds of market traded for which nothing says what a trade costs. leaks: features
+    and labels found to see the future. not_tested: features and labels that no cut could test. drift: feature -> PSI of
     the newest rows against those trained on. assessment: of the model, as metrics.json has it.
     """
 
     broken: Mapping[str, str] = field(default_factory=dict)
     markets: int = 0
     scrambled: Sequence[str] = ()
-    newest: datetime | None = None
-    bar: timedelta | None = None
+    newest: Mapping[str, tuple[datetime, timedelta]] = field(default_factory=dict)
     without_costs: Sequence[str] = ()
     leaks: Sequence[str] = ()
     not_tested: Sequence[str] = ()
@@ -83,14 +82,15 @@ def _scrambled(facts: Facts) -> str:
 
 
 def _stale(facts: Facts, limits: Limits, now: datetime | None) -> str:
-    if now is None or facts.newest is None or facts.bar is None or limits.max_age_bars is None:
+    if now is None or limits.max_age_bars is None or not facts.newest:
         return ""
-    age = (now - facts.newest) / facts.bar
-    if age <= limits.max_age_bars:
+    ages = {name: (now - end) / length for name, (end, length) in facts.newest.items()}
+    oldest = max(ages, key=lambda name: ages[name])
+    if ages[oldest] <= limits.max_age_bars:
         return ""
     return (
-        f"the data are stale: the newest bar was over {age:,.1f} bars ago ({facts.newest:%Y-%m-%d %H:%M} UTC), "
-        f"max_age_bars is {limits.max_age_bars:g}"
+        f"the data of {oldest} are stale: its newest bar was over {ages[oldest]:,.1f} bars ago "
+        f"({facts.newest[oldest][0]:%Y-%m-%d %H:%M} UTC), max_age_bars is {limits.max_age_bars:g}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.decision import within_payoff
+from pipelines.decision import entering, within_payoff
 from pipelines.evaluation.assessment import Assessment, assess
 from pipelines.evaluation.blocks import numbered
 from pipelines.evaluation.evidence import BASE_RATE, PRICE, Evidence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 _SECOND = 1_000_000
+_ROUNDING = 1e-9  # a forecast this near to the price is the price
 
 
 def evidence_of(
@@ -32,6 +33,9 @@ def evidence_of(
     is_binary = rows.is_binary[at]
 
     def expected(probability: Floats) -> Floats:
+        if rows.to_resolution:
+            beyond_price = probability - rows.price[at]
+            return np.where(np.abs(beyond_price) < _ROUNDING, 0.0, beyond_price)
         volatility, price = rows.volatility[at], rows.price[at]
         high, low = (within_payoff(volatility * one, price, is_binary) for one in (up, down))
         change: Floats = probability * high + (1 - probability) * low
@@ -40,6 +44,9 @@ def evidence_of(
     baselines = {name: one[known] for name, one in sample.baselines.items()}
     baselines[BASE_RATE] = sample.base_rate[known]
     by_model, anyway = expected(sample.probability[known]), expected(baselines[BASE_RATE])
+    if rows.to_resolution:  # who knows nothing of an outcome takes the price for it
+        baselines[PRICE] = rows.price[at]
+        anyway = np.zeros(len(at))
     costs = (rows.cost if cost is None else cost)[at]
     may_short = is_binary | allow_short
     events = [market if binary else None for market, binary in zip(rows.market[at], is_binary, strict=True)]
@@ -57,6 +64,7 @@ def evidence_of(
         side=_sides(by_model, costs, may_short),
         side_free=_sides(by_model, np.zeros(len(at)), may_short),
         cost=costs,
+        to_resolution=rows.to_resolution,
         block=numbered(rows.ts[at], span, events),
         moment=rows.ts[at],
         is_binary=is_binary,
@@ -70,7 +78,9 @@ def judge(rows: Rows, sample: OutOfFold, horizon_bars: int) -> Assessment:
 
 
 def _sides(expected: Floats, cost: Floats, may_short: npt.NDArray[np.bool_]) -> Floats:
+    """What the decision rule takes at a net edge above 0."""
     import numpy as np
 
     known = np.nan_to_num(expected, nan=0.0)
-    return np.where(known > cost, 1.0, np.where(may_short & (known < -cost), -1.0, 0.0))
+    side = entering(known - cost, -known - cost, 0.0)
+    return np.where(may_short | (side > 0), side, 0).astype(np.float64)

@@ -18,5 +18,9 @@ def withhold(decisions: Sequence[Decision], assessment: Mapping[str, Any]) -> li
     """
     if assessment["tradable"]:
         return list(decisions)
-    held: dict[str, Any] = {"action": "hold", "side": 0, "weight": 0.0, "reason": assessment["reason"]}
-    return [replace(one, **held) for one in decisions]
+    return [hold(one, assessment["reason"]) for one in decisions]
+
+
+def hold(decision: Decision, reason: str) -> Decision:
+    """The decision with nothing to do, for that reason; its figures stay."""
+    return replace(decision, action="hold", side=0, weight=0.0, reason=reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -98,16 +99,23 @@ class FeatureWork:
         changed = frozenset(span_key(name) for name in diff(self.ctx.previous, self.bars, Reads(prefix=OWN)))
         keys = sorted({span_key(p.key) for p in self.bars.select(OWN)})
         due = [key for key in keys if self._features_are_due(key, changed) or not self.ctx.carry(FEATURES + key)]
+        spent = 0.0, 0.0
         for number, key in enumerate(due):
             self.ctx.progress(number, len(due), f"features {key}")
             bars = self._read_bars([key])
             start, interval = span_of(key)[0], _longest_interval(bars)
             older = self._read_bars(self._reached(key, interval, keys))
             frame = counted(bars, older, self.markets, self.features, start, self.max_reach)
+            began = time.perf_counter()
             rows = values(frame, self.features, self.max_reach)
+            computed = time.perf_counter()
             self._test(key, rows, frame)
+            spent = spent[0] + computed - began, spent[1] + time.perf_counter() - computed
             check_features(rows, f"features, partition features/{key}", features=[one.name for one in self.features])
             self.ctx.write_table(FEATURES + key, rows, time="ts")
+        if spent[1] > 0:
+            share = spent[1] / max(spent[0], 1e-9)
+            self.ctx.note(f"the leak test took {spent[1]:.1f} s, {share:.0%} of the {spent[0]:.1f} s for the features")
 
     def _test(self, key: str, rows: pl.DataFrame, frame: pl.DataFrame) -> None:
         """Refuse a partition that a later bar would change; note which features could be tested at all."""

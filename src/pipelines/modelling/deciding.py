@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.costs import BINARY
-from pipelines.decision import Columns
+from pipelines.decision import Columns, Rules
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,8 +32,9 @@ def bounded_spread(half_spread: pl.Expr, price: pl.Expr, is_binary: pl.Expr) -> 
     return pl.when(is_binary).then(pl.min_horizontal(half_spread, price, 1 - price)).otherwise(half_spread)
 
 
-def columns_of(rows: pl.DataFrame) -> Columns:
-    """`rows` has close, the quotes at it, FORECAST_COLUMNS (null for unknown), and its market's kind and costs."""
+def columns_of(rows: pl.DataFrame, rules: Rules) -> Columns:
+    """`rows` has close, the quotes at it, FORECAST_COLUMNS (null for unknown), and its market's kind and costs. What is
+    forecast, moves or outcomes, `rules` says."""
     import numpy as np
     import polars as pl
 
@@ -45,4 +46,4 @@ def columns_of(rows: pl.DataFrame) -> Columns:
     ).with_columns(pl.all().cast(pl.Float64).fill_null(float("nan")))
     is_binary = rows.get_column("kind").eq_missing(BINARY).to_numpy()
     values = {name: table.get_column(name).to_numpy() for name in table.columns}
-    return Columns(**values, is_binary=is_binary, to_resolution=np.zeros(len(is_binary), dtype=np.bool_))
+    return Columns(**values, is_binary=is_binary, to_resolution=np.logical_and(is_binary, rules.to_resolution))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
+PRICE_LOG_ODDS = "price_log_odds"
+_LEAST_PRICE = 0.001  # prices nearer to 0 or 1 count as this far away: one tick of most platforms
 _RETURN = re.compile(r"(?:log_)?return_(\d+)")
 _VOLATILITY = ("volatility_long", "volatility_short")
 
@@ -47,9 +49,19 @@ def _stems(scaled: dict[str, pl.Expr]) -> list[str]:
 
 
 def completed(rows: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
-    """`rows` (with ts) and those of `features` that they lack and that are derived from the ones they have."""
+    """`rows` (with ts and close) and those of `features` that they lack and that are derived from what they have."""
+    if PRICE_LOG_ODDS in features:
+        rows = rows.with_columns(price_log_odds())
     given = [name for name in features if name in rows.columns]
     if len(given) == len(features):
         return rows
     made = derive(rows.select("ts", *given))
     return rows.hstack([made.get_column(name) for name in made.columns if name not in rows.columns])
+
+
+def price_log_odds() -> pl.Expr:
+    """ln(p / (1 - p)) of the price p at a bar's close."""
+    import polars as pl
+
+    price = pl.col("close").clip(_LEAST_PRICE, 1 - _LEAST_PRICE)
+    return (price / (1 - price)).log().alias(PRICE_LOG_ODDS)

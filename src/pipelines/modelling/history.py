@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BARS = "bars/"
 _SECOND = 1_000_000
+_FOR_GOOD = 2**31  # bars: a position that is held to the resolution
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class History:
         import polars as pl
 
         rows = ended.join(self.signals.drop("spacing_seconds"), on=("market_id", "ts"), how="left")
-        edges = edges_of(columns_of(rows), self.rules.margin, self.rules.allow_short)
-        side = entering(edges, self.rules.margin)
+        edges = edges_of(columns_of(rows, self.rules), self.rules.margin, self.rules.allow_short)
+        side = entering(edges.long, edges.short, self.rules.margin)
         decided = rows.select("market_id", "ts", pl.col("close").alias("price")).with_columns(
             side=pl.Series(side, dtype=pl.Int8),
             strength=pl.Series(np.where(side > 0, edges.long, np.where(side < 0, edges.short, 0.0)), dtype=pl.Float64),
@@ -115,7 +116,7 @@ class History:
                 pl.coalesce("spacing_seconds", "length", pl.lit(0))
                 .mul(GAP_FACTOR * horizon * _SECOND)
                 .alias("patience"),
-                pl.lit(horizon, dtype=pl.Int64).alias("horizon"),
+                pl.lit(_FOR_GOOD if self.rules.to_resolution else horizon, dtype=pl.Int64).alias("horizon"),
             )
         )
         return Markets(*_arrays(table, *Markets._fields))

@@ -10,6 +10,9 @@ the payout stands for the close, and the outcome is known when the resolution is
 more than the cost of the trade at the open's price: a fill to enter and one to leave, of which a payout needs none. So
 the live outcome of a prediction is by construction the label that its row trains on later.
 
+With RESOLUTION for the horizon what is predicted is what a binary market pays in the end: the forward return is that
+less the next open, and the label 1 for YES. A market that pays just one half has no label.
+
 All are null while the outcome is unknown, and where a gap lies between: bar t + h, or the resolution, is known later
 than GAP_FACTOR times h times the market's usual spacing. Across a longer gap the return says nothing of this horizon.
 """
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 # A daily bar series skips weekends and holidays (7 days for 5 bars); beyond five times the span it is a gap.
 GAP_FACTOR = 5
+RESOLUTION = 0  # stands for a horizon: until the market is resolved
 # What labels need to know of a market: columns of the table of markets.
 MARKET_FACTS = ("market_id", "kind", "resolution", "resolved_at", "half_spread", "slippage", "fee")
 
@@ -69,6 +73,9 @@ def with_labels(bars: pl.DataFrame, spacing: pl.DataFrame, horizon_bars: int, ma
     """
     import polars as pl
 
+    if horizon_bars == RESOLUTION:
+        return _with_outcomes(bars, markets)
+
     binary = pl.col("kind").eq_missing(BINARY)
     flag, unit = binary.cast(pl.Float64), pl.when(binary).then(1.0).otherwise(pl.col("_entry"))
     spread = bounded_spread(pl.col("half_spread"), pl.col("_entry"), binary)
@@ -105,4 +112,32 @@ def with_labels(bars: pl.DataFrame, spacing: pl.DataFrame, horizon_bars: int, ma
             pl.when("known").then((pl.col("forward_return") > pl.col("cost")).cast(pl.Int8)).alias("label"),
         )
         .drop("known", "spacing_seconds", "_end", "_exit", "_entry", "_paid", *MARKET_FACTS[1:])
+    )
+
+
+def _with_outcomes(bars: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
+    """As with_labels, of what binary markets pay: other markets' rows have no label."""
+    import polars as pl
+
+    entry, paid = pl.col("_entry"), pl.col("resolution")
+    spread = bounded_spread(pl.col("half_spread"), entry, pl.lit(value=True))
+    distance, fee = (spread + pl.col("slippage")).fill_null(0.0), pl.col("fee").fill_null(0.0)
+    is_known = (
+        pl.col("kind").eq_missing(BINARY)
+        & paid.is_not_null()
+        & (paid != 0.5)
+        & (pl.col("resolved_at") > pl.col("ts"))
+        & entry.is_finite()
+    )
+    return (
+        bars.sort("market_id", "ts")
+        .join(markets.select(MARKET_FACTS), on="market_id", how="left", maintain_order="left")
+        .with_columns(_entry=pl.col("open").shift(-1).over("market_id"))
+        .with_columns(cost=unit_cost(entry, 1, distance, fee, pl.lit(1.0)), _known=is_known.fill_null(value=False))
+        .with_columns(
+            pl.when("_known").then("resolved_at").alias("label_end"),
+            pl.when("_known").then(paid - entry).alias("forward_return"),
+            pl.when("_known").then((paid > 0.5).cast(pl.Int8)).alias("label"),
+        )
+        .drop("_known", "_entry", *MARKET_FACTS[1:])
     )

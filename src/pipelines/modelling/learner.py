@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.errors import PipelineError
+from pipelines.modelling.offset import PriceOffset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float32]
     Labels = npt.NDArray[np.int8]
 
-Kind = Literal["averaged", "hgb", "logistic", "lightgbm"]
+Kind = Literal["averaged", "hgb", "logistic", "lightgbm", "offset"]
 CALIBRATION_ROWS = 500  # fewer out-of-sample rows say more about chance than about the model
 UNPROVEN_SLOPE = 0.5  # trees that fit the past are too sure of the future until shown otherwise
 LEAST_SLOPE = 0.1
@@ -47,23 +48,29 @@ class Recipe:
     learning_rate: float
     max_leaf_nodes: int
 
+    @property
+    def has_offset(self) -> bool:
+        """Whether it starts from the market's price, whose log odds are then the first feature."""
+        return self.kind == "offset"
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far raw probabilities are trusted: logit(p) = logit(base rate) + slope x (logit(raw) - logit(base rate)).
+    """How far raw probabilities are trusted: logit(p) = logit(anchor) + slope x (logit(raw) - logit(anchor)).
 
-    Platt scaling (Platt 1999) with the intercept tied to the training rows' base rate: a model that turns out to know
-    nothing (slope near 0) says the base rate, and nothing worse.
+    Platt scaling (Platt 1999) with the intercept tied to what a model that knows nothing would say, the training rows'
+    base rate, or the price of a market whose outcome is forecast: one that turns out to know nothing (slope near 0)
+    says that, and nothing worse.
     """
 
     slope: float
     base_rate: float
 
-    def apply(self, raw: Floats) -> Floats:
-        """Calibrated probabilities."""
+    def apply(self, raw: Floats, anchor: Floats | None = None) -> Floats:
+        """Calibrated probabilities; `anchor` None: the base rate."""
         import numpy as np
 
-        centre = _logit(np.asarray([self.base_rate]))
+        centre = _logit(np.asarray([self.base_rate]) if anchor is None else anchor)
         calibrated: Floats = 1 / (1 + np.exp(-(centre + self.slope * (_logit(raw) - centre))))
         return calibrated
 
@@ -78,7 +85,12 @@ class FittedModel:
 
     def predict(self, rows: Matrix) -> Floats:
         """P(label is 1) of each row of features, 0..1."""
-        return self.calibration.apply(predict_raw(self.estimator, rows))
+        import numpy as np
+
+        anchor = None
+        if isinstance(self.estimator, PriceOffset):
+            anchor = 1 / (1 + np.exp(-rows[:, 0].astype(np.float64)))
+        return self.calibration.apply(predict_raw(self.estimator, rows), anchor)
 
     def content_hash(self) -> str:
         """Hash over parameters and fitted arrays, field by field: equal for equal models, whatever their pickles."""
@@ -172,6 +184,30 @@ def fit_slope(raw: Floats, base_rate: Floats, labels: Labels) -> float:
     return max(LEAST_SLOPE, slope)
 
 
+def fit_shrunk_slope(raw: Floats, price: Floats, labels: Labels, events: npt.NDArray[np.object_]) -> float:
+    """Calibration slope of forecasts of outcomes about the market's price: that of greatest likelihood less its
+    standard error, 0..1; 0 where that leaves nothing, or with fewer than CALIBRATION_ROWS rows. `events`: whose outcome
+    each row is; rows of one count together (sandwich estimator: Liang and Zeger 1986, Biometrika 73).
+    """
+    import numpy as np
+
+    if len(labels) < CALIBRATION_ROWS:
+        return 0.0
+    centre = _logit(price)
+    distance = _logit(raw) - centre
+    slope, curvature = 0.0, 0.0
+    for _ in range(_NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-(centre + slope * distance)))
+        curvature = float((p * (1 - p) * distance**2).sum())
+        if curvature < 1e-12:
+            return 0.0
+        slope += max(-1.0, min(1.0, float(((labels - p) * distance).sum()) / curvature))
+    _, event = np.unique(events.astype(str), return_inverse=True)
+    p = 1 / (1 + np.exp(-(centre + slope * distance)))
+    scores = np.bincount(event.reshape(-1), weights=(labels - p) * distance)
+    return float(min(1.0, max(0.0, slope - float(np.sqrt((scores**2).sum())) / curvature)))
+
+
 def _logit(probability: Floats) -> Floats:
     import numpy as np
 
@@ -181,8 +217,12 @@ def _logit(probability: Floats) -> Floats:
 
 
 def _estimator(recipe: Recipe) -> Any:
-    makers = {"averaged": _averaged, "hgb": _trees, "logistic": _logistic, "lightgbm": _lightgbm}
+    makers = {"averaged": _averaged, "hgb": _trees, "logistic": _logistic, "lightgbm": _lightgbm, "offset": _offset}
     return makers[recipe.kind](recipe)
+
+
+def _offset(recipe: Recipe) -> Any:
+    return PriceOffset()
 
 
 def _averaged(recipe: Recipe) -> Any:

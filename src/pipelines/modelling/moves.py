@@ -109,12 +109,11 @@ class Errors:
         return cls(tuple(table["edges"]), tuple(table["values"]))
 
 
-def fit_errors(
-    probability: Floats, expected: Floats, changes: Floats, volatilities: Floats, horizon_bars: int
-) -> Errors:
+def fit_errors(probability: Floats, expected: Floats, changes: Floats, volatilities: Floats, together: float) -> Errors:
     """Errors of out-of-sample rows whose outcome is known: `expected` and `changes` in the unit of `volatilities`.
 
-    In a bin of n rows: sqrt(sum of squared differences / sum of v²) / sqrt(n / horizon). Unknown below LEAST_ROWS rows.
+    In a bin of n rows, of which `together` count as one (those of a horizon): sqrt(sum of squared differences / sum of
+    v²) / sqrt(n / together). Unknown below LEAST_ROWS rows.
     """
     import numpy as np
 
@@ -130,5 +129,5 @@ def fit_errors(
     scale = np.bincount(place, spread**2, len(edges) + 1)
     overall = float((left**2).sum() / (spread**2).sum())
     share = np.where(scale > 0, squares / np.where(scale > 0, scale, 1.0), overall)
-    values = np.sqrt(share) / np.sqrt(np.maximum(rows / horizon_bars, 1.0))
+    values = np.sqrt(share) / np.sqrt(np.maximum(rows / together, 1.0))
     return Errors(tuple(edges.tolist()), tuple(values.tolist()))

@@ -47,7 +47,7 @@ _PAGE = """<!doctype html>
 <title>Tidemill release, as of {as_of}</title><style>{style}</style><script>{plotly}</script></head><body>
 <h1>Market signals</h1>
 <p><b>{assessment}</b></p>
-<p class="soft">Tidemill release, data as of {as_of} UTC</p>
+{record}<p class="soft">Tidemill release, data as of {as_of} UTC</p>
 <div class="note"><b>Simulated on past data.</b> The curves below trade predictions that were made out of sample, with
 fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record of real trading, and no promise.</div>
 <h2>Backtest</h2>
@@ -89,8 +89,9 @@ def drawing_script() -> tuple[str, bytes]:
     return f"plotly-{hashlib.blake2b(script, digest_size=8).hexdigest()}.min.js", script
 
 
-def render(data: Mapping[str, Any], script: str) -> str:
-    """The page as HTML, which loads `script` (an address relative to it).
+def render(data: Mapping[str, Any], script: str, record: str = "") -> str:
+    """The page as HTML, which loads `script` (an address relative to it). `record`: what earlier publications promised
+    and kept; it is no part of the content, which the data alone decide.
 
     data: `as_of`, `assessment` and `span` (text), `backtest` (strategy -> metric -> value), `curves` (strategy ->
     {ts, equity, drawdown}), `model` (overall metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`,
@@ -100,6 +101,7 @@ def render(data: Mapping[str, Any], script: str) -> str:
     return _PAGE.replace(_INLINE, f'<script src="{script}"></script>').format(
         as_of=html.escape(data["as_of"]),
         assessment=html.escape(data["assessment"]),
+        record=f"<p>Forward record: {html.escape(record)}.</p>\n" if record else "",
         style=_STYLE,
         span=html.escape(data["span"]),
         chance=chance_text(data["backtest"]["random_entry"]),
@@ -130,10 +132,13 @@ def _prediction_text(data: Mapping[str, Any]) -> str:
         if count > _SHOWN_PREDICTIONS
         else (f"{count} market{'s' if count != 1 else ''}")
     )
+    predicted = f"the price rises over {data['horizon_bars']} bars by more than a round trip costs there"
+    if data["target"] == "resolution":
+        predicted = "the market pays 1 in the end"
     entered = sum(row["action"] != "hold" for row in data["predictions"])
     return (
         f"The newest bar of {shown}, and what the decision rule says of each: {entered} to enter. Probability: that "
-        f"the price rises over {data['horizon_bars']} bars by more than a round trip costs there. Needed: the "
+        f"{predicted}. Needed: the "
         "probability from which on the net edge exceeds the margin. Net edge: expected return of the better side, "
         "less what entry and exit cost; of a binary market in units of its payoff. Confidence: that it is above 0."
     )

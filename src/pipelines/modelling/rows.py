@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines.modelling.derived import derive
-from pipelines.modelling.labels import usual_spacing, with_labels
+from pipelines.modelling.derived import derive, price_log_odds
+from pipelines.modelling.labels import RESOLUTION, usual_spacing, with_labels
 from pipelines.modelling.moves import volatility
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Rows:
     change, later: what a position gained from the next open on, and from that of 1 and of 5 bars later on: a fraction
     of the price, of binary markets in units of the payoff. cost: of that trade, and volatility: of the change over the
     horizon (moves.volatility), in the same unit. short, long: the moves of the last bar and horizon, and of 60 bars, in
-    units of the standard deviation of the last 60 bars, for the baselines.
+    units of the standard deviation of the last 60 bars, for the baselines. to_resolution: the label is what the market
+    paid, and `change` that less the next open.
     """
 
     features: tuple[str, ...]
@@ -51,6 +52,7 @@ class Rows:
     volatility: Floats
     short: Floats
     long: Floats
+    to_resolution: bool = False
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -71,20 +73,25 @@ def rows_of(
     horizon_bars: int,
     embargo_bars: int = 0,
     is_derived: bool = False,
+    to_resolution: bool = False,
 ) -> Rows:
     """Labelled rows of `features` (market_id, ts, one column per feature).
 
     `bars` has market_id, start, end, open and close; `markets` has MARKET_FACTS. Rows of a resolved
     market from its resolution on are left out: its price is then the outcome itself. `is_derived` adds the features of
-    modelling.derived.
+    modelling.derived. `to_resolution`: rows of binary markets alone, labelled with what these paid, the log odds of the
+    price before the other features.
     """
     import numpy as np
     import polars as pl
 
+    if to_resolution:
+        markets = markets.filter(pl.col("kind") == _BINARY)
+        bars, features = (one.join(markets.select("market_id"), on="market_id", how="semi") for one in (bars, features))
     spacing = usual_spacing(bars)
     facts = markets.select("market_id", "kind", "resolved_at")
     known = bars.rename({"end": "ts"})
-    labelled = with_labels(known, spacing, horizon_bars, markets).join(
+    labelled = with_labels(known, spacing, RESOLUTION if to_resolution else horizon_bars, markets).join(
         facts, on="market_id", how="left", maintain_order="left"
     )
     table = (
@@ -96,8 +103,11 @@ def rows_of(
     )
     names = [name for name in features.columns if name not in ("market_id", "ts")]
     frame = derive(table.select("ts", *names)) if is_derived else table.select(names)
+    if to_resolution:
+        frame = table.select(price_log_odds()).hstack(frame)
     matrix = np.ascontiguousarray(frame.to_numpy(), dtype=np.float32)
-    return _columns(table, tuple(frame.columns), matrix, volatility(table, horizon_bars))
+    rows = _columns(table, tuple(frame.columns), matrix, volatility(table, horizon_bars))
+    return replace(rows, to_resolution=to_resolution)
 
 
 def _with_moves(bars: pl.DataFrame, horizon_bars: int) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.modelling.baselines import NAMES, fit_baselines
 from pipelines.modelling.folds import Fold
-from pipelines.modelling.learner import Calibration, Recipe, fit, fit_slope, predict_raw
+from pipelines.modelling.learner import Calibration, Recipe, fit, fit_shrunk_slope, fit_slope, predict_raw
 from pipelines.modelling.moves import Errors, Moves, fit_errors, fit_moves
 from pipelines.modelling.rows import UNKNOWN, Rows
 
@@ -107,10 +107,11 @@ class Walk:
         import numpy as np
 
         known = rows.known_at[before.row] <= start
-        slope = fit_slope(before.raw[known], before.base_rate[known], rows.label[before.row[known]])
         rate = float(rows.label[train].mean())
-        probability = Calibration(slope, rate).apply(raw)
+        anchor = rows.price[test] if rows.to_resolution else None
+        probability = Calibration(slope_of(rows, before, known), rate).apply(raw, anchor)
         up, down = moves_of(rows, train).of(rows.kind[test])
+        by_moves = rows.volatility[test] * (probability * up + (1 - probability) * down)
         return OutOfFold(
             row=test,
             raw=raw,
@@ -118,7 +119,7 @@ class Walk:
             base_rate=np.full(len(test), rate),
             up=up,
             down=down,
-            expected=rows.volatility[test] * (probability * up + (1 - probability) * down),
+            expected=probability - rows.price[test] if rows.to_resolution else by_moves,
             error=errors_of(rows, before, known, self.horizon_bars).at(probability),
             baselines=baselines,
         )
@@ -173,17 +174,29 @@ def is_enough(labels: npt.NDArray[np.int8]) -> bool:
     return len(labels) >= MIN_TRAIN_ROWS and int(labels.min()) != int(labels.max())
 
 
+def slope_of(rows: Rows, sample: OutOfFold, known: npt.NDArray[np.bool_]) -> float:
+    """How far raw forecasts may be trusted, by those rows of `sample` that are `known`."""
+    at = sample.row[known]
+    if rows.to_resolution:
+        return fit_shrunk_slope(sample.raw[known], rows.price[at], rows.label[at], rows.market[at])
+    return fit_slope(sample.raw[known], sample.base_rate[known], rows.label[at])
+
+
 def moves_of(rows: Rows, train: Integers) -> Moves:
     """How far the prices of the training rows moved, by kind of market."""
     return fit_moves(rows.kind[train], rows.label[train], rows.change[train], rows.volatility[train])
 
 
 def errors_of(rows: Rows, sample: OutOfFold, known: npt.NDArray[np.bool_], horizon_bars: int) -> Errors:
-    """How far expected changes were off in those rows of `sample` that are `known`."""
+    """How far expected changes were off in those rows of `sample` that are `known`: in units of v, of outcomes in units
+    of the payoff, where all rows of a market count as one."""
+    import numpy as np
+
     at = sample.row[known]
-    return fit_errors(
-        sample.probability[known], sample.expected[known], rows.change[at], rows.volatility[at], horizon_bars
-    )
+    unit, together = rows.volatility[at], float(horizon_bars)
+    if rows.to_resolution:
+        unit, together = np.ones(len(at)), len(at) / max(1, len(np.unique(rows.market[at].astype(str))))
+    return fit_errors(sample.probability[known], sample.expected[known], rows.change[at], unit, together)
 
 
 def instant(moment: int) -> datetime:

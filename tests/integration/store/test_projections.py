@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from agent.core.record import Promise, promise_text
 from agent.errors import NotFound
 from agent.store.database.engine import writing
-from agent.store.outputs import catalog, projections
+from agent.store.outputs import catalog, projections, promises
 from agent.store.outputs.releases import Release
 from agent.store.published import predictions
 from pipelines.component import Outcome
@@ -115,12 +116,18 @@ def test_a_prediction_made_again_supersedes_the_earlier_one_and_is_settled_itsel
         ("a", 0.75, 1),
         ("b", 0.75, 1),
     ]
-    pending = {one.market_id: one.id for one in projections.pending_predictions(conn, 10)}
+    pending = projections.pending_predictions(conn, 10)
+    assert sorted(one.id for one in pending) == sorted(row["id"] for row in rows), (
+        "the forward record has superseded ones too"
+    )
     newest = {row["market_id"]: row["id"] for row in rows if row["superseded_by"] is None}
-    assert pending == newest
-    projections.settle_predictions(conn, [Outcome(pending["a"], 0.02, 1)], NOW)
+    assert promises.load_promise(conn) is None
+    projections.settle_predictions(conn, [Outcome(one.id, 0.02, 1) for one in pending if one.market_id == "a"], NOW)
     assert projections.live_score(conn)[:2] == (pytest.approx(0.75**2), 1)
     assert [row["id"] for row in projections.predictions_with_outcome(conn, 10)] == [newest["a"]]
+    kept = promises.load_promise(conn)
+    assert kept == Promise(None, pytest.approx((0.75**2 + 0.25**2) / 2), 2, NOW)
+    assert promise_text(kept) == f"promised no Brier score, kept 0.3125 on 2, since {NOW:%Y-%m-%d}"
 
 
 def test_outcomes_are_written_once(conn: sa.Connection) -> None:

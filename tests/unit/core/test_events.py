@@ -58,6 +58,10 @@ SENTENCES = (
         "ticks came out the same after 1.0 s: nothing downstream needs to run",
     ),
     (
+        events.Assessed("publish", "2013-03-01-3f2a9c1b4d5e", "NO EDGE: nothing that chance does not show", False),
+        "publish brought out 2013-03-01-3f2a9c1b4d5e: NO EDGE: nothing that chance does not show",
+    ),
+    (
         events.Failed("ticks", 1, 1, 1, "ValueError: bad\n  where: x", False, 0.4),
         "ticks failed after 0.4 s: ValueError: bad\n  where: x",
     ),

@@ -24,6 +24,7 @@ from agent.api.wording import operations_of
 from agent.core.explain import event_sentence, plan_lines
 from agent.core.figures import without_annual
 from agent.core.plan_json import plan_from_json
+from agent.core.record import promise_text
 from agent.errors import UsageError
 from agent.execution.cancel import cancel_run
 from agent.execution.release import whole_page
@@ -31,7 +32,7 @@ from agent.service import queue
 from agent.store.control import approvals, events, projects, runs
 from agent.store.control.runs import FINAL, Wanted
 from agent.store.database.engine import Connections
-from agent.store.outputs import projections, releases
+from agent.store.outputs import projections, promises, releases
 from pipelines.errors import PipelineError
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
@@ -156,14 +157,14 @@ async def answer(request: Request, server: ServerHere, run_id: run_routes.RunId,
 @router.get("/ui/release")
 async def release_page(request: Request, server: ServerHere) -> Response:
     """The release in force."""
-    release, backtests = await server.read(
-        lambda at: (releases.current_release(at.project), projections.backtest_runs(at.project, 1))
+    release, backtests, kept = await server.read(
+        lambda at: (releases.current_release(at.project), projections.backtest_runs(at.project, 1), _kept(at))
     )
     metrics = {name: without_annual(found) for name, found in backtests[0]["metrics"].items()} if backtests else {}
     folder = "" if release is None else str(server.settings.releases_path / release.name)
     names = sorted({name for values in metrics.values() for name in values})
     values = {"here": "/ui/release", "release": release, "metrics": metrics, "metric_names": names, "folder": folder}
-    return _page(request, server, "release.html", values)
+    return _page(request, server, "release.html", values | {"kept": kept})
 
 
 @router.get("/ui/release/report")
@@ -266,6 +267,7 @@ async def _portfolio(
         release = releases.release_in_force(at.project, until)
         return {
             "release": release,
+            "kept": _kept(at),
             "signals": with_names(at, projections.decisions_of(at.project, release, _SIGNALS)),
             "settled": with_names(at, projections.predictions_with_outcome(at.project, _SIGNALS)),
             "live": projections.live_score(at.project),
@@ -274,6 +276,12 @@ async def _portfolio(
 
     shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look)}
     return _page(request, server, "portfolio.html", shown | await _agent(server) | (values or {}), status)
+
+
+def _kept(at: Connections) -> str:
+    """What published forecasts promised and kept; nothing before the first outcome."""
+    found = promises.load_promise(at.project)
+    return "" if found is None else promise_text(found)
 
 
 async def _agent(server: Server) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from agent.api.errors import CONFLICT, NOT_FOUND
-from agent.api.models import BacktestOut, Bin, Calibration, MarketOut, SignalOut
+from agent.api.findings import BacktestOut, Bin, Calibration, MarketOut, SignalOut
 from agent.api.server import Limit, ProjectId, ServerHere
 from agent.api.strict import StrictRoute
 from agent.store.database.engine import Connections

@@ -8,9 +8,10 @@ from agent.cli.output import emit, moment
 from agent.console import table
 from agent.core.explain import dirty_text
 from agent.core.graph import order
+from agent.core.record import promise_text
 from agent.execution.workspace import open_workspace
 from agent.store import state
-from agent.store.outputs import catalog, releases, trials
+from agent.store.outputs import catalog, promises, releases, trials
 
 HELP = "Show the recorded state of every component and the current release."
 
@@ -26,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
         release = releases.current_release(connections.project)
         kept = releases.list_releases(connections.project, limit=10)
         luck = trials.luck_of_newest(connections.project)
+        promise = promises.load_promise(connections.project)
         left_out = catalog.quarantined(connections.project)
     headings = ("component", "status", "dirty", "last success (UTC)", "runs", "failures", "rows", "version", "why")
     rows = [
@@ -50,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
         parts.append(f"current release: {release.name} (as of {moment(release.as_of)} UTC{kind})")
         if release.assessment is not None:
             parts.append(f"assessment: {release.assessment}")
+        if promise is not None:
+            parts.append(f"forward record: {promise_text(promise)}")
         if luck is not None:
             count = f"{luck.trials} set-up{'' if luck.trials == 1 else 's'}"
             parts.append(
@@ -69,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
         "current_release": release,
         "releases": kept,
         "deflated_sharpe": luck,
+        "forward_record": promise,
         "quarantined": {name: count for name, count, _ in left_out},
     }
     emit(options, value, "\n\n".join(parts))

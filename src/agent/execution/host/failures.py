@@ -10,7 +10,7 @@ from agent.errors import AgentError
 from agent.execution.host.interface import CodeMoved, Failure, Fault
 from agent.runtime.transient import is_transient
 from pipelines import errors
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, ReleaseRefused
 
 _FRAME = re.compile(r'^  File "(.+)", line (\d+), in ', re.MULTILINE)
 _MOVED = "CodeMoved"
@@ -24,7 +24,8 @@ def failure_of(error: BaseException, *, peak: int | None = None) -> Failure:
     if isinstance(error, PipelineError):
         kind = next(one.__name__ for one in type(error).__mro__ if one.__module__ == errors.__name__)
         fault = Fault(error.what, error.where, error.fix)
-        return Failure(kind, fault, trace, is_transient(error), peak)
+        refused = error.decisions if isinstance(error, ReleaseRefused) else None
+        return Failure(kind, fault, trace, is_transient(error), peak, refused)
     where = _place(trace)
     fix = "correct it there, or what it was given; attempts.traceback has the whole way to it" if where else ""
     return Failure("", Fault(f"{type(error).__name__}: {error}", where, fix), trace, is_transient(error), peak)

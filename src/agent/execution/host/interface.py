@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.errors import AgentError
-from pipelines.component import Deferral, Due, Outcome, Pending
+from pipelines.component import Deferral, Due, Outcome, Outside, Pending
 from pipelines.errors import PipelineError
 from pipelines.plugins.code import Code
 from pipelines.snapshot import Reads, Snapshot
@@ -124,7 +124,7 @@ class Question:
 @dataclass(frozen=True)
 class Task:
     """Everything an attempt needs. `previous` None means recompute in full. probes: tokens of the sources that answered
-    when it was decided to compute."""
+    when it was decided to compute. `outside` is for what makes releases."""
 
     component: str
     inputs: Mapping[str, Snapshot]
@@ -134,6 +134,7 @@ class Task:
     attempt: str
     pending: tuple[Pending, ...] = ()
     probes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    outside: Outside | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class Done:
     """What came of it: the output, the rows that SQL tables show of it, outcomes found, memory used.
 
     libraries: the declared ones as they were loaded. warnings: what the person who wrote the component should know.
+    notes: what the component said of its work.
     """
 
     snapshot: Snapshot
@@ -148,6 +150,7 @@ class Done:
     outcomes: tuple[Outcome, ...] = ()
     libraries: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     peak_memory_bytes: int | None = None
 
 
@@ -155,22 +158,24 @@ class Done:
 class Failure:
     """An error of a project's code in words: what was raised, whether trying again may help, memory used if known.
 
-    kind: the class of ours it is, "" where it is another's."""
+    kind: the class of ours it is, "" where it is another's. refused: the decisions of a release that was refused."""
 
     kind: str
     fault: Fault
     trace: str = ""
     is_transient: bool = False
     peak_memory_bytes: int | None = None
+    refused: str | None = None
 
 
 class AttemptFailed(AgentError):
-    """The computation failed. Carries the traceback, whether trying again may help, and the memory used if known."""
+    """The computation failed. Carries the traceback, whether trying again may help, the memory used if known, and the
+    decisions of a release that was refused."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.fault.what, where=failure.fault.where, fix=failure.fault.fix)
         self.trace, self.peak_memory_bytes = failure.trace, failure.peak_memory_bytes
-        self.transient = failure.is_transient
+        self.transient, self.refused = failure.is_transient, failure.refused
 
 
 class Cancelled(AgentError):

@@ -153,6 +153,7 @@ class LocalHost:
         before = {path: generation.content_now(path) for path in files}
         imported = generation.loaded()
         allowed = () if component.reads_sources else (base,)
+        notes: list[str] = []
         with Watched(allowed, [self._origin.lake_path, *files]) as watched:
             snapshot = perform(
                 component,
@@ -167,6 +168,8 @@ class LocalHost:
                 probes=task.probes,
                 on_progress=progress,
                 base=base,
+                outside=task.outside,
+                on_note=notes.append,
             )
             outcomes: tuple[Outcome, ...] = ()
             if component.settle is not None and task.pending:
@@ -180,6 +183,7 @@ class LocalHost:
             outcomes,
             loaded_versions(component.libraries),
             tuple(_undeclared(component.name, path) for path in watched.found),
+            tuple(notes),
         )
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ _CLASSES: Mapping[str, type[Any]] = {
     one.__name__: one
     for one in (
         *(snapshot.Partition, snapshot.Reads, code.Code, difference.Difference),
-        *(component.Pending, component.Outcome, component.Deferral, component.Due),
+        *(component.Pending, component.Outcome, component.Deferral, component.Due, component.Outside),
         *(interface.Origin, interface.ProjectFacts, interface.ComponentFacts, interface.SourceFacts, interface.Fault),
         *(interface.Probed, interface.Question, interface.Task, interface.Done, interface.Failure),
     )

@@ -163,11 +163,11 @@ def count_published(conn: sa.Connection, run_id: int) -> int:
 
 
 def pending_predictions(conn: sa.Connection, limit: int) -> list[Pending]:
-    """Predictions without outcome that were not superseded, oldest first. Whether a horizon is over is for the data to
-    tell, not a clock."""
+    """Predictions without outcome, oldest first, superseded ones too: the forward record has them. Whether a horizon is
+    over is for the data to tell, not a clock."""
     query = (
         sa.select(*(predictions.c[name] for name in ("id", "market_id", "ts", "horizon_end_at", "horizon_bars")))
-        .where(predictions.c.outcome.is_(None), predictions.c.superseded_by.is_(None))
+        .where(predictions.c.outcome.is_(None))
         .order_by(predictions.c.ts, predictions.c.id)
         .limit(limit)
     )

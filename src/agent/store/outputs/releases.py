@@ -40,6 +40,13 @@ class Release:
         found = self.metrics.get("assessment")
         return str(found["sentence"]) if isinstance(found, dict) and "sentence" in found else None
 
+    @property
+    def promised(self) -> float | None:
+        """Brier score of its model on out-of-fold rows; None where nobody judged it."""
+        found = self.metrics.get("model")
+        value = found.get("brier") if isinstance(found, dict) else None
+        return float(value) if isinstance(value, int | float) else None
+
 
 def insert_release(
     conn: sa.Connection,

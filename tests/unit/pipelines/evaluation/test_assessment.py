@@ -82,6 +82,22 @@ def test_an_edge_must_beat_volatility_and_hour() -> None:
     assert assess(skilled(baselines=baselines)).verdict is Verdict.EDGE
 
 
+def test_an_outcome_that_the_price_knows_as_well_is_no_volatility() -> None:
+    good = skilled()
+    sharper = {**good.baselines, PRICE: np.clip(good.label * 0.9 + 0.05, 0, 1)}
+    binary = np.ones(3000, dtype=bool)
+    found = assess(skilled(baselines=sharper, is_binary=binary, to_resolution=True))
+    assert found.verdict is Verdict.NO_EDGE
+    assert "does not beat the market's price (Brier +" in found.sentence
+
+
+def test_skill_that_fades_within_a_bar_is_said() -> None:
+    good = skilled()
+    quick = skilled(later={1: np.random.default_rng(1).normal(size=3000), 5: good.realised})
+    assert "; most of it gone when the entry comes one bar later" in assess(quick).sentence
+    assert "gone when" not in assess(skilled(later={1: good.realised, 5: good.realised})).sentence
+
+
 def test_on_binary_markets_an_edge_must_beat_the_price() -> None:
     good = skilled()
     binary = np.ones(3000, dtype=bool)

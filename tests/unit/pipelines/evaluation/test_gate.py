@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pipelines.evaluation.gate import Facts, Limits, refusals
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+BAR = timedelta(minutes=5)
 GOOD = Facts(
     markets=2,
-    newest=NOW - timedelta(minutes=10),
-    bar=timedelta(minutes=5),
+    newest={"feed": (NOW - timedelta(minutes=10), BAR), "slow": (NOW - timedelta(days=2), timedelta(days=1))},
     drift={"a": 0.01, "b": 0.02},
     assessment={
         "tradable": True,
@@ -34,7 +34,10 @@ REFUSED = {
         "the data contract is broken by bars of all 2 markets: x",
     ),
     "scrambled": ({"scrambled": ("bars/2018",)}, "bars are not what the sources gave in 1 partition(s), the first"),
-    "stale": ({"newest": NOW - timedelta(hours=1)}, "the data are stale: the newest bar was over 12.0 bars ago"),
+    "stale": (
+        {"newest": {**GOOD.newest, "feed": (NOW - timedelta(hours=1), BAR)}},
+        "the data of feed are stale: its newest bar was over 12.0 bars ago (2026-01-01 23:00 UTC), max_age_bars is 3",
+    ),
     "costs": ({"without_costs": ("oil",)}, "nothing says what trading costs in markets of kind oil"),
     "leak": ({"leaks": ("oracle",)}, "a leak was found: oracle changes with later bars"),
     "direction": ({"assessment": {**GOOD.assessment, **DIRECTION}}, "a leak is likely: a direction score of 0.700"),
@@ -79,9 +82,11 @@ def test_every_reason_is_named_whatever_else_is_wrong(names: set[str]) -> None:
 
 
 def test_what_is_not_limited_passes() -> None:
-    old = replace(GOOD, newest=NOW - timedelta(days=900), drift={"a": 9.0}, assessment={"tradable": False})
+    ancient = {"feed": (NOW - timedelta(days=900), BAR)}
+    old = replace(GOOD, newest=ancient, drift={"a": 9.0}, assessment={"tradable": False})
     assert refusals(old, Limits(), NOW) == []
-    assert refusals(replace(GOOD, newest=NOW - timedelta(days=900)), STRICT, None) == []
+    assert refusals(replace(GOOD, newest=ancient), STRICT, None) == []
+    assert refusals(replace(GOOD, newest={}), STRICT, NOW) == []
 
 
 def test_believed_skill_passes_with_its_reason() -> None:

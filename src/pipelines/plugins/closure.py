@@ -33,6 +33,7 @@ FRAMEWORK = frozenset(
         "pipelines.private",
         "pipelines.snapshot",
         "pipelines.ordering",
+        "pipelines.parallel",
         "pipelines.signatures",
         "pipelines.testing",
         "pipelines.fingerprint",

@@ -126,11 +126,6 @@ DEFAULTS: Mapping[str, Default] = {
         Costs(half_spread=0.8e-4, slippage=0.2e-4),
         "a major pair at a retail broker: no commission, a spread of 1.6 bp",
     ),
-    "future": Default(
-        Costs(half_spread=1e-4, slippage=1e-4, fee=0.5e-4),
-        "exchange-traded contracts worth some 50 000 to 250 000 dollars: about 2.50 dollars of commission and exchange "
-        "fees each, half a tick of 0.3 to 1 bp",
-    ),
     BINARY: Default(
         Costs(half_spread=0.01, fee=0.07, is_binary=True),
         "Kalshi's general rate 0.07 x p x (1 - p), and a spread of two cents",

@@ -81,6 +81,17 @@ def values(frame: pl.DataFrame, features: Sequence[Feature], max_reach: float) -
     return values.filter(OWN_ROW).select(market, "ts", **kept)
 
 
+def columns_of(features: Sequence[Feature]) -> list[str] | None:
+    """The columns of bars that features and windows look at; None where that cannot be told."""
+    namespace = Bars()
+    found = {"market_id", "ts", "interval_seconds", "close"}
+    for expression in (one.function(namespace) for one in features):
+        if expression.meta.has_multiple_outputs():
+            return None
+        found.update(expression.meta.root_names())
+    return sorted(found)
+
+
 def longest(features: Sequence[Feature]) -> int:
     """Bars that the farthest-reaching of `features` depends on."""
     return max((one.bars for one in features), default=1)

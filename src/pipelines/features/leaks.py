@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ContractViolation
@@ -70,7 +71,7 @@ def find_leaks(
 ) -> Tested:
     """Test the rows `written` for partition `key`, which are the values of `frame` (of windows.counted).
 
-    In a wide universe on some of the markets, others for each partition, so that the test costs about what the
+    In a wide universe on some of the markets, others for each partition, so that the test costs less than the
     partition did."""
     import polars as pl
 
@@ -129,9 +130,9 @@ def not_tested(features: Sequence[Feature], own: Sequence[Feature], memo: Mappin
 
 
 def _drawn(key: str, frame: pl.DataFrame, span: int) -> list[str]:
-    """The markets that are tested in partition `key`: one of each kind at least, and as many as cost no more rows than
-    the partition had, of which each takes six times the look-back."""
-    most = max(_LEAST_MARKETS, frame.height // (6 * span))
+    """The markets that are tested in partition `key`: one of each kind at least, and as many as take about a third of
+    the rows that the partition had; each takes five times the look-back."""
+    most = max(_LEAST_MARKETS, frame.height // (3 * 5 * span))
     markets = frame.select("market_id", "kind").unique()
     if markets.height <= most:
         return markets.get_column("market_id").to_list()
@@ -186,20 +187,25 @@ def _differing(
     two = one.select(_KEYS).join(two, on=_KEYS, how="left", maintain_order="left")
     pair = pl.concat([one, two.drop(_KEYS).rename(lambda name: f"{name} other")], how="horizontal")
 
-    def differs(feature: Feature) -> pl.Expr:
-        left, right = pl.col(feature.name), pl.col(f"{feature.name} other")
-        if not loose:
-            return left.ne_missing(right)
-        a, b = left.cast(pl.Float64), right.cast(pl.Float64)
-        room = _RELATIVE * pl.max_horizontal(a.abs(), b.abs()) + _ABSOLUTE * a.abs().median().fill_null(0.0)
-        return left.ne_missing(right) & ((a - b).abs() > room).fill_null(value=True)
-
-    flags = pair.select(differs(one).any().alias(one.name) for one in features).row(0) if features else ()
+    flags = pair.select(_differs(one.name, loose=loose).any().alias(one.name) for one in features)
     found = []
-    for feature in [one for one, flag in zip(features, flags, strict=True) if flag]:
-        rows = pair.filter(differs(feature)).select(_KEYS)
+    for feature in [one for one in features if flags.item(0, one.name)]:
+        rows = pair.filter(_differs(feature.name, loose=loose)).select(_KEYS)
         found.append(Leak(feature, what, rows.height, *rows.row(0)))
     return found
+
+
+@lru_cache(maxsize=1000)
+def _differs(name: str, *, loose: bool) -> pl.Expr:
+    """Whether a row's value differs from the other one's."""
+    import polars as pl
+
+    left, right = pl.col(name), pl.col(f"{name} other")
+    if not loose:
+        return left.ne_missing(right)
+    a, b = left.cast(pl.Float64), right.cast(pl.Float64)
+    room = _RELATIVE * pl.max_horizontal(a.abs(), b.abs()) + _ABSOLUTE * a.abs().median().fill_null(0.0)
+    return left.ne_missing(right) & ((a - b).abs() > room).fill_null(value=True)
 
 
 def _spans(before: pl.DataFrame, features: Sequence[Feature]) -> dict[int, pl.DataFrame]:

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,19 +70,28 @@ def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
         kind = frame.schema[name]
         hasher = hashlib.blake2b(f"{kind!s}:{frame.height}:".encode(), digest_size=16)
         if name in empty:
-            # What the lines below would give, without a query: many sources have no quotes.
-            hasher.update(b"\x01" * frame.height)
-            width = pl.Series(dtype=kind).to_physical().to_numpy().itemsize
-            hasher.update(bytes(frame.height * width))
-        elif name in texts:
+            return _hash_of_nothing(f"{kind!s}", pl.Series(dtype=kind).to_physical().to_numpy().itemsize, frame.height)
+        if name in texts:
             _add_text(hasher, table.get_column(name))
         else:
             if name in nullable:
                 hasher.update(table.get_column(f"{name}{_IS_NULL}").to_numpy().data)
-            hasher.update(table.get_column(name).to_numpy().data)
+            numbers = table.get_column(name).to_numpy()
+            if kind.is_float():
+                numbers = numbers + numbers.dtype.type(0)  # -0.0 + 0.0 is 0.0
+            hasher.update(numbers.data)
         return hasher.hexdigest()
 
     return dict(zip(frame.columns, in_threads(hashed, frame.columns, frame.height), strict=True))
+
+
+@lru_cache(maxsize=64)
+def _hash_of_nothing(kind: str, width: int, height: int) -> str:
+    """What a column without a single value gives, without a query: many sources have no quotes, of eight columns."""
+    hasher = hashlib.blake2b(f"{kind}:{height}:".encode(), digest_size=16)
+    hasher.update(b"\x01" * height)
+    hasher.update(bytes(height * width))
+    return hasher.hexdigest()
 
 
 def _folded(name: str, kind: pl.DataType) -> pl.Expr:
@@ -89,7 +99,7 @@ def _folded(name: str, kind: pl.DataType) -> pl.Expr:
 
     value = pl.col(name).to_physical()
     if kind.is_float():
-        value = pl.when(value == 0).then(pl.lit(0.0, kind)).otherwise(value).fill_nan(float("nan"))
+        value = value.fill_nan(float("nan"))
     return value.fill_null(False if kind == pl.Boolean else 0).alias(name)
 
 

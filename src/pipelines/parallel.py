@@ -16,5 +16,8 @@ def in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item], rows: i
     """`work` of each item, in order; by several threads where the items amount to many `rows`."""
     if len(items) < 2 or rows < _LEAST:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1, 4)) as pool:
-        return list(pool.map(work, items))
+    workers = min(len(items), os.cpu_count() or 1, 4)
+    step = -(-len(items) // (4 * workers))  # handing over a single item would cost as much as working on it
+    pieces = [items[start : start + step] for start in range(0, len(items), step)]
+    with ThreadPoolExecutor(workers) as pool:
+        return [one for piece in pool.map(lambda piece: [work(item) for item in piece], pieces) for one in piece]

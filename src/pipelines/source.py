@@ -187,7 +187,8 @@ def rules_broken(frame: pl.DataFrame, rules: Sequence[tuple[pl.Expr, str]]) -> p
     is_broken = pl.any_horizontal(broken for broken, _ in rules).any()
     if not frame.select(is_broken).item():
         return None
-    return frame.select(pl.coalesce(pl.when(broken).then(pl.lit(text)) for broken, text in rules)).to_series().rechunk()
+    texts = [pl.when(broken).then(pl.lit(text)) for broken, text in rules]
+    return frame.select(pl.coalesce(texts).alias("rule")).to_series().rechunk()
 
 
 def broken_rules(

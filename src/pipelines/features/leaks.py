@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ContractViolation
@@ -70,7 +71,7 @@ def find_leaks(
 ) -> Tested:
     """Test the rows `written` for partition `key`, which are the values of `frame` (of windows.counted).
 
-    In a wide universe on some of the markets, others for each partition, so that the test costs about what the
+    In a wide universe on some of the markets, others for each partition, so that the test costs less than the
     partition did."""
     import polars as pl
 
@@ -87,8 +88,9 @@ def find_leaks(
     newest = pl.int_range(pl.len(), 0, -1).over("market_id") <= span
     before = before.with_columns((newest & pl.col(OWN_ROW)).alias(OWN_ROW))
     other = pl.concat([before, _scrambled(after).with_columns(pl.lit(False).alias(OWN_ROW))])
-    ended = values(before, features, max_reach)
-    changed = values(other.sort(*_KEYS), features, max_reach)
+    few = frame.filter(is_before & pl.col("market_id").is_in(drawn[:_LEAST_MARKETS]))
+    spans = _spans(few, features)
+    ended, changed, *alone = _values_of([before, other.sort(*_KEYS), *spans.values()], features, max_reach)
     actual = written.join(ended.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
     leaks = [
         *_differing(features, ended, changed, "future"),
@@ -96,8 +98,7 @@ def find_leaks(
     ]
     known = {leak.feature.name for leak in leaks}
     sound = [one for one in features if one.name not in known]
-    few = frame.filter(is_before & pl.col("market_id").is_in(drawn[:_LEAST_MARKETS]))
-    leaks += _beyond_span(few, sound, ended, max_reach)
+    leaks += _beyond_span(dict(zip(spans, alone, strict=True)), sound, ended)
     return Tested(_on_both_sides(written, features, cut), tuple(leaks))
 
 
@@ -129,9 +130,9 @@ def not_tested(features: Sequence[Feature], own: Sequence[Feature], memo: Mappin
 
 
 def _drawn(key: str, frame: pl.DataFrame, span: int) -> list[str]:
-    """The markets that are tested in partition `key`: one of each kind at least, and as many as cost no more rows than
-    the partition had, of which each takes six times the look-back."""
-    most = max(_LEAST_MARKETS, frame.height // (6 * span))
+    """The markets that are tested in partition `key`: one of each kind at least, and as many as take about a third of
+    the rows that the partition had; each takes five times the look-back."""
+    most = max(_LEAST_MARKETS, frame.height // (3 * 5 * span))
     markets = frame.select("market_id", "kind").unique()
     if markets.height <= most:
         return markets.get_column("market_id").to_list()
@@ -156,8 +157,25 @@ def _scrambled(after: pl.DataFrame) -> pl.DataFrame:
 
     place = pl.int_range(pl.len()).over("market_id")
     factor = pl.when(place % 2 == 0).then(16.0).otherwise(1 / 16) * (1 + (place % 5) / 7)
-    changed = [(pl.col(name) * factor).cast(after.schema[name]) for name in _CHANGED]
+    changed = [(pl.col(name) * factor).cast(after.schema[name]) for name in _CHANGED if name in after.columns]
     return after.with_columns(changed)
+
+
+def _values_of(frames: Sequence[pl.DataFrame], features: Sequence[Feature], max_reach: float) -> list[pl.DataFrame]:
+    """windows.values of each frame, worked out together: a market of one frame is none of another's."""
+    import polars as pl
+
+    market = pl.col("market_id")
+    together = pl.concat(
+        [frame.with_columns(pl.format("{} {}", pl.lit(n), market).alias("market_id")) for n, frame in enumerate(frames)]
+    )
+    found, offset = [], 0
+    rows = values(together, features, max_reach)
+    for frame in frames:
+        own = frame.filter(OWN_ROW).get_column("market_id")
+        found.append(rows.slice(offset, len(own)).with_columns(own))
+        offset += len(own)
+    return found
 
 
 def _differing(
@@ -167,38 +185,48 @@ def _differing(
     import polars as pl
 
     two = one.select(_KEYS).join(two, on=_KEYS, how="left", maintain_order="left")
+    pair = pl.concat([one, two.drop(_KEYS).rename(lambda name: f"{name} other")], how="horizontal")
+
+    flags = pair.select(_differs(one.name, loose=loose).any().alias(one.name) for one in features)
     found = []
-    for feature in features:
-        left, right = one.get_column(feature.name), two.get_column(feature.name)
-        differs = left.ne_missing(right)
-        if loose and differs.any():
-            pair = pl.DataFrame({"a": left.cast(pl.Float64), "b": right.cast(pl.Float64)})
-            scale = pair.select(pl.col("a").abs().median().fill_null(0.0)).item()
-            room = _RELATIVE * pl.max_horizontal(pl.col("a").abs(), pl.col("b").abs()) + _ABSOLUTE * scale
-            far = ((pl.col("a") - pl.col("b")).abs() > room).fill_null(value=True)
-            differs = differs & pair.select(far).to_series()
-        if differs.any():
-            rows = one.select(_KEYS).filter(differs)
-            found.append(Leak(feature, what, rows.height, *rows.row(0)))
+    for feature in [one for one in features if flags.item(0, one.name)]:
+        rows = pair.filter(_differs(feature.name, loose=loose)).select(_KEYS)
+        found.append(Leak(feature, what, rows.height, *rows.row(0)))
     return found
 
 
-def _beyond_span(
-    before: pl.DataFrame, features: Sequence[Feature], ended: pl.DataFrame, max_reach: float
-) -> list[Leak]:
-    """The features whose newest value of a market is another one when computed from the declared bars alone."""
+@lru_cache(maxsize=1000)
+def _differs(name: str, *, loose: bool) -> pl.Expr:
+    """Whether a row's value differs from the other one's."""
     import polars as pl
 
-    found = []
-    for bars in sorted({one.bars for one in features}):
-        mine = [one for one in features if one.bars == bars]
-        own = before.group_by("market_id", maintain_order=True).tail(bars)
-        is_last = pl.int_range(pl.len(), 0, -1).over("market_id") == 1
-        alone = values(own.with_columns((is_last & pl.col(OWN_ROW)).alias(OWN_ROW)), mine, max_reach)
-        whole = alone.select(_KEYS).join(ended, on=_KEYS, how="inner", maintain_order="left")
-        same = alone.join(whole.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
-        found += _differing(mine, whole.select(*_KEYS, *(one.name for one in mine)), same, "span", loose=True)
-    return found
+    left, right = pl.col(name), pl.col(f"{name} other")
+    if not loose:
+        return left.ne_missing(right)
+    a, b = left.cast(pl.Float64), right.cast(pl.Float64)
+    room = _RELATIVE * pl.max_horizontal(a.abs(), b.abs()) + _ABSOLUTE * a.abs().median().fill_null(0.0)
+    return left.ne_missing(right) & ((a - b).abs() > room).fill_null(value=True)
+
+
+def _spans(before: pl.DataFrame, features: Sequence[Feature]) -> dict[int, pl.DataFrame]:
+    """Number of bars -> each market's last so many bars, the newest marked, where it is the partition's own."""
+    import polars as pl
+
+    is_last = pl.int_range(pl.len(), 0, -1).over("market_id") == 1
+    marked = before.with_columns((is_last & pl.col(OWN_ROW)).alias(OWN_ROW))
+    markets = marked.group_by("market_id", maintain_order=True)
+    return {bars: markets.tail(bars) for bars in sorted({one.bars for one in features})}
+
+
+def _beyond_span(alone: Mapping[int, pl.DataFrame], features: Sequence[Feature], ended: pl.DataFrame) -> list[Leak]:
+    """The features whose newest value of a market is another one when computed from the declared bars `alone`."""
+    if not features:
+        return []
+    keys = next(iter(alone.values())).select(_KEYS)
+    mine = keys.with_columns(alone[one.bars].get_column(one.name) for one in features)
+    whole = keys.join(ended, on=_KEYS, how="inner", maintain_order="left")
+    same = mine.join(whole.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
+    return _differing(features, whole.select(*_KEYS, *(one.name for one in features)), same, "span", loose=True)
 
 
 def _on_both_sides(written: pl.DataFrame, features: Sequence[Feature], cut: datetime) -> frozenset[str]:

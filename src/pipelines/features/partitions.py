@@ -21,7 +21,7 @@ from pipelines.errors import LakeError
 from pipelines.feature import LEAKS, Feature
 from pipelines.features.bars import TRADES_READ, bars_of_trades, join_bars, look_at, market_intervals
 from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse
-from pipelines.features.windows import counted, look_back, values
+from pipelines.features.windows import columns_of, counted, look_back, values
 from pipelines.snapshot import Reads, diff
 from pipelines.source import BAR_COLUMNS
 from pipelines.spans import span_key, span_of
@@ -68,6 +68,8 @@ class FeatureWork:
         self.newest = max(newest, default=_EPOCH)
         self.facts = self._facts()
         self.unfinished: list[str] = []
+        self.columns = columns_of(features)
+        self.seen: dict[str, list[pl.DataFrame]] = {}  # bars of spans that were read
         before = self._read(_MEMO, {"markets": {}, "unfinished": []})
         self.were_unfinished = set(before["unfinished"])
         old = before["markets"]
@@ -102,6 +104,8 @@ class FeatureWork:
         spent = 0.0, 0.0
         for number, key in enumerate(due):
             self.ctx.progress(number, len(due), f"features {key}")
+            near = {key, *self._reached(key, self.widest_interval, keys)}
+            self.seen = {name: tables for name, tables in self.seen.items() if name in near}
             bars = self._read_bars([key])
             start, interval = span_of(key)[0], _longest_interval(bars)
             older = self._read_bars(self._reached(key, interval, keys))
@@ -179,7 +183,11 @@ class FeatureWork:
         if key in changed or self._holds_other_markets(key):
             return True
         near = self._reached(key, self.widest_interval, changed)
-        return bool(near) and bool(self._reached(key, _longest_interval(self._read_bars([key])), near))
+        if not near:
+            return False
+        interval = _longest_interval(self._read_bars([key]))
+        del self.seen[key]
+        return bool(self._reached(key, interval, near))
 
     def _reached(self, key: str, interval_seconds: int, others: Iterable[str]) -> list[str]:
         """Those of `others` that a look-back from span `key`, with bars of `interval_seconds`, reaches into."""
@@ -189,12 +197,24 @@ class FeatureWork:
         return sorted(one for one in others if len(one) == len(key) and one < key and span_of(one)[1] >= earliest)
 
     def _read_bars(self, keys: Sequence[str]) -> pl.DataFrame:
-        """The bars of some spans as features see them, sorted within each partition."""
+        """The bars of some spans as features see them."""
         import polars as pl
 
-        names = [name for key in keys for name in (OWN + key, MADE + key) if name in self.bars.by_key]
-        frames = [look_at(self.ctx.lake.read_table(self.bars.by_key[name])) for name in names]
-        return pl.concat(frames).sort("market_id", "ts") if frames else pl.DataFrame()
+        frames = [table for key in keys for table in self._seen_bars(key)]
+        return pl.concat(frames) if frames else pl.DataFrame()
+
+    def _seen_bars(self, key: str) -> list[pl.DataFrame]:
+        """The bars of one span, own and made ones. They are kept as long as a look-back reaches into it."""
+        if key not in self.seen:
+            parts = [self.bars.by_key[name] for name in (OWN + key, MADE + key) if name in self.bars.by_key]
+            tables = [look_at(self.ctx.lake.read_table(part)) for part in parts]
+            columns = self.columns
+            self.seen[key] = (
+                tables
+                if columns is None
+                else [table.select(name for name in table.columns if name in columns) for table in tables]
+            )
+        return self.seen[key]
 
     def _holds_other_markets(self, key: str) -> bool:
         """Whether the earlier bars of a span are of a market whose facts are not what they were."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pipelines.feature import Bars, Feature
@@ -64,21 +65,39 @@ def values(frame: pl.DataFrame, features: Sequence[Feature], max_reach: float) -
     A value is null where the feature has no finite value, or where the oldest of its n bars is older than n intervals ×
     `max_reach`: a market that trades rarely gets no longer reach.
     """
+    worked_out, kept = _expressions(tuple(features), max_reach)
+    return frame.select("market_id", "ts", OWN_ROW, *worked_out).filter(OWN_ROW).select("market_id", "ts", *kept)
+
+
+@lru_cache(maxsize=8)
+def _expressions(features: tuple[Feature, ...], max_reach: float) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    """The features with what tells whether they may count, and those that do. Made once: for a small partition that
+    takes longer than working them out."""
     import polars as pl
 
     market, ts = "market_id", pl.col("ts")
     namespace = Bars()
-    columns = {one.name: one.function(namespace).over(market).cast(pl.Float32) for one in features}
-    near = {
-        n: ((ts - ts.shift(n - 1)).dt.total_microseconds() <= _span(n, max_reach)).over(market)
+    columns = [one.function(namespace).over(market).cast(pl.Float32).alias(one.name) for one in features]
+    near = [
+        ((ts - ts.shift(n - 1)).dt.total_microseconds() <= _span(n, max_reach)).over(market).alias(f".near{n}")
         for n in sorted({one.bars for one in features})
-    }
-    values = frame.select(market, "ts", OWN_ROW, **columns, **{f".near{n}": is_near for n, is_near in near.items()})
-    kept = {
-        one.name: pl.when(pl.col(f".near{one.bars}") & pl.col(one.name).is_finite()).then(pl.col(one.name))
+    ]
+    kept = [
+        pl.when(pl.col(f".near{one.bars}") & pl.col(one.name).is_finite()).then(pl.col(one.name)).alias(one.name)
         for one in features
-    }
-    return values.filter(OWN_ROW).select(market, "ts", **kept)
+    ]
+    return [*columns, *near], kept
+
+
+def columns_of(features: Sequence[Feature]) -> list[str] | None:
+    """The columns of bars that features and windows look at; None where that cannot be told."""
+    namespace = Bars()
+    found = {"market_id", "ts", "interval_seconds", "close"}
+    for expression in (one.function(namespace) for one in features):
+        if expression.meta.has_multiple_outputs():
+            return None
+        found.update(expression.meta.root_names())
+    return sorted(found)
 
 
 def longest(features: Sequence[Feature]) -> int:

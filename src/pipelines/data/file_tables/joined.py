@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.file_tables.raw import RawFile, changed_at, columns_of, market_name, ts_of_day
-from pipelines.data.file_tables.read import LINE, is_text_table, only_where, separator_of, text_of
+from pipelines.data.file_tables.read import LINE, is_panic, is_parquet, is_text_table, only_where, separator_of, text_of
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.file_tables.texts import join_texts, without_blank_rows
 from pipelines.errors import BadInput
@@ -47,6 +47,43 @@ def put_together(raws: Sequence[RawFile]) -> RawFiles:
     )
 
 
+def may_be_joined(dataset: Dataset, file: Path) -> bool:
+    """Whether a file may be read by one query with others of its kind: a Parquet file."""
+    return dataset.where is None and dataset.records is None and is_parquet(file)
+
+
+def read_parquets(dataset: Dataset, parts: Mapping[str, Path]) -> RawFiles | None:
+    """Parquet files of the same columns by one query; None where only reading them one by one gives what they say, or
+    names the fault."""
+    import polars as pl
+
+    files = list(parts.values())
+    try:
+        written_at = [changed_at(file) for file in files]
+        scan = pl.scan_parquet(files, glob=False, include_file_paths=_FILE)
+        names = [name for name in scan.collect_schema().names() if name != _FILE]
+        if LINE in names:
+            return None
+        market = market_name(dataset, files[0], names)
+        needed = [*columns_of(dataset, files[0], names).values(), *([market] if isinstance(market, pl.Expr) else [])]
+        wanted = {name for one in needed for name in one.meta.root_names()}
+        table = scan.select(*sorted(wanted), _FILE).collect()
+    except (BadInput, OSError, pl.exceptions.PolarsError):
+        return None
+    except BaseException as error:
+        if is_panic(error):
+            return None
+        raise
+    runs = table.get_column(_FILE).cast(pl.String).rle().struct.unnest()
+    counts = dict(zip(runs.get_column("value"), runs.get_column("len"), strict=True))
+    if len(counts) < runs.height:
+        return None
+    lengths = [counts.pop(str(file), 0) for file in files]
+    if counts:  # a file is called otherwise than it was asked for
+        return None
+    return _of_table(dataset, parts, pl.concat([_places(lengths, 1), table.drop(_FILE)], how="horizontal"), written_at)
+
+
 def is_small(dataset: Dataset, file: Path) -> bool:
     """Whether a file may be read with others: a small table of text."""
     try:
@@ -79,18 +116,25 @@ def read_joined(dataset: Dataset, parts: Mapping[str, Path]) -> RawFiles | None:
 
 def _with_places(table: pl.DataFrame, lengths: Sequence[int], header: bool) -> pl.DataFrame:
     """The rows that are not blank, with the number of their file and their line in it."""
+    import polars as pl
+
+    places = _places(lengths, 2 if header else 1)
+    return without_blank_rows(pl.concat([places, table], how="horizontal"), (LINE, _FILE))
+
+
+def _places(lengths: Sequence[int], first: int) -> pl.DataFrame:
+    """The line of each row, the first one of a file being `first`, and the number of its file."""
     import numpy as np
     import polars as pl
 
     ends = np.cumsum(lengths)
-    lines = np.arange(table.height) - np.repeat(ends - lengths, lengths) + (2 if header else 1)
-    places = pl.DataFrame(
+    lines = np.arange(sum(lengths)) - np.repeat(ends - lengths, lengths) + first
+    return pl.DataFrame(
         {
             LINE: pl.Series(lines, dtype=pl.UInt32),
             _FILE: pl.Series(np.repeat(np.arange(len(lengths)), lengths), dtype=pl.UInt32),
         }
     )
-    return without_blank_rows(pl.concat([places, table], how="horizontal"), (LINE, _FILE))
 
 
 def _of_table(

@@ -115,6 +115,11 @@ def is_text_table(file: Path) -> bool:
     return _format(file) in _SEPARATORS
 
 
+def is_parquet(file: Path) -> bool:
+    """Whether a file is Parquet, not compressed once more."""
+    return _format(file) in _PARQUET and file.suffix.lower() in _PARQUET
+
+
 def text_of(file: Path) -> bytes:
     """The bytes of a table of text, decompressed. Raises BadInput."""
     try:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.calendars import later, next_at, period_start
 from pipelines.data.file_tables.adjust import MarketFacts, adjusted
-from pipelines.data.file_tables.joined import RawFiles, is_small, put_together, read_joined
+from pipelines.data.file_tables.joined import (
+    RawFiles,
+    is_small,
+    may_be_joined,
+    put_together,
+    read_joined,
+    read_parquets,
+)
 from pipelines.data.file_tables.raw import PRICES, RawFile, read_raw
 from pipelines.data.file_tables.read import (
     LINE,
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
 
 _BULK_ROWS = 200_000  # understood at once: enough that a table's own cost is nothing, little enough to be held twice
 _SMALL_FILES = 1_000  # read as one: a bad one among them costs reading them some ten times
+_BULK_BYTES = 4_000_000  # of Parquet, read by one query
 _MANY = 3  # rows that break one and the same rule of time are no accident
 
 
@@ -61,8 +69,9 @@ def read_bulks(
     """The rows of many parts, as read_batch gives those of each, but understood together: the work on a table costs
     milliseconds, however few rows it has. A part with a bad row comes alone."""
     small: dict[str, Path] = {}
+    large: dict[str, Path] = {}
     waiting: dict[tuple[Any, ...], list[RawFile]] = {}
-    rows = 0
+    rows = size = 0
     for part, files in parts.items():
         if len(files) > 1:
             yield Bulk.of_one(part, read_batch(source, dataset, files, facts))
@@ -71,6 +80,12 @@ def read_bulks(
             if len(small) >= _SMALL_FILES:
                 yield from _small(source, dataset, small, facts)
                 small = {}
+        elif may_be_joined(dataset, files[0]):
+            size += _bytes_of(files[0])
+            if size > _BULK_BYTES:
+                yield from _parquets(source, dataset, large, facts)
+                large, size = {}, _bytes_of(files[0])
+            large[part] = files[0]
         else:
             raw = read_raw(dataset, part, files[0])
             waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
@@ -79,6 +94,28 @@ def read_bulks(
                 yield from _waiting(source, dataset, waiting, facts)
                 rows = 0
     yield from _small(source, dataset, small, facts)
+    yield from _parquets(source, dataset, large, facts)
+    yield from _waiting(source, dataset, waiting, facts)
+
+
+def _bytes_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # reading it says what is wrong
+
+
+def _parquets(source: str, dataset: Dataset, parts: Mapping[str, Path], facts: MarketFacts) -> Iterator[Bulk]:
+    """Parquet files, read by one query; where that cannot be, one by one."""
+    raws = read_parquets(dataset, parts) if len(parts) > 1 else None
+    bulk = None if raws is None else _together(source, dataset, raws, facts)
+    if bulk is not None:
+        yield bulk
+        return
+    waiting: dict[tuple[Any, ...], list[RawFile]] = {}
+    for part, file in parts.items():
+        raw = read_raw(dataset, part, file)
+        waiting.setdefault(tuple(raw.table.schema.items()), []).append(raw)
     yield from _waiting(source, dataset, waiting, facts)
 
 

@@ -181,11 +181,12 @@ def _keys(times: pl.Series, grain: Numbers) -> Numbers:
     import numpy as np
 
     day = times.dt.date()
-    found = np.zeros(len(times), np.int32)
-    for number in np.unique(grain):
-        start = (day, day.dt.month_start(), day.dt.truncate("1y"))[number]
-        key = start.to_physical().to_numpy() * 4 + np.int32(number)
-        found = np.where(grain == number, key, found)
+    found: Numbers = np.zeros(len(times), np.int32)
+    for number in range(len(_GRAINS)):
+        here = grain == number
+        if here.any():
+            start = (day, day.dt.month_start(), day.dt.truncate("1y"))[number]
+            np.copyto(found, start.to_physical().to_numpy() * 4 + np.int32(number), where=here)
     return found
 
 

@@ -18,12 +18,12 @@ from agent.core.explain import found_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
 from agent.execution.host.interface import Done
-from agent.execution.lake_owner import require_own
+from agent.execution.lake_owner import require, require_own
 from agent.execution.release import has_files, point_to, release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.sealing import DECISIONS, note_seals
 from agent.execution.workspace import Workspace
-from agent.store import leases, state
+from agent.store import state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections, database_now
 from agent.store.outputs import catalog, projections, record, releases, trials
@@ -74,10 +74,14 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
         write_release(workspace.lake, success.done.snapshot, workspace.settings.releases_path, success.release)
     sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
-        require_own(connections, workspace.settings.lake_path)
+        held = state.hold(connections.project, success.component, success.token)
+        if held is None:
+            require_own(connections, workspace.settings.lake_path)
+        else:
+            require(workspace.settings.lake_path, held.lake)
         now, snapshot_id = log.clock.now(), None
-        if leases.is_held(connections.project, leases.of_component(success.component), success.token):
-            snapshot_id = _record(workspace, connections, log, success, old, now)
+        if held is not None:
+            snapshot_id = _record(workspace, connections, log, success, old, held, now)
             stale = _seen_to_change(workspace, connections, success)
             state.show_reasons(connections.project, stale)
             _finish(connections, log, success, old, sorted(stale), now)
@@ -92,7 +96,13 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
 
 
 def _record(
-    workspace: Workspace, connections: Connections, log: RunLog, success: Success, old: Snapshot | None, now: datetime
+    workspace: Workspace,
+    connections: Connections,
+    log: RunLog,
+    success: Success,
+    old: Snapshot | None,
+    held: state.Held,
+    now: datetime,
 ) -> int:
     """The project's part: snapshot, state, projections, release. Gives the lease back; returns the snapshot's id."""
     component, snapshot = workspace.facts.components[success.component], success.done.snapshot
@@ -107,8 +117,9 @@ def _record(
             code_version=success.current.code_version,
             settings_hash=success.current.settings_hash,
             settings=success.current.settings,
-            now=database_now(connections.project),  # what gc goes by
+            now=held.now,  # what gc goes by
             known=None if snapshot_id is None or old is None else (snapshot_id, old),
+            newest=held.newest_snapshot_id,
         )
     state.commit_success(
         connections.project,

@@ -77,6 +77,10 @@ def create_run(
     """
     if conn.scalar(sa.select(projects.c.id).where(projects.c.id == project_id)) is None:
         raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them")
+    begun: dict[str, Any] = {}
+    if owner is not None:
+        at = database_now(conn)
+        begun = {"started_at": at, "lease_token": 1, **leases.RUN_ROWS.held_by(owner, at, lease_seconds)}
     new = insert(conn, runs).values(
         project_id=project_id,
         goal=goal,
@@ -88,16 +92,13 @@ def create_run(
         idempotency_key=idempotency_key,
         git_commit=git_commit,
         created_at=now,
-        started_at=None if owner is None else database_now(conn),
+        **begun,
     )
     made = (
         conn.execute(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs)).mappings().first()
     )
     if made is None:
         made = conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one()
-    elif owner is not None:
-        leases.take(conn, leases.of_run(made["id"]), owner, lease_seconds)
-        return load_run(conn, made["id"])
     return _run(made)
 
 

@@ -30,11 +30,10 @@ from agent.core.plan import decide_step, why_unavailable
 from agent.core.plan_json import plan_to_json
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
-from agent.execution.commit import repair_current
 from agent.execution.computing import Computer
 from agent.execution.host.interface import Cancelled
 from agent.execution.planning import names_of, think, with_fresh_rows
-from agent.execution.policy import ask_policy
+from agent.execution.pointer import repair_current
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
@@ -174,6 +173,8 @@ class Engine:
             return state.load_states(connections.project, (name, *self.workspace.specs[name].upstream))
 
     def _decide(self, name: str, states: Mapping[str, State], current: Current) -> Step:
+        from agent.execution.policy import ask_policy  # of what may be computed alone
+
         unavailable = {up: why for up, one in self._finished.items() if (why := one.why_unavailable()) is not None}
         spec, now = self.workspace.specs[name], self.clock.now()
         forced = name in self.log.request.force and name not in self._finished and name not in self.earlier

@@ -92,8 +92,10 @@ class RunLog:
                 owner=self.owner,
                 lease_seconds=self.lease_seconds,
                 git_commit=self.git_commit,
+                iteration=self.iteration,
                 now=self.clock.now(),
             )
+            self._noted = self.iteration
         if self._waiting:
             iteration = None if self.iteration == self._noted else self.iteration
             events.append_all(connections.control, self.run.id, self._waiting, iteration=iteration)

@@ -9,7 +9,6 @@ Sections of other packages (the orchestrator's) are handed over as they are: thi
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +123,8 @@ def _components(
     known = (*components, "sources", *others)
     for name in values:
         if name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean [{near[0]}]?" if near else f"known are: {', '.join(known)}"
             faults.add(name, f"unknown section; {hint}")

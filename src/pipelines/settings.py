@@ -7,7 +7,6 @@ A settings class is a frozen dataclass whose fields are made by `setting(...)`: 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -75,14 +74,22 @@ class Faults:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of agent.toml; an empty mapping where there is no such file. Raises SettingsError on bad TOML."""
-    import tomllib
-
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"cannot read the settings: {error}", where=str(path), fix="correct the file") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise _unreadable(path, error) from error
+    import tomllib  # not where there is no such file
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> SettingsError:
+    return SettingsError(f"cannot read the settings: {error}", where=str(path), fix="correct the file")
 
 
 def build(cls: type[Any], values: Mapping[str, Any], where: str, faults: Faults) -> Any:
@@ -126,6 +133,8 @@ def _unknown(cls: type[Any], name: str, known: Collection[str]) -> str:
     moved: Mapping[str, str] = getattr(cls, "MOVED", {})
     if name in moved:
         return f"{name!r} is set elsewhere now: {moved[name]}"
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(known) or 'none'}"
     return f"unknown setting {name!r}{hint}"
@@ -219,6 +228,8 @@ def _convert_union(hint: Any, value: Any, where: str, name: str, faults: Faults)
 def _convert_literal(allowed: tuple[Any, ...], value: Any, where: str, name: str, faults: Faults) -> Any:
     if value in allowed and type(value) in {type(one) for one in allowed}:
         return value
+    import difflib
+
     near = difflib.get_close_matches(str(value), [str(one) for one in allowed], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     faults.add(where, f"{name} = {value!r} is not {_type_name(Literal[allowed])}{hint}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TypeVar
 
 from agent.clock import Clock
@@ -27,7 +28,7 @@ from agent.execution.runlog import RunLog
 from agent.execution.sealing import note_seals
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
-from agent.runtime.keeper import keep_run
+from agent.runtime.keeper import LeaseKeeper, keep_run
 from agent.runtime.patience import retry_while_unavailable
 from agent.store import leases, state
 from agent.store.control import attempts
@@ -67,6 +68,19 @@ class Attempts:
     computer: Computer
     stop: Callable[[], str | None]
 
+    @cached_property
+    def _heart(self) -> LeaseKeeper:
+        """Of the run, from its first attempt on. One for all attempts: beginning and ending a thread takes longer than
+        what an attempt writes."""
+        return keep_run(
+            self.workspace.database, self.log.run_id, self.log.lease, seconds=self.log.lease_seconds
+        ).start()
+
+    def close(self) -> None:
+        """Let the run's lease be: its end is recorded next."""
+        if "_heart" in vars(self):
+            self._heart.stop()
+
     def carry_out(self, begun: OpenAttempt) -> Result:
         """Compute and record. After a transient failure the pause before the next try is over on return.
 
@@ -76,17 +90,9 @@ class Attempts:
         workspace, started = self.workspace, time.monotonic()
         settings, name = workspace.settings, begun.name
         component = workspace.facts.components[name]
-        own = Lease(leases.of_component(name), begun.token)
-        heart = keep_run(
-            workspace.database,
-            self.log.run_id,
-            own,
-            self.log.lease,
-            seconds=settings.executor.lease_seconds,
-            what=name,
-        )
+        own, heart = Lease(leases.of_component(name), begun.token), self._heart
         try:
-            with heart:
+            with heart.keeping(own):
                 old = self._previous(begun)
                 done = self.computer.compute(
                     self._task(begun, old),
@@ -273,12 +279,11 @@ class Attempts:
     def _pause(self, seconds: float) -> None:
         """Wait before another try, the run kept alive. Raises Cancelled where it is to end instead."""
         until = time.monotonic() + seconds
-        with keep_run(self.workspace.database, self.log.run_id, self.log.lease, seconds=self.log.lease_seconds) as beat:
-            while time.monotonic() < until:
-                why = beat.reason_to_stop() or self.stop()
-                if why is not None:
-                    raise Cancelled(why)
-                time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+        while time.monotonic() < until:
+            why = self._heart.reason_to_stop() or self.stop()
+            if why is not None:
+                raise Cancelled(why)
+            time.sleep(min(0.1, max(0.0, until - time.monotonic())))
 
 
 def _lost(begun: OpenAttempt) -> LeaseLost:

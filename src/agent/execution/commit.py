@@ -7,7 +7,6 @@ while another took over cannot overwrite its successor.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,20 +17,18 @@ from agent.core.explain import found_text
 from agent.core.model import Code, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
 from agent.execution.host.interface import Done
-from agent.execution.lake_owner import require_own
-from agent.execution.release import has_files, point_to, release_name, write_release
+from agent.execution.lake_owner import require, require_own
+from agent.execution.pointer import repair_current
+from agent.execution.release import release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.sealing import DECISIONS, note_seals
 from agent.execution.workspace import Workspace
-from agent.store import leases, state
+from agent.store import state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections, database_now
 from agent.store.outputs import catalog, projections, record, releases, trials
-from pipelines.errors import LakeError
 from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot
-
-logger = logging.getLogger("tidemill.commit")
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,14 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
         write_release(workspace.lake, success.done.snapshot, workspace.settings.releases_path, success.release)
     sys.audit("tidemill.point", "commit.beginning")
     with log.writing() as connections:
-        require_own(connections, workspace.settings.lake_path)
+        held = state.hold(connections.project, success.component, success.token)
+        if held is None:
+            require_own(connections, workspace.settings.lake_path)
+        else:
+            require(workspace.settings.lake_path, held.lake)
         now, snapshot_id = log.clock.now(), None
-        if leases.is_held(connections.project, leases.of_component(success.component), success.token):
-            snapshot_id = _record(workspace, connections, log, success, old, now)
+        if held is not None:
+            snapshot_id = _record(workspace, connections, log, success, old, held, now)
             stale = _seen_to_change(workspace, connections, success)
             state.show_reasons(connections.project, stale)
             _finish(workspace, connections, log, success, old, sorted(stale), now)
@@ -93,7 +94,13 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
 
 
 def _record(
-    workspace: Workspace, connections: Connections, log: RunLog, success: Success, old: Snapshot | None, now: datetime
+    workspace: Workspace,
+    connections: Connections,
+    log: RunLog,
+    success: Success,
+    old: Snapshot | None,
+    held: state.Held,
+    now: datetime,
 ) -> int:
     """The project's part: snapshot, state, projections, release. Gives the lease back; returns the snapshot's id."""
     component, snapshot = workspace.facts.components[success.component], success.done.snapshot
@@ -108,8 +115,9 @@ def _record(
             code_version=success.current.code_version,
             settings_hash=success.current.settings_hash,
             settings=success.current.settings,
-            now=database_now(connections.project),  # what gc goes by
+            now=held.now,  # what gc goes by
             known=None if snapshot_id is None or old is None else (snapshot_id, old),
+            newest=held.newest_snapshot_id,
         )
     state.commit_success(
         connections.project,
@@ -202,41 +210,6 @@ def _require_recorded(connections: Connections, success: Success) -> None:
             where=f"{success.component}, token {success.token}",
             fix="nothing to do: the process that took over computes it",
         )
-
-
-def repair_current(workspace: Workspace) -> None:
-    """As `point_to_current`, where a run must go on even if the release's files are damaged: publish may compute them
-    again in this very run."""
-    try:
-        point_to_current(workspace)
-    except LakeError as error:
-        logger.warning(
-            "the current release cannot be written to disk: %s; `agent rollback RELEASE` puts another in force, "
-            "`agent restore` brings back a backup, unless publish computes it again now",
-            error.what,
-        )
-
-
-def point_to_current(workspace: Workspace) -> None:
-    """Make the pointer on disk agree with the row; write the folder again where it or a file of it is not there.
-
-    Raises LakeError where the lake has not got the release's files either.
-    """
-    name = None
-    while True:  # another process may put a newer release in force meanwhile: the pointer must not fall behind it
-        with workspace.database.reading() as connections:
-            row = releases.current_release(connections.project)
-            if row is None or row.name == name:
-                return
-            folder = workspace.settings.releases_path / row.name
-            facts = catalog.file_facts(connections.project, [row.snapshot_id])[row.snapshot_id]
-            sizes = {fact.key: fact.size for fact in facts}
-            snapshot = None if has_files(folder, sizes) else catalog.load_snapshot(connections.project, row.snapshot_id)
-        if snapshot is not None:
-            make_folder(workspace.settings.releases_path)
-            write_release(workspace.lake, snapshot, workspace.settings.releases_path, row.name)
-        point_to(workspace.settings.releases_path, row.name)
-        name = row.name
 
 
 def _project(connections: Connections, success: Success, snapshot_id: int, now: datetime) -> None:

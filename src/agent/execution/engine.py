@@ -30,11 +30,10 @@ from agent.core.plan import decide_step, why_unavailable
 from agent.core.plan_json import plan_to_json
 from agent.core.staleness import decide_reasons
 from agent.errors import Busy, LeaseLost
-from agent.execution.commit import repair_current
 from agent.execution.computing import Computer
 from agent.execution.host.interface import Cancelled
 from agent.execution.planning import names_of, think, with_fresh_rows
-from agent.execution.policy import ask_policy
+from agent.execution.pointer import repair_current
 from agent.execution.runlog import RunLog
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
@@ -126,22 +125,12 @@ class Engine:
         self.log.add(AgentThinking(thought.stale, clean))
         self.log.add(PlanGenerated(thought.plan.steps))
         plan = plan_to_json(thought.plan)
-        planned = {step.component: step for step in thought.plan.steps}
+        planned = {step.component: step for step in thought.plan.steps if step.component in names}
         before = (thought.states[name].output_snapshot_id for name in names if isinstance(planned[name], Compute))
         self._survey.read_snapshots([snapshot_id for snapshot_id in before if snapshot_id is not None])
         status, error = "COMPLETED", None
         try:
-            for name in names:
-                why = self.stop()
-                if why is not None:
-                    raise Cancelled(why)
-                self.log.iteration += 1
-                step = planned[name]
-                # As long as nothing was computed, what was read a moment ago still holds.
-                if isinstance(step, Skip) and all(isinstance(one.step, Skip) for one in self._finished.values()):
-                    self._finished[name] = self._left(step, thought.states[name])
-                else:
-                    self._finished[name] = self._perform(name)
+            self._perform_all(planned, thought.states)
         except Cancelled as cancelled:
             status, error = "CANCELLED", cancelled.what
         except (Busy, LeaseLost) as refused:
@@ -156,6 +145,23 @@ class Engine:
         self._end(status, error, plan)
         return Report(self.log.run_id, status, tuple(self._finished.values()), error)
 
+    def _perform_all(self, planned: Mapping[str, Step], states: Mapping[str, State]) -> None:
+        """One component after the other. Raises Cancelled, Busy, LeaseLost and CodeMoved, which end the run."""
+        try:
+            for name, step in planned.items():
+                why = self.stop()
+                if why is not None:
+                    raise Cancelled(why)
+                self.log.iteration += 1
+                # As long as nothing was computed, what was read a moment ago still holds.
+                if isinstance(step, Skip) and all(isinstance(one.step, Skip) for one in self._finished.values()):
+                    self._finished[name] = self._left(step, states[name])
+                else:
+                    self._finished[name] = self._perform(name)
+        finally:
+            if "_attempts" in vars(self):
+                self._attempts.close()
+
     def computed(self) -> dict[str, Finished]:
         """What this run has computed so far."""
         mine = {name: one for name, one in self._finished.items() if isinstance(one.step, Compute) and not one.error}
@@ -167,6 +173,8 @@ class Engine:
             return state.load_states(connections.project, (name, *self.workspace.specs[name].upstream))
 
     def _decide(self, name: str, states: Mapping[str, State], current: Current) -> Step:
+        from agent.execution.policy import ask_policy  # of what may be computed alone
+
         unavailable = {up: why for up, one in self._finished.items() if (why := one.why_unavailable()) is not None}
         spec, now = self.workspace.specs[name], self.clock.now()
         forced = name in self.log.request.force and name not in self._finished and name not in self.earlier

@@ -99,20 +99,15 @@ class Opening:
         sys.audit("tidemill.point", "attempt.opening")
         with self.log.writing() as connections:
             # The lease first: it locks the row, so that no mark comes in between what is read and what is cleared.
-            lease = leases.take(
-                connections.project,
-                leases.of_component(name),
-                self.log.owner,
-                self.workspace.settings.executor.lease_seconds,
-            )
+            free = leases.find_free(connections.project, leases.of_component(name))
+            lease = free.lease
             abandoned = [] if lease.took_over_from is None else self._take_over(connections, name, lease)
             upstream = self.workspace.specs[name].upstream
             states = state.load_states(connections.project, (name, *upstream))
             is_as_seen = all(_essence(states, one, name) == _essence(seen, one, name) for one in (name, *upstream))
             if is_as_seen:
-                state.begin_attempt(connections.project, name, lease.token)
-            else:
-                leases.release(connections.project, lease.name, lease.token)
+                seconds = self.workspace.settings.executor.lease_seconds
+                state.begin_attempt(connections.project, free, self.log.owner, seconds)
             attempts.close_abandoned(connections.control, abandoned)  # control rows after the project's
             if not is_as_seen:
                 return None

@@ -14,12 +14,10 @@ from agent.core.model import Current, Plan, State
 from agent.core.plan import Outlook, make_plan
 from agent.core.staleness import decide_reasons
 from agent.errors import NotFound
-from agent.execution.policy import ask_policy
 from agent.execution.runlog import Request
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.store import leases, state
-from agent.store.control import attempts
 from agent.store.database.engine import database_now
 from pipelines.component import Deferral, Due
 
@@ -92,9 +90,15 @@ def _think(
     found = {name: decide_reasons(workspace.specs[name], states[name], currents[name], now=now) for name in names}
     # Also of what is not stale yet: an input may be on its way.
     is_news = bool(assume_changed) or any(found.values())
-    advice = {name: ask_policy(workspace, survey, name, states, found[name]) if is_news else None for name in names}
+    advice: dict[str, Deferral | Due | None] = {}
+    if is_news:
+        from agent.execution.policy import ask_policy  # a run with nothing to do asks for neither this nor history
+
+        advice = {name: ask_policy(workspace, survey, name, states, found[name]) for name in names}
     history = {}
     if request.force or is_news:
+        from agent.store.control import attempts
+
         with workspace.database.reading() as connections:
             history = attempts.expectations(connections.control, workspace.database.project_id)
     outlook = Outlook(

@@ -46,6 +46,7 @@ class RunLog:
     watchers: tuple[Watcher, ...] = ()
     iteration: int = 0
     has_started: bool = False
+    _noted: int = 0  # the iteration that the run's row shows
     _waiting: list[tuple[Event, datetime]] = field(default_factory=list)
 
     @property
@@ -68,13 +69,13 @@ class RunLog:
     @contextmanager
     def writing(self) -> Iterator[Connections]:
         """A writing transaction that ends with the events that wait to be written. If it fails, that waits on."""
-        run, waiting = self.run, list(self._waiting)
+        before = self.run, self._noted, list(self._waiting)
         try:
             with self.database.writing() as connections:
                 yield connections
                 self.flush(connections)
         except BaseException:
-            self.run, self._waiting = run, waiting
+            self.run, self._noted, self._waiting = before
             raise
 
     def flush(self, connections: Connections) -> None:
@@ -91,8 +92,12 @@ class RunLog:
                 owner=self.owner,
                 lease_seconds=self.lease_seconds,
                 git_commit=self.git_commit,
+                iteration=self.iteration,
                 now=self.clock.now(),
             )
+            self._noted = self.iteration
         if self._waiting:
-            events.append_all(connections.control, self.run.id, self._waiting, iteration=self.iteration)
+            iteration = None if self.iteration == self._noted else self.iteration
+            events.append_all(connections.control, self.run.id, self._waiting, iteration=iteration)
+            self._noted = self.iteration
         self._waiting = []

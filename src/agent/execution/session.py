@@ -18,7 +18,7 @@ from agent.execution.host.interface import CodeMoved
 from agent.execution.runlog import Request, RunLog, Watcher
 from agent.execution.workspace import Workspace
 from agent.runtime.around import Around, Ended
-from agent.store.control import attempts, runs
+from agent.store.control import runs
 from agent.store.control.runs import Run
 
 NOTHING = Around()
@@ -98,6 +98,8 @@ def recover(workspace: Workspace, clock: Clock, around: Around = NOTHING) -> Non
     with workspace.database.reading() as connections:
         if not runs.any_running(connections.control):
             return
+    from agent.store.control import attempts  # most runs find nothing left behind
+
     sys.audit("tidemill.point", "run.recovering")
     with workspace.database.writing() as connections:
         closed = runs.abandon_runs(connections.control, clock.now())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -33,6 +34,7 @@ class LeaseKeeper:
     seconds: float
     look: Callable[[], str | None] = lambda: None
     lost: set[str] = field(default_factory=set)
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # of who reads or changes `held`
     _why: str | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -55,8 +57,28 @@ class LeaseKeeper:
         assert self._thread is not None
         self._thread.join()
 
+    @contextmanager
+    def keeping(self, lease: Lease) -> Iterator[None]:
+        """Keep one more lease alive while a block runs; nothing extends it any more when it is left. Where the block
+        ends well it gave the lease back, which may look like a loss meanwhile."""
+        with self._turn:
+            self.held = (*self.held, lease)
+        try:
+            yield
+        except BaseException:
+            self._drop(lease)
+            raise
+        self._drop(lease)
+        self.lost.discard(lease.name)
+
+    def _drop(self, lease: Lease) -> None:
+        with self._turn:
+            self.held = tuple(one for one in self.held if one != lease)
+
     def reason_to_stop(self) -> str | None:
         """Why the work should end now, or None."""
+        for name in tuple(self.lost):
+            return f"the lease on {name.replace(':', ' ')} was taken over by another process"
         return self._why
 
     def extend(self) -> None:
@@ -71,7 +93,6 @@ class LeaseKeeper:
         for one in self.held:
             if not kept[one.name]:
                 self.lost.add(one.name)
-                self._why = f"the lease on {one.name.replace(':', ' ')} was taken over by another process"
 
     def _keep(self) -> None:
         pause = min(_LOOK_SECONDS, self.seconds / 3)
@@ -80,9 +101,10 @@ class LeaseKeeper:
         while not self._over.wait(pause):
             number += 1
             try:
-                if number % looks_per_extension == 0:
-                    self.extend()
-                self._why = self.look() or self._why
+                with self._turn:
+                    if number % looks_per_extension == 0:
+                        self.extend()
+                    self._why = self.look() or self._why
             except AgentError as error:
                 if not is_failing:  # reported once: a database may be away for hours
                     log.warning("the heartbeat of %s fails: %s; it goes on", self.what, error.what)
@@ -93,8 +115,8 @@ class LeaseKeeper:
                 is_failing = False
 
 
-def keep_run(database: Database, run_id: int, *held: Lease, seconds: float, what: str = "") -> LeaseKeeper:
-    """Keep the leases that work of run `run_id` is done under; it should end when a person cancels the run."""
+def keep_run(database: Database, run_id: int, lease: Lease, *, seconds: float) -> LeaseKeeper:
+    """Keep the lease that run `run_id` is carried out under; it should end when a person cancels the run."""
 
     def look() -> str | None:
         with database.reading() as connections:
@@ -103,4 +125,4 @@ def keep_run(database: Database, run_id: int, *held: Lease, seconds: float, what
             return "the run was cancelled"
         return None if run.status == "RUNNING" else f"the run was closed as {run.status} by another process"
 
-    return LeaseKeeper(database, what or f"run {run_id}", held, seconds, look)
+    return LeaseKeeper(database, f"run {run_id}", (lease,), seconds, look)

@@ -27,12 +27,10 @@ _BATCH = 500
 @contextmanager
 def reading_all(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that sees one and the same state of the database however long it reads."""
-    if engine.dialect.name == "sqlite":  # every reading transaction is like that
-        with reading(engine) as conn:
-            yield conn
-    else:
-        with reading(engine.execution_options(isolation_level="REPEATABLE READ")) as conn:
-            yield conn
+    with reading(engine) as conn:
+        if engine.dialect.name != "sqlite":  # where every reading transaction is like that
+            conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield conn
 
 
 def table_names(conn: sa.Connection) -> tuple[str, ...]:

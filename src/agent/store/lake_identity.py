@@ -8,12 +8,12 @@ from agent.store.database.engine import insert
 from agent.store.tables import lake_identity
 
 _ONLY = 1
-_LOAD = sa.select(lake_identity.c.identity)  # made once: every commit asks
+IDENTITY = sa.select(lake_identity.c.identity)  # made once, since building a statement costs more than executing it
 
 
 def load(conn: sa.Connection) -> str | None:
     """The identity; None where no file was written yet."""
-    found: str | None = conn.scalar(_LOAD)
+    found: str | None = conn.scalar(IDENTITY)
     return found
 
 

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
 from agent import identity
 from agent.errors import Busy, NotFound
-from agent.store.database.engine import Connections, database_now
+from agent.store.database.engine import Connections, ask_with_time, database_now
 from agent.store.tables import orchestrator_state, runner, runs
 
 RUNNER = "runner:1"
@@ -33,6 +34,15 @@ class Lease:
     name: str
     token: int
     took_over_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Free:
+    """A lease that nobody holds at `now`, its row locked until the transaction ends. `lease` is what who takes it
+    gets."""
+
+    lease: Lease
+    now: datetime
 
 
 def of_component(component: str) -> str:
@@ -87,6 +97,10 @@ class Kind:
         """The key where the lease is held, its row locked until the transaction ends."""
         return sa.select(self.key).where(self.is_held).with_for_update()
 
+    def held_by(self, owner: str, now: datetime, seconds: float) -> dict[str, Any]:
+        """Values of a row whose lease `owner` takes at `now` for `seconds`, without the token."""
+        return {self.owner: owner, "lease_taken_at": now, "lease_expires_at": now + timedelta(seconds=seconds)}
+
     @cached_property
     def released(self) -> Mapping[str, Any]:
         """Values of a row whose lease is given back."""
@@ -118,13 +132,18 @@ def take(conn: sa.Connection, name: str, owner: str, seconds: float) -> Lease:
 
     Raises Busy where another process holds it (this very process too), NotFound where there is no such row.
     """
+    return take_free(conn, find_free(conn, name), owner, seconds)
+
+
+def find_free(conn: sa.Connection, name: str) -> Free:
+    """Look whether a lease can be taken, and lock its row. Raises Busy and NotFound as `take` does."""
     kind, key = _of(name)
-    now = database_now(conn)
-    row = conn.execute(kind.row, {"key": key}).one_or_none()
-    if row is None:
+    found = ask_with_time(conn, kind.row, {"key": key})
+    if found is None:
         what, _, text = name.partition(":")
         raise NotFound(f"there is no {what} {text!r}", where=kind.table.name, fix="see `agent state`")
-    held_by, seen, expires_at, taken_at = row
+    row, now = found
+    held_by, seen, expires_at, taken_at = row[:4]
     if is_at_work(held_by, expires_at, now):
         since = "" if taken_at is None else f" since {taken_at:%Y-%m-%d %H:%M:%S} UTC"
         raise Busy(
@@ -132,19 +151,24 @@ def take(conn: sa.Connection, name: str, owner: str, seconds: float) -> Lease:
             where=f"its lease ends at {expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is extended",
             fix=kind.fix,
         )
-    values = {
-        kind.owner: owner,
-        "lease_token": seen + 1,
-        "lease_taken_at": now,
-        "lease_expires_at": now + timedelta(seconds=seconds),
-    }
-    if conn.execute(kind.unless_taken, {"key": key, "seen": seen, **values}).rowcount != 1:
+    return Free(Lease(name, seen + 1, held_by), now)
+
+
+def take_free(
+    conn: sa.Connection, free: Free, owner: str, seconds: float, also: Mapping[str, Any] = MappingProxyType({})
+) -> Lease:
+    """Take a lease that was found free in this transaction; `also` are other columns of its row to write with it.
+    Raises Busy where another process was first (a database that locks no rows)."""
+    lease = free.lease
+    kind, key = _of(lease.name)
+    values = {"lease_token": lease.token, **also, **kind.held_by(owner, free.now, seconds)}
+    if conn.execute(kind.unless_taken, {"key": key, "seen": lease.token - 1, **values}).rowcount != 1:
         raise Busy(
-            f"{name.replace(':', ' ')} was taken by another process at this moment",
+            f"{lease.name.replace(':', ' ')} was taken by another process at this moment",
             where=f"its lease in {kind.table.name}",
             fix="try again, or wait for it (--wait)",
         )
-    return Lease(name, seen + 1, held_by)
+    return lease
 
 
 def extend(conn: sa.Connection, name: str, token: int, seconds: float) -> bool:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -21,12 +22,15 @@ import sqlalchemy as sa
 from agent.core.explain import found_text, mark_text
 from agent.core.model import Code, InputRecord, Mark, Reason, State
 from agent.errors import DatabaseError, NotFound
-from agent.store.database.engine import database_now, insert, shown
-from agent.store.leases import COMPONENT_ROWS, holding
+from agent.store import lake_identity
+from agent.store.database.engine import ask_with_time, database_now, insert, shown
+from agent.store.leases import COMPONENT_ROWS, Free, Lease, holding, take_free
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state as rows
+from agent.store.tables import snapshots
 
 log = logging.getLogger("tidemill.state")
+_ROWS = 256  # kept as they were read: of a few projects
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -54,10 +58,21 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 }
 # JSON as text: a value that is none would otherwise raise while its row is fetched, and take all rows with it. Made
 # once, since building a statement costs more than executing it, and this one runs several times a component.
+_COLUMNS = tuple(name for name in rows.c.keys() if name != "lease_taken_at")  # noqa: SIM118 - no mapping
 _EVERY_ROW = sa.select(
-    *(sa.cast(c, sa.Text).label(c.name) if c.name in _READERS else c for c in rows.c if c.name != "lease_taken_at")
+    *(sa.cast(rows.c[name], sa.Text).label(name) if name in _READERS else rows.c[name] for name in _COLUMNS)
 ).order_by(rows.c.component)
 _SOME_ROWS = _EVERY_ROW.where(rows.c.component.in_(sa.bindparam("components", expanding=True)))
+
+
+@dataclass(frozen=True)
+class Held:
+    """A component whose lease is held: what the database calls itself in its lake, the newest snapshot there is of the
+    component, and the database's present instant."""
+
+    lake: str | None
+    newest_snapshot_id: int | None
+    now: datetime
 
 
 def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
@@ -77,9 +92,9 @@ def load_states(conn: sa.Connection, components: Collection[str] | None = None) 
     found = {}
     try:
         if components is None:
-            loaded = conn.execute(_EVERY_ROW).mappings().all()
+            loaded = conn.execute(_EVERY_ROW).all()
         else:
-            loaded = conn.execute(_SOME_ROWS, {"components": list(components)}).mappings().all()
+            loaded = conn.execute(_SOME_ROWS, {"components": list(components)}).all()
     except ValueError as error:  # SQLite alone takes any text for a time
         raise DatabaseError(
             f"a time in orchestrator_state cannot be read: {error}",
@@ -87,26 +102,34 @@ def load_states(conn: sa.Connection, components: Collection[str] | None = None) 
             fix="write it as '2026-01-31 12:00:00' (UTC), or set it to NULL",
         ) from error
     for row in loaded:
-        values = dict(row)
-        broken = []
-        for name, read in _READERS.items():
-            text = values.pop(name)
-            try:
-                value = None if text is None else read(json.loads(text))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                value = None
-                broken.append(name)
-            if value is not None or name == "marked_partitions":
-                values["inputs" if name == "input_versions" else name] = value
-        mark = _mark(values)
+        one, broken = _state_of(*row)
         if broken:
-            answer = f"{' and '.join(broken)} in its row of orchestrator_state cannot be read"
-            log.warning("component %s: %s; it is recomputed", values["component"], answer)
-            values |= {"is_dirty": True, "dirty_reason": answer}
-            mark = Mark(at=mark.at if mark else None, reason=answer)
-        values["mark"] = mark
-        found[values["component"]] = State(**values)
+            log.warning("component %s: %s; it is recomputed", one.component, one.dirty_reason)
+        found[one.component] = one
     return found
+
+
+@lru_cache(maxsize=_ROWS)
+def _state_of(*row: Any) -> tuple[State, bool]:
+    """A row as `_EVERY_ROW` gives it, and whether something in it is broken. A run reads each row several times, mostly
+    as it was."""
+    values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    broken = []
+    for name, read in _READERS.items():
+        text = values.pop(name)
+        try:
+            value = None if text is None else read(json.loads(text))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            value = None
+            broken.append(name)
+        if value is not None or name == "marked_partitions":
+            values["inputs" if name == "input_versions" else name] = value
+    mark = _mark(values)
+    if broken:
+        answer = f"{' and '.join(broken)} in its row of orchestrator_state cannot be read"
+        values |= {"is_dirty": True, "dirty_reason": answer}
+        mark = Mark(at=mark.at if mark else None, reason=answer)
+    return State(**values, mark=mark), bool(broken)
 
 
 def _mark(values: dict[str, Any]) -> Mark | None:
@@ -151,9 +174,20 @@ def show_dirty(conn: sa.Connection, component: str, text: str) -> None:
     conn.execute(_SHOW_FIRST, {"shown_component": component, "dirty_reason": text})
 
 
-def begin_attempt(conn: sa.Connection, component: str, token: int) -> bool:
-    """Remove the mark and show the component as running. False where the lease is no longer held with `token`."""
-    return _update(conn, component, token, {**_UNMARKED, "dirty_reason": None, "status": "running"}, _OF_HOLDER)
+def begin_attempt(conn: sa.Connection, free: Free, owner: str, seconds: float) -> Lease:
+    """Take the lease that was found free on a component, remove the mark and show the component as running. Raises Busy
+    as `leases.take_free` does."""
+    return take_free(conn, free, owner, seconds, {**_UNMARKED, "dirty_reason": None, "status": "running"})
+
+
+def hold(conn: sa.Connection, component: str, token: int) -> Held | None:
+    """What a success is committed on top of, its row locked until the transaction ends; None where the lease is not
+    held with `token` any more. One statement, since there is one such question per component."""
+    found = ask_with_time(conn, _HELD, holding(component, token))
+    if found is None:
+        return None
+    row, now = found
+    return Held(row[1], row[2], now)
 
 
 def give_up_attempt(conn: sa.Connection, component: str, token: int) -> bool:
@@ -241,6 +275,10 @@ def commit_failure(
 
 
 _OF_HOLDER = COMPONENT_ROWS.of_holder
+_NEWEST = sa.select(sa.func.max(snapshots.c.id)).where(snapshots.c.component == rows.c.component)
+_HELD = COMPONENT_ROWS.held_row.add_columns(
+    lake_identity.IDENTITY.scalar_subquery(), _NEWEST.correlate(rows).scalar_subquery()
+)
 _OF_RUNNING = _OF_HOLDER.where(rows.c.status == "running")
 _UNMARKED: Mapping[str, Any] = dict.fromkeys(("marked_at", "marked_by", "marked_reason", "marked_partitions"))
 _OF_SHOWN = sa.update(rows).where(rows.c.component == sa.bindparam("shown_component"))

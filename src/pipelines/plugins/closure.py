@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 # What carries components rather than computes for them. A change here that alters their output raises FORMAT_VERSION.
@@ -79,6 +80,11 @@ class Module:
     base: Path
     imported_as: str
 
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """File and name in memory, as texts: paths take long to hash and to compare, and there are many lookups."""
+        return str(self.file), self.imported_as
+
     @property
     def package(self) -> str:
         """What relative imports start from."""
@@ -129,29 +135,29 @@ class Finder:
     def __init__(self, imports_in: Callable[[Path], Sequence[str]]) -> None:
         self._imports_in = imports_in
         self._shared = [folder or "." for folder in sys.path if not is_library(folder)]
-        self._known: dict[tuple[str, Path], Path | None] = {}
-        self._followed: dict[Module, list[Module]] = {}
+        self._known: dict[tuple[str, str], Path | None] = {}
+        self._followed: dict[tuple[str, str, str], list[Module]] = {}
 
     def closure(self, root: Module) -> list[Module]:
         """`root` and everything of the project that it imports, directly or through others. A file that is imported
         under two names is there twice."""
-        found: dict[tuple[Path, str], Module] = {}
+        found: dict[tuple[str, str], Module] = {}
         waiting = [root, *self._imported(root.name, root.imported_as, root)]
         while waiting:
             module = waiting.pop()
-            key = module.file, module.imported_as
-            if key in found:
+            if module.key in found:
                 continue
-            found[key] = module
+            found[module.key] = module
             waiting += self._imports_of(module)
         return list(found.values())
 
     def _imports_of(self, module: Module) -> list[Module]:
-        known = self._followed.get(module)
+        key = *module.key, module.name
+        known = self._followed.get(key)
         if known is None:
             written = self._imports_in(module.file)
             known = [found for one in written for found in self._imported(*module.import_of(one), module)]
-            self._followed[module] = known
+            self._followed[key] = known
         return known
 
     def imported_from(self, name: str, base: Path) -> Iterator[Module]:
@@ -163,12 +169,12 @@ class Finder:
         parts, real = name.split("."), imported_as.split(".")
         if parts[0] in _NEVER:
             return
-        extra = len(real) - len(parts)
+        extra, base = len(real) - len(parts), str(importer.base)
         for count in range(1, len(parts) + 1):
             prefix = ".".join(parts[:count])
             if prefix in FRAMEWORK:
                 continue
-            key = prefix, importer.base
+            key = prefix, base
             if key not in self._known:
                 self._known[key] = self._find(prefix, self._folders(parts[0], importer))
             file = self._known[key]

@@ -7,7 +7,6 @@ in agent.toml names, and an entry point in the groups tidemill.components and ti
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import sys
 from collections.abc import Iterable, Sequence
@@ -93,6 +92,8 @@ def load_source(name: str) -> type[Source]:
         if entry.name == name:
             return _source(load_entry(entry), name)
     known = source_names()
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean [sources.{near[0]}]?" if near else f"known are: {', '.join(known)}"
     raise SettingsError(f"there is no source {name!r}", where=f"[sources.{name}]", fix=hint)

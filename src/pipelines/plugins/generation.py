@@ -110,9 +110,10 @@ def loaded() -> frozenset[str]:
 
 def strangers(before: frozenset[str], modules: Iterable[Module]) -> list[str]:
     """Names of project modules imported since `before` that are not among `modules`: their code counts for nobody."""
-    known = {str(module.file) for module in modules}
+    new = sys.modules.keys() - before
+    known = {str(module.file) for module in modules} if new else set()
     found = []
-    for name in sorted(sys.modules.keys() - before):
+    for name in sorted(new):
         module = sys.modules.get(name)
         if module is sys.modules.get("__main__"):
             continue  # multiprocessing gives it a second name when it is imported

@@ -16,7 +16,7 @@ from agent.clock import SystemClock
 from agent.core.events import Event, Progress
 from agent.core.model import Mark
 from agent.errors import Conflict, NotFound
-from agent.execution.commit import point_to_current
+from agent.execution.pointer import point_to_current
 from agent.execution.release import current_name
 from agent.execution.runlog import Request
 from agent.execution.session import perform

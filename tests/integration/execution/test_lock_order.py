@@ -167,8 +167,8 @@ def leave_dead(workspace: Workspace) -> None:
     dead = identity.own().rpartition("/")[0] + "/1"  # of this process's number, begun at another time
     with workspace.database.writing() as connections:
         state.mark_dirty(connections.project, "numbers", Mark(reason="a person"))
-        lease = leases.take(connections.project, leases.of_component("numbers"), dead, 600)
-        state.begin_attempt(connections.project, "numbers", lease.token)
+        free = leases.find_free(connections.project, leases.of_component("numbers"))
+        lease = state.begin_attempt(connections.project, free, dead, 600)
         run = runs.create_run(
             connections.control,
             project_id=workspace.database.project_id,

@@ -220,8 +220,8 @@ def test_a_success_of_which_neither_database_knows_is_refused(workspace: Workspa
 def begin(connections: Connections) -> tuple[int, int]:
     """A new attempt at numbers, as one begins: its id and token."""
     owner, control = identity.own(), connections.control
-    token = leases.take(connections.project, leases.of_component(NUMBERS), owner, 60).token
-    assert state.begin_attempt(connections.project, NUMBERS, token)
+    free = leases.find_free(connections.project, leases.of_component(NUMBERS))
+    token = state.begin_attempt(connections.project, free, owner, 60).token
     row = runs.create_run(
         control,
         project_id=connections.project_id,

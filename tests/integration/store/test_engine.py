@@ -19,7 +19,8 @@ from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.store import state
 from agent.store.control import runs
 from agent.store.database import migrations
-from agent.store.database.engine import Database, database_now, of_project, open_engine, reading, to_json, writing
+from agent.store.database.engine import Database, database_now, of_project, open_engine, reading, writing
+from agent.store.database.json_columns import to_json
 from tests.paths import PROJECT
 
 COUNT_UP = """

@@ -17,6 +17,7 @@ from agent.errors import Busy, NotFound
 from agent.store import leases, state
 from agent.store.control import runs
 from agent.store.database.engine import open_engine, reading, writing
+from agent.store.tables import orchestrator_state
 from tests.paths import PROJECT
 
 TAKE = """
@@ -88,7 +89,7 @@ def test_a_holder_killed_on_this_host_is_taken_over_at_once(rows: sa.Engine, dat
         with pytest.raises(Busy, match=rf"pid {holder.pid} since \d{{4}}-") as caught:
             leases.take(conn, leases.of_component("ticks"), identity.own(), 60)
         assert caught.value.exit_code == 3
-        state.begin_attempt(conn, "ticks", 1)
+        conn.execute(sa.update(orchestrator_state).values(status="running"))
     holder.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and still a zombie: nobody has asked for it
     with writing(rows) as conn:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent.core.model import InputRecord, Mark, State
-from agent.errors import DatabaseError, NotFound
+from agent.errors import Busy, DatabaseError, NotFound
 from agent.store import leases, state
 from agent.store.database.engine import open_engine, reading, writing
 from tests.integration.store.conftest import NOW
@@ -47,9 +47,8 @@ def conn(engine: sa.Engine) -> Any:
 
 
 def begin(conn: sa.Connection, component: str = "features") -> int:
-    token = leases.take(conn, leases.of_component(component), identity.own(), 60).token
-    assert state.begin_attempt(conn, component, token)
-    return token
+    free = leases.find_free(conn, leases.of_component(component))
+    return state.begin_attempt(conn, free, identity.own(), 60).token
 
 
 def succeed(conn: sa.Connection, component: str = "features") -> None:
@@ -117,7 +116,10 @@ def test_an_old_token_changes_nothing(conn: sa.Connection) -> None:
     new = leases.take(conn, leases.of_component("features"), "elsewhere/b/n/1/2", 60)
     assert new.token > old
     before = state.load_states(conn)["features"]
-    assert not state.begin_attempt(conn, "features", old)
+    overtaken = leases.Free(leases.Lease(leases.of_component("features"), old), NOW)
+    with pytest.raises(Busy):
+        state.begin_attempt(conn, overtaken, identity.own(), 60)
+    assert state.hold(conn, "features", old) is None
     assert not state.commit_success(conn, "features", old, **SUCCESS)
     assert not state.commit_failure(conn, "features", old, now=NOW, error="x", next_retry_at=None)
     assert not leases.extend(conn, leases.of_component("features"), old, 60)

@@ -55,7 +55,7 @@ class LocalHost:
         self._code: dict[str, Code] = {}
         self._modules: dict[str, list[Module]] = {}
         self._lake = Lake(origin.lake_path)
-        self._prepared: object = None
+        self._proven: dict[str, str] = {}  # file -> hash of the code of it in memory, which stays there
         faults = Faults(str(origin.base))
         with _LOADING:
             generation.note(self._announced())
@@ -113,18 +113,16 @@ class LocalHost:
 
     def prepare(self, names: Sequence[str], expected: Mapping[str, str]) -> None:
         """Import all code behind the components `names`, and compare. Raises CodeMoved."""
-        asked = frozenset(names), frozenset(expected.items())
-        if self._prepared == asked:
-            return
         data = {path for name in names for path in self._data_files(name)}
-        modules = self._modules_of(names)
-        generation.import_all(modules)
         code = {path: content for path, content in expected.items() if path not in data}
-        found = set(generation.differing(modules, code))
-        found |= {path for path in data if self._data_hash(path) != expected.get(path)}
+        found = {path for path in data if self._data_hash(path) != expected.get(path)}
+        if any(self._proven.get(path) != content for path, content in code.items()):
+            modules = self._modules_of(names)
+            generation.import_all(modules)
+            found |= set(generation.differing(modules, code))
         if found:
             raise CodeMoved(sorted(found))
-        self._prepared = asked
+        self._proven |= code
 
     def compute(self, task: Task, *, timeout: float, stop: Stop, progress: Progress) -> Done:
         """Compute here. `timeout` is kept only at the points where the component reports progress, and so is `stop`."""
@@ -312,7 +310,7 @@ class LocalHost:
     def _require_no_strangers(self, name: str, before: frozenset[str]) -> None:
         if name not in self._modules:
             return
-        found = generation.strangers(before, self._modules_of(self._modules))
+        found = generation.strangers(before, (module for own in self._modules.values() for module in own))
         if found:
             raise PipelineError(
                 f"it imported {', '.join(found)} by a name put together at run time, so that a change there would not "

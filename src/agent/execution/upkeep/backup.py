@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from agent.errors import AgentError, Conflict, UsageError
 from agent.execution import lake_owner
-from agent.execution.commit import point_to_current
+from agent.execution.pointer import point_to_current
 from agent.execution.workspace import Workspace, open_workspace, read_settings
 from agent.store import dump, lake_identity
 from agent.store.database import migrations

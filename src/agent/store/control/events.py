@@ -56,20 +56,29 @@ def append_all(
 ) -> None:
     """Append events, each with its time, in order.
 
-    `iteration` is noted in the run's row by the way. Raises NotFound where there is no such run.
+    `iteration`, where it is given, is noted in the run's row by the way. Raises NotFound where there is no such run.
     """
     if not new:
         return
     # The run's row is locked first: two writers of one run would otherwise both take the same number (PostgreSQL;
-    # SQLite has one writer at a time). key_share lets rows that refer to the run be inserted meanwhile.
-    if iteration is None:
-        found = conn.execute(_LOCK, {"run": run_id}).one_or_none() is not None
-    else:
+    # SQLite has one writer at a time, and its foreign key misses the run). key_share lets rows that refer to the run be
+    # inserted meanwhile.
+    found = True
+    if iteration is not None:
         found = conn.execute(_NOTE, {"run": run_id, "iteration": iteration}).rowcount == 1
+    elif conn.dialect.name != "sqlite":
+        found = conn.execute(_LOCK, {"run": run_id}).one_or_none() is not None
     if not found:
-        raise NotFound(f"there is no run {run_id}", where="runs", fix="`agent runs` lists them")
+        raise _not_found(run_id)
     rows = [{"run": run_id, "type": one.type, "payload": to_json(one), "created_at": at} for one, at in new]
-    conn.execute(_APPEND, rows)
+    try:
+        conn.execute(_APPEND, rows)
+    except sa.exc.IntegrityError as error:
+        raise _not_found(run_id) from error
+
+
+def _not_found(run_id: int) -> NotFound:
+    return NotFound(f"there is no run {run_id}", where="runs", fix="`agent runs` lists them")
 
 
 def load_events(conn: sa.Connection, run_id: int, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:

@@ -20,7 +20,7 @@ from agent.errors import Conflict, NotFound
 from agent.store import leases
 from agent.store.control import events
 from agent.store.database.engine import database_now, insert
-from agent.store.tables import approvals, attempts, projects, runs
+from agent.store.tables import approvals, attempts, runs
 
 FINAL = final_states(RUNS)
 _PAGE = 500
@@ -73,6 +73,7 @@ def create_run(
     owner: str | None = None,
     lease_seconds: float = 0.0,
     git_commit: str | None = None,
+    iteration: int = 0,
     now: datetime,
 ) -> Run:
     """A new run, or the earlier one with this idempotency key (told apart by its created_at).
@@ -80,8 +81,10 @@ def create_run(
     With `owner` given it begins at once under a lease of `lease_seconds`: pass status RUNNING then. Raises NotFound
     where there is no such project.
     """
-    if conn.scalar(sa.select(projects.c.id).where(projects.c.id == project_id)) is None:
-        raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them")
+    begun: dict[str, Any] = {}
+    if owner is not None:
+        at = database_now(conn)
+        begun = {"started_at": at, "lease_token": 1, **leases.RUN_ROWS.held_by(owner, at, lease_seconds)}
     new = insert(conn, runs).values(
         project_id=project_id,
         goal=goal,
@@ -94,17 +97,17 @@ def create_run(
         require_approval=require_approval,
         idempotency_key=idempotency_key,
         git_commit=git_commit,
+        iteration=iteration,
         created_at=now,
-        started_at=None if owner is None else database_now(conn),
+        **begun,
     )
-    made = (
-        conn.execute(new.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(runs)).mappings().first()
-    )
+    new = new.on_conflict_do_nothing(index_elements=["idempotency_key"])
+    try:
+        made = conn.execute(new.returning(runs)).mappings().first()
+    except sa.exc.IntegrityError as error:
+        raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them") from error
     if made is None:
         made = conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one()
-    elif owner is not None:
-        leases.take(conn, leases.of_run(made["id"]), owner, lease_seconds)
-        return load_run(conn, made["id"])
     return _run(made)
 
 

@@ -7,10 +7,10 @@ search path. Plain SQL (sa.text) is not mapped: it must not name a project's tab
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,21 +24,26 @@ from agent.errors import DatabaseError
 from agent.masking import HIDDEN, SECRET_NAME, masked
 from agent.store import sqlite_file
 from agent.store.database.faults import readable
+from agent.store.database.json_columns import reader_of_json, to_json
 from agent.store.tables import PROJECT
 from pipelines.private import make_folder
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 _BUSY_SECONDS = 30
 _STALLED_SECONDS = 120  # a writing transaction that does nothing for this long: its process is stopped or cut off
 # A process that is stopped inside a transaction must not hold up the others for ever: on PostgreSQL they give up
 # waiting as they do on SQLite, and the server ends its transaction.
-_NOT_FOR_EVER = (
-    f"SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; "
+_BEGIN_WRITING = (
+    f"BEGIN; SET LOCAL lock_timeout = '{_BUSY_SECONDS}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{_STALLED_SECONDS}s'"
 )
+_TRUSTED_SECONDS = 1.0  # a connection to PostgreSQL that was used within this time is not tried out before it is used
+_USED_AT = "tidemill_used_at"  # in the info of a connection: when it was given back
+_OF_THE_DRIVER = (sa.exc.DBAPIError, sa.exc.TimeoutError)
 _TEXTS = 512  # of statements, kept per database
 _RENDER = "_render_schema_translates"  # no public name; one that did not call it would only be slower again
 _MAP = "schema_translate_map"  # execution option of SQLAlchemy: symbolic schema -> the real one, None the default one
@@ -124,10 +129,15 @@ def place_of(engine: sa.Engine) -> str:
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection in a transaction that only reads. Raises DatabaseError, DatabaseUnavailable."""
-    with translated(engine), engine.connect() as conn, conn.begin():
-        if sqlite_file.FILE in conn.info:
-            _begin_sqlite(conn, "BEGIN")
-        yield conn
+    try:
+        with engine.connect() as conn:  # ends with a rollback: there is nothing to commit
+            if sqlite_file.FILE in conn.info:
+                _begin_sqlite(conn, "BEGIN")
+            else:
+                conn.exec_driver_sql("BEGIN")
+            yield conn
+    except _OF_THE_DRIVER as error:
+        raise _readable(engine, error) from error
 
 
 @contextmanager
@@ -137,18 +147,21 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     On SQLite it holds the one write lock from its start, so that reading first and writing later cannot fail halfway.
     Raises DatabaseError, DatabaseUnavailable (a lock, a deadlock, a lost connection: it may be tried again).
     """
-    with translated(engine), engine.connect() as conn:
-        file = conn.info.get(sqlite_file.FILE)
-        with conn.begin():
-            if file is not None:
-                _begin_sqlite(conn, "BEGIN IMMEDIATE")
-            else:
-                conn.exec_driver_sql(_NOT_FOR_EVER)
-            yield conn
-            sys.audit("tidemill.point", "transaction.committing")
-            if file is not None:
-                file.require()
-        sys.audit("tidemill.point", "transaction.committed")
+    try:
+        with engine.connect() as conn:
+            file = conn.info.get(sqlite_file.FILE)
+            with conn.begin():
+                if file is not None:
+                    _begin_sqlite(conn, "BEGIN IMMEDIATE")
+                else:
+                    conn.exec_driver_sql(_BEGIN_WRITING)
+                yield conn
+                sys.audit("tidemill.point", "transaction.committing")
+                if file is not None:
+                    file.require()
+            sys.audit("tidemill.point", "transaction.committed")
+    except _OF_THE_DRIVER as error:
+        raise _readable(engine, error) from error
 
 
 @contextmanager
@@ -228,6 +241,23 @@ def database_now(conn: sa.Connection) -> datetime:
     return now.astimezone(UTC)
 
 
+def ask_with_time(
+    conn: sa.Connection, query: sa.Select[Any], values: Mapping[str, Any]
+) -> tuple[Sequence[Any], datetime] | None:
+    """The one row of `query` (made once, kept by its maker) and the database's present instant, in one round trip; None
+    where there is no row."""
+    if conn.dialect.name == "sqlite":
+        row = conn.execute(query, values).one_or_none()
+        return None if row is None else (row, database_now(conn))
+    row = conn.execute(_with_clock(query), values).one_or_none()
+    return None if row is None else (row, row[-1].astimezone(UTC))
+
+
+@lru_cache(maxsize=_TEXTS)
+def _with_clock(query: sa.Select[Any]) -> sa.Select[Any]:
+    return query.add_columns(sa.func.clock_timestamp())
+
+
 def insert(conn: sa.Connection, table: sa.Table) -> SqliteInsert | PostgresInsert:
     """An INSERT that knows ON CONFLICT, which SQLAlchemy has in each dialect alone."""
     if conn.dialect.name == "sqlite":
@@ -237,40 +267,6 @@ def insert(conn: sa.Connection, table: sa.Table) -> SqliteInsert | PostgresInser
     from sqlalchemy.dialects import postgresql
 
     return postgresql.insert(table)
-
-
-def to_json(value: Any) -> str:
-    """A value as JSON that both databases take: NaN and infinities, which JSON has not, become null."""
-    try:
-        return json.dumps(value, default=str, allow_nan=False)
-    except ValueError:
-        return json.dumps(_without_nan(value), default=str, allow_nan=False)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
-
-
-def _reader_of_json(where: str) -> Callable[[str], Any]:
-    """PostgreSQL refuses what is no JSON when it is written; SQLite takes it, and whoever reads the row meets it."""
-
-    def read(text: str) -> Any:
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise DatabaseError(
-                f"a column for JSON holds none: {text[:80]!r} ({error})",
-                where=where,
-                fix="look for this text in the database's tables, and write JSON there; or restore a backup",
-            ) from error
-
-    return read
 
 
 def _open_sqlite(url: sa.URL) -> sa.Engine:
@@ -291,7 +287,7 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
         ) from error
     # Not added to the URL, which messages show.
     ours = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
-    json_both_ways: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": _reader_of_json(shown(url))}
+    json_both_ways: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": reader_of_json(shown(url))}
     default = {_MAP: {PROJECT: None}}
     engine = sa.create_engine(url, connect_args=ours, execution_options=default, **json_both_ways)
     _remember_rendered(engine.dialect)
@@ -325,9 +321,28 @@ def _open_postgres(url: sa.URL) -> sa.Engine:
             {"options": f"{given} -csearch_path={schema}".strip()}
         )
     options = {_MAP: {PROJECT: schema}}
-    engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=to_json, execution_options=options)
+    # The driver begins no transaction by itself: `writing` does so with its settings in one round trip instead of two.
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", json_serializer=to_json, execution_options=options)
+    sa.event.listen(engine, "checkin", _note_use)
+    sa.event.listen(engine, "checkout", _try_out)
     _remember_rendered(engine.dialect)
     return engine
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED_AT] = time.monotonic()
+
+
+def _try_out(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have a connection that lay idle replaced where the server is not there any more (it was restarted): what
+    `pool_pre_ping` does, but not before each of the many transactions of a run."""
+    used_at = record.info.get(_USED_AT)
+    if used_at is None or time.monotonic() - used_at < _TRUSTED_SECONDS:
+        return
+    try:
+        connection.execute("SELECT 1")
+    except Exception as error:
+        raise sa.exc.InvalidatePoolError from error
 
 
 def _remember_rendered(dialect: sa.Dialect) -> None:
@@ -352,5 +367,9 @@ def translated(engine: sa.Engine) -> Iterator[None]:
     """Turn what the driver raises into an error that says where and how to fix it."""
     try:
         yield
-    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        raise readable(error, place_of(engine), secrets_in(engine.url)) from error
+    except _OF_THE_DRIVER as error:
+        raise _readable(engine, error) from error
+
+
+def _readable(engine: sa.Engine, error: sa.exc.DBAPIError | sa.exc.TimeoutError) -> DatabaseError:
+    return readable(error, place_of(engine), secrets_in(engine.url))

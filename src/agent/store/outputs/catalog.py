@@ -63,12 +63,14 @@ def save_snapshot(
     settings: Mapping[str, Any],
     now: datetime,
     known: tuple[int, Snapshot] | None = None,
+    newest: int | None = None,
 ) -> int:
     """Write a snapshot and the partitions that the newest one of its component has not got, and return its id.
 
-    `known`: an earlier one with its id. Where it is the newest, the partitions of that need not be read.
+    `known`: an earlier one with its id. Where it is the newest, the partitions of that need not be read. `newest`: the
+    id of the newest one, where the caller has just asked for it.
     """
-    newest = latest_snapshot_id(conn, snapshot.component)
+    newest = newest or latest_snapshot_id(conn, snapshot.component)
     before = known[1].by_key if known is not None and known[0] == newest else _present(conn, snapshot.component)
     facts = {
         "component": snapshot.component,

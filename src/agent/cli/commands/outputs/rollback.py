@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import emit, moment
-from agent.execution.commit import point_to_current
+from agent.execution.pointer import point_to_current
 from agent.execution.workspace import open_workspace
 from agent.store.outputs import releases
 

@@ -20,7 +20,7 @@ from agent.errors import Conflict, NotFound
 from agent.store import leases
 from agent.store.control import events
 from agent.store.database.engine import database_now, insert
-from agent.store.tables import approvals, attempts, runs
+from agent.store.tables import approvals, attempts, projects, runs
 
 FINAL = final_states(RUNS)
 _PAGE = 500

@@ -1,5 +1,5 @@
-"""`agent sources`: which data sources there are and whether they answer, what became of their rows, and what files of
-your own are taken to be."""
+"""`agent sources`: which data sources there are and whether they answer, what became of their rows, what files of your
+own are taken to be, and what a reply of a venue is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.cli.datasets import add_datasets
 from agent.cli.output import emit
+from agent.cli.replies import run_parse
 from agent.console import table
 from agent.errors import NotFound, UsageError
 from agent.execution.row_account import row_report
@@ -24,7 +25,10 @@ from pipelines.plugins.discovery import builtin_names, source_names, summary
 from pipelines.settings import public_values
 from pipelines.source import Source
 
-HELP = "List the data sources; report what became of every row; guess what files of your own are, or import them."
+HELP = (
+    "List the data sources; report what became of every row; guess what files of your own are, or import them; "
+    "parse a venue's reply."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["report", "guess", "import"],
+        choices=["report", "guess", "import", "parse"],
         help="report: the rows of each file, read, kept and left out, and why; guess FILE…: print the settings that "
-        f"read these files or folders; import {'|'.join(PRESETS)} DIR: add those of a program's folder to agent.toml",
+        f"read these files or folders; import {'|'.join(PRESETS)} DIR: add those of a program's folder to agent.toml; "
+        "parse SOURCE FILE…: what the source makes of replies that were saved",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="FILE", help="files or folders; of import the program and its folder"
+        "names",
+        nargs="*",
+        metavar="FILE",
+        help="files or folders; of import the program and its folder; of parse the source and files",
     )
 
 
@@ -47,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         return _guess(options)
     if options.what == "import":
         return _import(options)
+    if options.what == "parse":
+        return run_parse(options)
     if options.names:
         raise UsageError(f"unknown argument {options.names[0]!r}", where="agent sources", fix="agent sources --help")
     if options.what == "report":

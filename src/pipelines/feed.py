@@ -154,14 +154,16 @@ class TooLong(FeedFault):
 
 
 class Feed(Protocol):
-    """A remote source, made from its own frozen Settings (a FeedSettings). SECRETS are names of environment variables.
+    """A remote source, made from its own frozen Settings (a FeedSettings).
 
-    name: as users type it in `[sources.NAME]`. about: what it cannot be asked for, for people.
+    name: as users type it in `[sources.NAME]`. SECRETS: names of environment variables with keys. RESUMES: whether a walk
+    back in time can go on at its cursor, however long ago it was; else what is left is asked for by its times.
     """
 
     name: ClassVar[str]
     LIMITS: ClassVar[Limits]
     SECRETS: ClassVar[tuple[str, ...]]
+    RESUMES: ClassVar[bool]
 
     def __init__(self, settings: Any) -> None: ...
 

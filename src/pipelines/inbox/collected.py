@@ -61,10 +61,12 @@ class CollectedSource:
     def __init__(
         self, settings: Any, base: Path, inbox: Path | None = None, as_known_at: datetime | None = None
     ) -> None:
+        self.settings = settings
         self.feed = self.feed_class(settings)
         self.inbox = Inbox((inbox or base / INBOX_FOLDER) / self.name)
         self.as_known_at = as_known_at
         self._version = parse_version(self.feed_class, settings)
+        self._listed: tuple[dict[str, str], pl.DataFrame] | None = None
 
     def probe(self) -> Probe:
         """A part per MiB of pages; its token says how far it goes and what reads it."""
@@ -78,6 +80,12 @@ class CollectedSource:
     def listings(self) -> pl.DataFrame:
         """What is known of every market that was ever listed, LISTING_COLUMNS by market_id. One that the newest list no
         longer has, and that was asked for by name where the feed can, has status `unlisted`."""
+        parts = {part: token for part, token in self.inbox.parts().items() if part.startswith("markets/")}
+        if self._listed is None or self._listed[0] != parts:
+            self._listed = parts, self._newest()
+        return self._listed[1]
+
+    def _newest(self) -> pl.DataFrame:
         import polars as pl
 
         pages = list(self._listings())
@@ -88,7 +96,8 @@ class CollectedSource:
         # The newest value of each column: a list by name may say less than the list of all, and who won is said once.
         newest = rows.group_by("market_id").agg(pl.all().drop_nulls().last()).sort("market_id")
         is_resolved = pl.col("resolution").is_not_null()
-        is_gone = (pl.col("_seen") < whole_since) & (pl.col("status") == "open")
+        since = pl.lit(whole_since, pl.Datetime("us", "UTC"))
+        is_gone = (pl.col("_seen") < since) & (pl.col("status") == "open")
         newest = newest.with_columns(
             status=pl.when(is_resolved)
             .then(pl.lit("resolved"))

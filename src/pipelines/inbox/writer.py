@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from datetime import UTC, datetime
@@ -22,11 +23,13 @@ SEAL_BYTES = 16 << 20  # a file that has grown to this is sealed
 class Writer:
     """The one process that appends to the inbox of a source. Pages are on disk when `flush` has returned.
 
-    Whoever makes one holds the lease on the source. Opening cuts off torn tails.
+    Whoever makes one holds the lease on the source; on this machine a locked file sees to it too, for a process that
+    slept while another took the lease. Opening cuts off torn tails. Raises LakeError where another one is open here.
     """
 
     def __init__(self, inbox: Inbox) -> None:
         self.inbox = inbox
+        self._lock = _locked(inbox.folder)
         self._open: dict[str, IO[bytes]] = {}
         self._waiting: dict[str, list[tuple[bytes, bytes]]] = {}
         self.waiting_bytes = 0
@@ -60,6 +63,7 @@ class Writer:
         for file in self._open.values():
             file.close()
         self._open.clear()
+        self._lock.close()
 
     def _write(self, kind: str, frames: list[tuple[bytes, bytes]], now: datetime) -> None:
         try:
@@ -117,6 +121,25 @@ class Writer:
                 if is_over or one is not found[-1]:
                     os.fchmod(file.fileno(), SEALED_MODE)
                 os.fsync(file.fileno())
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """An open file that no other process here has locked; the lock ends with it, or with the process."""
+    try:
+        make_folder(folder)
+        file = _append_to(folder / ".writer")
+    except OSError as error:
+        raise LakeError(
+            f"cannot write to the inbox: {error.strerror or error}", where=str(folder), fix="check its permissions"
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise LakeError(
+            "another process writes to the inbox", where=str(folder), fix="wait for its end, or stop it"
+        ) from None
+    return file
 
 
 def _write_all(file: IO[bytes], data: bytes) -> None:

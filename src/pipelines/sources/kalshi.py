@@ -76,6 +76,7 @@ class KalshiFeed:
     name: ClassVar[str] = "kalshi"
     LIMITS: ClassVar[Limits] = Limits({"": 18.0}, concurrency=8)  # the basic tier has 20 reads a second
     SECRETS: ClassVar[tuple[str, ...]] = ()
+    RESUMES: ClassVar[bool] = False  # its cursors belong to the times that were asked for
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -72,6 +72,7 @@ class PolymarketFeed:
     name: ClassVar[str] = "polymarket"
     LIMITS: ClassVar[Limits] = Limits({"gamma": 25.0, "clob": 90.0, "data": 18.0}, concurrency=16)
     SECRETS: ClassVar[tuple[str, ...]] = ()
+    RESUMES: ClassVar[bool] = True  # by offset: what came since only moves the older ones further
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -156,8 +156,8 @@ class TooLong(FeedFault):
 class Feed(Protocol):
     """A remote source, made from its own frozen Settings (a FeedSettings).
 
-    name: as users type it in `[sources.NAME]`. SECRETS: names of environment variables with keys. RESUMES: whether a walk
-    back in time can go on at its cursor, however long ago it was; else what is left is asked for by its times.
+    name: as users type it in `[sources.NAME]`. SECRETS: names of environment variables with keys. RESUMES: whether a
+    walk back in time can go on at its cursor, however long ago it was; else what is left is asked for by its times.
     """
 
     name: ClassVar[str]

@@ -1,4 +1,4 @@
-"""Venues that write prices into the shape of their replies, as they are now: for runs from a market's list to a release.
+"""Venues that write prices into the shape of their replies, as they are now: for runs from a list to a release.
 
 Their replies pass the same field-by-field check as recorded ones. Nothing later than `now()` is ever said.
 """

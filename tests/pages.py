@@ -58,6 +58,32 @@ def kalshi_trades(rows: Sequence[dict[str, Any]], cursor: str = "") -> bytes:
     return json.dumps({"cursor": cursor, "trades": list(rows)}).encode()
 
 
+def oanda_instruments() -> bytes:
+    """A reply of /v3/accounts/{account}/instruments, as the documentation has it."""
+    row = {"name": "EUR_USD", "type": "CURRENCY", "displayName": "EUR/USD", "pipLocation": -4, "displayPrecision": 5}
+    return json.dumps({"instruments": [row], "lastTransactionID": "1"}).encode()
+
+
+def oanda_candles(count: int, start: datetime = ASKED - timedelta(hours=2), step: int = 300) -> bytes:
+    """A reply of /v3/instruments/EUR_USD/candles; the last one is still running."""
+    rows = []
+    for number in range(count):
+        prices = {
+            side: f"{1.1 + off + number / 1e4:.5f}" for side, off in (("o", 0), ("h", 2e-4), ("l", -2e-4), ("c", 1e-4))
+        }
+        rows.append(
+            {
+                "time": f"{(start + timedelta(seconds=step * number)).isoformat()[:19]}.000000000Z",
+                "complete": number < count - 1,
+                "volume": 100 + number,
+                "mid": prices,
+                "bid": {side: f"{float(price) - 5e-5:.5f}" for side, price in prices.items()},
+                "ask": {side: f"{float(price) + 5e-5:.5f}" for side, price in prices.items()},
+            }
+        )
+    return json.dumps({"instrument": "EUR_USD", "granularity": "M5", "candles": rows}).encode()
+
+
 CONDITION = "0x" + "ab" * 32
 
 

@@ -63,9 +63,9 @@ class Stream:
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `params` in order, a name may come twice. A header may name a secret as `${VARIABLE}`, which the
-    collector puts in as it sends: no feed sees it. path_class: which of LIMITS it counts against. note: what the feed
-    wants to know again at the reply; it is not sent."""
+    """One request. `params` in order, a name may come twice. A header or the url may name a secret as `${VARIABLE}`,
+    which the collector puts in as it sends: no feed sees it. path_class: which of LIMITS it counts against. note: what
+    the feed wants to know again at the reply; it is not sent."""
 
     url: str
     params: tuple[tuple[str, str], ...] = ()

@@ -21,6 +21,8 @@ from tests.pages import (
     kalshi_markets,
     kalshi_trade,
     kalshi_trades,
+    oanda_candles,
+    oanda_instruments,
     polymarket_markets,
     polymarket_prices,
 )
@@ -53,11 +55,17 @@ def _polymarket(base: Path) -> dict[str, Any]:
     return {}
 
 
+def _oanda(base: Path) -> dict[str, Any]:
+    fill(base, "oanda", [("markets", "list", oanda_instruments()), ("bars", "EUR_USD/M5", oanda_candles(5))])
+    return {}
+
+
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "sample": lambda base: {},
     "files": _files,
     "kalshi": _kalshi,
     "polymarket": _polymarket,
+    "oanda": _oanda,
 }
 
 

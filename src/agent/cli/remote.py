@@ -12,7 +12,7 @@ from typing import Any
 from agent import settings as agent_settings
 from agent.cli.output import emit, moment
 from agent.collect.looking import StreamCoverage, call, coverage, join_files
-from agent.collect.passing import remote_sources
+from agent.collect.passing import keys, remote_sources
 from agent.console import table
 from agent.errors import AgentError, UsageError
 from agent.execution.workspace import open_database
@@ -56,7 +56,7 @@ def add(options: argparse.Namespace) -> int:
     draft.replace(path)
     (source,) = remote_sources(settings, [name]).values()
     try:
-        found, error = call(source), None
+        found, error = call(source, keys(settings, source)), None
     except AgentError as fault:
         found, error = None, fault
     told = [*lines, "", f"added to {path}"]
@@ -74,7 +74,7 @@ def test(options: argparse.Namespace) -> int:
     settings = agent_settings.load(options.project_dir)
     name = _one_name(options)
     (source,) = remote_sources(settings, [name]).values()
-    found = call(source)
+    found = call(source, keys(settings, source))
     offset = "" if found.offset_seconds is None else f", its clock {found.offset_seconds:+.0f} s from ours"
     bad = f", {found.quarantined} quarantined" if found.quarantined else ""
     emit(

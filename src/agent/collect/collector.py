@@ -285,7 +285,8 @@ class Collector:
 
     def flush(self) -> None:
         """Write what waits, then its rows. What is on disk is never asked for again."""
-        self.writer.flush(self.pace.now())
+        for kind, name, length in self.writer.flush(self.pace.now()):
+            self.ledger.written(kind, name, length)
         if self.ledger.changed:
             sys.audit("tidemill.point", "collector.rows.writing")
             self.save()

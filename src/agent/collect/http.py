@@ -183,7 +183,7 @@ class Client:
         """The reply, however it is. Raises Unanswered where there is no whole one."""
         import httpx
 
-        url, params = request.url, list(request.params)
+        url, params = self._with_secrets(request.url), list(request.params)
         headers = {name: self._with_secrets(value) for name, value in request.headers.items()}
         try:
             async with asyncio.timeout(self._patience):
@@ -232,17 +232,20 @@ class Client:
 
 def explain(error: BaseException) -> str:
     """A fault of the network in words that a person can act on."""
-    chain: BaseException | None = error
     seen: list[BaseException] = []
-    while chain is not None and chain not in seen:
-        seen.append(chain)
-        chain = chain.__cause__ or chain.__context__
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and one not in seen:
+            seen.append(one)
+            inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+            waiting += [one.__cause__, one.__context__, *inner]
     texts = " ".join(f"{type(one).__name__}: {one}" for one in seen)
     if re.search(r"gaierror|Name or service not known|getaddrinfo|name resolution", texts):
         return "the venue's name cannot be resolved (DNS): there is no network, or none that reaches it"
     if re.search(r"CERTIFICATE|SSL|TLS", texts):
         return f"there is no secure connection to the venue (TLS): {error}"
-    if "refused" in texts:
+    if "refused" in texts or "All connection attempts failed" in texts:
         return "nothing listens at the venue's address: the connection was refused"
     return f"the connection failed: {type(error).__name__}{f': {error}' if str(error) else ''}"
 

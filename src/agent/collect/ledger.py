@@ -74,6 +74,10 @@ class Ledger:
                     known.failures, known.last_error = row.failures, row.last_error
                     known.next_try_at = row.next_try_at
 
+    def written(self, kind: str, name: str, length: int) -> None:
+        """Pages up to `length` of a file were noted when they came."""
+        self._seen.setdefault(kind, {})[name] = length
+
     def of(self, stream: str, kind: StreamKind) -> Known:
         """What is known of a stream; nothing where it is new."""
         return self.streams.setdefault(stream, Known(kind))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent import identity
+from agent import dotenv_file, identity
 from agent.collect.collector import Collector, Passed
 from agent.collect.coverage import Phase
 from agent.collect.http import Client
@@ -49,11 +50,11 @@ class Passes:
     ) -> Passed:
         """One pass, of at most `seconds`. Raises Busy where another process collects the source, LeaseLost where one
         took over, SourceRefused and LakeError."""
+        client = Client(source.feed.LIMITS, self.pace, self.environment or keys(self.settings, source))
+        ledger = self._ledgers.setdefault(source.name, Ledger(source.name, source.inbox))
         lease = await asyncio.to_thread(self._take, source.name)
         keeper = LeaseKeeper(self.database, f"collecting {source.name}", (lease,), self._lease_seconds)
         error: str | None = "the process ended in the middle of it"
-        ledger = self._ledgers.setdefault(source.name, Ledger(source.name, source.inbox))
-        client = Client(source.feed.LIMITS, self.pace, self.environment)
         try:
             with keeper:
                 writer = Writer(source.inbox)
@@ -77,9 +78,10 @@ class Passes:
             return passed
         except PipelineError as fault:
             error = fault.what
-            self._ledgers.pop(source.name, None)  # what was not written is not known
             raise
         finally:
+            if error is not None:
+                self._ledgers.pop(source.name, None)  # what was not written is not known
             self._end(source.name, lease.token, error, client.offset_seconds, ledger)
 
     @property
@@ -109,6 +111,20 @@ class Passes:
                 collecting.save_pass(
                     connections.project, source, now=now, ok_at=ok_at, error=error, offset_seconds=offset
                 )
+
+
+def keys(settings: Settings, source: CollectedSource) -> dict[str, str]:
+    """The secrets that a source names, from the environment or .env. Raises SettingsError for a .env that others can
+    read; one that is missing is reported when it is needed."""
+    found = {name: os.environ[name] for name in source.feed.SECRETS if name in os.environ}
+    missing = [name for name in source.feed.SECRETS if name not in found]
+    path = settings.base / dotenv_file.NAME
+    written = dotenv_file.read(path) if missing else {}
+    if any(name in written for name in missing) and path.stat().st_mode & 0o077:
+        raise SettingsError(
+            f"other users can read the keys of {source.name}", where=str(path), fix=f"chmod 600 {dotenv_file.NAME}"
+        )
+    return found | {name: written[name] for name in missing if name in written}
 
 
 def remote_sources(settings: Settings, only: Iterable[str] = ()) -> dict[str, CollectedSource]:

@@ -42,11 +42,11 @@ class Writer:
         self._waiting.setdefault(kind, []).append(frame)
         self.waiting_bytes += sum(map(len, frame))
 
-    def flush(self, now: datetime) -> None:
-        """Write what waits and see to it that it is on disk. Raises LakeError where it cannot be."""
+    def flush(self, now: datetime) -> list[tuple[str, str, int]]:
+        """Write what waits and see to it that it is on disk; returns kind, name and length of the files that grew.
+        Raises LakeError where it cannot be."""
         waiting, self._waiting, self.waiting_bytes = self._waiting, {}, 0
-        for kind, frames in waiting.items():
-            self._write(kind, frames, now)
+        return [(kind, *self._write(kind, frames, now)) for kind, frames in waiting.items()]
 
     def seal(self, kind: str) -> None:
         """End the file of a kind that is open: the next page begins another one."""
@@ -65,7 +65,7 @@ class Writer:
         self._open.clear()
         self._lock.close()
 
-    def _write(self, kind: str, frames: list[tuple[bytes, bytes]], now: datetime) -> None:
+    def _write(self, kind: str, frames: list[tuple[bytes, bytes]], now: datetime) -> tuple[str, int]:
         try:
             file = self._file(kind, now)
             start = file.seek(0, os.SEEK_END)
@@ -80,8 +80,10 @@ class Writer:
                 file.truncate(start)  # nothing is ever written behind half a frame
                 raise
             sys.audit("tidemill.point", "inbox.group.flushed")
-            if file.tell() >= SEAL_BYTES:
+            end = file.tell()
+            if end >= SEAL_BYTES:
                 self.seal(kind)
+            return Path(file.name).name, end
         except OSError as error:
             raise LakeError(
                 f"cannot write to the inbox: {error.strerror or error}",

@@ -189,7 +189,7 @@ class KalshiFeed:
         """What a saved reply is: the stream that it could be of, or why it is none that is collected."""
         reply = decode(body)
         if not isinstance(reply, Mapping):
-            return "no reply of this API"
+            return "not collected: neither markets nor prices"
         if "candlesticks" in reply:
             ends = sorted(int(row["end_period_ts"]) for row in reply["candlesticks"] if isinstance(row, Mapping))
             apart = min((late - early for early, late in pairwise(ends) if late > early), default=3600)
@@ -201,7 +201,7 @@ class KalshiFeed:
             return Stream("list", "markets")
         known = {"events", "event", "series", "orderbook", "orderbook_fp", "exchange_active", "order", "fills"}
         known |= {"balance", "market_positions", "event_positions", "settlements", "orders"}
-        return "not collected: " + (", ".join(sorted(known & reply.keys())) or "no reply of this API")
+        return "not collected: " + (", ".join(sorted(known & reply.keys())) or "neither markets nor prices")
 
     def _is_wanted(self, row: Any) -> bool:
         words = self._settings.query.lower().split()

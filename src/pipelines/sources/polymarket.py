@@ -235,7 +235,7 @@ class PolymarketFeed:
             return Stream("list", "markets")
         if "tokens" in first and "condition_id" in first:
             return Stream("list", "markets")
-        return "not collected: orders, positions or prices of one moment, or no reply of this API"
+        return "not collected: neither markets nor prices, or prices of one moment"
 
     def _is_wanted(self, row: Any) -> bool:
         words = self._settings.query.lower().split()

@@ -263,6 +263,60 @@ def _polymarket_trade(market: Market, number: int, trade: Trade) -> dict[str, An
     }
 
 
+@dataclass
+class OandaVenue:
+    """OANDA v20: bars with bid and ask, for whoever has the key. `markets` by instrument."""
+
+    markets: Mapping[str, Market]
+    now: Callable[[], datetime] = _now
+    key: str = "secret"
+    half_spread: float = 5e-5
+
+    def __call__(self, asked: Asked) -> Answer:
+        """Answer a request."""
+        if asked.headers.get("authorization") != f"Bearer {self.key}":
+            return Answer({"errorMessage": "Insufficient authorization to perform request."}, 401)
+        parts = asked.path.strip("/").split("/")
+        if parts[-1] == "instruments":
+            wanted = asked.one("instruments").split(",")
+            rows = [_instrument(name) for name in self.markets if name in wanted]
+            return Answer({"instruments": rows, "lastTransactionID": "1"})
+        if parts[-1] == "candles" and parts[-2] in self.markets:
+            return self._candles(asked, self.markets[parts[-2]])
+        return Answer({"errorMessage": "Invalid value specified for 'instrument'"}, 400)
+
+    def _candles(self, asked: Asked, market: Market) -> Answer:
+        step = _SECONDS[asked.one("granularity")]
+        low, high, now = _epoch(asked.one("from")), _epoch(asked.one("to")), self.now()
+        if high > now + timedelta(seconds=1):
+            return Answer({"errorMessage": "Invalid value specified for 'to'. Time is in the future"}, 400)
+        bars = groupby(
+            (one for one in market.trades if low <= one.at <= high),
+            key=lambda one: int(one.at.timestamp()) // step * step,
+        )
+        rows = [self._candle(start, list(found), start + step <= now.timestamp()) for start, found in bars]
+        rows = [row for row in rows if row["time"] >= f"{low:%Y-%m-%dT%H:%M:%S}"]  # one that began before is not given
+        return Answer({"instrument": market.name, "granularity": asked.one("granularity"), "candles": rows})
+
+    def _candle(self, start: int, trades: Sequence[Trade], is_over: bool) -> dict[str, Any]:
+        prices = [one.price for one in trades]
+        bounds = {"o": prices[0], "h": max(prices), "l": min(prices), "c": prices[-1]}
+        sides = {
+            side: {name: f"{value + off:.5f}" for name, value in bounds.items()}
+            for side, off in (("mid", 0.0), ("bid", -self.half_spread), ("ask", self.half_spread))
+        }
+        time = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%S}.000000000Z"
+        return {"time": time, "complete": is_over, "volume": len(trades), **sides}
+
+
+_SECONDS = {"S5": 5, "S30": 30, "M1": 60, "M5": 300, "M15": 900, "M30": 1800, "H1": 3600, "H4": 14_400, "D": 86_400}
+
+
+def _instrument(name: str) -> dict[str, Any]:
+    shown = name.replace("_", "/")
+    return {"name": name, "type": "CURRENCY", "displayName": shown, "pipLocation": -4, "displayPrecision": 5}
+
+
 def _token(market: Market) -> str:
     return str(int(market.name, 16))
 

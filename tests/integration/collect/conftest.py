@@ -18,7 +18,7 @@ from agent.store.collecting import StreamRow
 from pipelines.inbox.collected import CollectedSource
 from pipelines.inbox.writer import Writer
 from pipelines.plugins.discovery import load_source, settings_of_source
-from pipelines.testing.venue_replies import KalshiVenue, Market, PolymarketVenue, Trade
+from pipelines.testing.venue_replies import KalshiVenue, Market, OandaVenue, PolymarketVenue, Trade
 from pipelines.testing.venues import VenueServer, serving
 
 
@@ -67,13 +67,15 @@ class World:
     venues: dict[str, Any]
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     saved: dict[str, StreamRow] = field(default_factory=dict)
-    patience: float = 5.0
+    patience: float = 20.0
 
     def source(self, name: str, **values: Any) -> CollectedSource:
         address = self.server.url(name)
         urls = {"kalshi": ["url"], "polymarket": ["gamma_url", "clob_url", "data_url"], "oanda": ["url"]}[name]
         cls = load_source(name)
         assert issubclass(cls, CollectedSource)
+        if name == "oanda":
+            values = {"instruments": tuple(self.venues[name].markets), **values}
         return cls(settings_of_source(cls)(**dict.fromkeys(urls, address), **values), self.folder)
 
     def collect(self, name: str, *, fresh: bool = False, seconds: float | None = None, **values: Any) -> Passed:
@@ -88,7 +90,9 @@ class World:
             self.saved |= {row.stream: row for row in ledger.take_rows()}
 
         async def run() -> Passed:
-            client = Client(source.feed.LIMITS, self.pace, {"OANDA_TOKEN": "secret"}, patience=self.patience)
+            client = Client(
+                source.feed.LIMITS, self.pace, {"OANDA_TOKEN": "secret", "OANDA_ACCOUNT": "001"}, patience=self.patience
+            )
             async with client:
                 until = None if seconds is None else self.pace.elapsed() + seconds
                 collector = Collector(source, ledger, writer, client, self.pace, 1, save)
@@ -119,10 +123,12 @@ def world(tmp_path: Path) -> Iterator[World]:
     names = {
         "kalshi": [f"KXRAIN-26-C{n}" for n in range(4)],
         "polymarket": [f"0x{n:064x}" for n in range(11, 15)],
+        "oanda": ["EUR_USD", "GBP_USD", "USD_JPY", "USD_CHF"],
     }
     venues: dict[str, Any] = {
         "kalshi": KalshiVenue(markets(names["kalshi"], 300, NOW), pace.now),
         "polymarket": PolymarketVenue(markets(names["polymarket"], 300, NOW), pace.now),
+        "oanda": OandaVenue(markets(names["oanda"], 300, NOW), pace.now),
     }
     with serving(venues, pace.now) as server:
         yield World(tmp_path, server, pace, venues)

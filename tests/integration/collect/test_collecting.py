@@ -8,15 +8,26 @@ from typing import Any
 
 import pytest
 
+from agent.collect.ledger import Ledger
 from tests.integration.collect.conftest import NOW, World
 
-FEEDS = [("kalshi", {}), ("kalshi", {"history": "trades"}), ("polymarket", {}), ("polymarket", {"history": "trades"})]
+FEEDS = [
+    ("kalshi", {}),
+    ("kalshi", {"history": "trades"}),
+    ("polymarket", {}),
+    ("polymarket", {"history": "trades"}),
+    ("oanda", {}),
+]
 EACH = pytest.mark.parametrize(("name", "values"), FEEDS, ids=lambda one: str(one))
 
 
 def prices(world: World, name: str) -> list[Any]:
     """Requests for prices, not for lists."""
-    return [one for one in world.server.asked(name) if one.path.endswith(("candlesticks", "prices-history", "trades"))]
+    return [
+        one
+        for one in world.server.asked(name)
+        if one.path.endswith(("candlesticks", "prices-history", "trades", "candles"))
+    ]
 
 
 @EACH
@@ -65,7 +76,7 @@ def test_cut_off_at_any_moment_it_goes_on_where_it_was(world: World, name: str, 
 
 def _is_overlap(one: Any) -> bool:
     """What is asked again on purpose: a few seconds, an hour of candles, the newest page of trades."""
-    names = (("start_ts", "end_ts"), ("startTs", "endTs"), ("min_ts", "max_ts"))
+    names = (("start_ts", "end_ts"), ("startTs", "endTs"), ("min_ts", "max_ts"), ("from", "to"))
     spans = [int(one.one(high)) - int(one.one(low)) for low, high in names if one.one(low)]
     return spans[0] <= 3600 if spans else one.one("offset") == "0"
 
@@ -81,6 +92,22 @@ def _whole(world: World, name: str, values: dict[str, Any]) -> int:
             }
         )
     return len(trades)
+
+
+def test_pages_are_counted_once(world: World) -> None:
+    """By a process that goes on, and by one that reads the inbox."""
+    for _ in range(3):
+        world.collect("polymarket")
+        world.pace.at += timedelta(minutes=20)
+    went_on = {name: (row.pages, row.rows) for name, row in world.saved.items()}
+    world.collect("polymarket", fresh=True)
+    world.saved.clear()
+    ledger = Ledger("polymarket", world.source("polymarket").inbox)
+    ledger.catch_up()
+    now = {row.stream: (row.pages, row.rows) for row in ledger.take_rows()}
+    assert now.keys() == went_on.keys()
+    assert all(now[name][0] - went_on[name][0] in (0, 1) for name in now)
+    assert sum(pages for pages, _ in now.values()) == len(world.server.log)
 
 
 def test_a_market_that_leaves_the_list_is_asked_for_by_name_until_its_end_is_known(world: World) -> None:

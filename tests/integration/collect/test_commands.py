@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from agent.collect.before import collect_before
 from agent.execution.workspace import open_database
 from agent.store import collecting, leases
 from pipelines.feed import Request
-from pipelines.testing.venue_replies import KalshiVenue, PolymarketVenue
+from pipelines.testing.venue_replies import KalshiVenue, OandaVenue, PolymarketVenue
 from pipelines.testing.venues import VenueServer, serving, storm
 from tests.integration.collect.conftest import markets
 
@@ -168,3 +169,46 @@ def test_test_makes_one_call_and_explains_what_is_wrong(project: Path, agent: An
 def test_without_a_remote_source_there_is_nothing_to_collect(tmp_path: Path, agent: Any, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert "agent sources add" in agent("collect", "--once", code=2)
+
+
+def test_a_backup_has_the_inbox_and_what_came_since_stays(
+    project: Path, agent: Any, server: VenueServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    agent("collect", "--once", "polymarket")
+    inbox = project / ".tidemill/inbox"
+    before = {path.relative_to(inbox): path.read_bytes() for path in inbox.rglob("*.log")}
+    backup = tmp_path_factory.mktemp("backup") / "all.tar"
+    agent("backup", str(backup))
+    agent("collect", "--once", "kalshi")
+    later = {path.relative_to(inbox): path.read_bytes() for path in inbox.rglob("*.log")}
+    assert later.keys() > before.keys()
+    asked = len(server.log)
+    shutil.rmtree(inbox / "polymarket")
+    agent("restore", str(backup), "--force")
+    assert {path.relative_to(inbox): path.read_bytes() for path in inbox.rglob("*.log")} == later
+    agent("gc", "--keep-releases", "1", "--keep-days", "0")
+    assert {path.relative_to(inbox) for path in inbox.rglob("*.log")} == later.keys()
+    assert len(server.log) == asked
+
+
+def test_keys_come_from_the_environment_or_a_file_that_nobody_else_reads(
+    project: Path, agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue = OandaVenue(markets(["EUR_USD"], 60, NOW))
+    with serving({"oanda": venue}) as server:
+        (project / "agent.toml").write_text(
+            f'[sources.oanda]\nurl = "{server.url("oanda")}"\nhistory_days = 2.0\nrefresh_minutes = 0.0\n'
+        )
+        assert "OANDA_ACCOUNT with the key is not set" in agent("collect", "--once", code=1)
+        assert server.log == []
+        dotenv = project / ".env"
+        dotenv.write_text("OANDA_TOKEN=secret\nOANDA_ACCOUNT=001-004\n")
+        dotenv.chmod(0o644)
+        assert "other users can read" in agent("collect", "--once", code=1)
+        dotenv.chmod(0o600)
+        agent("collect", "--once")
+        monkeypatch.setenv("OANDA_TOKEN", "wrong")
+        assert "does not accept the key" in agent("collect", "--once", code=1)
+        agent("backup", str(project / "b.tar"))
+    written = [path.read_bytes() for path in project.rglob("*") if path.is_file() and path.name != ".env"]
+    assert not any(b"secret" in one or b"001-004" in one for one in written)

@@ -74,3 +74,11 @@ POLYMARKET_BOOK = frozenset(
     asks asset_id bids hash last_trade_price market min_order_size neg_risk tick_size timestamp
     """.split()  # noqa: SIM905
 )
+OANDA_CANDLE = frozenset({"ask", "bid", "complete", "mid", "time", "volume"})
+OANDA_INSTRUMENT = frozenset(
+    """
+    displayName displayPrecision financing guaranteedStopLossOrderMode marginRate maximumOrderUnits
+    maximumPositionSize maximumTrailingStopDistance minimumGuaranteedStopLossDistance minimumTradeSize
+    minimumTrailingStopDistance name pipLocation tags tradeUnitsPrecision type
+    """.split()  # noqa: SIM905
+)

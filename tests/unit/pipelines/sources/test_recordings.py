@@ -24,6 +24,7 @@ ROWS = {
     "kalshi/markets_2026-06.json": ("markets", 2),
     "kalshi/markets_page1.json": ("markets", 100),
     "kalshi/trades_2026-10.json": ("trades", 3),
+    "oanda/instruments-v3_instruments_instrument_candles.json": ("bars", 5),
     "polymarket/book.json": ("quotes", 1),
     "polymarket/clob_book_2026-10.json": ("quotes", 1),
     "polymarket/clob_market_closed_binary_accepting_true.json": ("markets", 1),

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-import httpx  # noqa: E402
+import httpx  # noqa: E402, TID253
 import psutil  # noqa: E402, TID253
 
 from tests import chrome  # noqa: E402

@@ -127,6 +127,11 @@ class Settings:
         return self.home / "lake"
 
     @property
+    def inbox_path(self) -> Path:
+        """Where replies of remote sources lie."""
+        return self.home / "inbox"
+
+    @property
     def releases_path(self) -> Path:
         return self.home / "releases"
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipelines.component import Component
 from pipelines.errors import SettingsError
+from pipelines.inbox.collected import INBOX_FOLDER, CollectedSource
 from pipelines.plugins.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.settings import Faults, build, read_toml
 from pipelines.source import Source
@@ -49,29 +50,35 @@ def load_project(
     required: bool = True,
     faults: Faults | None = None,
     others: Collection[str] | None = None,
+    inbox: Path | None = None,
 ) -> Project:
     """The project of settings file `agent_toml`; None means agent.toml of the current folder, or defaults without one.
 
     A file that is named must be there unless `required` is off. `faults` are those found elsewhere in the same file, to
     be reported together with the ones found here. `others` are the sections that are not this package's; where they are
-    not given they are found through entry points. Raises SettingsError that names every unknown section or setting,
+    not given they are found through entry points. `inbox`: where replies of remote sources lie, by default below the
+    folder of agent.toml. Raises SettingsError that names every unknown section or setting,
     every bad value and every module that cannot be loaded.
     """
     path = Path(SETTINGS_FILE) if agent_toml is None else agent_toml
     if agent_toml is not None and required and not path.is_file():
         raise SettingsError("there is no such settings file", where=str(path), fix="correct the path after --settings")
     faults = faults if faults is not None else Faults(str(path))
-    project = build_project(read_toml(path), path.resolve().parent, faults, others)
+    project = build_project(read_toml(path), path.resolve().parent, faults, others, inbox)
     faults.raise_if_any()
     assert project is not None
     return project
 
 
 def build_project(
-    values: Mapping[str, Any], base: Path, faults: Faults, others: Collection[str] | None = None
+    values: Mapping[str, Any],
+    base: Path,
+    faults: Faults,
+    others: Collection[str] | None = None,
+    inbox: Path | None = None,
 ) -> Project | None:
     """The project in folder `base` whose agent.toml says `values`; None where something is wrong, which `faults` then
-    names. `others` as in `load_project`."""
+    names. `others` and `inbox` as in `load_project`."""
     before = len(faults.found)
     modules = modules_in(values, faults)
     others = ("project", *(other_sections() if others is None else others))
@@ -88,10 +95,16 @@ def build_project(
         modules=modules,
         components=components,
         settings=settings,
-        sources={name: cls(source_settings[name], base) for name, cls in classes.items()},
+        sources={
+            name: _made(cls, source_settings[name], base, inbox or base / INBOX_FOLDER) for name, cls in classes.items()
+        },
         source_settings=source_settings,
         extra={name: values[name] for name in others if name in values},
     )
+
+
+def _made(cls: type[Source], settings: Any, base: Path, inbox: Path) -> Source:
+    return cls(settings, base, inbox) if issubclass(cls, CollectedSource) else cls(settings, base)
 
 
 def source_names_in(values: Mapping[str, Any]) -> list[str]:

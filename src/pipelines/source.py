@@ -23,7 +23,7 @@ MARKET_COLUMNS: Mapping[str, str] = {
     "symbol": "String",
     "question": "String",  # null unless binary
     "kind": "String",  # spot | fx | equity | future | binary
-    "status": "String",  # open | closed | resolved
+    "status": "String",  # open | closed | resolved | unlisted
     "end_at": "Datetime",  # null where the market has no end
     "resolution": "Float64",  # 1.0 yes, 0.0 no, between where settled so; null while unknown
     "resolved_at": "Datetime",  # when the resolution became known: never use it before
@@ -161,6 +161,9 @@ class Source(Protocol):
 
     A source whose tokens cannot show every change may have an attribute `max_age_seconds`: all its parts are read again
     when the last success of what reads it lies further back (reason `too_old`).
+
+    A source whose rows nobody here can correct may have an attribute `quarantines = True`: a row that breaks a rule is
+    then left out and listed, whatever `[ticks] on_bad_rows` says.
     """
 
     name: ClassVar[str]

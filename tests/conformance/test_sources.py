@@ -15,6 +15,17 @@ import pytest
 
 from pipelines.plugins.discovery import load_source, source_names
 from pipelines.testing import SourceSuite
+from tests.pages import (
+    CONDITION,
+    fill,
+    kalshi_markets,
+    kalshi_trade,
+    kalshi_trades,
+    oanda_candles,
+    oanda_instruments,
+    polymarket_markets,
+    polymarket_prices,
+)
 
 BARS = "ts,symbol,open,high,low,close\n2020-01-01T00:00:00Z,B,1,2,1,2\n2020-01-01T00:00:00Z,A,1,2,1,2\n"
 TRADES = "ts,id,price\n2020-01-01T00:00:00Z,2,1.5\n2020-01-01T00:00:00Z,1,1.4\n2020-01-01T00:00:01Z,3,oops\n"
@@ -31,7 +42,31 @@ def _files(base: Path) -> dict[str, Any]:
     }
 
 
-EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {"sample": lambda base: {}, "files": _files}
+def _kalshi(base: Path) -> dict[str, Any]:
+    trades = [kalshi_trade(number) for number in range(5)]
+    stream = "KXRAIN/KXRAIN-26-NYC"
+    fill(base, "kalshi", [("markets", "list", kalshi_markets()), ("trades", stream, kalshi_trades(trades))])
+    return {"history": "trades"}
+
+
+def _polymarket(base: Path) -> dict[str, Any]:
+    pages = [("markets", "list", polymarket_markets()), ("quotes", f"{CONDITION}/11/10", polymarket_prices(5))]
+    fill(base, "polymarket", pages)
+    return {}
+
+
+def _oanda(base: Path) -> dict[str, Any]:
+    fill(base, "oanda", [("markets", "list", oanda_instruments()), ("bars", "EUR_USD/M5", oanda_candles(5))])
+    return {}
+
+
+EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "sample": lambda base: {},
+    "files": _files,
+    "kalshi": _kalshi,
+    "polymarket": _polymarket,
+    "oanda": _oanda,
+}
 
 
 class TestEverySource(SourceSuite):

@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.paths import PROJECT
 
 EVENT = "tidemill.point"
+COLLECTING = ("inbox.", "collector.")
 
 
 @cache
@@ -36,6 +37,11 @@ def points_in_source() -> dict[str, str]:
                     assert name not in found, f"{name} is named twice: {found[name]}, {path.name}:{node.lineno}"
                     found[name] = f"{path.relative_to(PROJECT)}:{node.lineno}"
     return found
+
+
+def points_of_runs() -> dict[str, str]:
+    """Those that runs of a project pass; collecting has its own (tests/torture/test_inbox_kills.py)."""
+    return {name: place for name, place in points_in_source().items() if not name.startswith(COLLECTING)}
 
 
 def install() -> None:

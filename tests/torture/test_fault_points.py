@@ -22,7 +22,7 @@ from tests.paths import PROJECT
 from tests.processes import Process
 from tests.torture.beside import Beside
 from tests.torture.choice import ALWAYS, chosen, family, tree
-from tests.torture.faults import points_in_source, read_log
+from tests.torture.faults import points_of_runs, read_log
 from tests.torture.world import World
 
 pytestmark = pytest.mark.torture
@@ -131,7 +131,7 @@ def scenario_of(point: str) -> Scenario:
 
 def cases() -> Iterator[Any]:
     """Database and point of each kill of this run, those of one scenario together."""
-    points = sorted(points_in_source(), key=lambda point: SCENARIOS.index(scenario_of(point)))
+    points = sorted(points_of_runs(), key=lambda point: SCENARIOS.index(scenario_of(point)))
     is_long = os.environ.get("TORTURE") == "long"
     for point in points if is_long else chosen(points, tree()):
         yield pytest.param("sqlite", point, id=f"sqlite-{point}")
@@ -167,7 +167,7 @@ def _passed(world: World) -> list[str]:
 
 
 def test_there_are_thirty_points_and_every_write_has_one() -> None:
-    assert len(points_in_source()) >= 30
+    assert len(points_of_runs()) >= 30
     bare = []
     for name in _WRITERS:
         tree = ast.parse((PROJECT / name).read_text(encoding="utf-8"))
@@ -188,7 +188,7 @@ def _called(function: ast.FunctionDef) -> set[str]:
 
 
 def test_the_choice_has_all_of_commits_and_leases_and_another_third_of_the_rest_for_another_tree() -> None:
-    points = list(points_in_source())
+    points = list(points_of_runs())
     rest = {point for point in points if family(point) not in ALWAYS}
     choices = [chosen(points, str(number)) for number in range(50)]
     assert all(len(rest & set(choice)) == -(-len(rest) // 3) for choice in choices)
@@ -201,7 +201,7 @@ def test_the_choice_has_all_of_commits_and_leases_and_another_third_of_the_rest_
 def test_a_scenario_passes_the_points_that_it_is_there_for(
     world: World, scenario: Scenario, figures: Counter[str]
 ) -> None:
-    mine = {point for point in points_in_source() if scenario_of(point) == scenario}
+    mine = {point for point in points_of_runs() if scenario_of(point) == scenario}
     _victim(world, scenario, {"do": "note"})
     assert mine, "nothing in the source is left for this scenario: take it out"
     left = mine - set(_passed(world))

@@ -46,7 +46,7 @@ def perform(
     """
     clock = clock or SystemClock()
     recover(workspace, clock, around)
-    around.prepare(workspace.settings, workspace.database, stop)
+    around.prepare(workspace.settings, workspace.database, stop, request.trigger)
     log = RunLog(
         workspace.database,
         clock,

@@ -92,7 +92,9 @@ def read_settings(base: Path | None = None) -> tuple[Settings, Project]:
     folder = (base or Path.cwd()).resolve()
     faults = Faults(str(folder / agent_settings.SETTINGS_FILE))
     settings = agent_settings.load(folder, faults=faults)
-    return settings, load_project(settings.file, required=False, faults=faults, others=agent_settings.section_names())
+    return settings, load_project(
+        settings.file, required=False, faults=faults, others=agent_settings.section_names(), inbox=settings.inbox_path
+    )
 
 
 def close_home(settings: Settings) -> None:
@@ -158,7 +160,15 @@ def origin_of(settings: Settings, values: Mapping[str, Any]) -> Origin:
     others = agent_settings.section_names()
     # The agent's sections have the database, tokens and addresses of the server: the project's code does not see them.
     own = {name: value for name, value in values.items() if name not in others}
-    return Origin(settings.base, own, settings.lake_path, settings.home / "cache" / "code.json", others)
+    return Origin(
+        settings.base,
+        own,
+        settings.lake_path,
+        settings.home / "cache" / "code.json",
+        others,
+        False,
+        settings.inbox_path,
+    )
 
 
 def _require_good(host: Host, settings: Settings, faults: Faults | None = None) -> None:

@@ -33,7 +33,7 @@ class Ended:
     releasing: frozenset[str] | None = None
 
 
-Before = Callable[[Settings, Database, Stop], None]  # with the project's settings and database
+Before = Callable[[Settings, Database, Stop, str], None]  # with the project's settings and database, and the trigger
 After = Callable[[Ended], None]
 
 
@@ -44,10 +44,10 @@ class Around:
     before: tuple[Before, ...] = ()
     after: tuple[After, ...] = ()
 
-    def prepare(self, settings: Settings, database: Database, stop: Stop) -> None:
-        """Do what goes before a run."""
+    def prepare(self, settings: Settings, database: Database, stop: Stop, trigger: str) -> None:
+        """Do what goes before a run that `trigger` asked for."""
         for step in self.before:
-            _guarded("what goes before a run", partial(step, settings, database, stop))
+            _guarded("what goes before a run", partial(step, settings, database, stop, trigger))
 
     def follow(self, ended: Ended) -> None:
         """Do what follows a run."""

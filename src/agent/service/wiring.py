@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.clock import Clock, SystemClock
+from agent.collect.before import collect_before
 from agent.execution.upkeep.tidy import Upkeep
 from agent.runtime.alerts import Alerts
 from agent.runtime.around import After, Around
@@ -12,4 +13,4 @@ from agent.runtime.webhook import Webhook
 def around_runs(*more: After, clock: Clock | None = None) -> Around:
     """For a run by a person, a schedule, the queue, the runner or the dashboard alike; `more` comes after the rest."""
     own = clock or SystemClock()
-    return Around(before=(), after=(Alerts(own), Webhook(own), Upkeep(clock), *more))
+    return Around(before=(collect_before,), after=(Alerts(own), Webhook(own), Upkeep(clock), *more))

@@ -1,9 +1,10 @@
 """Leases by name: the right to do something until a time, with a token that only grows.
 
 A lease lies in a row that has an owner, a token, when it was taken and when it ends. Its name says which row:
-`component:NAME` in orchestrator_state (where people read it), `run:ID` in runs, `runner:1` in runner. Another kind is
-one more line in `_KINDS`. There is one rule for all: whoever takes a lease gets a larger token, and a statement of a
-holder names its token (fencing), so that a process that slept while another took over changes nothing.
+`component:NAME` in orchestrator_state (where people read it), `run:ID` in runs, `runner:1` in runner, `collector:NAME`
+in collectors. Another kind is one more line in `_KINDS`. There is one rule for all: whoever takes a lease gets a larger
+token, and a statement of a holder names its token (fencing), so that a process that slept while another took over
+changes nothing.
 
 Time is the database's. A holder on this host that is dead is taken over at once, one elsewhere when its lease ends.
 """
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 
 from agent import identity
 from agent.errors import Busy, NotFound
+from agent.store.collect_tables import collectors
 from agent.store.database.engine import Connections, ask_with_time, database_now
 from agent.store.tables import orchestrator_state, runner, runs
 
@@ -53,6 +55,11 @@ def of_component(component: str) -> str:
 def of_run(run_id: int) -> str:
     """The name of the lease on a run."""
     return f"run:{run_id}"
+
+
+def of_collector(source: str) -> str:
+    """The name of the lease on the inbox of a remote source."""
+    return f"collector:{source}"
 
 
 class Kind:
@@ -119,7 +126,18 @@ RUN_ROWS = Kind(
 RUNNER_ROWS = Kind(
     runner, says="runner {} is run by {}", fix="pause, stop or run it once through any server", of_project=False
 )
-_KINDS: Mapping[str, Kind] = {"component": COMPONENT_ROWS, "run": RUN_ROWS, "runner": RUNNER_ROWS}
+COLLECTOR_ROWS = Kind(
+    collectors,
+    says="source {} is being collected by {}",
+    fix="wait for its end, or stop that process; what it collects is there for all",
+    of_project=True,
+)
+_KINDS: Mapping[str, Kind] = {
+    "component": COMPONENT_ROWS,
+    "run": RUN_ROWS,
+    "runner": RUNNER_ROWS,
+    "collector": COLLECTOR_ROWS,
+}
 
 
 def holding(key: Any, token: int) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent.store import published as published  # whoever has the tables has those, too
+from agent.store import collect_tables as collect_tables  # whoever has the tables has those, too
+from agent.store import published as published
 from agent.store.column_types import PlainText, UtcDateTime
 from agent.store.metadata import ID, JSON, count, rows_where
 from agent.store.metadata import PROJECT as PROJECT
@@ -124,6 +125,7 @@ releases = sa.Table(
     sa.Column("as_of", UtcDateTime, doc="newest tick behind it"),
     sa.Column("versions", JSON, nullable=False, doc="component -> its version, snapshot, code and settings"),
     sa.Column("metrics", JSON, nullable=False, doc="metrics.json"),
+    sa.Column("collected_to", JSON, doc="remote source -> up to when it was collected; null: there was none"),
     sa.Column("git_commit", sa.String(64), doc="of the project's folder"),
     sa.Column("run_id", sa.BigInteger),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -252,11 +254,7 @@ runner = sa.Table(
     sa.Column("interval_minutes", sa.Integer, nullable=False, server_default="60", doc="between cycles"),
     sa.Column("last_run", UtcDateTime),
     sa.Column("next_run", UtcDateTime),
-    sa.Column(
-        "cycle_run_id",
-        ID,
-        doc="the newest cycle until it is counted; while that run is RUNNING no other one may begin",
-    ),
+    sa.Column("cycle_run_id", ID, doc="the newest cycle until it is counted; none other begins while it is RUNNING"),
     count("run_count", doc="finished cycles, failed or not"),
     count("error_count", doc="failed cycles"),
     sa.Column("last_error", PlainText, doc="the newest"),

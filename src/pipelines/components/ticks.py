@@ -43,7 +43,9 @@ class Settings:
         "auto", "span of a partition; auto: a year for daily bars, a month for hourly ones, else a day"
     )
     on_bad_rows: Literal["fail", "quarantine"] = setting(
-        "fail", "fail: stop at a row that breaks a rule; quarantine: leave it out and list it"
+        "fail",
+        "fail: stop at a row that breaks a rule; quarantine: leave it out and list it, "
+        "as is always done with rows of live sources",
     )
     max_lost_fraction: float | None = setting(
         None,
@@ -204,12 +206,21 @@ class _Ingest:
         """The memo, or nothing where it is gone, damaged, or of no use: then every part is read again."""
         ctx = self.ctx
         has_quarantine = ctx.previous is not None and QUARANTINE_KEY in ctx.previous.by_key
-        if has_quarantine and (self.fails_on_bad_rows or not self._may_carry(QUARANTINE_KEY)):
+        if has_quarantine and (not self._may_carry(QUARANTINE_KEY) or self._fails_on_listed()):
             return {}
         try:
             return load(ctx.previous_bytes(MEMO_KEY), self.universe) or {}
         except LakeError:
             return {}
+
+    def _fails_on_listed(self) -> bool:
+        """Whether rows that an earlier run left out are to stop this one."""
+        assert self.ctx.previous is not None
+        listed = self.ctx.lake.read_table(self.ctx.previous.by_key[QUARANTINE_KEY], ("part",))
+        return any(self._fails_on(part.partition(":")[0]) for part in listed.get_column("part").unique())
+
+    def _fails_on(self, source: str) -> bool:
+        return self.fails_on_bad_rows and not getattr(self.ctx.sources.get(source), "quarantines", False)
 
     def _may_carry(self, key: str) -> bool:
         previous = self.ctx.previous
@@ -231,7 +242,7 @@ class _Ingest:
     def _found(self, source: str, bulk: Bulk, intake: Intake | None = None) -> Iterator[tuple[PartId, _Found]]:
         intake = take_in(source, bulk, self.universe) if intake is None else intake
         assert intake is not None  # a single part is sorted out whatever its rows are
-        if self.fails_on_bad_rows and not intake.bad.is_empty():
+        if self._fails_on(source) and not intake.bad.is_empty():
             raise bad_rows(intake.bad)
         ranks = numbered([self.ranks[source, name] for name in bulk.parts], intake.of_part)
         contributed = contribution(intake.batch, self.universe, ranks)

@@ -35,7 +35,7 @@ PREDICTIONS: Mapping[str, str] = {
     "model_version": "String",
 }
 KINDS = ("spot", "fx", "equity", "future", "binary")
-STATUSES = ("open", "closed", "resolved")
+STATUSES = ("open", "closed", "resolved", "unlisted")  # unlisted: the venue no longer says anything of it
 SIDES = ("buy", "sell")
 _SHOWN = 3  # rows shown of each broken rule
 

@@ -1,7 +1,8 @@
 """Names to objects: components and sources, found by file name, module or entry point, loaded on demand.
 
 No list of plug-ins exists anywhere: a file in components/ or sources/ is one; so is a module that `[project] modules`
-in agent.toml names, and an entry point in the groups tidemill.components and tidemill.sources.
+in agent.toml names, and an entry point in the groups tidemill.components and tidemill.sources. A source is a class with
+the contract of pipelines.source, SOURCE, or one with that of pipelines.feed, FEED, which is read from its inbox.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
+from pipelines.feed import Feed
+from pipelines.inbox.collected import CollectedSource, collected
 from pipelines.plugins.closure import Module, find_module, module_at
 from pipelines.plugins.modules import entry_points, load_entry, load_module, name_of_file, shown_name
 from pipelines.signatures import require_settings, require_source
@@ -87,7 +90,7 @@ def load_source(name: str) -> type[Source]:
     """The source class behind `[sources.NAME]`. Raises SettingsError, with the nearest name, where there is none."""
     if name in builtin_names("sources"):
         module = importlib.import_module(f"pipelines.sources.{name}")
-        return _source(getattr(module, "SOURCE", None), name)
+        return _source(getattr(module, "FEED", None) or getattr(module, "SOURCE", None), name)
     for entry in entry_points(SOURCE_GROUP):
         if entry.name == name:
             return _source(load_entry(entry), name)
@@ -99,11 +102,34 @@ def load_source(name: str) -> type[Source]:
     raise SettingsError(f"there is no source {name!r}", where=f"[sources.{name}]", fix=hint)
 
 
+def load_feed(name: str) -> type[Feed]:
+    """The feed behind `[sources.NAME]`. Raises SettingsError where there is no such source, or where it is local."""
+    found = load_source(name)
+    if not issubclass(found, CollectedSource):
+        raise SettingsError(
+            f"source {name!r} is local: nothing of it is collected",
+            where=f"[sources.{name}]",
+            fix=f"name one of {', '.join(feed_names())}",
+        )
+    return found.feed_class
+
+
+def feed_names() -> tuple[str, ...]:
+    """Names of all remote sources, built in or from entry points."""
+    return tuple(name for name in source_names() if issubclass(load_source(name), CollectedSource))
+
+
 def _source(loaded: Any, name: str) -> type[Source]:
+    loaded = source_of(loaded)
     require_source(loaded, f"source {name!r}")
     require_settings(settings_of_source(loaded), f"source {name!r}")
     cls: type[Source] = loaded
     return cls
+
+
+def source_of(loaded: Any) -> Any:
+    """The source class of what a plug-in gives: a feed is read from its inbox, a source is one."""
+    return collected(loaded) if isinstance(loaded, type) and hasattr(loaded, "next_request") else loaded
 
 
 def settings_of_source(cls: type[Source]) -> type[Any]:

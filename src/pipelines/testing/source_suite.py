@@ -21,9 +21,9 @@ _HEAVY = {"polars", "pandas", "numpy", "pyarrow", "sklearn"}
 _PROBE = """
 import importlib, json, sys
 from pathlib import Path
-from pipelines.plugins.discovery import settings_of_source
+from pipelines.plugins.discovery import settings_of_source, source_of
 from pipelines.settings import Faults, build
-cls = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+cls = source_of(getattr(importlib.import_module(sys.argv[1]), sys.argv[2]))
 settings = build(settings_of_source(cls), json.loads(sys.argv[3]), "", Faults(""))
 assert cls(settings, Path(sys.argv[4])).probe().parts
 print(json.dumps(sorted(sys.modules)))

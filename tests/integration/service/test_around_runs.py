@@ -122,7 +122,7 @@ def test_what_goes_before_a_run_is_done_before_it_is_planned(tmp_path: Path) -> 
         assert one.releasing == {"board", "publish"}
         order.append(one.run.status)
 
-    around = Around((broken, lambda settings, database, stop: order.append("before")), (broken, ended))
+    around = Around((broken, lambda *given: order.append(f"before, by {given[-1]}")), (broken, ended))
     with open_workspace(tiny_project(tmp_path / "project")) as workspace:
         report = session.perform(
             workspace,
@@ -131,5 +131,5 @@ def test_what_goes_before_a_run_is_done_before_it_is_planned(tmp_path: Path) -> 
             watchers=(lambda event: order.append(getattr(event, "type", "PROGRESS")),),
         )
     assert report.status == "COMPLETED"
-    assert order[:3] == ["broken", "before", "RUN_STARTED"]
+    assert order[:3] == ["broken", "before, by person", "RUN_STARTED"]
     assert order[-3:] == ["RUN_COMPLETED", "broken", "COMPLETED"]

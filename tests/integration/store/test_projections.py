@@ -63,7 +63,7 @@ def everything(conn: sa.Connection) -> list[dict[str, Any]]:
 
 def release_of(snapshot_id: int) -> Release:
     versions = {"inference": {"snapshot_id": snapshot_id}}
-    return Release(1, "r", "v", 9, True, False, NOW, versions, {}, None, None, NOW)
+    return Release(1, "r", "v", 9, True, False, NOW, versions, {}, None, None, None, NOW)
 
 
 def test_the_decisions_of_a_release_are_its_own_alone(conn: sa.Connection) -> None:

@@ -1,15 +1,22 @@
-"""`agent sources`: which data sources there are and whether they answer, what became of their rows, and what files of
-your own are taken to be."""
+"""`agent sources`: which data sources there are and whether they answer, what became of their rows, what files of your
+own are taken to be, and what a reply of a venue is."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent.cli.datasets import add_datasets
 from agent.cli.output import emit
+from agent.cli.remote import add, join, show_coverage
+from agent.cli.remote import overview as remote_overview
+from agent.cli.remote import overview_text as remote_text
+from agent.cli.remote import test as test_remote
+from agent.cli.replies import run_parse
 from agent.console import table
 from agent.errors import NotFound, UsageError
 from agent.execution.row_account import row_report
@@ -20,11 +27,23 @@ from pipelines.data.guessing.guess import Guesses, guess, guess_preset
 from pipelines.data.guessing.presets import PRESETS
 from pipelines.data.tick_parts.account import FATES
 from pipelines.errors import PipelineError
+from pipelines.inbox.collected import CollectedSource
 from pipelines.plugins.discovery import builtin_names, source_names, summary
 from pipelines.settings import public_values
 from pipelines.source import Source
 
-HELP = "List the data sources; report what became of every row; guess what files of your own are, or import them."
+HELP = (
+    "List the data sources; report what became of every row; guess what files of your own are, or import them; "
+    "parse a venue's reply."
+)
+
+
+_REMOTE: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "add": add,
+    "test": test_remote,
+    "coverage": show_coverage,
+    "compact": join,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["report", "guess", "import"],
+        choices=["report", "guess", "import", *_REMOTE, "parse"],
         help="report: the rows of each file, read, kept and left out, and why; guess FILE…: print the settings that "
-        f"read these files or folders; import {'|'.join(PRESETS)} DIR: add those of a program's folder to agent.toml",
+        f"read these files or folders; import {'|'.join(PRESETS)} DIR: add those of a program's folder to agent.toml; "
+        "add SOURCE: write a section for a remote source into agent.toml; test SOURCE: ask it once and say what is "
+        "wrong; coverage: how much of it is collected, and its holes; compact: join old files of the inbox; "
+        "parse SOURCE FILE…: what the source makes of replies that were saved",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="FILE", help="files or folders; of import the program and its folder"
+        "names",
+        nargs="*",
+        metavar="FILE",
+        help="files or folders; of import the program and its folder; of parse the source and files",
     )
+    group = parser.add_argument_group("of `add`")
+    group.add_argument("--query", metavar="WORDS", help="take markets that have all these words")
+    group.add_argument("--limit", type=int, metavar="N", help="so many markets at most")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,11 +75,17 @@ def run(options: argparse.Namespace) -> int:
         return _guess(options)
     if options.what == "import":
         return _import(options)
+    if options.what == "parse":
+        return run_parse(options)
+    if options.what in _REMOTE:
+        return _REMOTE[options.what](options)
     if options.names:
         raise UsageError(f"unknown argument {options.names[0]!r}", where="agent sources", fix="agent sources --help")
     if options.what == "report":
         return _report(options)
-    _, project = read_settings(options.project_dir)
+    settings, project = read_settings(options.project_dir)
+    collected = [name for name, source in project.sources.items() if isinstance(source, CollectedSource)]
+    remote = remote_overview(settings, collected, datetime.now(UTC))
     found = [
         {
             "name": name,
@@ -59,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
             "is_configured": name in project.sources,
             "settings": public_values(project.source_settings[name]) if name in project.sources else None,
             **(_probe(project.sources[name]) if name in project.sources else {}),
+            "remote": remote.get(name),
         }
         for name in source_names()
     ]
@@ -67,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
     ]
     parts = [table(rows, ("source", "configured", "answer", "what it is"))]
     parts += [f"{one['name']}: {one['error']}" for one in found if one.get("error")]
+    parts += [remote_text(remote)] if remote else []
     emit(options, found, "\n\n".join(parts))
     return 1 if any(one.get("error") for one in found) else 0
 

@@ -29,7 +29,7 @@ class Origin:
     """What a project is loaded from: its folder, and what agent.toml says of components and sources, parsed once.
 
     code_cache: file that keeps facts of code files for the next process. is_fresh: do not believe it. others: sections
-    of agent.toml that are not the project's.
+    of agent.toml that are not the project's. inbox_path: replies of remote sources.
     """
 
     base: Path
@@ -38,6 +38,7 @@ class Origin:
     code_cache: Path
     others: tuple[str, ...] = ()
     is_fresh: bool = False
+    inbox_path: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class LocalHost:
         faults = Faults(str(origin.base))
         with _LOADING:
             generation.note(self._announced())
-            self._project = build_project(origin.values, origin.base, faults, origin.others)
+            self._project = build_project(origin.values, origin.base, faults, origin.others, origin.inbox_path)
             self.facts = self._read_facts(faults)
             self._reader.save()
         self._require_unmoved()

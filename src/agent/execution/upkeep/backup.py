@@ -1,7 +1,8 @@
 """Backup: state, catalog and the files it refers to in one tar file; and the way back, onto either kind of database.
 
 A backup is consistent while runs go on: rows are read in one transaction, and a file never changes once a row refers
-to it. Layout: `tables/NAME.jsonl`, `lake/PATH`, and at the end `manifest.json` with the hash of every entry.
+to it. Layout: `tables/NAME.jsonl`, `lake/PATH`, `inbox/PATH`, and at the end `manifest.json` with the hash of every
+entry.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import IO, Any
 from agent.errors import AgentError, Conflict, UsageError
 from agent.execution import lake_owner
 from agent.execution.pointer import point_to_current
+from agent.execution.upkeep import inbox_backup
 from agent.execution.workspace import Workspace, open_workspace, read_settings
 from agent.store import dump, lake_identity
 from agent.store.database import migrations
@@ -93,6 +95,10 @@ def _write(workspace: Workspace, file: IO[bytes], now: datetime) -> Backup:
         for path, expected in sorted(files.items()):
             entries[f"lake/{path}"], one = _add_partition(tar, workspace.settings.lake_path, path, expected)
             size += one
+        for page_file in inbox_backup.files_of(workspace.settings.inbox_path):
+            name = f"{inbox_backup.FOLDER}/{page_file.name}"
+            entries[name] = _add(tar, name, io.BytesIO(page_file.content))
+            size += len(page_file.content)
         revision = migrations.revisions()[-1]
         manifest = {"format": _FORMAT, "revision": revision, "made_at": now.isoformat(), "entries": entries}
         _add(tar, _MANIFEST, io.BytesIO(json.dumps(manifest, indent=1).encode()))
@@ -172,6 +178,7 @@ def restore_backup(source: Path, base: Path | None, *, force: bool = False) -> B
                     fix="restore into an empty AGENT_HOME, or give --force to replace what is there",
                 )
         files, size = _move_files(draft, settings.lake_path)
+        inbox_backup.bring_back(draft / inbox_backup.FOLDER, settings.inbox_path)
         tables = _Tables(draft / "tables")
         migrations.load_at(engine, manifest["revision"], lambda conn: dump.replace_all(conn, tables))
         with writing(engine) as conn:
@@ -258,6 +265,7 @@ def _move_files(draft: Path, lake: Path) -> tuple[int, int]:
     """Move the files to their places, with the times the catalog knows, so that none counts as touched."""
     rows = sorted(_Tables(draft / "tables")["partitions"], key=_age)
     times = {row["path"]: row["file_mtime_ns"] for row in rows}  # of the newest snapshot that has the file
+    make_folder(lake)
     folders, size = {lake}, 0
     for path, mtime_ns in times.items():
         unpacked, target = draft / "lake" / path, lake / path

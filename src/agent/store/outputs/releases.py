@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.errors import NotFound
+from agent.store.collecting import collected_to
 from agent.store.database.engine import insert
 from agent.store.tables import releases, snapshots
 
@@ -18,7 +19,8 @@ from agent.store.tables import releases, snapshots
 class Release:
     """A row of releases. `name` is its folder below releases/; `as_of` the newest tick behind it.
 
-    versions: component -> {version, snapshot_id, code_version, settings_hash}.
+    versions: component -> {version, snapshot_id, code_version, settings_hash}. collected_to: remote source -> up to
+    when it was collected.
     """
 
     id: int
@@ -30,6 +32,7 @@ class Release:
     as_of: datetime | None
     versions: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    collected_to: Mapping[str, str] | None
     git_commit: str | None
     run_id: int | None
     created_at: datetime
@@ -71,6 +74,7 @@ def insert_release(
         "as_of": as_of,
         "versions": dict(versions),
         "metrics": dict(metrics),
+        "collected_to": collected_to(conn) or None,
         "git_commit": git_commit,
         "run_id": run_id,
     }

@@ -1,0 +1,2 @@
+"""Replies of remote sources as they came: pages in files (pages, writer, compaction), rows of a page (rows), and the
+source that reads them offline (collected). Nothing here uses the network."""

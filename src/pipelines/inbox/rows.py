@@ -1,0 +1,177 @@
+"""Rows of a page for adapters: fields by name and type, what breaks a rule is set aside, what is unknown is counted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b
+from typing import Any
+
+from pipelines.feed import LISTING_COLUMNS, Parsed, Retry, RowKind
+from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, frame_schema
+
+COLUMNS: Mapping[RowKind, Mapping[str, str]] = {
+    "markets": LISTING_COLUMNS,
+    "bars": BAR_COLUMNS,
+    "ticks": TICK_COLUMNS,
+}
+Row = Mapping[str, Any]
+
+
+class BadRow(Exception):
+    """A field is missing or of another type: the row is quarantined."""
+
+
+class PassedOver(Exception):
+    """The row says nothing, on purpose, such as a bar that is still running."""
+
+
+def decode(body: bytes) -> Any:
+    """A JSON reply, numbers with a fraction as Decimal. Raises Retry where it is none, or not whole."""
+    try:
+        return json.loads(body, parse_float=Decimal)
+    except ValueError as error:
+        raise Retry(f"the reply is no whole JSON: {error}") from error
+
+
+def parse_rows(
+    kind: RowKind,
+    rows: Sequence[Any],
+    known: Collection[str],
+    make: Callable[[Row], Sequence[Mapping[str, Any]] | Mapping[str, Any]],
+) -> Parsed:
+    """A page of `rows`: `make` gives the columns of each (or of several that it stands for), or raises BadRow or
+    PassedOver. `known` are the fields of all generations of the venue's schema."""
+    import polars as pl
+
+    columns = COLUMNS[kind]
+    found: dict[str, list[Any]] = {name: [] for name in columns}
+    bad: list[tuple[str, str, str]] = []
+    passed_over: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    known = frozenset(known)
+    for number, row in enumerate(rows, 1):
+        try:
+            if not isinstance(row, Mapping):
+                raise BadRow(f"it is {type(row).__name__}, not an object")
+            if not row.keys() <= known:
+                unknown.update(row.keys() - known)
+            made = make(row)
+        except BadRow as fault:
+            bad.append((f"row {number}", str(fault), json.dumps(row, default=str)))
+        except PassedOver as fault:
+            passed_over[str(fault)] += 1
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
+            # A shape that no adapter foresaw: its row alone is lost, and listed.
+            bad.append((f"row {number}", f"{type(fault).__name__}: {fault}", json.dumps(row, default=str)))
+        else:
+            for one in (made,) if isinstance(made, Mapping) else made:
+                for name, values in found.items():
+                    values.append(one.get(name))
+    schema = frame_schema(columns)
+    frame = pl.DataFrame({name: pl.Series(name, found[name], schema[name]) for name in columns})
+    return Parsed(kind, frame, pl.DataFrame(bad, frame_schema(QUARANTINE_COLUMNS), orient="row"), passed_over, unknown)
+
+
+def text(row: Row, name: str) -> str:
+    """A text that must be there."""
+    value = row.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRow(f"{name} is {_shown(row, name)}, not a text")
+    return value
+
+
+def optional_text(row: Row, name: str) -> str | None:
+    """A text, or None where it is null, missing or empty."""
+    return text(row, name) if row.get(name) not in (None, "") else None
+
+
+def number(row: Row, name: str) -> Decimal:
+    """A number, written as one or as a text, that must be there."""
+    found = optional_number(row, name)
+    if found is None:
+        raise BadRow(f"{name} is {_shown(row, name)}, not a number")
+    return found
+
+
+def optional_number(row: Row, name: str) -> Decimal | None:
+    """A finite number, written as one or as a text; None where it is null, missing or an empty text."""
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise BadRow(f"{name} is {_shown(row, name)}, not a number")
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        raise BadRow(f"{name} is {_shown(row, name)}, not a number") from None
+    if not found.is_finite():
+        raise BadRow(f"{name} is {_shown(row, name)}, not a finite number")
+    return found
+
+
+def instant(row: Row, name: str) -> datetime:
+    """A time that must be there, as ISO text; `2026-07-24 00:00:16+00` too, and nanoseconds, which are cut off."""
+    found = optional_instant(row, name)
+    if found is None:
+        raise BadRow(f"{name} is {_shown(row, name)}, not a time")
+    return found
+
+
+def optional_instant(row: Row, name: str) -> datetime | None:
+    """A time with its zone, or None where it is null, missing or an empty text."""
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return iso(value)
+    except (TypeError, ValueError, AttributeError):
+        raise BadRow(f"{name} is {_shown(row, name)}, not a time") from None
+
+
+def iso(value: str) -> datetime:
+    """An ISO time with a zone, as UTC. Raises ValueError."""
+    head, dot, rest = value.partition(".")
+    if dot:
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        value = f"{head}.{rest[:digits][:6]:0<6}{rest[digits:]}"
+    found = datetime.fromisoformat(value)
+    if found.tzinfo is None:
+        raise ValueError("no time zone")
+    return found.astimezone(UTC)
+
+
+def oldest(rows: Sequence[Any], time: Callable[[Row], datetime]) -> datetime | None:
+    """The earliest time of `rows`, of those that have one; None where none has."""
+    found = []
+    for row in rows:
+        try:
+            found.append(time(row))
+        except (BadRow, AttributeError):
+            continue
+    return min(found, default=None)
+
+
+def from_epoch(row: Row, name: str) -> datetime:
+    """A time in seconds since 1970, as a number or text, that must be there."""
+    return epoch(number(row, name), name)
+
+
+def epoch(seconds: Decimal | int, name: str = "time") -> datetime:
+    """A time in seconds since 1970. Raises BadRow for one that is none, such as milliseconds."""
+    if not 631_152_000 <= seconds <= 4_102_444_800:  # 1990 to 2100
+        raise BadRow(f"{name} is {seconds}: no time in seconds since 1970 of this age")
+    whole = int(seconds)
+    return datetime.fromtimestamp(whole, UTC).replace(microsecond=int((seconds - whole) * 1_000_000))
+
+
+def sequence(*identity: str) -> int:
+    """A venue's id of a trade as the whole number that ticks are known by."""
+    return int.from_bytes(blake2b("\0".join(identity).encode(), digest_size=8).digest()) >> 1
+
+
+def _shown(row: Row, name: str) -> str:
+    return f"{row[name]!r:.60}" if name in row else "missing"

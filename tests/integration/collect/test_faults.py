@@ -1,0 +1,226 @@
+"""Each fault of a venue, for each feed: a clear report, nothing lost, nothing twice, and the other streams go on."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.collect import http
+from agent.collect.http import SourceRefused
+from pipelines.testing.venues import Answer, Fault, at, storm
+from tests.integration.collect.conftest import NOW, World
+from tests.integration.collect.test_collecting import EACH, _is_overlap, _whole, prices
+
+# Fault -> what is said of the stream that it stops, where it strikes for good.
+PASSING: dict[Fault, str] = {
+    "429": "asks for a pause",
+    "429 with date": "asks for a pause",
+    "503": "has a fault",
+    "reset": "connection failed",
+    "truncated": "no whole JSON",
+    "html": "text/html, no JSON",
+    "type": "application/octet-stream, no JSON",
+    "drip": "no whole reply within",
+}
+
+
+@pytest.mark.parametrize("fault", PASSING)
+@EACH
+def test_a_fault_that_passes_costs_a_pause_and_no_row(
+    world: World, name: str, values: dict[str, Any], fault: Fault
+) -> None:
+    world.patience = 1.0 if fault == "drip" else 20.0
+    world.server.faults[name] = at(1, 3, fault=fault)
+    passed = world.collect(name, **values)
+    assert (passed.failed, passed.is_done) == ({}, True)
+    assert world.rows(name, **values).height == _whole(world, name, values)
+    assert world.pace.waited
+    asked = [one.identity for one in world.server.answered(name) if not _is_overlap(one)]
+    assert len(asked) == len(set(asked)) or fault == "drip"  # a busy machine is as slow as a venue
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_one_market_that_always_fails_rests_and_the_others_go_on(world: World, fault: Fault) -> None:
+    """1, 5, then 30 minutes; what is said of it says why; when the fault is gone, nothing is missing."""
+    world.patience = 1.0 if fault == "drip" else 20.0
+    broken = next(iter(world.venues["kalshi"].markets))
+
+    def of_market(number: int) -> Fault | None:
+        one = world.server.asked("kalshi")[number - 1]
+        return fault if broken in one.path else None
+
+    world.server.faults["kalshi"] = of_market
+    passed = world.collect("kalshi")
+    ((stream, why),) = passed.failed.items()
+    assert broken in stream
+    assert PASSING[fault] in why
+    assert world.rows("kalshi").get_column("market_id").n_unique() == 3
+    rests = []
+    for _ in range(3):
+        row = world.saved[stream]
+        assert row.next_try_at is not None
+        rests.append(row.next_try_at - world.pace.at)
+        world.collect("kalshi")
+        assert world.saved[stream].next_try_at == row.next_try_at  # it is left alone until then
+        world.pace.at = row.next_try_at + timedelta(seconds=1)
+        world.collect("kalshi", fresh=True)
+    assert [round(one.total_seconds() / 60) for one in rests] == [1, 5, 30]
+    del world.server.faults["kalshi"]
+    world.pace.at += timedelta(minutes=31)
+    assert world.collect("kalshi").failed == {}
+    assert world.saved[stream].failures == 0
+    assert world.rows("kalshi").height == _whole(world, "kalshi", {})
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("403", "refuses to serve this address"), ("451", "rule about regions"), ("401", "does not accept the key")],
+)
+@EACH
+def test_a_refusal_ends_the_pass_and_says_what_to_do(
+    world: World, name: str, values: dict[str, Any], fault: Fault, said: str
+) -> None:
+    world.server.faults[name] = storm(3, 10**6, fault)
+    with pytest.raises(SourceRefused, match=said) as caught:
+        world.collect(name, **values)
+    assert caught.value.fix
+    asked = len(world.server.log)
+    assert asked <= 3 + 16  # those that were under way
+    del world.server.faults[name]
+    assert world.collect(name, fresh=True, **values).is_done
+    assert world.rows(name, **values).height == _whole(world, name, values)
+
+
+@EACH
+def test_no_request_follows_a_redirect_off_the_host(world: World, name: str, values: dict[str, Any]) -> None:
+    world.server.faults[name] = at(1, fault="redirect")
+    with pytest.raises(SourceRefused, match=r"another host, 127\.0\.0\.1:9"):
+        world.collect(name, **values)
+
+
+def test_a_storm_of_429_is_waited_out_within_the_time_there_is(world: World) -> None:
+    """Every request but the first few; the whole venue pauses, so that few are sent."""
+    world.server.faults["kalshi"] = storm(2, 10**6, "429")
+    passed = world.collect("kalshi", seconds=30)
+    assert not passed.is_done or passed.failed
+    assert len(world.server.asked("kalshi")) < 40
+    assert world.pace.at - NOW < timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(("name", "values"), [("kalshi", {"history": "trades"}), ("polymarket", {"history": "trades"})])
+def test_a_page_that_comes_again_stops_its_stream(world: World, name: str, values: dict[str, Any]) -> None:
+    """The venue ignores the cursor and gives the first page for ever."""
+    world.venues["kalshi"].page = 50
+    venue = world.venues[name]
+    real = venue.__class__.__call__
+
+    def stuck(asked: Any) -> Answer:
+        params = tuple((k, v) for k, v in asked.params if k not in ("cursor", "offset"))
+        answer = real(venue, asked)
+        if asked.path.endswith("trades"):
+            answer = real(venue, type(asked)(asked.number, asked.venue, asked.path, params, asked.headers))
+            return Answer((answer.body * 9)[:500]) if name == "polymarket" else answer
+        return answer
+
+    world.server.venues = {**world.server.venues, name: stuck}
+    passed = world.collect(name, **values)
+    assert len(passed.failed) == 4
+    assert all("does not end" in why for why in passed.failed.values())
+    assert len(prices(world, name)) <= 12
+
+
+def test_a_list_without_end_stops(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.collect.collector.MOST_PAGES", 20)
+    market = iter(range(10**6))
+
+    def endless(asked: Any) -> Answer:
+        number = next(market)
+        row = world.venues["kalshi"]._market(next(iter(world.venues["kalshi"].markets.values())), NOW)
+        return Answer({"cursor": str(number), "markets": [{**row, "ticker": f"KX-{number}-A"}]})
+
+    world.server.venues = {**world.server.venues, "kalshi": endless}
+    passed = world.collect("kalshi")
+    assert "more than 20 pages" in passed.failed["list"]
+    assert len([one for one in world.server.asked("kalshi") if one.path == "/markets"]) <= 25
+
+
+def test_clocks_that_differ_are_reported(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.server.clock_offset = timedelta(seconds=90)
+    world.collect("kalshi")
+    assert re.search(r"kalshi: its clock is \+(89|90)\.\d s", caplog.text)
+
+
+def test_rows_of_a_venue_whose_clock_is_ahead_are_not_believed_before_their_time(world: World) -> None:
+    """It is ten minutes ahead and sends trades of then: quarantined in the page, which is kept."""
+    venue = world.venues["kalshi"]
+    real = venue.__class__.__call__
+
+    def ahead(asked: Any) -> Answer:
+        answer = real(venue, asked)
+        if asked.one("ticker").endswith("C2"):
+            then = (NOW + timedelta(minutes=10)).isoformat()
+            answer.body["trades"].insert(0, {**answer.body["trades"][0], "trade_id": "ahead", "created_time": then})
+        return answer
+
+    world.server.venues = {**world.server.venues, "kalshi": ahead}
+    world.collect("kalshi", history="trades")
+    source = world.source("kalshi", history="trades")
+    bad = [source.fetch(part).quarantined for part in source.probe().parts if part.startswith("trades")]
+    assert [one.height for one in bad if one is not None] == [1]
+    assert world.rows("kalshi", history="trades").height == 1200
+
+
+def test_a_page_with_too_many_bad_rows_is_refused_and_few_are_listed(world: World) -> None:
+    venue = world.venues["kalshi"]
+    real, share = venue.__class__.__call__, [2]
+
+    def odd(asked: Any) -> Answer:
+        answer = real(venue, asked)
+        if asked.path.endswith("trades"):
+            for row in answer.body["trades"][:: share[0]]:
+                row["yes_price_dollars"] = row["no_price_dollars"] = None
+        return answer
+
+    world.server.venues = {**world.server.venues, "kalshi": odd}
+    passed = world.collect("kalshi", history="trades")
+    assert all("150 of 300 rows are bad" in why and "yes_price is missing" in why for why in passed.failed.values())
+    assert len(passed.failed) == 4
+    share[0] = 100
+    world.pace.at += timedelta(minutes=31)
+    assert not world.collect("kalshi", history="trades").failed
+    assert world.rows("kalshi", history="trades").height == 1200 - 12
+
+
+def test_a_feed_that_breaks_stops_its_stream_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.sources.kalshi import KalshiFeed
+
+    real = KalshiFeed.page
+
+    def broken(self: Any, stream: Any, *arguments: Any) -> Any:
+        if "C2" in stream.key:
+            raise KeyError("a fault of the feed")
+        return real(self, stream, *arguments)
+
+    monkeypatch.setattr(KalshiFeed, "page", broken)
+    passed = world.collect("kalshi")
+    assert list(passed.failed.values()) == ["KeyError: 'a fault of the feed'"]
+    assert world.rows("kalshi").get_column("market_id").n_unique() == 3
+
+
+def test_a_body_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MOST_BYTES", 1000)
+    passed = world.collect("kalshi")
+    assert all("larger than" in why for why in passed.failed.values())
+    assert passed.failed
+
+
+def test_secrets_are_in_no_page_and_plain_http_is_for_this_machine_alone(world: World, tmp_path: Path) -> None:
+    world.collect("kalshi")
+    assert all(b"secret" not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    with pytest.raises(SourceRefused, match="has no TLS"):
+        http._require_safe("http://api.example.com/markets")
+    http._require_safe("https://api.example.com/markets")

@@ -12,7 +12,7 @@ from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.sqlbox import ROWS_DOWNLOADED
-from pipelines.csv_text import neutralised
+from pipelines.data.csv_text import neutralised
 
 TITLE, ICON, ORDER = "Data", ":material/database:", 80
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipelines.component import Context, component
 from pipelines.data.checks import check_entries
+from pipelines.data.spans import span_key, span_of
 from pipelines.decision import Rules
 from pipelines.errors import PipelineError
 from pipelines.modelling.deciding import FORECAST_COLUMNS, QUOTE_COLUMNS
@@ -24,7 +25,6 @@ from pipelines.modelling.labels import MARKET_FACTS
 from pipelines.modelling.metrics import equity_metrics, random_metrics
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
-from pipelines.spans import span_key, span_of
 
 if TYPE_CHECKING:
     import polars as pl

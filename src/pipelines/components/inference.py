@@ -15,6 +15,7 @@ from pipelines.calendars import CALENDARS, later
 from pipelines.component import Context, Input, Outcome, Pending, component
 from pipelines.costs import BINARY, COST_COLUMNS
 from pipelines.data.checks import check_predictions
+from pipelines.data.spans import span_key
 from pipelines.decision import Rules, decide_all
 from pipelines.errors import PipelineError
 from pipelines.evaluation.withholding import hold, withhold
@@ -25,7 +26,6 @@ from pipelines.modelling.learner import FittedModel
 from pipelines.modelling.moves import Errors, Moves, volatility
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Partition, Reads
-from pipelines.spans import span_key
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.component import Context, component
 from pipelines.costs import DEFAULTS
-from pipelines.csv_text import neutralised
+from pipelines.data.csv_text import neutralised
 from pipelines.data.whole import broken_markets, newest_bars, scrambled_partitions
 from pipelines.errors import PipelineError, ReleaseRefused
 from pipelines.evaluation.gate import Facts, Limits, refusals

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.calendars import longest_seconds
 from pipelines.component import Context
 from pipelines.data.checks import check_bars, check_features
+from pipelines.data.spans import span_key, span_of
 from pipelines.errors import LakeError
 from pipelines.feature import LEAKS, Feature
 from pipelines.features.bars import TRADES_READ, bars_of_trades, join_bars, look_at, market_intervals
@@ -24,7 +25,6 @@ from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse
 from pipelines.features.windows import columns_of, counted, look_back, values
 from pipelines.snapshot import Reads, diff
 from pipelines.source import BAR_COLUMNS
-from pipelines.spans import span_key, span_of
 
 if TYPE_CHECKING:
     import polars as pl

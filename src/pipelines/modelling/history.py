@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.component import Input
 from pipelines.costs import BINARY
+from pipelines.data.spans import span_key, span_of
 from pipelines.decision import Rules, edges_of, entering
 from pipelines.modelling.deciding import columns_of, distance
 from pipelines.modelling.kernel import PAYOUT, Closes, Markets, Opens
 from pipelines.modelling.labels import GAP_FACTOR
 from pipelines.modelling.simulation import Piece
-from pipelines.spans import span_key, span_of
 
 if TYPE_CHECKING:
     import polars as pl

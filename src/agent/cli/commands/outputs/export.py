@@ -19,7 +19,7 @@ from agent.store import state
 from agent.store.database.engine import Connections
 from agent.store.outputs import catalog, releases
 from agent.store.outputs.releases import Release
-from pipelines.csv_text import neutralised
+from pipelines.data.csv_text import neutralised
 from pipelines.lake import Lake
 from pipelines.loading import TABLES, load_frame, tables_of
 from pipelines.snapshot import Partition, Snapshot

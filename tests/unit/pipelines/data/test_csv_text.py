@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.csv_text import neutralised
+from pipelines.data.csv_text import neutralised
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ DEFAULTS: Mapping[str, Default] = {
     ),
     "fx": Default(
         Costs(half_spread=0.8e-4, slippage=0.2e-4),
-        "a spread of 1.6 bp as retail brokers publish for EUR/USD, no commission: our allowance, no broker's price list",
+        "a spread of 1.6 bp as retail brokers publish for EUR/USD, no commission: our allowance",
     ),
     BINARY: Default(
         Costs(half_spread=0.01, fee=0.07, is_binary=True),

@@ -53,7 +53,8 @@ fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record 
 <h2>Backtest</h2>
 <p>{span}. Equity is a multiple of what each strategy starts with. Buy and hold is an equal weight in every market;
 random entry repeats the model's trades at random times in random markets, 200 times: the band holds 95 % of them, and
-the thin line beside it is the model's closed trades by the same formula, to compare with the band. {chance}</p>
+the thin line is the model's closed trades by the same formula, to compare with the band: positions still open count in
+neither. {chance}</p>
 <div class="wide">{figures}</div>
 {equity}
 {drawdown}

@@ -116,19 +116,20 @@ class Default:
 DEFAULTS: Mapping[str, Default] = {
     "equity": Default(
         Costs(half_spread=2e-4, slippage=2e-4, fee=1e-4),
-        "US large caps: about 1 bp of commission at a broker that charges by the share, 2 bp of half spread",
+        "Interactive Brokers' fixed price of 0.005 dollars a share, 1 bp of a share of 50 dollars; 2 bp of half spread "
+        "is our allowance",
     ),
     "spot": Default(
         Costs(half_spread=2e-4, slippage=2e-4, fee=10e-4),
-        "a taker's 0.10 % at a large crypto exchange without discounts, 2 bp of half spread",
+        "Binance's published spot fee of 0.10 % for regular takers; 2 bp of half spread is our allowance",
     ),
     "fx": Default(
         Costs(half_spread=0.8e-4, slippage=0.2e-4),
-        "a major pair at a retail broker: no commission, a spread of 1.6 bp",
+        "a spread of 1.6 bp as retail brokers publish for EUR/USD, no commission: our allowance",
     ),
     BINARY: Default(
         Costs(half_spread=0.01, fee=0.07, is_binary=True),
-        "Kalshi's general rate 0.07 x p x (1 - p), and a spread of two cents",
+        "Kalshi's published fee schedule, 0.07 x p x (1 - p); a spread of two cents is our allowance",
     ),
 }
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -16,6 +17,7 @@ from pipelines.components.model import train_model
 from pipelines.components.publish import Settings, check_gates, publish_artifacts
 from pipelines.errors import ReleaseRefused
 from pipelines.lake import SHARED, Lake
+from pipelines.modelling.metrics import random_band
 from pipelines.modelling.report import content_hash, render
 from pipelines.snapshot import Snapshot
 from tests.modelling import compute, features_snapshot, lake_at, markets_snapshot, ticks_snapshot, walk_bars
@@ -213,6 +215,7 @@ def report_data(**changes: Any) -> dict[str, Any]:
         "span": "From a to b",
         "backtest": {name: dict.fromkeys(("total_return", "sharpe")) for name in strategies},
         "curves": dict.fromkeys(strategies, curve),
+        "band": {},
         "model": scores,
         "folds": [fold | scores, fold | {"rows": 0}],
         "predictions": [],
@@ -238,3 +241,18 @@ def test_many_predictions_are_cut_and_the_page_says_so() -> None:
     page = render(report_data(predictions=[row] * 60), "x.js")
     assert "the 50 of 60 markets nearest to a trade, or beyond," in page
     assert page.count("<td>2020-01-06</td>") == 50
+
+
+def test_the_band_of_random_entries_ends_where_their_figures_do(
+    lake: Lake, inputs: dict[str, Snapshot], release: Snapshot
+) -> None:
+    figures = json.loads(read(lake, inputs["backtest"], "metrics.json"))["random_entry"]
+    drawn = [lake.read_table(one).sort("draw") for one in inputs["backtest"].select("draws/")]
+    band = random_band(np.vstack([one["growth"].to_numpy() for one in drawn]))
+    assert figures["trades"] > 0
+    names = {"compounded_low": "low", "compounded": "middle", "compounded_high": "high", "model_compounded": "own"}
+    for figure, name in names.items():
+        assert band[name][-1] - 1 == pytest.approx(figures[figure], abs=1e-9)
+    page = read(lake, release, "report.html")
+    assert "95 % of random entries" in page
+    assert f"{band['own'][-1]:.7g}"[:6] in page

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.component import Context, component
 from pipelines.costs import DEFAULTS
 from pipelines.data.csv_text import neutralised
+from pipelines.data.spans import span_of
 from pipelines.data.whole import broken_markets, newest_bars, scrambled_partitions
 from pipelines.errors import PipelineError, ReleaseRefused
 from pipelines.evaluation.gate import Facts, Limits, refusals
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _SEALED = ("market_id", "ts", "action", "probability", "price", "net_edge", "weight", "model_version")
 _REPORT = "report.html"
+_DRAWS = "draws/"
+_BAND_POINTS = 300
 _CHART_POINTS = 1500  # more points than pixels only make the page heavy
 
 
@@ -257,6 +260,7 @@ def _report_data(
         "span": f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
         "backtest": metrics["backtest"],
         "curves": {name: _curve(equity.filter(pl.col("strategy") == name)) for name in CURVES},
+        "band": _band(ctx, first, last),
         "assessment": metrics["assessment"]["sentence"],
         "model": metrics["model"],
         "folds": metrics["folds"],
@@ -264,6 +268,30 @@ def _report_data(
         "horizon_bars": card["horizon_bars"],
         "target": card["target"],
         "inputs": dict(inputs),
+    }
+
+
+def _band(ctx: Context, first: datetime, last: datetime) -> dict[str, list[Any]]:
+    """What random entries had made at the end of each span of the backtest, from 1 at the start on; nothing where the
+    model made no trade."""
+    import numpy as np
+
+    from pipelines.modelling.metrics import random_band
+
+    backtest = ctx.inputs["backtest"]
+    keys = sorted(key for key in backtest.keys if key.startswith(_DRAWS))
+    tables = [backtest.read(key, ("draw", "growth", "trades")).sort("draw") for key in keys]
+    if not any(table.get_column("trades").sum() for table in tables):
+        return {}
+    growth = [table.get_column("growth").to_numpy() for table in tables]
+    ends = [min(span_of(key.removeprefix(_DRAWS))[1], last) for key in keys]
+    made = random_band(np.vstack([np.zeros_like(growth[0]), *growth]))
+    step = max(1, math.ceil(len(ends) / _BAND_POINTS))
+    shown = [0, *range(step, len(ends), step), len(ends)]
+    times = [first, *ends]
+    return {
+        "ts": [f"{times[n]:%Y-%m-%dT%H:%M:%SZ}" for n in shown],
+        **{name: [values[n] for n in shown] for name, values in made.items()},
     }
 
 

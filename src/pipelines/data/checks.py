@@ -35,6 +35,7 @@ PREDICTIONS: Mapping[str, str] = {
     "model_version": "String",
 }
 KINDS = ("spot", "fx", "equity", "future", "binary")
+_KIND = r"^[a-z][a-z0-9_]{0,19}$"
 STATUSES = ("open", "closed", "resolved", "unlisted")  # unlisted: the venue no longer says anything of it
 SIDES = ("buy", "sell")
 _SHOWN = 3  # rows shown of each broken rule
@@ -45,7 +46,7 @@ def check_markets(frame: pl.DataFrame, where: str = "markets") -> None:
     import polars as pl
 
     rules = {
-        f"kind is one of {', '.join(KINDS)}": pl.col("kind").is_in(KINDS),
+        f"kind is {', '.join(KINDS)} or a word of your own": pl.col("kind").str.contains(_KIND),
         f"status is one of {', '.join(STATUSES)}": pl.col("status").is_in(STATUSES),
         "resolution of a binary market lies in 0..1": (pl.col("kind") != "binary")
         | pl.col("resolution").is_between(0, 1),

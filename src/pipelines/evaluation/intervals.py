@@ -101,3 +101,12 @@ def bootstrap_interval(
     low, high = (float(np.quantile(drawn, share)) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     wider = student_t(number - 1) / _NORMAL
     return Interval(value, value - max(0.0, value - low) * wider, value + max(0.0, high - value) * wider, number)
+
+
+def share_interval(hits: int, trials: int) -> Interval:
+    """Share of `hits` in `trials` that know nothing of each other, with Wilson's interval (1927, JASA 22): within 0..1
+    also where there is no hit. Raises ZeroDivisionError for no trials."""
+    share, z = hits / trials, _NORMAL
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half), trials)

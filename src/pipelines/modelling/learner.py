@@ -250,7 +250,7 @@ def _linear(recipe: Recipe, scaler: Any) -> Any:
     return make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
         scaler,
-        LogisticRegression(max_iter=recipe.max_iter, random_state=recipe.seed),
+        LogisticRegression(solver="newton-cholesky", max_iter=recipe.max_iter, random_state=recipe.seed),
     )
 
 

@@ -217,6 +217,20 @@ def random_metrics(own: float, growth: Sequence[float], wins: Sequence[int], tra
     }
 
 
+def random_band(growth: Floats) -> dict[str, list[float]]:
+    """What random entries had made by the end of each span, as multiples of the start: low and high (2.5 % and 97.5 %
+    of the draws), middle (the median), and own, the model's closed trades by the same formula.
+
+    growth: spans x (the model, then the draws), each the sum of ln(1 + weight x net return) over the span's trades.
+    """
+    import numpy as np
+
+    made = np.cumsum(growth, axis=0)
+    low, middle, high = np.quantile(made[:, 1:], [0.025, 0.5, 0.975], axis=1)
+    columns = {"low": low, "middle": middle, "high": high, "own": made[:, 0]}
+    return {name: np.exp(values).tolist() for name, values in columns.items()}
+
+
 def chance_text(random_entry: Mapping[str, float | None]) -> str:
     """What `random_metrics` found, in a sentence."""
     share, low, high = (random_entry.get(name) for name in ("beaten_by_model", "compounded_low", "compounded_high"))

@@ -52,7 +52,9 @@ _PAGE = """<!doctype html>
 fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record of real trading, and no promise.</div>
 <h2>Backtest</h2>
 <p>{span}. Equity is a multiple of what each strategy starts with. Buy and hold is an equal weight in every market;
-random entry repeats the model's trades at random times in random markets, 200 times. {chance}</p>
+random entry repeats the model's trades at random times in random markets, 200 times: the band holds 95 % of them, and
+the thin line is the model's closed trades by the same formula, to compare with the band: positions still open count in
+neither. {chance}</p>
 <div class="wide">{figures}</div>
 {equity}
 {drawdown}
@@ -94,8 +96,8 @@ def render(data: Mapping[str, Any], script: str, record: str = "") -> str:
     and kept; it is no part of the content, which the data alone decide.
 
     data: `as_of`, `assessment` and `span` (text), `backtest` (strategy -> metric -> value), `curves` (strategy ->
-    {ts, equity, drawdown}), `model` (overall metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`,
-    `inputs` (component -> version).
+    {ts, equity, drawdown}), `band` (of random entries: {ts, low, middle, high, own}, or nothing), `model` (overall
+    metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`, `target`, `inputs` (component -> version).
     """
     overall = data["model"]
     return _PAGE.replace(_INLINE, f'<script src="{script}"></script>').format(
@@ -106,7 +108,7 @@ def render(data: Mapping[str, Any], script: str, record: str = "") -> str:
         span=html.escape(data["span"]),
         chance=chance_text(data["backtest"]["random_entry"]),
         figures=_figures(data["backtest"]),
-        equity=_curve_chart(data["curves"], "equity", "Equity (1 = start)"),
+        equity=_curve_chart(data["curves"], "equity", "Equity (1 = start)", data["band"]),
         drawdown=_curve_chart(data["curves"], "drawdown", "Drawdown"),
         calibration_text=(
             f"{overall['rows']:,} out-of-sample predictions with a known outcome, in groups of equal size: what was "
@@ -248,11 +250,19 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], *, text_columns: 
     return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>"
 
 
-def _curve_chart(curves: Mapping[str, Mapping[str, Sequence[Any]]], column: str, title: str) -> str:
+def _curve_chart(
+    curves: Mapping[str, Mapping[str, Sequence[Any]]],
+    column: str,
+    title: str,
+    band: Mapping[str, Sequence[Any]] | None = None,
+) -> str:
     import plotly.graph_objects as go
 
     figure = go.Figure()
     values: list[float] = []
+    if band:
+        _add_band(figure, band)
+        values += [*band["low"], *band["high"]]
     for name, (colour, dash) in _LINES.items():
         curve = curves[name]
         line = {"color": colour, "dash": dash, "width": 2 if name == "model" else 1.5}
@@ -268,6 +278,18 @@ def _curve_chart(curves: Mapping[str, Mapping[str, Sequence[Any]]], column: str,
         axis |= {"type": "log", "title": {"text": f"{title}, logarithmic"}, "dtick": 1 if max(values) > 100 else "D2"}
     figure.update_layout(yaxis=axis, height=380 if column == "equity" else 260, hovermode="x unified")
     return _chart(figure, f"chart-{column}")
+
+
+def _add_band(figure: Any, band: Mapping[str, Sequence[Any]]) -> None:
+    """The band of random entries, and what is to be compared with it."""
+    edge = {"color": "rgba(138,143,152,0)", "width": 0}
+    grey = {"x": list(band["ts"]), "mode": "lines"}
+    low, high, own = ([float(f"{value:.7g}") for value in band[name]] for name in ("low", "high", "own"))
+    figure.add_scatter(y=high, line=edge, showlegend=False, hoverinfo="skip", **grey)
+    fill = {"fill": "tonexty", "fillcolor": "rgba(138,143,152,0.25)"}
+    figure.add_scatter(y=low, line=edge, name="95 % of random entries", hoverinfo="skip", **fill, **grey)
+    line = {"color": "#2f86d0", "dash": "dot", "width": 1}
+    figure.add_scatter(y=own, name="Model's closed trades", line=line, **grey)
 
 
 def _calibration_chart(bins: Sequence[Mapping[str, float]], base_rate: float) -> str:

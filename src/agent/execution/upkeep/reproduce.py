@@ -45,7 +45,7 @@ class Verdict:
     code_changes: tuple[str, ...] = ()
 
 
-class _Overlay(Lake):
+class Overlay(Lake):
     """Writes to a folder of its own, reads from there and, what is not there, from the project's lake."""
 
     def __init__(self, root: Path, below: Lake) -> None:
@@ -76,7 +76,7 @@ def reproduce(
         changes = history.code_changes(connections.control, workspace.database.project_id)
     survey, verdicts = Inspector(workspace), []
     with tempfile.TemporaryDirectory(prefix="tidemill-reproduce-") as folder:
-        lake = _Overlay(Path(folder), workspace.lake)
+        lake = Overlay(Path(folder), workspace.lake)
         known = [one for one in order(workspace.specs) if one in rows]
         for component in [*known, *sorted(rows.keys() - set(known))]:
             progress(component)

@@ -39,6 +39,8 @@ FRAMEWORK = frozenset(
         "pipelines.testing",
         "pipelines.fingerprint",
         "pipelines.lake",
+        "pipelines.column_hashes",
+        "pipelines.parallel",
         "pipelines.plugins.closure",
         "pipelines.plugins.code",
         "pipelines.plugins.generation",

@@ -40,7 +40,6 @@ FRAMEWORK = frozenset(
         "pipelines.fingerprint",
         "pipelines.lake",
         "pipelines.column_hashes",
-        "pipelines.parallel",
         "pipelines.plugins.closure",
         "pipelines.plugins.code",
         "pipelines.plugins.generation",

@@ -2,7 +2,7 @@
 
 Trades: MARKETS files a market, each of FILES parts; bars of five minutes: a file a market. Printed are seconds, ratios
 to the plain script in the same run, and peak memory. Limits (issue 14): ticks at most 2.5 times the plain script,
-features 2.5; from bars 2 and 3; memory 0.3.
+features 2.5; from bars 2 and 3; memory 0.3. Then a thousand partitions of one row: 5 ms each.
 
 python benchmarks/bulk.py [--trades 10000000] [--bars 2500000]
 """
@@ -147,6 +147,22 @@ def read_and_write(folder: Path, kind: str, lake: Path) -> dict[str, float]:
     return {"ticks": time.perf_counter() - began, "features": 0.0}
 
 
+def partitions_of_one_row(folder: Path, count: int) -> float:
+    """Seconds of ticks for each of `count` partitions of a day with one bar."""
+    days = [(START // 1_000_000 + number * 86_400) * 1000 for number in range(count)]
+    prices: dict[str, Any] = {name: [1.0] * count for name in ("open", "high", "low", "close")}
+    pl.DataFrame({"ts": days, **prices}).write_parquet(folder / "B00.parquet")
+    faults = Faults("")
+    settings: Settings = build(Settings, {"datasets": [dataset("bars") | {"interval_seconds": 86_400}]}, "", faults)
+    faults.raise_if_any()
+    sources, here = {"files": FilesSource(settings, folder)}, Lake(folder / "lake")
+    markets = perform(ingest_markets, MarketSettings(), {}, lake=here, attempt="m", sources=sources)
+    began = time.perf_counter()
+    by_day = TickSettings(partition="day")
+    perform(ingest_ticks, by_day, {"markets": markets}, lake=here, attempt="t", sources=sources)
+    return (time.perf_counter() - began) / count
+
+
 def _child(work: Callable[..., dict[str, float]], arguments: tuple[Any, ...], pipe: Any) -> None:
     seconds = work(*arguments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -185,6 +201,8 @@ def main() -> None:
             print(f"  {what:<9} {mine[what]:7.2f} s   plain script {base[what]:6.2f} s   ratio {ratio:.2f}")
         print(f"  memory    {mine['peak'] / 1e6:7.0f} MB  plain script {base['peak'] / 1e6:6.0f} MB", end="")
         print(f"  ratio {mine['peak'] / base['peak']:.2f}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        print(f"partitions of one row: {1000 * partitions_of_one_row(Path(name), 1000):.1f} ms each   (limit 5)")
 
 
 if __name__ == "__main__":

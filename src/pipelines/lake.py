@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipelines.column_hashes import column_hashes
 from pipelines.errors import LakeError
 from pipelines.parallel import in_threads
 from pipelines.private import close_file, make_folder
@@ -35,108 +34,10 @@ TABLE_SUFFIX = ".parquet"
 # no part of its version, and laid beside the folders of releases, once, as SHARED_FOLDER/NAME.
 SHARED, SHARED_FOLDER = ".shared/", "shared"
 OWNER_FILE = ".owner"  # says which database the lake belongs to; no partition
-_IS_NULL = " is null"  # ends the name of a mask: no column is called so
 _CHUNK = 1 << 20
-_FEW_TEXTS = 64
+_FLUSHED_AT_ONCE = 8
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
-
-
-def column_hashes(frame: pl.DataFrame) -> dict[str, str]:
-    """Column -> hash of its logical values and type: equal for equal data, however it is chunked in memory or on disk.
-
-    NaN has many bit patterns and zero has two; each is folded into one. Null differs from every value. All columns are
-    brought into that form by one query, since a query costs more than the hashing of a small table.
-    """
-    import polars as pl
-
-    texts = {
-        name
-        for name, kind in frame.schema.items()
-        if not (kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean)
-    }
-    nulls = {name: frame.get_column(name).null_count() for name in frame.columns}
-    empty = {name for name in frame.columns if nulls[name] == frame.height and name not in texts}
-    nullable = [name for name in frame.columns if nulls[name] and name not in texts and name not in empty]
-    values = [
-        _as_text(name, frame.schema[name]) if name in texts else _folded(name, frame.schema[name])
-        for name in frame.columns
-        if name not in empty
-    ]
-    masks = [pl.col(name).is_null().alias(f"{name}{_IS_NULL}") for name in nullable]
-    table = frame.select(*values, *masks)
-
-    def hashed(name: str) -> str:
-        kind = frame.schema[name]
-        hasher = hashlib.blake2b(f"{kind!s}:{frame.height}:".encode(), digest_size=16)
-        if name in empty:
-            return _hash_of_nothing(f"{kind!s}", pl.Series(dtype=kind).to_physical().to_numpy().itemsize, frame.height)
-        if name in texts:
-            _add_text(hasher, table.get_column(name))
-        else:
-            if name in nullable:
-                hasher.update(table.get_column(f"{name}{_IS_NULL}").to_numpy().data)
-            numbers = table.get_column(name).to_numpy()
-            if kind.is_float():
-                numbers = numbers + numbers.dtype.type(0)  # -0.0 + 0.0 is 0.0
-            hasher.update(numbers.data)
-        return hasher.hexdigest()
-
-    return dict(zip(frame.columns, in_threads(hashed, frame.columns, frame.height), strict=True))
-
-
-@lru_cache(maxsize=64)
-def _hash_of_nothing(kind: str, width: int, height: int) -> str:
-    """What a column without a single value gives, without a query: many sources have no quotes, of eight columns."""
-    hasher = hashlib.blake2b(f"{kind}:{height}:".encode(), digest_size=16)
-    hasher.update(b"\x01" * height)
-    hasher.update(bytes(height * width))
-    return hasher.hexdigest()
-
-
-def _folded(name: str, kind: pl.DataType) -> pl.Expr:
-    import polars as pl
-
-    value = pl.col(name).to_physical()
-    if kind.is_float():
-        value = value.fill_nan(float("nan"))
-    return value.fill_null(False if kind == pl.Boolean else 0).alias(name)
-
-
-def _as_text(name: str, kind: pl.DataType) -> pl.Expr:
-    import polars as pl
-
-    if kind == pl.String:
-        return pl.col(name)
-    if kind == pl.Binary:
-        return pl.col(name).bin.encode("hex")
-    if kind.is_nested():
-        return pl.struct(pl.col(name).alias("")).struct.json_encode().alias(name)
-    return pl.col(name).cast(pl.String)
-
-
-def _add_text(hasher: Any, texts: pl.Series) -> None:
-    """Runs of equal texts: a column of market ids, sorted as it is, has few."""
-    if len(texts) <= _FEW_TEXTS:
-        _add_few_texts(hasher, texts.to_list())
-        return
-    runs = texts.rle().struct.unnest()
-    values = runs.get_column("value")
-    hasher.update(runs.get_column("len").to_numpy().data)
-    hasher.update(values.is_null().to_numpy().data)
-    hasher.update(values.str.len_bytes().fill_null(0).to_numpy().data)
-    hasher.update((values.str.join("").item() or "").encode() if len(values) else b"")
-
-
-def _add_few_texts(hasher: Any, texts: list[str | None]) -> None:
-    """The same bytes as of many, without a query: each costs a tenth of a millisecond, however short the column."""
-    import numpy as np
-
-    runs = [(text, sum(1 for _ in group)) for text, group in itertools.groupby(texts)]
-    hasher.update(np.array([count for _, count in runs], dtype=np.uint32).data)
-    hasher.update(np.array([text is None for text, _ in runs], dtype=np.bool_).data)
-    hasher.update(np.array([len((text or "").encode()) for text, _ in runs], dtype=np.uint32).data)
-    hasher.update("".join(text or "" for text, _ in runs).encode())
 
 
 def hash_file(path: Path) -> str:
@@ -159,12 +60,19 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _flush_file(path: Path) -> None:
+    with _DiskErrors(path), path.open("rb") as file:
+        os.fsync(file.fileno())
+    sys.audit("tidemill.point", "lake.file.flushed")
+
+
 @dataclass
 class Lake:
     """A folder of partition files."""
 
     root: Path
-    _unsynced: set[Path] = field(default_factory=set, repr=False)
+    _unsynced: set[Path] = field(default_factory=set, repr=False)  # folders
+    _new: set[Path] = field(default_factory=set, repr=False)  # files, as long as they are not flushed
 
     def path_of(self, partition: Partition) -> Path:
         return self.root / partition.path
@@ -243,11 +151,17 @@ class Lake:
         """Remove a file that no one will ever refer to."""
         sys.audit("tidemill.point", "lake.file.discarding")
         self.path_of(partition).unlink(missing_ok=True)
+        self._new.discard(self.path_of(partition))
         sys.audit("tidemill.point", "lake.file.discarded")
 
     def flush(self) -> None:
-        """Flush the folders of everything written since the last flush: after this a commit may refer to the files."""
+        """Flush everything written since the last flush, and its folders: after this a commit may refer to the files.
+
+        Many files at once: the disk then takes them together.
+        """
         sys.audit("tidemill.point", "lake.flushing")
+        in_threads(_flush_file, sorted(self._new), workers=_FLUSHED_AT_ONCE)
+        self._new.clear()
         for folder in sorted(self._unsynced):
             fsync_folder(folder)
             sys.audit("tidemill.point", "lake.folder.flushed")
@@ -283,10 +197,9 @@ class Lake:
         columns: dict[str, str],
     ) -> Partition:
         sys.audit("tidemill.point", "lake.file.written")
-        with _DiskErrors(path), path.open("rb") as file:
+        with _DiskErrors(path):
             close_file(path)
-            os.fsync(file.fileno())
-        sys.audit("tidemill.point", "lake.file.flushed")
+        self._new.add(path)
         self._unsynced.add(path.parent)
         stat = path.stat()
         return Partition(

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pipelines.calendars import CALENDARS, later
 from pipelines.component import Context, Input, Outcome, Pending, component
 from pipelines.costs import BINARY, COST_COLUMNS
+from pipelines.data.calendars import CALENDARS, later
 from pipelines.data.checks import check_predictions
 from pipelines.data.spans import span_key
 from pipelines.decision import Rules, decide_all

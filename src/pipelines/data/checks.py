@@ -9,9 +9,10 @@ partition, the query 2 ms; its `unique=` takes 90 ms for half a million rows, co
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipelines.calendars import CALENDARS
+from pipelines.data.calendars import CALENDARS
 from pipelines.errors import ContractViolation
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, TICK_COLUMNS, frame_schema
 
@@ -38,6 +39,7 @@ KINDS = ("spot", "fx", "equity", "future", "binary")
 _KIND = r"^[a-z][a-z0-9_]{0,19}$"
 STATUSES = ("open", "closed", "resolved", "unlisted")  # unlisted: the venue no longer says anything of it
 SIDES = ("buy", "sell")
+_PRICES = ("open", "high", "low", "close")
 _SHOWN = 3  # rows shown of each broken rule
 
 
@@ -108,23 +110,26 @@ def _check_bars(
     more: Mapping[str, pl.Expr],
     free: Collection[str] | None,
 ) -> None:
+    quotes = [f"{side}_{name}" for side in ("bid", "ask") for name in _PRICES]
+    quotes = [name for name in quotes if name in frame.columns and frame.get_column(name).null_count() < frame.height]
+    rules = {**_bar_rules(tuple(quotes), None if free is None else frozenset(free)), **more}
+    required = ("market_id", "start", "end", *_PRICES)
+    _check(frame, where, columns, required, rules, key=("market_id", "start"))
+
+
+@lru_cache(maxsize=16)  # for a partition of few rows, making them takes longer than asking them
+def _bar_rules(quotes: tuple[str, ...], free: frozenset[str] | None) -> dict[str, pl.Expr]:
     import polars as pl
 
-    prices = ("open", "high", "low", "close")
-    quotes = [f"{side}_{name}" for side in ("bid", "ask") for name in prices]
-    quotes = [name for name in quotes if name in frame.columns and frame.get_column(name).null_count() < frame.height]
     is_next = pl.col("market_id") == pl.col("market_id").shift()
-    rules = {
-        **_price_rules((*prices, *quotes), free),
+    return {
+        **_price_rules((*_PRICES, *quotes), free),
         "low <= open, close <= high": pl.min_horizontal("open", "close").ge(pl.col("low"))
         & pl.max_horizontal("open", "close").le(pl.col("high")),
         "volume is finite and >= 0": _not_negative("volume"),
         "end > start": pl.col("end") > pl.col("start"),
         "bars of a market do not overlap": ~is_next | (pl.col("start") >= pl.col("end").shift()),
-        **more,
     }
-    required = ("market_id", "start", "end", *prices)
-    _check(frame, where, columns, required, rules, key=("market_id", "start"))
 
 
 def check_features(frame: pl.DataFrame, where: str = "features", *, features: Sequence[str] = ()) -> None:
@@ -210,7 +215,7 @@ def _check(
     import polars as pl
 
     schema = frame_schema(columns)
-    rules = {**rules, **_key_rules(key)}
+    rules = {**rules, **_key_rules(tuple(key))}
     if dict(frame.schema) == schema:
         kept = [pl.col(name).is_not_null().all() for name in required]
         kept += [rule.fill_null(True).all() for rule in rules.values()]
@@ -239,7 +244,8 @@ def _report(
         ) from None
 
 
-def _key_rules(key: Sequence[str]) -> dict[str, pl.Expr]:
+@lru_cache
+def _key_rules(key: tuple[str, ...]) -> dict[str, pl.Expr]:
     """Sorted and unique, both by comparing each row with the one before it."""
     import polars as pl
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.calendars import seconds_of
+from pipelines.data.calendars import seconds_of
 from pipelines.errors import PipelineError
 from pipelines.source import BAR_COLUMNS
 

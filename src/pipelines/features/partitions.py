@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pipelines.calendars import longest_seconds
 from pipelines.component import Context
+from pipelines.data.calendars import longest_seconds
 from pipelines.data.checks import check_bars, check_features
 from pipelines.data.spans import span_key, span_of
 from pipelines.errors import LakeError

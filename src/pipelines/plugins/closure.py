@@ -39,6 +39,7 @@ FRAMEWORK = frozenset(
         "pipelines.testing",
         "pipelines.fingerprint",
         "pipelines.lake",
+        "pipelines.column_hashes",
         "pipelines.plugins.closure",
         "pipelines.plugins.code",
         "pipelines.plugins.generation",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.lake import column_hashes
+from pipelines.column_hashes import column_hashes
 
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     pl.Float64: st.floats(),

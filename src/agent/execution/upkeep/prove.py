@@ -16,8 +16,8 @@ from agent.errors import NotFound
 from agent.execution.upkeep.reproduce import Overlay
 from agent.execution.workspace import Workspace
 from agent.store.outputs import catalog
-from pipelines.calendars import CALENDARS, seconds_of
 from pipelines.component import perform
+from pipelines.data.calendars import CALENDARS, seconds_of
 from pipelines.data.spans import span_key
 from pipelines.evaluation.assessment import Verdict
 from pipelines.evaluation.intervals import Interval, share_interval

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.calendars import CALENDARS, seconds_of
+from pipelines.data.calendars import CALENDARS, seconds_of
 from pipelines.data.file_tables.joined import is_small, read_joined
 from pipelines.data.file_tables.raw import market_name
 from pipelines.data.file_tables.read import (

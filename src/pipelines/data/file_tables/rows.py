@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.calendars import later, next_at, period_start
+from pipelines.data.calendars import later, next_at, period_start
 from pipelines.data.file_tables.adjust import MarketFacts, adjusted
 from pipelines.data.file_tables.joined import (
     RawFiles,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.calendars import from_clock
+from pipelines.data.calendars import from_clock
 from pipelines.errors import BadInput
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.calendars import CALENDARS
-from pipelines.parallel import in_threads
+from pipelines.data.calendars import CALENDARS
+from pipelines.parallel import MANY_ROWS, in_threads
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, Batch
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def _hash_groups(rows: pl.DataFrame, starts: Numbers, lengths: Numbers) -> list[
                 hasher.update(column[start:end])
         return hasher.hexdigest()
 
-    return in_threads(hashed, range(len(starts)), rows.height)
+    return in_threads(hashed, range(len(starts)), workers=None if rows.height >= MANY_ROWS else 1)
 
 
 def _bits(column: pl.Series) -> Numbers:

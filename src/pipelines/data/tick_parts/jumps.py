@@ -69,7 +69,8 @@ def find(bars: pl.DataFrame, markets: Iterable[str]) -> Found:
     """The jumps among finished `bars` (BAR_COLUMNS, sorted) of `markets`."""
     import polars as pl
 
-    mine = bars.filter(pl.col("market_id").is_in(list(markets)))
+    wanted = list(markets)
+    mine = bars.filter(pl.col("market_id").is_in(wanted)) if wanted else bars.clear()
     if mine.is_empty():
         return Found()
     close, market = pl.col("close"), pl.col("market_id")

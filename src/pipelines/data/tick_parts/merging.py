@@ -105,12 +105,11 @@ def _merge_ticks(rows: pl.DataFrame) -> pl.DataFrame:
 
 def overlap(bars: pl.DataFrame, universe: pl.DataFrame) -> tuple[Bar, Bar] | None:
     """The first two of merged `bars` (`_market`, start, end, perhaps `_part` and `_row`, sorted) that overlap."""
-    import polars as pl
-
-    is_over = (pl.col("_market") == pl.col("_market").shift(-1)) & (pl.col("end") > pl.col("start").shift(-1))
-    found = bars.select(is_over.fill_null(False).alias("is_over")).to_series().arg_max()
-    if found is None or not bars.select(is_over.fill_null(False).slice(found, 1)).item():
+    market, start, end = (bars.get_column(name).to_physical().to_numpy() for name in ("_market", "start", "end"))
+    is_over = (market[1:] == market[:-1]) & (end[:-1] > start[1:])
+    if not is_over.any():
         return None
+    found = int(is_over.argmax())
     ids = universe.get_column("market_id")
     first, second = (
         Bar(ids[row["_market"]], row["start"], row["end"], row.get("_part"), row.get("_row"))
@@ -121,11 +120,15 @@ def overlap(bars: pl.DataFrame, universe: pl.DataFrame) -> tuple[Bar, Bar] | Non
 
 def edges(bars: pl.DataFrame) -> pl.DataFrame:
     """The first and the last bar of each market in sorted `bars`: what could overlap with those of other partitions."""
+    import numpy as np
     import polars as pl
 
-    columns = [name for name in ("_market", "start", "end", *_PLACE) if name in bars.columns]
-    first, last = (pl.col("_market") != pl.col("_market").shift(step) for step in (1, -1))
-    return bars.select(columns).filter(first.fill_null(True) | last.fill_null(True))
+    columns = bars.select(name for name in ("_market", "start", "end", *_PLACE) if name in bars.columns)
+    market = bars.get_column("_market").to_numpy()
+    is_other = market[1:] != market[:-1]
+    if not len(market):
+        return columns
+    return columns.filter(pl.Series(np.append(is_other, True) | np.insert(is_other, 0, True)))
 
 
 def finish(rows: pl.DataFrame, universe: pl.DataFrame, kind: Kind) -> pl.DataFrame:
@@ -134,9 +137,11 @@ def finish(rows: pl.DataFrame, universe: pl.DataFrame, kind: Kind) -> pl.DataFra
 
     ids = universe.get_column("market_id").gather(rows.get_column("_market"))
     schema = frame_schema(BAR_COLUMNS if kind == "bars" else TICK_COLUMNS)
-    known = ("market_id", *rows.columns)
-    empty = [pl.lit(None, type_).alias(name) for name, type_ in schema.items() if name not in known]
-    return rows.with_columns(*empty, ids.alias("market_id"), *_sides(kind, pl.String())).select(*schema)
+    known: dict[str, Any] = {name: pl.col(name) for name in rows.columns}
+    known["market_id"] = ids.alias("market_id")
+    if kind == "ticks":
+        known["side"] = pl.col("side").cast(pl.String)
+    return rows.select(known.get(name, pl.lit(None, type_).alias(name)) for name, type_ in schema.items())
 
 
 def unfinish(table: pl.DataFrame, universe: pl.DataFrame, kind: Kind) -> pl.DataFrame:
@@ -145,10 +150,4 @@ def unfinish(table: pl.DataFrame, universe: pl.DataFrame, kind: Kind) -> pl.Data
 
     rank = universe.select("market_id", "_market")
     rows = table.join(rank, on="market_id", how="inner", maintain_order="left").select("_market", *VALUES[kind])
-    return rows.with_columns(_sides(kind, pl.Enum(SIDES)))
-
-
-def _sides(kind: Kind, dtype: pl.DataType) -> list[pl.Expr]:
-    import polars as pl
-
-    return [pl.col("side").cast(dtype)] if kind == "ticks" else []
+    return rows.with_columns(pl.col("side").cast(pl.Enum(SIDES))) if kind == "ticks" else rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-_BYTES_IN_MEMORY = 200_000_000
+_BYTES_IN_MEMORY = 100_000_000
 
 
 class Spill:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.calendars import from_clock, later, longest_seconds, next_at, period_start, seconds_of
+from pipelines.data.calendars import from_clock, later, longest_seconds, next_at, period_start, seconds_of
 from tests.examples import examples
 
 ZONES = sorted(available_timezones() - {"Factory", "localtime"})

@@ -7,7 +7,6 @@ never execute the same run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +19,8 @@ from agent.errors import Conflict, NotFound
 from agent.store import leases
 from agent.store.control import events
 from agent.store.database.engine import database_now, insert
-from agent.store.tables import approvals, attempts, runs
+from agent.store.tables import approvals, attempts, projects, runs
+from pipelines.values import dataclass
 
 FINAL = final_states(RUNS)
 _PAGE = 500

@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,6 @@ from pipelines.errors import LakeError
 from pipelines.parallel import in_threads
 from pipelines.private import close_file, make_folder
 from pipelines.snapshot import Partition, digest
-from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,13 +10,12 @@ import dataclasses
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pipelines.errors import SettingsError
 from pipelines.fingerprint import counting_fields
-from pipelines.values import dataclass
 
 
 def setting(

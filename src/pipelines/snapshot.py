@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
 
 from pipelines.errors import PipelineError
-from pipelines.values import dataclass
 
 ALL_COLUMNS: tuple[str, ...] = ("*",)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -41,7 +41,6 @@ from agent.runtime.patience import retry_while_unavailable
 from agent.store import state
 from agent.store.control import runs
 from pipelines.component import Deferral, Due
-from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     from agent.execution.attempt import Attempts

@@ -15,7 +15,7 @@ from dashboard import look
 from dashboard.charts import local
 from dashboard.health import Look
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
-from pipelines.ordering import levels
+from pipelines.plugins.ordering import levels
 
 _ATTEMPT = {
     "succeeded": ("succeeded", GREEN),

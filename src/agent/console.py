@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
@@ -25,6 +25,7 @@ from agent.errors import AgentError
 from agent.execution.engine import Finished, Report
 from agent.store.outputs.releases import Release
 from pipelines.errors import PipelineError, SettingsError
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from agent import dotenv_file, sections
 from pipelines.errors import SettingsError
 from pipelines.settings import Faults, build, read_toml
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     from agent.sections import alerts, api, database, executor, retention, schedule, worker

@@ -16,7 +16,7 @@ from typing import Literal
 from pipelines.component import Component, perform
 from pipelines.errors import PipelineError, SettingsError
 from pipelines.lake import SHARED_FOLDER, Lake, place_in_release
-from pipelines.ordering import in_order
+from pipelines.plugins.ordering import in_order
 from pipelines.project import Project, load_project
 from pipelines.snapshot import Snapshot
 

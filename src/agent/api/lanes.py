@@ -9,10 +9,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from agent.execution.host.interface import LOAD_SECONDS, ProjectBusy
+from pipelines.values import dataclass
 
 MOST_WAITING = 8
 _T = TypeVar("_T")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from pipelines.values import dataclass
 
 _WINDOW_SECONDS = 60.0
 _MOST_CLIENTS = 10_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Annotated, TypeVar
 
@@ -20,6 +20,7 @@ from agent.service.worker import Worker
 from agent.settings import Settings
 from agent.store.database.engine import Connections, Database
 from agent.store.database.reader import Reader
+from pipelines.values import dataclass
 
 _T = TypeVar("_T")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agent.core.explain import dirty_text
 from agent.core.figures import price_text
@@ -17,6 +16,7 @@ from agent.store.control.attempts import Attempt
 from agent.store.database.engine import Connections, secrets_in
 from agent.store.outputs import projections
 from agent.store.outputs.projections import MarketFacts, Record
+from pipelines.values import dataclass
 
 _LOOKED_AT = 20  # runs: one of them had a plan
 _UNKNOWN = MarketFacts("", None)

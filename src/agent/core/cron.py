@@ -11,8 +11,9 @@ every hour (`*`) follows the hours that pass: it runs in both of those that are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+from pipelines.values import dataclass
 
 _MONTHS = {
     name: n

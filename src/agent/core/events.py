@@ -7,12 +7,13 @@ default is always written; one with a default is left out where it has it. `expl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, fields
 from functools import cache
 from typing import Any, ClassVar, get_args
 
 from agent.core.model import Plan, Reason, Step
 from agent.core.plan_json import plan_from_json, plan_to_json, reasons_from_json, reasons_to_json
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

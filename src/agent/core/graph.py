@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from agent.core.model import Spec
 from agent.errors import UsageError
-from pipelines.ordering import in_order
+from pipelines.plugins.ordering import in_order
 
 
 def order(specs: Mapping[str, Spec]) -> tuple[str, ...]:

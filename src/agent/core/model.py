@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
 from pipelines.snapshot import EVERYTHING, Reads
+from pipelines.values import dataclass
 
 # Details of a reason that a plan foresees and that is not there yet.
 IF_DIFFERENT = "if it comes out different"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from pipelines.values import dataclass
 
 _ROOT = 0
 _GROUP_WRITES, _OTHERS_WRITE = 0o020, 0o002

@@ -7,7 +7,7 @@ that what is shown is what will be done. It cannot know what an upstream step wi
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -30,6 +30,7 @@ from agent.core.model import (
 )
 from agent.core.staleness import SOURCE, decide_reasons
 from agent.errors import UsageError
+from pipelines.values import dataclass
 
 _NEW_DATA = {Code.INPUT_CHANGED, Code.SOURCE_NEW_DATA}
 _NEW_MEANING = {Code.CODE_CHANGED, Code.SETTINGS_CHANGED}  # of an input: no policy is asked whether to wait

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from pipelines.values import dataclass
 
 FIRST = "0" * 64  # what the first row has for the hash before it
 

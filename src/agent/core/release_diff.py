@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from pipelines.values import dataclass
 
 # Path into metrics.json -> what a person calls it.
 _FIGURES: Mapping[tuple[str, ...], str] = {

@@ -7,7 +7,6 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
@@ -38,6 +37,7 @@ from agent.store.outputs import catalog, projections, promises
 from agent.store.outputs import record as forward
 from pipelines.component import Outside, Pending
 from pipelines.snapshot import Snapshot
+from pipelines.values import dataclass
 
 _T = TypeVar("_T")
 logger = logging.getLogger("tidemill.attempt")

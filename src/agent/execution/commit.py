@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +28,7 @@ from agent.store.database.engine import Connections, database_now
 from agent.store.outputs import catalog, projections, record, releases, trials
 from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from agent.execution.host.failures import failure_of
 from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, Done, Host, Origin, Progress, Stop, Task
 from pipelines.settings import Faults
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     from agent.execution.host.child import ChildHost

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent import identity
 from agent.clock import Clock
@@ -22,6 +22,7 @@ from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts, runs
 from agent.store.database.engine import Connections
+from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.attempt")
 _BUSY_POLL_SECONDS = 0.5

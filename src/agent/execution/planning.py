@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.database.engine import database_now
 from pipelines.component import Deferral, Due
+from pipelines.values import dataclass
 
 _T = TypeVar("_T")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from agent.clock import Clock
@@ -18,6 +18,7 @@ from agent.store.control import events, runs
 from agent.store.control.runs import Run
 from agent.store.database.engine import Connections, Database
 from agent.store.leases import Lease
+from pipelines.values import dataclass
 
 Watcher = Callable[[Event | Progress], None]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.core.events import Blocked, Deferred, PlanGenerated, Skipped
 from agent.core.explain import event_sentence
@@ -13,6 +13,7 @@ from agent.store.control import attempts, events, runs
 from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
 from agent.store.database.engine import Database
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, State
@@ -16,6 +16,7 @@ from pipelines.fingerprint import FORMAT_VERSION
 from pipelines.lake import hash_file, look
 from pipelines.plugins.code import Code
 from pipelines.snapshot import Snapshot, diff
+from pipelines.values import dataclass
 
 SOURCE_PREFIX = "source:"
 _MOST_PARTS = 200  # of a source, kept with the state so that the one that changed can be named

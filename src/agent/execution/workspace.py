@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pipelines.lake import Lake
 from pipelines.private import close_folder
 from pipelines.project import Project, load_project
 from pipelines.settings import Faults, read_toml
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

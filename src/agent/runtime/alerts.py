@@ -7,7 +7,7 @@ message was sent for.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
 from agent.clock import Clock, SystemClock
@@ -15,6 +15,7 @@ from agent.runtime.around import Ended
 from agent.settings import Settings
 from agent.store import state
 from agent.store.control import alerts
+from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.alerts")
 

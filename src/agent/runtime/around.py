@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from agent.settings import Settings
 from agent.store.control.runs import Run
 from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
+from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.service")
 Stop = Callable[[], str | None]  # why to end now, or None

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
 from agent.errors import AgentError
@@ -15,6 +15,7 @@ from agent.store import leases
 from agent.store.control import runs
 from agent.store.database.engine import Database
 from agent.store.leases import Lease
+from pipelines.values import dataclass
 
 log = logging.getLogger("tidemill.heartbeat")
 _LOOK_SECONDS = 1.0  # how often a cancellation is looked for

@@ -14,7 +14,7 @@ import logging
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from agent.clock import Clock, SystemClock
@@ -24,6 +24,7 @@ from agent.sections.webhook import Settings
 from agent.store.control.runs import Run
 from agent.store.database.engine import secrets_in
 from pipelines.errors import SettingsError
+from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.webhook")
 LEAST_SECRET = 24

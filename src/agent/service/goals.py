@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from agent.errors import UsageError
+from pipelines.values import dataclass
 
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
 _FORCING = frozenset({"recompute", "rebuild", "redo", "force", "rerun"})

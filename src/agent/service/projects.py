@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from agent.store.control.projects import Project
 from agent.store.database.engine import Database, key_of
 from pipelines.errors import SettingsError
 from pipelines.private import make_folder
+from pipelines.values import dataclass
 
 DEFAULT_PROJECT = 0
 # The projects' own processes: this one may live long, and never imports what they consist of.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import Conflict
@@ -17,6 +16,7 @@ from agent.store.control.projects import Project
 from agent.store.control.runs import Wanted
 from agent.store.database.engine import Database
 from pipelines.errors import LakeError
+from pipelines.values import dataclass
 
 _OPEN = Wanted(("QUEUED", "AWAITING_APPROVAL", "RUNNING"))
 

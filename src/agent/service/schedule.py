@@ -11,7 +11,7 @@ import difflib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -23,6 +23,7 @@ from agent.errors import AgentError, DatabaseError, UsageError
 from agent.store.control import schedules
 from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
+from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.schedule")
 NAME = "orchestrator"

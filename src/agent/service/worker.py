@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from agent import identity
@@ -24,6 +24,7 @@ from agent.store.control.runs import Run
 from agent.store.database import notify
 from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
+from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.worker")
 STOPPED = "the worker was asked to stop"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from agent.store.database.engine import Connections
 from agent.store.tables import PROJECT, metadata
+from pipelines.values import dataclass
 
 MOST_ROWS = 200_000
 _TABLES = {table.name: table for table in metadata.tables.values()}

@@ -12,7 +12,6 @@ Time is the database's. A holder on this host that is dead is taken over at once
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
@@ -25,6 +24,7 @@ from agent.errors import Busy, NotFound
 from agent.store.collect_tables import collectors
 from agent.store.database.engine import Connections, ask_with_time, database_now
 from agent.store.tables import orchestrator_state, runner, runs
+from pipelines.values import dataclass
 
 RUNNER = "runner:1"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -28,6 +28,7 @@ from agent.store.leases import COMPONENT_ROWS, Free, Lease, holding, take_free
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state as rows
 from agent.store.tables import snapshots
+from pipelines.values import dataclass
 
 log = logging.getLogger("tidemill.state")
 _ROWS = 256  # kept as they were read: of a few projects

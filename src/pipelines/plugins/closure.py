@@ -16,9 +16,10 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from pipelines.values import dataclass
 
 # What carries components rather than computes for them. A change here that alters their output raises FORMAT_VERSION.
 FRAMEWORK = frozenset(
@@ -33,7 +34,7 @@ FRAMEWORK = frozenset(
         "pipelines.errors",
         "pipelines.private",
         "pipelines.snapshot",
-        "pipelines.ordering",
+        "pipelines.plugins.ordering",
         "pipelines.parallel",
         "pipelines.signatures",
         "pipelines.testing",
@@ -53,6 +54,7 @@ FRAMEWORK = frozenset(
         "pipelines.project",
         "pipelines.loading",
         "pipelines.run_all",
+        "pipelines.values",
     }
 )
 # What was imported after this module, from a file that had not changed since then, is that file: see

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from pipelines.plugins.closure import FRAMEWORK as FRAMEWORK
 from pipelines.plugins.closure import Finder, Module, find_module, module_at
 from pipelines.plugins.modules import installed_version
 from pipelines.private import close_file, make_folder
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import ast

@@ -14,13 +14,13 @@ import marshal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import PipelineError
 from pipelines.plugins import closure
 from pipelines.plugins.closure import Module, is_framework, is_library
 from pipelines.plugins.code import content_of
+from pipelines.values import dataclass
 
 _TICK_NS = 20_000_000  # file systems take their times from a clock that moves 100 to 1000 times a second
 _LOOKS = 10  # at a file that somebody keeps writing: a fifth of a second

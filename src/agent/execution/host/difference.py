@@ -3,11 +3,12 @@ one that crossed: within a run a snapshot crosses once, whichever components rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from agent.execution.host.interface import Done, Question, Task
 from pipelines.snapshot import Partition, Snapshot
+from pipelines.values import dataclass
 
 Asked = TypeVar("Asked", Task, Question)
 

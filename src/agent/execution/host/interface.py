@@ -7,7 +7,7 @@ project does. See agent.execution.host.wire.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from pipelines.component import Deferral, Due, Outcome, Outside, Pending
 from pipelines.errors import PipelineError
 from pipelines.plugins.code import Code
 from pipelines.snapshot import Reads, Snapshot
+from pipelines.values import dataclass
 
 Progress = Callable[[int, int, str], None]
 Stop = Callable[[], str | None]

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from agent.execution.host.child import ChildHost, loaded, no_wait
 from agent.execution.host.interface import Host, Origin, ProjectBusy
+from pipelines.values import dataclass
 
 IDLE_SECONDS = 300.0
 MOST = 20

@@ -15,7 +15,6 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -30,6 +29,7 @@ from agent.store.database import migrations
 from agent.store.database.engine import open_engine, reading, writing
 from pipelines.lake import fsync_folder
 from pipelines.private import make_folder, open_new
+from pipelines.values import dataclass
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"

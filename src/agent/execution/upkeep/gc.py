@@ -12,7 +12,6 @@ import re
 import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from agent.settings import Settings
 from agent.store.database.engine import Connections, Database
 from agent.store.outputs import garbage
 from pipelines.lake import SHARED, SHARED_FOLDER, files_below
+from pipelines.values import dataclass
 
 # Who reads looks up the newest snapshot and then opens its files: what was replaced this recently is left alone. Also
 # more than the clocks of two hosts may differ.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model import Mark, State
@@ -16,6 +15,7 @@ from agent.store.outputs import catalog, releases
 from agent.store.outputs.catalog import FileFacts
 from pipelines.errors import PipelineError
 from pipelines.lake import TABLE_SUFFIX, hash_file
+from pipelines.values import dataclass
 
 _NEXT_RUN = "`agent run` computes it again"
 _EARLIER = "its output was made by other code than there is now, and does not keep this code's contract"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +26,7 @@ from pipelines.fingerprint import settings_hash
 from pipelines.lake import Lake
 from pipelines.settings import Faults, build
 from pipelines.snapshot import Partition
+from pipelines.values import dataclass
 
 Outcome = Literal["same", "different", "taken as recorded", "not possible"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 from agent.clock import Clock
 from agent.runtime import retention
 from agent.runtime.around import Ended
+from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.tidy")
 

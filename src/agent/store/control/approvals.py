@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from agent.store.database.engine import database_now
 from agent.store.tables import approvals, runs
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
 from agent.store.tables import attempts, runs, snapshots
 from agent.store.tables import orchestrator_state as states
+from pipelines.values import dataclass
 
 _CLOSED = ("status", "finished_at", "error", "output_version", "rows", "is_cut_off")  # what closing such a row sets
 _OVERTAKEN = "the process that ran it died, or slept past its lease"

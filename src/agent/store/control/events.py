@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from agent.core.events import Event, Unknown, from_json, to_json
 from agent.errors import NotFound
 from agent.store.tables import events, runs
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from agent.store.tables import attempts, orchestrator_state, releases, runs
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

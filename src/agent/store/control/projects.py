@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 from agent.errors import Conflict, NotFound
 from agent.store.database.engine import insert
 from agent.store.tables import alerts, projects, runs, schedules
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

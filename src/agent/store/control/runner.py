@@ -6,7 +6,6 @@ stands. `cycle_run_id` names the newest cycle: while that run is RUNNING no proc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from agent.store.leases import Lease
 from agent.store.outputs import projections
 from agent.store.tables import runner as table
 from agent.store.tables import runs
+from pipelines.values import dataclass
 
 _DIED = "the process that ran it died; start it again"
 _OVER = final_states(RUNS)

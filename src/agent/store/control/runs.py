@@ -7,7 +7,6 @@ never execute the same run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from agent.store import leases
 from agent.store.control import events
 from agent.store.database.engine import database_now, insert
 from agent.store.tables import approvals, attempts, projects, runs
+from pipelines.values import dataclass
 
 FINAL = final_states(RUNS)
 _PAGE = 500
@@ -82,7 +82,10 @@ def create_run(
     where there is no such project.
     """
     begun: dict[str, Any] = {}
-    if owner is not None:
+    if owner is None:  # else it has the project open
+        if conn.scalar(sa.select(projects.c.id).where(projects.c.id == project_id)) is None:
+            raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them")
+    else:
         at = database_now(conn)
         begun = {"started_at": at, "lease_token": 1, **leases.RUN_ROWS.held_by(owner, at, lease_seconds)}
     new = insert(conn, runs).values(
@@ -102,10 +105,7 @@ def create_run(
         **begun,
     )
     new = new.on_conflict_do_nothing(index_elements=["idempotency_key"])
-    try:
-        made = conn.execute(new.returning(runs)).mappings().first()
-    except sa.exc.IntegrityError as error:
-        raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them") from error
+    made = conn.execute(new.returning(runs)).mappings().first()
     if made is None:
         made = conn.execute(sa.select(runs).where(runs.c.idempotency_key == idempotency_key)).mappings().one()
     return _run(made)

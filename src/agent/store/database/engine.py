@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +26,7 @@ from agent.store.database.faults import readable
 from agent.store.database.json_columns import reader_of_json, to_json
 from agent.store.tables import PROJECT
 from pipelines.private import make_folder
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresInsert

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state, partitions, snapshots
 from pipelines.snapshot import HashText, Partition, Snapshot
 from pipelines.source import QUARANTINE_KEY
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

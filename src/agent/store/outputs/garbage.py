@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from agent.store.records import inputs_from_json
 from agent.store.state import load_states
 from agent.store.tables import orchestrator_state, partitions, releases, snapshots
 from pipelines.lake import SHARED
+from pipelines.values import dataclass
 
 _CHUNK = 500  # ids in a statement: SQLite takes a limited number
 _T = TypeVar("_T")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from agent.errors import NotFound
 from agent.store.collecting import collected_to
 from agent.store.database.engine import insert
 from agent.store.tables import releases, snapshots
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ from agent.store.database.engine import insert
 from agent.store.published import trials
 from agent.store.tables import orchestrator_state
 from pipelines.evaluation.sharpe import Track, deflated_sharpe
+from pipelines.values import dataclass
 
 _FIGURES = {"sharpe": "sharpe_per_bar", "skewness": "return_skewness", "kurtosis": "return_kurtosis"}
 

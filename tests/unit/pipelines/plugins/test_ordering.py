@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import SettingsError
-from pipelines.ordering import in_order, levels
+from pipelines.plugins.ordering import in_order, levels
 
 
 def test_a_level_is_the_longest_way_and_the_later_name_goes_first() -> None:

@@ -88,7 +88,7 @@ BAD: list[tuple[Callable[[pl.DataFrame], None], int, str, Any, str]] = [
     (check_ticks, 3, "market_id", "a", "sorted by (market_id, ts, seq)"),
     (check_markets, 0, "market_id", "m", "unique by (market_id)"),
     (check_markets, 0, "kind", "Bond!", "kind is spot, fx, equity, future, binary or a word of your own"),
-    (check_markets, 0, "status", "shut", "status is one of open, closed, resolved"),
+    (check_markets, 0, "status", "shut", "status is one of open, closed, resolved, unlisted"),
     (check_markets, 0, "status", "resolved", "a resolved market has its resolution and resolved_at"),
     (check_markets, 1, "interval_seconds", 60, "interval_seconds is what interval says"),
     (check_markets, 1, "interval", "day", "interval_seconds is what interval says"),

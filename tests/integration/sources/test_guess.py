@@ -311,6 +311,17 @@ def test_lean(tmp_path: Path) -> None:
     assert rows["aapl-60s-trade"].height == 6
 
 
+def test_files_of_one_name_are_no_silent_market(tmp_path: Path) -> None:
+    lines = ["date,open,high,low,close", *(f"2024-01-0{day},1,2,0.5,1.5" for day in range(2, 6))]
+    write(tmp_path, "AA.csv", "\n".join(lines))
+    write(tmp_path, "AA.tsv", "\n".join(lines).replace(",", "\t"))
+    write(tmp_path, "BB.csv", "\n".join(lines))
+    first, second = guess(tmp_path, [tmp_path]).datasets
+    said = [text for text in (*first.unsure, *second.unsure) if "names the same market" in text]
+    assert len(said) == 1
+    assert said[0].startswith("AA.tsv names the same market as AA.csv: a run stops there until market_pattern")
+
+
 def test_single_ticks_of_lean(tmp_path: Path) -> None:
     trades = "34200000.367,1374500,100,D,1,0\n34200500,1374600,200,D,1,1\n34201000,1374700,300,D,1,0"
     for day in ("20131007", "20131008"):

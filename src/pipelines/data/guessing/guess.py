@@ -88,7 +88,26 @@ def _guessed(base: Path, files: Sequence[Path], layout_of: LayoutOf) -> Guesses:
     found = [*found, *_with_tables(base, groups, found, tables)]
     for one in found:
         _try(base, one)
+    _say_namesakes(found)
     return Guesses(found, passed_over)
+
+
+def _say_namesakes(found: Sequence[Guess]) -> None:
+    """Say where files of two datasets name one market, AA.csv and AA.tsv: whether it is one, they do not tell."""
+    seen: dict[tuple[str, str], Path] = {}
+    for one in found:
+        if one.rows is None or one.rows.is_empty() or {"market", "market_pattern"} & one.settings.keys():
+            continue
+        if one.rows.item(0, "market_id") != f"files:{stem(one.files[0])}":
+            continue  # a column names it
+        for file in one.files:
+            first = seen.setdefault((one.settings.get("content", "bars"), stem(file)), file)
+            if first not in one.files:
+                one.unsure.append(
+                    f"{file.name} names the same market as {first.name}: a run stops there until market_pattern (or "
+                    "market) in one of the datasets says whether it is the same one"
+                )
+                break
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -31,6 +31,7 @@ from agent.store.outputs import catalog
 from pipelines.plugins.closure import module_at
 from pipelines.plugins.code import CodeCache, CodeReader, joined
 from pipelines.plugins.modules import name_of_file
+from tests.examples import examples
 from tests.paths import PROJECT
 from tests.served import environment
 
@@ -173,7 +174,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(heavy=st.booleans(), edits=EDITS)
 def test_random_edits_at_random_times(sqlite_url: str, heavy: bool, edits: Sequence[tuple[int, str, int]]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from pipelines.component import Outside, perform
 from pipelines.components.backtest import run_backtest
 from pipelines.components.inference import run_inference
 from pipelines.components.model import Settings as ModelSettings
@@ -256,3 +258,33 @@ def test_the_band_of_random_entries_ends_where_their_figures_do(
     page = read(lake, release, "report.html")
     assert "95 % of random entries" in page
     assert f"{band['own'][-1]:.7g}"[:6] in page
+
+
+def at_a_run(lake: Lake, inputs: dict[str, Snapshot], attempt: str, outside: Outside) -> Snapshot:
+    """A release as a run makes it, which tells it the time."""
+    upstream = {name: inputs[name] for name in publish_artifacts.upstream}
+    return perform(publish_artifacts, Settings(), upstream, lake=lake, attempt=attempt, outside=outside)
+
+
+def test_what_was_kept_is_shown_and_makes_no_other_release(
+    lake: Lake, inputs: dict[str, Snapshot], release: Snapshot
+) -> None:
+    said = "promised Brier 0.2431, kept 0.2467 on 1,230, since 2026-11-01"
+    again = at_a_run(lake, inputs, "kept", Outside(datetime(2026, 11, 27, tzinfo=UTC), frozenset(), said))
+    assert f"<p>Forward record: {said}.</p>" in read(lake, again, "report.html")
+    assert "Forward record" not in read(lake, release, "report.html")
+    assert again.version == release.version
+
+
+def test_a_live_source_is_stale_by_the_clock_in_its_own_bars(lake: Lake, inputs: dict[str, Snapshot]) -> None:
+    newest = BARS["ts"].max()
+    assert isinstance(newest, datetime)
+    fresh, old = newest + timedelta(days=10), newest + timedelta(days=10, hours=1)
+    assert at_a_run(lake, inputs, "fresh", Outside(fresh, frozenset({"walk"})))
+    assert at_a_run(lake, inputs, "historical", Outside(old, frozenset()))
+    with pytest.raises(
+        ReleaseRefused, match=r"the data of walk are stale: its newest bar was over 10\.0 bars ago"
+    ) as caught:
+        at_a_run(lake, inputs, "stale", Outside(old, frozenset({"walk", "a source without bars"})))
+    rows = json.loads(caught.value.decisions or "")["rows"]
+    assert len(rows) == lake.read_table(inputs["inference"].by_key["predictions"]).height, "for the forward record"

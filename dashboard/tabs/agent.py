@@ -17,6 +17,7 @@ from dashboard.look import Column
 
 TITLE, ICON, ORDER = "Agent", ":material/play_circle:", 20
 _TICK_SECONDS = 1.0
+_KEYS = 61  # far more than the runs that begin between two looks
 
 
 def show(desk: Session) -> None:
@@ -61,9 +62,11 @@ def _buttons(desk: Session) -> None:
     )
     run = data.open_run(desk)
     if run is not None and run.status in ("RUNNING", "QUEUED") and not data.is_dead(run, data.now()):
-        # The key is the run's: a click that comes after its end says so, and never ends another one.
-        cancel = partial(actions.cancel_run, desk, run.id)
-        press.button("Cancel this run", cancel, key=f"cancel_{run.id}", icon=":material/stop:", place="agent")
+        # The key is the run's: a click that comes after its end says so, and never ends another one. Streamlit keeps
+        # what it knows of each key for as long as the page is open, so they come round again once nobody can mean the
+        # earlier run any more.
+        cancel, key = partial(actions.cancel_run, desk, run.id), f"cancel_{run.id % _KEYS}"
+        press.button("Cancel this run", cancel, key=key, icon=":material/stop:", place="agent")
 
 
 def _last(desk: Session, at: datetime) -> None:

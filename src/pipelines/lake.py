@@ -292,8 +292,12 @@ def look(root: Path, paths: Collection[str]) -> dict[str, tuple[int, int]]:
     for folder, names in wanted.items():
         with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
             for entry in entries:
-                if entry.name in names:
-                    with contextlib.suppress(OSError):  # gone since it was listed
-                        stat = entry.stat()
-                        found[names[entry.name]] = stat.st_size, stat.st_mtime_ns
+                wanted_as = names.get(entry.name)
+                if wanted_as is None:
+                    continue
+                try:
+                    stat = entry.stat()
+                except OSError:
+                    continue  # gone since it was listed
+                found[wanted_as] = stat.st_size, stat.st_mtime_ns
     return found

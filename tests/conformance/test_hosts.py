@@ -199,6 +199,7 @@ def test_wrong_settings_are_told_as_faults(origin: Origin) -> None:
 # --- only of a process ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.from_nothing  # a process that is forked shows the environment of the one it is forked from
 def test_a_process_has_no_secret_and_the_projects_folder_is_not_first(
     origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import operator
 import struct
 from collections.abc import Mapping
 from dataclasses import fields
@@ -35,6 +36,9 @@ _CLASSES: Mapping[str, type[Any]] = {
     )
 }
 _OF_PARTITION = tuple(one.name for one in fields(snapshot.Partition))
+_FACTS = operator.attrgetter(*_OF_PARTITION)
+_TIMES = (_OF_PARTITION.index("min_ts"), _OF_PARTITION.index("max_ts"))
+_HASHES = _OF_PARTITION.index("column_hashes")
 _FIELDS = {kind: tuple(one.name for one in fields(kind) if one.init) for kind in _CLASSES.values()}
 
 
@@ -102,23 +106,20 @@ def _plain(value: Any) -> Any:
 
 def _columns(value: snapshot.Snapshot) -> list[list[Any]]:
     """The fields of all partitions, a list per field."""
-    found = []
-    for name in _OF_PARTITION:
-        column = [getattr(one, name) for one in value.partitions]
-        if name in ("min_ts", "max_ts"):
-            column = [None if at is None else at.isoformat() for at in column]
-        elif name == "column_hashes":
-            column = [snapshot.text_of(one) for one in column]
-        found.append(column)
+    if not value.partitions:
+        return [[] for _ in _OF_PARTITION]
+    found: list[list[Any]] = [list(one) for one in zip(*map(_FACTS, value.partitions), strict=True)]
+    for at in _TIMES:
+        found[at] = [None if one is None else one.isoformat() for one in found[at]]
+    found[_HASHES] = [snapshot.text_of(one) for one in found[_HASHES]]
     return found
 
 
 def _snapshot(content: list[Any]) -> snapshot.Snapshot:
     component, columns = content
-    for at in (_OF_PARTITION.index("min_ts"), _OF_PARTITION.index("max_ts")):
+    for at in _TIMES:
         columns[at] = [None if text is None else datetime.fromisoformat(text) for text in columns[at]]
-    at = _OF_PARTITION.index("column_hashes")
-    columns[at] = [snapshot.HashText(text) for text in columns[at]]
+    columns[_HASHES] = [snapshot.HashText(text) for text in columns[_HASHES]]
     return snapshot.Snapshot(component, tuple([snapshot.Partition(*one) for one in zip(*columns, strict=True)]))
 
 

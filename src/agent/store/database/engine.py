@@ -322,7 +322,10 @@ def _open_postgres(url: sa.URL) -> sa.Engine:
         )
     options = {_MAP: {PROJECT: schema}}
     # The driver begins no transaction by itself: `writing` does so with its settings in one round trip instead of two.
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", json_serializer=to_json, execution_options=options)
+    # The connection given back last is taken first: it has the statements prepared that a run repeats.
+    engine = sa.create_engine(
+        url, isolation_level="AUTOCOMMIT", pool_use_lifo=True, json_serializer=to_json, execution_options=options
+    )
     sa.event.listen(engine, "checkin", _note_use)
     sa.event.listen(engine, "checkout", _try_out)
     _remember_rendered(engine.dialect)

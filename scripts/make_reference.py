@@ -19,7 +19,7 @@ from agent.core import events
 from agent.core.explain import event_sentence
 from agent.core.model import Code, Compute, Reason
 from agent.settings import VARIABLES, section_class, section_names
-from agent.store.column_types import PlainText, UtcDateTime
+from agent.store.column_types import Money, PlainText, UtcDateTime
 from agent.store.tables import in_one_schema
 from pipelines.plugins.discovery import builtin_names, load_components, load_source, settings_of_source, summary
 from pipelines.settings import describe
@@ -48,6 +48,9 @@ schema of their own ([decision 0008](../decisions/0008-one-commit-in-one-databas
 query all of them, and mark a component in `orchestrator_state` by hand ([how marks work](../concepts/staleness.md)).
 
 On SQLite an instant is text such as `2013-03-01 23:59:59.000000`; on PostgreSQL it is `timestamp with time zone`.
+An amount (money, a price, a quantity of the trading agent) has at most 18 places: `numeric(38,18)` on PostgreSQL, and
+on SQLite text in plain notation, which SQL must neither order nor add. Each table with amounts has a view in which they
+are numbers: `orders_view` of `orders`, and so on.
 """
 _EVENTS_HEAD = """\
 # Events of a run
@@ -205,6 +208,8 @@ def _type(kind: sa.types.TypeEngine[Any]) -> str:
     match kind:
         case UtcDateTime():
             return "instant"
+        case Money():
+            return "amount"
         case PlainText():
             return "text"
         case sa.String():

@@ -1,18 +1,29 @@
-"""The tables as people may look at them: plain rows, read only, for a box that takes queries."""
+"""The tables as people may look at them: plain rows, read only, for a box that takes queries.
+
+One with amounts has the name and the numbers of its view: orders_view, with floats in it (see trading_tables).
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
+from agent.store.column_types import Money
 from agent.store.database.engine import Connections
 from agent.store.tables import PROJECT, metadata
 from pipelines.values import dataclass
 
 MOST_ROWS = 200_000
-_TABLES = {table.name: table for table in metadata.tables.values()}
+
+
+def _shown_name(table: sa.Table) -> str:
+    return f"{table.name}_view" if any(isinstance(column.type, Money) for column in table.columns) else table.name
+
+
+_TABLES = {_shown_name(table): table for table in metadata.tables.values()}
 
 
 @dataclass(frozen=True)
@@ -34,22 +45,30 @@ def columns_of(name: str) -> tuple[str, ...]:
 
 
 def copy_table(connections: Connections, name: str) -> TableCopy:
-    """A copy of table `name`; JSON columns as text. Raises KeyError for a name that is not in `table_names`."""
+    """A copy of table `name`; JSON columns as text, amounts as floats.
+
+    Raises KeyError for a name that is not in `table_names`.
+    """
     table = _TABLES[name]
     conn = connections.project if table.schema == PROJECT else connections.control
     query = sa.select(table).order_by(*(column.desc() for column in table.primary_key)).limit(MOST_ROWS)
-    is_json = [isinstance(column.type, sa.JSON) for column in table.columns]
+    shown = [_shown(column.type) for column in table.columns]
     rows = [
-        tuple(
-            json.dumps(value) if as_text and value is not None else value
-            for value, as_text in zip(row, is_json, strict=True)
-        )
+        tuple(None if value is None else show(value) for value, show in zip(row, shown, strict=True))
         for row in conn.execute(query)
     ]
     return TableCopy({column.name: _kind(column.type) for column in table.columns}, rows)
 
 
+def _shown(column_type: sa.types.TypeEngine[Any]) -> Callable[[Any], Any]:
+    if isinstance(column_type, sa.JSON):
+        return json.dumps
+    return float if isinstance(column_type, Money) else lambda value: value
+
+
 def _kind(column_type: sa.types.TypeEngine[Any]) -> type[Any]:
+    if isinstance(column_type, Money):
+        return float
     if isinstance(column_type, sa.types.TypeDecorator):
         return _kind(column_type.impl_instance)
     return str if isinstance(column_type, sa.JSON) else column_type.python_type

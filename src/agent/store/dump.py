@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from agent import identity
+from agent.amounts import parsed, plain
 from agent.errors import Busy
 from agent.store import leases
-from agent.store.column_types import UtcDateTime
+from agent.store.column_types import Money, UtcDateTime
 from agent.store.database.engine import database_now, reading
 
 Row = dict[str, Any]  # column -> JSON value; times in ISO 8601
@@ -45,7 +47,7 @@ def rows_of(conn: sa.Connection, name: str) -> Iterator[Row]:
     keys = [table.c[key] for key in sa.inspect(conn).get_pk_constraint(name)["constrained_columns"]]
     result = conn.execution_options(yield_per=_BATCH).execute(sa.select(table).order_by(*keys))
     for row in result.mappings():
-        yield {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()}
+        yield {key: _as_json(value) for key, value in row.items()}
 
 
 def refuse_if_held(conn: sa.Connection) -> None:
@@ -85,8 +87,10 @@ def replace_all(conn: sa.Connection, tables: Mapping[str, Iterable[Row]]) -> Non
     for name in names:
         table, batch = _table(conn, name), []
         times = [column.name for column in table.c if isinstance(column.type, UtcDateTime)]
+        amounts = [column.name for column in table.c if isinstance(column.type, Money)]
         for row in tables.get(name, ()):
-            batch.append(row | {key: datetime.fromisoformat(row[key]) for key in times if row.get(key) is not None})
+            values = row | {key: datetime.fromisoformat(row[key]) for key in times if row.get(key) is not None}
+            batch.append(values | {key: parsed(row[key]) for key in amounts if row.get(key) is not None})
             if len(batch) == _BATCH:
                 conn.execute(sa.insert(table), batch)
                 batch = []
@@ -103,6 +107,12 @@ def replace_all(conn: sa.Connection, tables: Mapping[str, Iterable[Row]]) -> Non
         conn.execute(sa.update(state).where(behind).values(lease_token=token))
 
 
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 def _table(conn: sa.Connection, name: str) -> sa.TableClause:
     columns = [sa.column(one["name"], _type(one["type"])) for one in sa.inspect(conn).get_columns(name)]
     return sa.table(name, *columns)
@@ -112,6 +122,8 @@ def _type(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
     """The type that reads and writes alike on both databases."""
     if isinstance(kind, sa.DateTime):
         return UtcDateTime()
+    if isinstance(kind, sa.Numeric):  # of PostgreSQL; SQLite has amounts as the very text that JSON gets
+        return Money()
     return sa.JSON(none_as_null=True) if isinstance(kind, sa.JSON) else kind
 
 

@@ -2,9 +2,9 @@
 
 A lease lies in a row that has an owner, a token, when it was taken and when it ends. Its name says which row:
 `component:NAME` in orchestrator_state (where people read it), `run:ID` in runs, `runner:1` in runner, `collector:NAME`
-in collectors. Another kind is one more line in `_KINDS`. There is one rule for all: whoever takes a lease gets a larger
-token, and a statement of a holder names its token (fencing), so that a process that slept while another took over
-changes nothing.
+in collectors, `trader:ID` in agents. Another kind is one more line in `_KINDS`. There is one rule for all: whoever
+takes a lease gets a larger token, and a statement of a holder names its token (fencing), so that a process that slept
+while another took over changes nothing.
 
 Time is the database's. A holder on this host that is dead is taken over at once, one elsewhere when its lease ends.
 """
@@ -24,6 +24,7 @@ from agent.errors import Busy, NotFound
 from agent.store.collect_tables import collectors
 from agent.store.database.engine import Connections, ask_with_time, database_now
 from agent.store.tables import orchestrator_state, runner, runs
+from agent.store.trading_tables import agents
 from pipelines.values import dataclass
 
 RUNNER = "runner:1"
@@ -60,6 +61,11 @@ def of_run(run_id: int) -> str:
 def of_collector(source: str) -> str:
     """The name of the lease on the inbox of a remote source."""
     return f"collector:{source}"
+
+
+def of_trader(agent_id: int) -> str:
+    """The name of the lease on the account that an agent trades."""
+    return f"trader:{agent_id}"
 
 
 class Kind:
@@ -132,11 +138,15 @@ COLLECTOR_ROWS = Kind(
     fix="wait for its end, or stop that process; what it collects is there for all",
     of_project=True,
 )
+TRADER_ROWS = Kind(
+    agents, says="account of agent {} is traded by {}", fix="stop that process, or wait for its end", of_project=True
+)
 _KINDS: Mapping[str, Kind] = {
     "component": COMPONENT_ROWS,
     "run": RUN_ROWS,
     "runner": RUNNER_ROWS,
     "collector": COLLECTOR_ROWS,
+    "trader": TRADER_ROWS,
 }
 
 

@@ -34,3 +34,18 @@ def count(name: str, *, doc: str = "") -> sa.Column[int]:
 def rows_where(condition: str) -> dict[str, Any]:
     """For an index of some rows alone."""
     return {f"{dialect}_where": sa.text(condition) for dialect in ("sqlite", "postgresql")}
+
+
+def one_of(column: str, *values: str) -> sa.CheckConstraint:
+    """A check that a column says one of these words."""
+    return sa.CheckConstraint(f"{column} IN ({', '.join(repr(one) for one in values)})", name=column)
+
+
+def sign_of(column: str, comparison: str = "> 0") -> sa.CheckConstraint:
+    """A check of an amount's sign. Through a float: SQLite has amounts as text, and the sign of none is lost."""
+    return sa.CheckConstraint(f"CAST({column} AS REAL) {comparison}", name=f"{column}_sign")
+
+
+def between_amounts(condition: str, *, name: str) -> sa.CheckConstraint:
+    """A check between amounts, on PostgreSQL alone: SQLite would compare texts. The dataclasses hold it on both."""
+    return sa.CheckConstraint(condition, name=name).ddl_if(dialect="postgresql")

@@ -16,7 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.store import collect_tables as collect_tables  # whoever has the tables has those, too
+from agent.store import ledger_tables as ledger_tables
 from agent.store import published as published
+from agent.store import trading_tables
 from agent.store.column_types import PlainText, UtcDateTime
 from agent.store.metadata import ID, JSON, count, rows_where
 from agent.store.metadata import PROJECT as PROJECT
@@ -294,6 +296,7 @@ def in_one_schema() -> sa.MetaData:
         table.to_metadata(plain, schema=None, referred_schema_fn=_no_schema)  # type: ignore[arg-type]  # None is right
     now = plain.tables["partitions"].c  # a key once per snapshot; here, since it has SQLAlchemy load both dialects
     sa.Index("ix_partitions_component_key", now.component, now.key, unique=True, **rows_where("replaced_by IS NULL"))
+    trading_tables.index_some_rows(plain)
     return plain
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
+from agent.amounts import plain
 from agent.errors import DatabaseError
 
 
 def to_json(value: Any) -> str:
-    """A value as JSON that both databases take: NaN and infinities, which JSON has not, become null."""
+    """A value as JSON that both databases take: NaN and infinities, which JSON has not, become null; amounts
+    become text in plain notation."""
     try:
         return _encode(value)
     except ValueError:
         return _encode(_without_nan(value))
 
 
-_encode = json.JSONEncoder(default=str, allow_nan=False).encode
+def _as_text(value: Any) -> str:
+    return plain(value) if isinstance(value, Decimal) else str(value)
+
+
+_encode = json.JSONEncoder(default=_as_text, allow_nan=False).encode
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,0 +1,69 @@
+"""Amounts of money, prices and quantities as both databases can hold them: decimals of at most 18 places. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+
+PLACES = 18
+DIGITS = 38  # NUMERIC(38,18): twenty digits before the point
+_STEP = Decimal(1).scaleb(-PLACES)
+_LIMIT = Decimal(10) ** (DIGITS - PLACES)
+# Products of two amounts have up to 76 digits: they are rounded once, when they are stored, never before.
+EXACT = Context(prec=2 * DIGITS + 4, rounding=ROUND_HALF_EVEN)
+
+
+def exact(value: Decimal | int) -> Decimal:
+    """`value` with at most 18 places (half to even) and without trailing zeros, so that equal amounts look equal.
+
+    Raises TypeError for a float, whose digits nobody meant; ValueError for what is no number, or has more than twenty
+    digits before the point.
+    """
+    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+        raise TypeError(f"{value!r} is no Decimal: floats become one where a proposal is made, and nowhere else")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError(f"{value} is no amount")
+    if number.copy_abs() >= _LIMIT:
+        raise ValueError(f"{value} has more than {DIGITS - PLACES} digits before the point")
+    rounded = number.quantize(_STEP, context=EXACT)
+    if rounded.copy_abs() >= _LIMIT:
+        raise ValueError(f"{value} has more than {DIGITS - PLACES} digits before the point")
+    if not rounded:
+        return Decimal(0)  # and not -0
+    return Decimal(_without_zeros(format(rounded, "f")))
+
+
+def plain(value: Decimal) -> str:
+    """`value` in plain notation: 0.00000001 and never 1E-8. What is stored on SQLite and stands in JSON."""
+    return format(exact(value), "f")
+
+
+def parsed(text: str) -> Decimal:
+    """The amount that `text` says. Raises ValueError where it says none."""
+    try:
+        return exact(Decimal(text.strip()))
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is no amount") from None
+
+
+def times(first: Decimal, second: Decimal) -> Decimal:
+    """The product, rounded once."""
+    return exact(EXACT.multiply(first, second))
+
+
+def ratio(first: Decimal, second: Decimal) -> Decimal:
+    """The quotient, rounded once. Raises ZeroDivisionError where `second` is 0."""
+    return exact(EXACT.divide(first, second))
+
+
+def total(values: Iterable[Decimal]) -> Decimal:
+    """The sum, of which no digit is lost (Python's own sums keep 28 digits)."""
+    result = Decimal(0)
+    for value in values:
+        result = EXACT.add(result, value)
+    return result
+
+
+def _without_zeros(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,61 @@
+"""Amounts: at most 18 places, half to even, no zeros at the end, and never a float."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.amounts import exact, parsed, plain
+
+HALF = Decimal("0.0000000000000000005")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("10.00", "10"),
+        ("1E+2", "100"),
+        ("1E-18", "0.000000000000000001"),
+        ("-0.000", "0"),
+        ("100", "100"),
+        ("  12.50 ", "12.5"),
+        ("0.0000000000000000005", "0"),
+        ("0.0000000000000000015", "0.000000000000000002"),
+        ("99999999999999999999.999999999999999999", "99999999999999999999.999999999999999999"),
+    ],
+)
+def test_an_amount_has_one_way_to_be_written(written: str, said: str) -> None:
+    assert str(plain(parsed(written))) == said
+
+
+@pytest.mark.parametrize(
+    "written", ["NaN", "Infinity", "-Infinity", "1E20", "99999999999999999999.9999999999999999995"]
+)
+def test_what_the_databases_cannot_hold_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r"no amount|more than 20 digits"):
+        exact(Decimal(written))
+
+
+def test_words_and_floats_are_no_amounts() -> None:
+    with pytest.raises(ValueError, match="'ten' is no amount"):
+        parsed("ten")
+    for value in (0.1, True, "1"):
+        with pytest.raises(TypeError, match="is no Decimal"):
+            exact(value)  # type: ignore[arg-type]  # that is the test
+
+
+amounts = st.decimals(
+    min_value=Decimal(-(10**19)), max_value=Decimal(10**19), allow_nan=False, allow_infinity=False, places=20
+)
+
+
+@given(amounts)
+def test_rounding_is_small_and_done_once(value: Decimal) -> None:
+    once = exact(value)
+    assert exact(once) == once
+    assert parsed(plain(once)) == once
+    assert abs(once - value) <= HALF
+    assert "E" not in plain(value)

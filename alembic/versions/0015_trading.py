@@ -138,7 +138,7 @@ def _decided() -> None:
         sa.Column("lease_token", sa.BigInteger(), server_default="0", nullable=False),
         *_columns("lease_taken_at:time? lease_expires_at:time? created_at:time ended_at:time?"),
         _one_of("agents", "mode", "paper live backtest"),
-        _one_of("agents", "ooda_state", "idle perception reasoning risk_check execution learning ended"),
+        _one_of("agents", "ooda_state", "idle perception reasoning risk_check execution learning"),
         _one_of("agents", "trading_state", "active paused reducing halted"),
         _one_of("agents", "wanted_state", "running paused stopped"),
         _sign("agents", "initial_equity"),

@@ -41,7 +41,7 @@ agents = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("ended_at", UtcDateTime, doc="when a person retired it; null: a start goes on with it"),
     one_of("mode", "paper", "live", "backtest"),
-    one_of("ooda_state", "idle", "perception", "reasoning", "risk_check", "execution", "learning", "ended"),
+    one_of("ooda_state", "idle", "perception", "reasoning", "risk_check", "execution", "learning"),
     one_of("trading_state", "active", "paused", "reducing", "halted"),
     one_of("wanted_state", "running", "paused", "stopped"),
     sign_of("initial_equity"),

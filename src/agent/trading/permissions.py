@@ -1,0 +1,81 @@
+"""Trading states: who may send what while which reasons hold. Pure.
+
+Each reason brings one state. The strongest state of all reasons that hold is in force, and it is left when the last
+reason for it is gone. A person's `resume` takes away a person's reason alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from enum import StrEnum
+
+
+class TradingState(StrEnum):
+    """From the weakest to the strongest."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    REDUCING = "reducing"
+    HALTED = "halted"
+
+
+class Send(StrEnum):
+    """What may be asked of the platform, and learned."""
+
+    OPEN = "open"
+    REDUCE = "reduce"
+    KILL = "kill's own closing"
+    CANCEL = "cancel"
+    QUERY = "query"
+    LEARN = "learn"
+
+
+class Reason(StrEnum):
+    """Why the agent is not active."""
+
+    PERSON = "person"
+    MONITOR = "monitor"
+    ANALYSIS_FAILURES = "analysis_failures"
+    DAILY_LOSS = "daily_loss"
+    STALE_MARKS = "stale_marks"
+    MISMATCH = "mismatch"
+    OVERFILL = "overfill"
+    UNEXPECTED_EVENT = "unexpected_event"
+    RELEASE_TOO_OLD = "release_too_old"
+    HEARTBEAT = "heartbeat"
+    LOOP_LATE = "loop_late"
+    KILL = "kill"
+
+
+_ALWAYS = frozenset({Send.CANCEL, Send.QUERY})
+MAY: Mapping[TradingState, Set[Send]] = {
+    TradingState.ACTIVE: _ALWAYS | {Send.OPEN, Send.REDUCE, Send.LEARN},
+    TradingState.PAUSED: _ALWAYS | {Send.REDUCE, Send.LEARN},  # stops, take-profits, a person's
+    TradingState.REDUCING: _ALWAYS | {Send.REDUCE, Send.LEARN},
+    TradingState.HALTED: _ALWAYS | {Send.KILL},
+}
+BRINGS: Mapping[Reason, TradingState] = {
+    Reason.PERSON: TradingState.PAUSED,
+    Reason.MONITOR: TradingState.PAUSED,
+    Reason.ANALYSIS_FAILURES: TradingState.PAUSED,
+    Reason.DAILY_LOSS: TradingState.PAUSED,
+    Reason.STALE_MARKS: TradingState.PAUSED,
+    Reason.MISMATCH: TradingState.REDUCING,
+    Reason.OVERFILL: TradingState.REDUCING,
+    Reason.UNEXPECTED_EVENT: TradingState.REDUCING,
+    Reason.RELEASE_TOO_OLD: TradingState.REDUCING,
+    Reason.HEARTBEAT: TradingState.REDUCING,
+    Reason.LOOP_LATE: TradingState.REDUCING,
+    Reason.KILL: TradingState.HALTED,
+}
+_STRENGTH = {state: strength for strength, state in enumerate(TradingState)}
+
+
+def state_of(reasons: Iterable[Reason]) -> TradingState:
+    """The strongest state that any of `reasons` brings; active where there is none."""
+    return max((BRINGS[one] for one in reasons), key=_STRENGTH.__getitem__, default=TradingState.ACTIVE)
+
+
+def resumed(reasons: Set[Reason]) -> frozenset[Reason]:
+    """The reasons that are left when a person says `resume`."""
+    return frozenset(reasons) - {Reason.PERSON}

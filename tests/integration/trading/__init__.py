@@ -1,1 +1,0 @@
-"""The trading agent with real databases."""

@@ -57,8 +57,18 @@ def ratio(first: Decimal, second: Decimal) -> Decimal:
     return exact(EXACT.divide(first, second))
 
 
+def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """amount x part / whole, rounded once."""
+    return exact(EXACT.divide(EXACT.multiply(amount, part), whole))
+
+
+def less(amount: Decimal, *others: Decimal) -> Decimal:
+    """`amount` without the others, of which no digit is lost."""
+    return total((amount, *(other.copy_negate() for other in others)))
+
+
 def total(values: Iterable[Decimal]) -> Decimal:
-    """The sum, of which no digit is lost (Python's own sums keep 28 digits)."""
+    """The sum, of which no digit is lost (Python's own sums, and its minus sign, keep 28 digits)."""
     result = Decimal(0)
     for value in values:
         result = EXACT.add(result, value)

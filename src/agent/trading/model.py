@@ -28,11 +28,6 @@ Key = tuple[str, str]  # market and outcome: what a position is of
 ZERO = Decimal(0)
 
 
-def sign_of(side: Side) -> int:
-    """1 for buy, -1 for sell."""
-    return 1 if side == "buy" else -1
-
-
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ValueError(what)

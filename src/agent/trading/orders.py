@@ -92,7 +92,7 @@ TABLE: Table = {
     **{(state, fill): state for state in _OVER for fill in _FILLS},
     **{(state, _E.FOUND_OPEN): _S.CANCELLING for state in _OVER if state != _S.ABANDONED},
 }
-_LATE = {(state, fill): LATE_FILL for state in _OVER for fill in _FILLS}
+_LATE: dict[tuple[str, str], str] = {(state, fill): LATE_FILL for state in _OVER for fill in _FILLS}
 ORDER = Machine(
     name="order",
     start=_S.PREPARED,

@@ -166,8 +166,15 @@ def _table_in(hint: Any) -> type[Any] | None:
 
 def _about(one: Mapping[str, Any]) -> str:
     low, high = one["low"], one["high"]
+    low = low if one["above"] is None else f"above {one['above']}"
     span = f"{low} to {high}" if low is not None and high is not None else ""
-    span = span or (f"at least {low}" if low is not None else f"at most {high}" if high is not None else "")
+    span = span or (
+        f"at least {low}".replace("at least above", "above")
+        if low is not None
+        else f"at most {high}"
+        if high is not None
+        else ""
+    )
     unit = one["unit"] if not span or one["unit"] != "0..1" else ""
     facts = ", ".join(fact for fact in (unit, span, "secret" if one["secret"] else "") if fact)
     return f"{one['doc'] or ''}{f' ({facts})' if facts else ''}"

@@ -17,6 +17,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pipelines.errors import SettingsError
 from pipelines.fingerprint import counting_fields
 
+FRACTION, PERCENT = "fraction", "percent"
+
 
 def setting(
     default: Any = MISSING,
@@ -25,14 +27,16 @@ def setting(
     unit: str = "",
     low: float | None = None,
     high: float | None = None,
+    above: float | None = None,
     secret: bool = False,
     counts: bool = True,
 ) -> Any:
-    """A field of a settings class. `low` and `high` are hard bounds, both allowed; `secret` keeps it out of dumps.
+    """A field of a settings class. `low` and `high` are hard bounds, both allowed, `above` one that is not;
+    `secret` keeps it out of dumps. unit: FRACTION and PERCENT say in a message what a value out of bounds would mean.
 
     `counts` off: it says when to compute, not what, so that changing it makes nothing stale.
     """
-    facts = {"doc": doc, "unit": unit, "low": low, "high": high, "secret": secret, "counts": counts}
+    facts = {"doc": doc, "unit": unit, "low": low, "high": high, "above": above, "secret": secret, "counts": counts}
     if default is MISSING:
         return dataclasses.field(metadata=facts)
     return dataclasses.field(default=default, metadata=facts)
@@ -148,7 +152,7 @@ def describe(cls: type[Any]) -> list[dict[str, Any]]:
         default = item.default if item.default is not MISSING else "required"
         if item.default_factory is not MISSING:
             default = item.default_factory()
-        facts = {key: item.metadata.get(key) for key in ("doc", "unit", "low", "high", "secret")}
+        facts = {key: item.metadata.get(key) for key in ("doc", "unit", "low", "high", "above", "secret")}
         rows.append({"name": item.name, "type": _type_name(hints[item.name]), "default": default, **facts})
     return rows
 
@@ -183,12 +187,29 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 
 
 def _check_bounds(value: Any, item: dataclasses.Field[Any], where: str, faults: Faults) -> None:
-    low, high, unit = (item.metadata.get(key) for key in ("low", "high", "unit"))
+    low, high, above, unit = (item.metadata.get(key) for key in ("low", "high", "above", "unit"))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if (low is not None and value < low) or (high is not None and value > high) or value != value:
-        span = f"{low if low is not None else '-inf'} to {high if high is not None else 'inf'}"
+    too_low = (low is not None and value < low) or (above is not None and value <= above)
+    if too_low or (high is not None and value > high) or value != value:
+        least = low if above is None else f"above {above}"
+        if unit in (FRACTION, PERCENT):
+            faults.add(where, f"{item.name} = {value:.12g} is {_in_words(value, unit, least, high)}")
+            return
+        span = f"{least if least is not None else '-inf'} to {high if high is not None else 'inf'}"
         faults.add(where, f"{item.name} = {value!r} is out of bounds: {span}{' ' + unit if unit else ''}")
+
+
+def _in_words(value: float, unit: str, least: Any, most: float | None) -> str:
+    """What a share out of bounds would mean, and what was probably meant: 2 for 2 % of a field that wants 0.02."""
+    percent = value * 100 if unit == FRACTION else value
+    bounds = [] if least is None else [str(least) if str(least).startswith("above") else f"at least {least}"]
+    bounds += [] if most is None else [f"at most {most}"]
+    meant = value / 100
+    hint = ""
+    if unit == FRACTION and most is not None and most < value and meant <= most:
+        hint = f". For {value:.12g} % write {meant:.12g}"
+    return f"{percent:.12g} %; {' and '.join(bounds)}{hint}"
 
 
 def _convert(hint: Any, value: Any, where: str, name: str, faults: Faults) -> Any:

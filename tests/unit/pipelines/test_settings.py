@@ -180,6 +180,7 @@ def test_the_reference_has_type_default_unit_and_bounds() -> None:
         "unit": "rows",
         "low": 1,
         "high": 10,
+        "above": None,
         "secret": False,
     }
     assert rows["kind"]["type"] == "one of 'logistic', 'trees'"

@@ -20,7 +20,7 @@ def exact(value: Decimal | int) -> Decimal:
     digits before the point.
     """
     if isinstance(value, bool) or not isinstance(value, Decimal | int):
-        raise TypeError(f"{value!r} is no Decimal: floats become one where a proposal is made, and nowhere else")
+        raise TypeError(f"{value!r} is no Decimal: what was estimated in floats goes through `of_float`")
     number = Decimal(value)
     if not number.is_finite():
         raise ValueError(f"{value} is no amount")
@@ -32,6 +32,11 @@ def exact(value: Decimal | int) -> Decimal:
     if not rounded:
         return Decimal(0)  # and not -0
     return Decimal(_without_zeros(format(rounded, "f")))
+
+
+def of_float(value: float) -> Decimal:
+    """An amount from what was estimated in floats, by twelve digits: the one way from the one to the other."""
+    return exact(Decimal(f"{value:.12g}"))
 
 
 def plain(value: Decimal) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.amounts import exact, parsed, plain
+from agent.amounts import exact, less, of_float, parsed, plain, ratio, share, times, total
 
 HALF = Decimal("0.0000000000000000005")
 
@@ -59,3 +59,20 @@ def test_rounding_is_small_and_done_once(value: Decimal) -> None:
     assert parsed(plain(once)) == once
     assert abs(once - value) <= HALF
     assert "E" not in plain(value)
+
+
+def test_an_estimate_becomes_an_amount_by_twelve_digits() -> None:
+    assert of_float(0.04999999999999999) == Decimal("0.05")
+    assert of_float(1e-7) == Decimal("0.0000001")
+    with pytest.raises(ValueError, match="no amount"):
+        of_float(float("nan"))
+
+
+@given(amounts, amounts)
+def test_sums_are_exact_and_shares_are_rounded_once(one: Decimal, two: Decimal) -> None:
+    first, second = exact(one), exact(two)
+    assert less(total((first, second)), second) == first
+    assert times(first, Decimal(1)) == first
+    if second:
+        assert share(first, second, second) == first
+        assert ratio(second, second) == 1

@@ -199,7 +199,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is sent; a row of `orders`, with its state as last known."""
+    """What is sent; a row of `orders`, with its state as last known. reference: what one unit was to cost when it was
+    decided, for an order without a limit."""
 
     client_order_id: str
     market_id: str
@@ -212,6 +213,7 @@ class Order:
     status: str
     prepared_at: datetime
     limit_price: Decimal | None = None
+    reference: Decimal | None = None
     reduce_only: bool = False
     decision_id: str | None = None
     platform_order_id: str | None = None
@@ -225,11 +227,20 @@ class Order:
         _require(self.quantity > 0, f"order {self.client_order_id} is for {self.quantity}")
         _require(self.limit_price is None or self.limit_price > 0, f"order {self.client_order_id} has no price")
         _require(self.type != "limit" or self.limit_price is not None, f"order {self.client_order_id} has no limit")
+        known = self.limit_price is not None or self.reference is not None
+        _require(known, f"nothing says what order {self.client_order_id} may cost")
 
     @property
     def key(self) -> Key:
         """What it is for."""
         return self.market_id, self.outcome
+
+    @property
+    def price(self) -> Decimal:
+        """What one unit may cost: the limit, else the reference."""
+        price = self.limit_price if self.limit_price is not None else self.reference
+        assert price is not None, "an order without either cannot be made"
+        return price
 
     @property
     def rest(self) -> Decimal:
@@ -305,6 +316,11 @@ class Position:
     def value(self) -> Decimal:
         """quantity x mark; of a short below 0."""
         return times(self.quantity, self.mark)
+
+    @property
+    def cost(self) -> Decimal:
+        """quantity x average."""
+        return times(self.quantity, self.average)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

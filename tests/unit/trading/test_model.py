@@ -66,6 +66,7 @@ def verdict(before: str, after: str, said: str) -> Verdict:
         (lambda: replace(ORDER, quantity=D(0)), "is for 0"),
         (lambda: replace(ORDER, limit_price=None), "has no limit"),
         (lambda: replace(ORDER, limit_price=D(0)), "has no price"),
+        (lambda: replace(ORDER, type="market", limit_price=None), "nothing says what order tm1 may cost"),
         (lambda: replace(FILL, quantity=D(-1)), "is of -1"),
         (lambda: replace(FILL, price=D(-1)), "has a price of -1"),
         (lambda: Movement(external_id="c", kind="settlement", amount=D(1), ts=NOW), "names its market"),
@@ -130,3 +131,5 @@ def test_no_digit_of_a_large_account_is_lost() -> None:
 def test_what_rests_of_an_order() -> None:
     assert replace(ORDER, filled=D(4)).rest == 6
     assert replace(ORDER, filled=D(11)).rest == 0
+    assert ORDER.price == 2
+    assert replace(ORDER, type="market", limit_price=None, reference=D(3)).price == 3

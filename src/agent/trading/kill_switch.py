@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from agent.amounts import EXACT
 from agent.core.lifecycle import Table
-from agent.trading.machine import Machine
+from agent.trading.states.machine import Machine
 
 SECONDS_TO_CANCEL, SECONDS_TO_CLOSE = 30, 600
 
@@ -95,7 +95,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the account is worth. initial and peak: as scaled by flows (see trading.flows), the peak at least equity.
+    """What the account is worth. initial and peak: as scaled by flows (see measures.flows), the peak at least equity.
     stale: marks of more than a tenth of the exposure are too old: no reading. stale_before: how many went before it."""
 
     equity: Decimal

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from agent.amounts import EXACT, exact, of_float, share, times, total
 from agent.trading.config import TradingAgentConfig, TradingMode
+from agent.trading.measures.stakes import Stake
 from agent.trading.model import ZERO, Account, Instrument, Key, Outcome, Proposal, Quote, Verdict
-from agent.trading.stakes import Stake
 from pipelines.costs import Costs
 
 

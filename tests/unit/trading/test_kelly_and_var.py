@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.trading import var
-from agent.trading.kelly import contract_cost, shrunk, stake
+from agent.trading.measures import var
+from agent.trading.measures.kelly import contract_cost, shrunk, stake
 
 
 @pytest.mark.parametrize(("rate", "percent"), [(0.0, 5.000), (0.04, 4.592), (0.07, 4.275)])

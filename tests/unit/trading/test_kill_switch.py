@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.trading.flows import Baseline, after_flow
 from agent.trading.kill_switch import Cause, Fired, Limits, Reading, decide_kill
-from agent.trading.marks import Mark, MarkKind, is_reading, mark_of
+from agent.trading.measures.flows import Baseline, after_flow
+from agent.trading.measures.marks import Mark, MarkKind, is_reading, mark_of
 from agent.trading.model import Quote
 
 D = Decimal

@@ -9,11 +9,11 @@ import pytest
 from agent.core.lifecycle import mermaid
 from agent.store import ledger_tables, trading_tables
 from agent.trading.kill_switch import KILL_SWITCH
-from agent.trading.machine import UNEXPECTED, IllegalTransition, Machine, Move, step
-from agent.trading.ooda import OODA
-from agent.trading.orders import FINAL, IN_FLIGHT, ORDER, OrderEvent, OrderState
-from agent.trading.permissions import BRINGS, MAY, Reason, Send, TradingState, resumed, state_of
-from agent.trading.positions import POSITION
+from agent.trading.states.machine import UNEXPECTED, IllegalTransition, Machine, Move, step
+from agent.trading.states.ooda import OODA
+from agent.trading.states.orders import FINAL, IN_FLIGHT, ORDER, OrderEvent, OrderState
+from agent.trading.states.permissions import BRINGS, MAY, Reason, Send, TradingState, resumed, state_of
+from agent.trading.states.positions import POSITION
 from tests.paths import PROJECT
 
 MACHINES = [ORDER, POSITION, OODA, KILL_SWITCH]

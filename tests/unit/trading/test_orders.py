@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from agent.trading.orders import OrderEvent, client_order_id, fill_event, is_ours
+from agent.trading.states.orders import OrderEvent, client_order_id, fill_event, is_ours
 
 D = Decimal
 

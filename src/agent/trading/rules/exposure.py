@@ -7,10 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from agent.amounts import total
+from agent.trading.measures.stakes import worst_loss
 from agent.trading.model import Account, Position, Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View, largest
 from agent.trading.rule_example import Case
-from agent.trading.stakes import worst_loss
 
 PLACE, CLOSES = 130, False
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from agent.amounts import less, of_float, ratio, share, times, total
-from agent.trading.kelly import contract_cost, stake
+from agent.trading.measures.kelly import contract_cost, stake
 from agent.trading.model import Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View
 from agent.trading.rule_example import Case, view_of

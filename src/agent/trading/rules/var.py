@@ -9,11 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from agent.amounts import total
+from agent.trading.measures.stakes import outcomes_of
+from agent.trading.measures.var import used
 from agent.trading.model import Proposal
 from agent.trading.rule import Allow, Answer, Reduce, Refuse, View, largest
 from agent.trading.rule_example import MARKET, Case, view_of
-from agent.trading.stakes import outcomes_of
-from agent.trading.var import used
 
 PLACE, CLOSES = 150, False
 

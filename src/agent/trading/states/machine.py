@@ -1,4 +1,4 @@
-"""A state machine as a table: (state, event) -> state. Pure; the tables lie in orders, positions, ooda and kill_switch.
+"""A state machine as a table: (state, event) -> state. Pure; the tables lie beside this module and in kill_switch.
 
 What the platform reports never ends our process: an event that the table does not know leaves the state as it is and
 is a discrepancy. What we ask for ourselves and the table does not know is a fault of ours.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from agent.core.lifecycle import Table
-from agent.trading.machine import Machine
+from agent.trading.states.machine import Machine
 
 MOST_TRANSITIONS = 10  # in one cycle; more is an error, and the cycle counts as failed
 

@@ -12,8 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from agent.core.lifecycle import Table
-from agent.trading.machine import Machine
 from agent.trading.model import ZERO
+from agent.trading.states.machine import Machine
 
 PREFIX = "tm"
 _ID_BYTES = 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from agent.core.lifecycle import Table
-from agent.trading.machine import Machine
+from agent.trading.states.machine import Machine
 
 
 class PositionState(StrEnum):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent.amounts import less, total
+from agent.trading.measures.var import Event
 from agent.trading.model import ZERO, Outcome
-from agent.trading.var import Event
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""State machines as tables, and who may send what in which trading state. Pure."""

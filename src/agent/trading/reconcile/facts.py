@@ -1,0 +1,200 @@
+"""What the books say, what the platform says, and what may be done where they differ. Pure values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from agent.trading.model import ZERO, Fill, Key, Movement, Order, Outcome, Side
+from agent.trading.states.permissions import Reason
+
+Resolution = Literal["adopted", "corrected", "ignored", "blocking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A position of either side. average: None where the platform does not say."""
+
+    quantity: Decimal
+    average: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What we have written down. cash and holdings are those of `fills` and `movements`. opened_at: when the books
+    began: the platform's older fills are in what was found then; None: they are empty. is_killed: an older kill is not
+    reset."""
+
+    orders: tuple[Order, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    movements: tuple[Movement, ...] = ()
+    holdings: Mapping[Key, Holding] = field(default_factory=dict)
+    cash: Decimal = ZERO
+    equity: Decimal = ZERO
+    opened_at: datetime | None = None
+    is_killed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformOrder:
+    """An order as the platform lists it."""
+
+    client_order_id: str | None
+    platform_order_id: str
+    market_id: str
+    outcome: Outcome
+    side: Side
+    quantity: Decimal
+    filled: Decimal
+    status: Literal["open", "filled", "cancelled", "expired", "rejected"]
+    average: Decimal | None = None
+    limit_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the platform says at `at`.
+
+    orders: open ones, those that changed, and those that were asked for one by one (`asked`). holdings: None where they
+    could not be read: that is never flat. is_complete: no read failed and none was cut short. is_authoritative: what it
+    does not list is not there. has_old_fills: they reach back thirty days. mids: to price what nobody explains.
+    payouts: of resolved markets.
+    """
+
+    at: datetime
+    orders: tuple[PlatformOrder, ...] = ()
+    asked: frozenset[str] = frozenset()
+    fills: tuple[Fill, ...] = ()
+    movements: tuple[Movement, ...] = ()
+    holdings: Mapping[Key, Holding] | None = field(default_factory=dict)
+    cash: Decimal = ZERO
+    mids: Mapping[Key, Decimal] = field(default_factory=dict)
+    payouts: Mapping[Key, Decimal] = field(default_factory=dict)
+    is_complete: bool = True
+    is_authoritative: bool = True
+    has_old_fills: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What may be done without a person.
+
+    dust: quantities that count as none. mismatch: the largest difference of a position that is corrected, rounding: of
+    cash; both fractions of equity. adopts: positions that are found are managed. may_open: a person said that new books
+    take over what there is.
+    """
+
+    dust: Decimal = ZERO
+    settle_seconds: float = 10.0
+    least_checks: int = 5
+    young_seconds: float = 5.0
+    mismatch: Decimal = Decimal("0.01")
+    rounding: Decimal = Decimal("0.001")
+    adopts: bool = True
+    may_open: bool = False
+    kills_external: bool = False
+
+
+# --- what is to be done --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MoveOrder:
+    """An event for an order of ours, see states.orders. platform_order_id: stored with it."""
+
+    client_order_id: str
+    event: str
+    platform_order_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookFill:
+    """A fill that the books lack, or one that takes another back."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class SettleFill:
+    """A fill that was pending is confirmed."""
+
+    fill_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BookMovement:
+    """Cash that came or went."""
+
+    movement: Movement
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """An order that must not rest any longer."""
+
+    platform_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptOrder:
+    """A row for an order that has our prefix and no row."""
+
+    order: PlatformOrder
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptPosition:
+    """A decision for a position that was found: buy where it is long, sell where it is short."""
+
+    key: Key
+    quantity: Decimal
+    managed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """More must be known first: an order by its client id, or (None) fills of the last thirty days."""
+
+    client_order_id: str | None
+
+
+Act = MoveOrder | BookFill | SettleFill | BookMovement | Cancel | AdoptOrder | AdoptPosition | Ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discrepancy:
+    """One difference; a row of `discrepancies` unless it is `ignored` and silent. case: its number in the
+    specification. acts: what puts it right, in order. brings: why the agent may only reduce from now on."""
+
+    case: int
+    kind: str
+    resolution: Resolution
+    acts: tuple[Act, ...] = ()
+    key: Key | None = None
+    client_order_id: str | None = None
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    platform: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    brings: Reason | None = None
+    alert: bool = False
+
+    @property
+    def discrepancy_id(self) -> str:
+        """The same for the same difference, whenever it is found."""
+        parts = (self.kind, self.key, self.client_order_id, sorted(self.ledger.items()), sorted(self.platform.items()))
+        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def inferred_id(*parts: object) -> str:
+    """The id of a fill or movement that nobody listed: made from what it explains, so that it comes once."""
+    return "inferred:" + hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def is_young(order: Order, platform: Snapshot, policy: Policy) -> bool:
+    """Whether an order was sent so shortly before that platform and books may well differ."""
+    sent = order.first_sent_at
+    return sent is not None and platform.at - sent < timedelta(seconds=policy.young_seconds)

@@ -1,0 +1,254 @@
+"""Fills, positions and cash against the platform's: cases 16 and 18 to 26. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from agent.amounts import less, ratio, times, total
+from agent.trading.ledger import VOID, filled_of, void_of
+from agent.trading.model import ZERO, Fill, Key, Movement, Order, Side
+from agent.trading.reconcile.facts import (
+    AdoptPosition,
+    Ask,
+    BookFill,
+    BookMovement,
+    Books,
+    Discrepancy,
+    Holding,
+    MoveOrder,
+    Policy,
+    SettleFill,
+    Snapshot,
+    inferred_id,
+    is_young,
+)
+from agent.trading.states.orders import FINAL, LATE_FILL, OVERFILL, OrderEvent, fill_event
+from agent.trading.states.permissions import Reason
+
+NOTHING = Holding(ZERO)
+
+
+def compare_fills(books: Books, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
+    """Fills that the books lack, that differ, that settled or failed."""
+    known, orders = {one.fill_id: one for one in books.fills}, {one.client_order_id: one for one in books.orders}
+    for fill in platform.fills:
+        if books.opened_at is not None and fill.ts <= books.opened_at:
+            continue
+        ours = known.get(fill.fill_id)
+        if ours is None:
+            if platform.at - fill.ts >= timedelta(seconds=policy.young_seconds):
+                yield _missed(fill, orders.get(fill.client_order_id or ""), books, platform, policy)
+        elif fill.settlement == "failed" and ours.settlement != "failed" and fill.fill_id + VOID not in known:
+            yield _fill(fill, 25, "fill_failed", (BookFill(void_of(ours, platform.at)),), alert=True)
+        elif fill.settlement == "confirmed" and ours.settlement == "pending":
+            yield _fill(fill, 24, "fill_confirmed", (SettleFill(fill.fill_id),))
+        elif (fill.price, fill.fee) != (ours.price, ours.fee) and not _is_adjusted(fill, books):
+            yield _fill(fill, 23, "fill_differs", (BookMovement(_difference(ours, fill)),))
+
+
+def _missed(fill: Fill, order: Order | None, books: Books, platform: Snapshot, policy: Policy) -> Discrepancy:
+    """A fill that the books lack: of a live order, of one that was over, or of nobody's."""
+    if order is None:
+        return _fill(fill, 17, "external_fill", (BookFill(replace(fill, client_order_id=None)),))
+    if order.status not in FINAL:
+        return _fill(fill, 9, "missed_fill", (BookFill(fill),))
+    filled, _ = filled_of({one.fill_id: one for one in (*books.fills, *platform.fills)}.values(), order.client_order_id)
+    event = fill_event(order.quantity, filled, policy.dust)
+    acts = (BookFill(fill), MoveOrder(order.client_order_id, event))
+    if event is OrderEvent.OVERFILL:
+        return _fill(fill, 14, OVERFILL, acts, alert=True, brings=Reason.OVERFILL)
+    return _fill(fill, 14, LATE_FILL, acts, alert=True)
+
+
+def compare_holdings(
+    books: Books, holdings: Mapping[Key, Holding], platform: Snapshot, policy: Policy
+) -> Iterator[Discrepancy]:
+    """Positions. `holdings`: ours, with what compare_fills found booked. Where the platform's could not be read there
+    is no verdict: that is never flat."""
+    if platform.holdings is None:
+        return
+    young = {one.key for one in platform.fills if platform.at - one.ts < timedelta(seconds=policy.young_seconds)}
+    young |= {one.key for one in books.orders if is_young(one, platform, policy)}
+    for key in sorted({*holdings, *platform.holdings} - young):
+        ours, theirs = holdings.get(key, NOTHING), platform.holdings.get(key, NOTHING)
+        difference = less(theirs.quantity, ours.quantity)
+        if difference.copy_abs() > policy.dust:
+            yield _holding(key, ours, theirs, books, platform, policy)
+
+
+def compare_cash(books: Books, cash: Decimal, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
+    """Cash. `cash`: ours, with all that was found before booked."""
+    known = {one.external_id for one in books.movements}
+    new = [one for one in platform.movements if one.external_id not in known]
+    for one in new:
+        yield _cash(22, one.kind, "corrected", cash, platform, (BookMovement(one),), name=one.external_id)
+    rest = less(platform.cash, cash, *(one.amount for one in new))
+    if not rest:
+        return
+    if rest.copy_abs() <= times(books.equity, policy.rounding):
+        name = inferred_id("cash", cash, platform.cash)
+        movement = Movement(external_id=name, kind="adjustment", amount=rest, ts=platform.at, reason="rounding of fees")
+        yield _cash(22, "cash_rounding", "corrected", cash, platform, (BookMovement(movement),))
+    else:
+        yield _cash(22, "cash_mismatch", "ignored", cash, platform, (), brings=Reason.MISMATCH)
+
+
+def _holding(key: Key, ours: Holding, theirs: Holding, books: Books, platform: Snapshot, policy: Policy) -> Discrepancy:
+    if not theirs.quantity and key in platform.payouts:
+        amount = times(ours.quantity, platform.payouts[key])
+        paid = Movement(
+            external_id=f"settlement:{key[0]}:{key[1]}",
+            kind="settlement",
+            amount=amount,
+            ts=platform.at,
+            market_id=key[0],
+            outcome=key[1],  # type: ignore[arg-type]  # one of ours
+        )
+        return _position(20, "settled", "corrected", key, ours, theirs, (BookMovement(paid),))
+    if not ours.quantity:
+        return _found(key, theirs, platform, policy)
+    if ours.quantity * theirs.quantity < 0:
+        return _position(19, "other_side", "blocking", key, ours, theirs, ())
+    if not platform.has_old_fills:
+        return _position(16, "unexplained", "ignored", key, ours, theirs, (Ask(None),))
+    if key not in platform.mids and theirs.average is None:
+        return _position(16, "no_price", "blocking", key, ours, theirs, ())
+    fill = _explaining(key, ours, theirs, platform)
+    if not theirs.quantity:
+        return _position(21, "external_close", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
+    if times(fill.quantity, fill.price) > times(books.equity, policy.mismatch):
+        return _position(16, "mismatch", "blocking", key, ours, theirs, (), brings=Reason.MISMATCH)
+    return _position(16, "mismatch", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
+
+
+def open_books(platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
+    """New books: cash comes in as a deposit. What is held or rests already waits for a person's word."""
+    resting = [one for one in platform.orders if one.status == "open"]
+    held = {key: one for key, one in (platform.holdings or {}).items() if one.quantity.copy_abs() > policy.dust}
+    if platform.holdings is None or ((held or resting) and not policy.may_open):
+        for key, theirs in sorted(held.items()):
+            yield _position(26, "new_database", "blocking", key, NOTHING, theirs, (), note="accept it with --adopt")
+        if resting or platform.holdings is None:
+            yield _cash(26, "new_database", "blocking", ZERO, platform, (), note=f"{len(resting)} orders rest")
+        return
+    if platform.cash:
+        kind: Any = "deposit" if platform.cash > 0 else "withdrawal"
+        paid = Movement(external_id="opening", kind=kind, amount=platform.cash, ts=platform.at, reason="opening")
+        yield _cash(26, "opening", "corrected", ZERO, platform, (BookMovement(paid),))
+    for key, theirs in sorted(held.items()):
+        yield _found(key, theirs, platform, policy)
+
+
+def _found(key: Key, theirs: Holding, platform: Snapshot, policy: Policy) -> Discrepancy:
+    """A position that the books know nothing of. It was paid for before: what it cost comes in with it, as a flow that
+    is no gain and no loss."""
+    price = theirs.average if theirs.average is not None else platform.mids.get(key)
+    if price is None:
+        return _position(18, "no_price", "blocking", key, NOTHING, theirs, ())
+    fill = _fill_of(key, theirs.quantity, price, platform, "found")
+    worth = times(theirs.quantity, price)
+    acts: list[Any] = []
+    if worth:
+        kind: Any = "deposit" if worth > 0 else "withdrawal"
+        name = inferred_id("found", key, theirs.quantity, price)
+        acts.append(BookMovement(Movement(external_id=name, kind=kind, amount=worth, ts=platform.at, reason="found")))
+    acts += [BookFill(fill), AdoptPosition(key, theirs.quantity, policy.adopts)]
+    return _position(18, "found_position", "adopted", key, NOTHING, theirs, tuple(acts), alert=True)
+
+
+def _explaining(key: Key, ours: Holding, theirs: Holding, platform: Snapshot) -> Fill:
+    """A fill that leads from our position to theirs: at the price that makes their average right where it grew, else at
+    the mid."""
+    change = less(theirs.quantity, ours.quantity)
+    price = platform.mids.get(key)
+    grew = theirs.quantity.copy_abs() > ours.quantity.copy_abs()
+    if grew and theirs.average is not None and ours.average is not None:
+        worth = less(times(theirs.average, theirs.quantity), times(ours.average, ours.quantity))
+        price = ratio(worth, change) if worth * change > 0 else price
+    if price is None:
+        price = theirs.average
+    assert price is not None, "the caller asked for a price"
+    return _fill_of(key, change, price, platform, "mismatch")
+
+
+def _fill_of(key: Key, change: Decimal, price: Decimal, platform: Snapshot, why: str) -> Fill:
+    side: Side = "buy" if change > 0 else "sell"
+    return Fill(
+        fill_id=inferred_id(why, key, change, price),
+        market_id=key[0],
+        outcome=key[1],  # type: ignore[arg-type]  # one of ours
+        side=side,
+        quantity=change.copy_abs(),
+        price=price,
+        fee=ZERO,
+        ts=platform.at,
+        inferred=True,
+    )
+
+
+def _difference(ours: Fill, theirs: Fill) -> Movement:
+    """What the platform's price and fee make of our cash: ours are kept."""
+    amount = less(_paid(ours), _paid(theirs))
+    name = _adjustment_id(theirs)
+    return Movement(external_id=name, kind="adjustment", amount=amount, ts=theirs.ts, reason=theirs.fill_id)
+
+
+def _paid(fill: Fill) -> Decimal:
+    """Cash that a fill took: below 0 for what a sale brought."""
+    notional = times(fill.quantity, fill.price)
+    return total((notional if fill.side == "buy" else notional.copy_negate(), fill.fee))
+
+
+def _adjustment_id(fill: Fill) -> str:
+    return inferred_id("differs", fill.fill_id, fill.price, fill.fee)
+
+
+def _is_adjusted(fill: Fill, books: Books) -> bool:
+    return any(one.external_id == _adjustment_id(fill) for one in books.movements)
+
+
+def _fill(fill: Fill, case: int, kind: str, acts: tuple[Any, ...], **more: Any) -> Discrepancy:
+    return Discrepancy(
+        case=case,
+        kind=kind,
+        resolution="corrected",
+        acts=acts,
+        key=fill.key,
+        client_order_id=fill.client_order_id,
+        platform={"fill": fill.fill_id, "quantity": fill.quantity, "price": fill.price, "fee": fill.fee},
+        **more,
+    )
+
+
+def _position(
+    case: int, kind: str, resolution: Any, key: Key, ours: Holding, theirs: Holding, acts: tuple[Any, ...], **more: Any
+) -> Discrepancy:
+    return Discrepancy(
+        case=case,
+        kind=kind,
+        resolution=resolution,
+        acts=acts,
+        key=key,
+        ledger={"quantity": ours.quantity},
+        platform={"quantity": theirs.quantity, "average": theirs.average},
+        **({"alert": True} if resolution == "blocking" else {}) | more,
+    )
+
+
+def _cash(
+    case: int, kind: str, resolution: Any, cash: Decimal, platform: Snapshot, acts: tuple[Any, ...], **more: Any
+) -> Discrepancy:
+    name = more.pop("name", "")
+    return Discrepancy(
+        case=case,
+        kind=kind,
+        resolution=resolution,
+        acts=acts,
+        ledger={"cash": cash},
+        platform={"cash": platform.cash, "movement": name},
+        **more,
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +24,6 @@ from agent.errors import Busy, NotFound
 from agent.store.collect_tables import collectors
 from agent.store.database.engine import Connections, ask_with_time, database_now
 from agent.store.tables import orchestrator_state, runner, runs
-from agent.store.trading_tables import agents
 from pipelines.values import dataclass
 
 RUNNER = "runner:1"
@@ -138,15 +137,11 @@ COLLECTOR_ROWS = Kind(
     fix="wait for its end, or stop that process; what it collects is there for all",
     of_project=True,
 )
-TRADER_ROWS = Kind(
-    agents, says="account of agent {} is traded by {}", fix="stop that process, or wait for its end", of_project=True
-)
 _KINDS: Mapping[str, Kind] = {
     "component": COMPONENT_ROWS,
     "run": RUN_ROWS,
     "runner": RUNNER_ROWS,
     "collector": COLLECTOR_ROWS,
-    "trader": TRADER_ROWS,
 }
 
 
@@ -233,8 +228,17 @@ def is_at_work(owner: str | None, expires_at: datetime | None, now: datetime) ->
     return owner is not None and expires_at is not None and expires_at > now and identity.is_alive(owner) is not False
 
 
+@cache
+def _trader_rows() -> Kind:
+    """Apart: a run with nothing to do must not pay for the tables of the trading agent."""
+    from agent.store.trading_tables import agents
+
+    says, fix = "account of agent {} is traded by {}", "stop that process, or wait for its end"
+    return Kind(agents, says=says, fix=fix, of_project=True)
+
+
 def _of(name: str) -> tuple[Kind, Any]:
     """The kind of a lease, and the primary key of its row."""
     prefix, _, key = name.partition(":")
-    kind = _KINDS[prefix]
+    kind = _trader_rows() if prefix == "trader" else _KINDS[prefix]
     return kind, kind.key.type.python_type(key)

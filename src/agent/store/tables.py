@@ -16,9 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.store import collect_tables as collect_tables  # whoever has the tables has those, too
-from agent.store import ledger_tables as ledger_tables
 from agent.store import published as published
-from agent.store import trading_tables
 from agent.store.column_types import PlainText, UtcDateTime
 from agent.store.metadata import ID, JSON, count, rows_where
 from agent.store.metadata import PROJECT as PROJECT
@@ -291,6 +289,10 @@ alerts = sa.Table(
 
 def in_one_schema() -> sa.MetaData:
     """All tables as one database has them, without the symbolic schema: what migrations make and are compared with."""
+    # The trading agent's; a run with nothing to do must not pay for them.
+    from agent.store import ledger_tables as ledger_tables
+    from agent.store import trading_tables
+
     plain = sa.MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.tables.values():
         table.to_metadata(plain, schema=None, referred_schema_fn=_no_schema)  # type: ignore[arg-type]  # None is right

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agent.errors import DatabaseError
 from agent.store.column_types import Money
-from agent.store.database.engine import to_json, writing
+from agent.store.database.engine import writing
+from agent.store.database.json_columns import to_json
 
 PLAIN = sa.MetaData()
 held = sa.Table("held", PLAIN, sa.Column("id", sa.Integer, primary_key=True), sa.Column("amount", Money))

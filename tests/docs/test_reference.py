@@ -27,7 +27,7 @@ def generator(name: str = "make_reference") -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["events.md", "settings.md", "tables.md"])
+@pytest.mark.parametrize("name", ["events.md", "settings.md", "tables.md", "trading.md"])
 def test_page_is_not_stale(name: str) -> None:
     made: dict[Path, str] = generator().pages()
     page = PROJECT / "docs" / "reference" / name

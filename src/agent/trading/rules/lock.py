@@ -1,5 +1,5 @@
 """A market that failed or was refused rests (reasoning_failure_decay_seconds), unless its price has moved by more than
-1 % since; `agent locks` lists what is locked, and a person may delete a lock."""
+1 % since. A person may delete a lock."""
 
 from __future__ import annotations
 

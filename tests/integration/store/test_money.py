@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import DatabaseError
 from agent.store.column_types import Money
-from agent.store.database.engine import writing
+from agent.store.database.engine import open_engine, writing
 from agent.store.database.json_columns import to_json
 
 PLAIN = sa.MetaData()
@@ -88,11 +88,12 @@ def test_sql_does_not_order_or_add(conn: sa.Connection) -> None:
     assert conn.scalar(sa.select(held.c.id).where(held.c.amount == Decimal("2.5"))) is not None
 
 
-def test_a_word_that_a_person_wrote_is_named(conn: sa.Connection) -> None:
-    if conn.dialect.name == "postgresql":
-        pytest.skip("its column takes numbers alone")
-    conn.execute(sa.text("INSERT INTO held (amount) VALUES ('ten')"))
-    with pytest.raises(
-        DatabaseError, match=r"a column for amounts holds none: 'ten'[\s\S]*fix:   write a plain decimal"
-    ):
-        conn.scalar(sa.select(held.c.amount))
+def test_a_word_that_a_person_wrote_into_sqlite_is_named(sqlite_url: str) -> None:
+    """PostgreSQL's column takes numbers alone."""
+    engine = open_engine(sqlite_url)
+    with writing(engine) as conn:
+        PLAIN.create_all(conn)
+        conn.execute(sa.text("INSERT INTO held (amount) VALUES ('ten')"))
+        with pytest.raises(DatabaseError, match=r"a column for amounts holds none: 'ten'[\s\S]*fix:   write a plain"):
+            conn.scalar(sa.select(held.c.amount))
+    engine.dispose()

@@ -38,6 +38,7 @@ from pipelines.inbox.rows import (
     optional_number,
     optional_text,
     parse_rows,
+    real,
     sequence,
     text,
 )
@@ -277,7 +278,7 @@ class KalshiFeed:
             "ts": instant(row, "created_time"),
             "seq": sequence(text(row, "trade_id")),
             "price": float(price),
-            "size": _float(number(row, "count_fp" if "count_fp" in row else "count")),
+            "size": real(row, "count_fp" if "count_fp" in row else "count"),
             "side": "buy" if side == "yes" else "sell",
         }
 

@@ -21,9 +21,11 @@ from pipelines.data.venues.known_fields import (
 from pipelines.data.venues.polymarket import collected_side, is_first, list_in, markets_in, winner_of
 from pipelines.feed import FeedSettings, Limits, NotThisStream, Page, Parsed, Refused, Request, Retry, Stream, TooLong
 from pipelines.inbox.rows import (
+    EPOCHS,
     BadRow,
     PassedOver,
     Row,
+    columns_of,
     decode,
     epoch,
     from_epoch,
@@ -33,10 +35,12 @@ from pipelines.inbox.rows import (
     optional_number,
     optional_text,
     parse_rows,
+    real,
     sequence,
     text,
 )
 from pipelines.settings import setting
+from pipelines.source import QUARANTINE_COLUMNS, TICK_COLUMNS, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -196,6 +200,9 @@ class PolymarketFeed:
 
     def parse(self, stream: Stream, body: bytes) -> Parsed:
         """The markets or ticks of a reply."""
+        market, token, _ = _parts(stream)
+        if stream.kind == "quotes" and (samples := self._samples(market, body)) is not None:
+            return samples
         reply = decode(body)
         if stream.kind == "markets":
             rows = [row for row in markets_in(reply) if self._is_wanted(row)]
@@ -203,7 +210,6 @@ class PolymarketFeed:
             if is_clob:
                 return parse_rows("markets", rows, POLYMARKET_CLOB_MARKET, self._clob_market)
             return parse_rows("markets", rows, POLYMARKET_MARKET, self._market)
-        market, token, _ = _parts(stream)
         if stream.kind == "trades":
             return parse_rows("ticks", _rows(reply), POLYMARKET_TRADE, lambda row: self._trade(row, market, token))
         if isinstance(reply, Mapping) and "bids" in reply:
@@ -213,8 +219,25 @@ class PolymarketFeed:
             "ticks",
             _history(reply),
             ("t", "p"),
-            lambda row: {**known, "ts": from_epoch(row, "t"), "price": float(number(row, "p"))},
+            lambda row: {**known, "ts": from_epoch(row, "t"), "price": real(row, "p")},
         )
+
+    def _samples(self, market: str, body: bytes) -> Parsed | None:
+        """Samples of a price at once; None where one of them may be wrong."""
+        import polars as pl
+
+        rows = columns_of(body, "history", {"t": pl.Int64(), "p": pl.Float64()})
+        if rows is None or not rows.select(pl.col("t").is_between(*EPOCHS).all()).item():
+            return None
+        known = {
+            "market_id": pl.lit(f"{self.name}:{market}"),
+            "ts": (pl.col("t") * 1_000_000).cast(pl.Datetime("us", "UTC")),
+            "seq": pl.lit(0),
+            "price": pl.col("p"),
+        }
+        types = frame_schema(TICK_COLUMNS).items()
+        frame = rows.select(known.get(name, pl.lit(None)).cast(kind).alias(name) for name, kind in types)
+        return Parsed("ticks", frame, pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)))
 
     def wants(self, stream: Stream) -> bool:
         """Samples and trades are all true, however far apart."""
@@ -305,7 +328,7 @@ class PolymarketFeed:
         condition = text(row, "conditionId")
         if market and condition != market:
             raise BadRow(f"conditionId is {condition!r}, not {market!r}")
-        price, size, side = number(row, "price"), number(row, "size"), text(row, "side").upper()
+        price, size, side = real(row, "price"), real(row, "size"), text(row, "side").upper()
         if side not in ("BUY", "SELL"):
             raise BadRow(f"side is {side!r}, neither BUY nor SELL")
         is_ours = text(row, "asset") == token if token else is_first(row)
@@ -314,8 +337,8 @@ class PolymarketFeed:
             "market_id": f"{self.name}:{condition}",
             "ts": from_epoch(row, "timestamp"),
             "seq": sequence(text(row, "transactionHash"), *map(str, identity), str(row.get("proxyWallet"))),
-            "price": float(price if is_ours else 1 - price),
-            "size": float(size),
+            "price": price if is_ours else float(1 - number(row, "price")),
+            "size": size,
             "side": "buy" if (side == "BUY") == is_ours else "sell",
         }
 

@@ -6,7 +6,6 @@ ask the network for nothing.
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import sys
 from collections.abc import Iterator
@@ -234,12 +233,18 @@ def _collected(feed_class: type[Feed]) -> type[CollectedSource]:
 def parse_version(feed_class: type[Feed], settings: Any) -> str:
     """What decides how pages are read: the feed's module and those that it imports from, the settings that count, and
     libraries that it declares (LIBRARIES). A change of it reads all pages again."""
-    libraries = [f"{name} {importlib.metadata.version(name)}" for name in getattr(feed_class, "LIBRARIES", ())]
+    libraries = [f"{name} {_version_of(name)}" for name in getattr(feed_class, "LIBRARIES", ())]
     own = feed_class.__module__
     used = {getattr(value, "__module__", None) or "" for value in vars(sys.modules[own]).values()}
     root = own.partition(".")[0] + "."
     texts = [_hash_of(name) for name in sorted({own, *(one for one in used if one.startswith(("pipelines.", root)))})]
     return digest([str(FORMAT_VERSION), settings_hash(settings), *texts, *libraries])[:16]
+
+
+def _version_of(library: str) -> str:
+    import importlib.metadata  # costs every start some milliseconds
+
+    return importlib.metadata.version(library)
 
 
 @cache

@@ -279,7 +279,7 @@ class Collector:
         if page.is_last:
             return None
         phase = Phase.HISTORY if work.is_first else work.phase
-        keys = frozenset(_keys(parsed))
+        keys = _keys(parsed)
         cursors = work.cursors | {page.cursor}
         return _Work(phase, next(self._turns), stream, False, page.cursor, 0, work.pages + 1, cursors, keys)
 
@@ -333,14 +333,16 @@ def _require_progress(work: _Work, page: Page, parsed: Parsed) -> None:
     """Raise StreamFailed where a walk has seen this cursor before, brings nothing new, or is far too long."""
     if page.cursor and page.cursor in work.cursors:
         raise StreamFailed("the walk does not end: the venue gives a cursor that it gave before")
-    if work.keys and parsed.frame.height and work.keys.issuperset(_keys(parsed)):
+    if work.keys and parsed.frame.height and work.keys >= _keys(parsed):
         raise StreamFailed("the walk does not end: a page has only rows that the page before had")
     if work.pages >= MOST_PAGES:
         raise StreamFailed(f"the walk does not end: it has more than {MOST_PAGES:,} pages")
 
 
-def _keys(parsed: Parsed) -> Iterable[int]:
+def _keys(parsed: Parsed) -> frozenset[int]:
     """What the rows of a page are known by."""
+    import polars as pl
+
     names = {"markets": ("market_id",), "bars": ("market_id", "start"), "ticks": ("market_id", "ts", "seq")}
-    frame = parsed.frame.select(*names[parsed.kind])
-    return frame.hash_rows().to_list() if frame.height else ()
+    frame = pl.DataFrame([parsed.frame.get_column(name) for name in names[parsed.kind]])
+    return frozenset(frame.hash_rows()) if frame.height else frozenset()

@@ -193,24 +193,30 @@ def timely(parsed: Parsed, asked_at: datetime, server_at: datetime | None, where
     than a minute after are quarantined."""
     import polars as pl
 
-    rows = parsed.frame
-    time = "start" if parsed.kind == "bars" else "ts"
-    is_ahead = pl.col(time) > asked_at + AHEAD
-    ahead = rows.filter(is_ahead).select(
-        pl.lit(f"{where}its time").alias("where"),
-        pl.lit("it is later than when it was asked for").alias("rule"),
-        pl.struct(rows.columns).struct.json_encode().alias("row"),
-    )
-    rows = rows.filter(~is_ahead.fill_null(False))
-    passed_over = dict(parsed.passed_over)
-    if parsed.kind == "bars":
-        is_over = (pl.col("end") <= (server_at or asked_at)).fill_null(True)
-        running = rows.height - rows.filter(is_over).height
-        rows = rows.filter(is_over)
-        if running:
-            passed_over["the bar is still running"] = passed_over.get("the bar is still running", 0) + running
-    bad = pl.concat([parsed.quarantined.with_columns(pl.format(f"{where}{{}}", "where").alias("where")), ahead])
+    rows, time = parsed.frame, "start" if parsed.kind == "bars" else "ts"
+    known, latest = server_at or asked_at, asked_at + AHEAD
+    bad, passed_over = parsed.quarantined, dict(parsed.passed_over)
+    # Most pages have nothing of all this: a look at the newest row is cheap, a query is not.
+    if not bad.is_empty() and where:
+        bad = bad.with_columns(pl.format(f"{where}{{}}", "where").alias("where"))
+    if _is_after(rows.get_column(time).max(), latest):
+        is_ahead = pl.col(time) > latest
+        ahead = rows.filter(is_ahead).select(
+            pl.lit(f"{where}its time").alias("where"),
+            pl.lit("it is later than when it was asked for").alias("rule"),
+            pl.struct(rows.columns).struct.json_encode().alias("row"),
+        )
+        rows, bad = rows.filter(~is_ahead), pl.concat([bad, ahead])
+    if parsed.kind == "bars" and _is_after(rows.get_column("end").max(), known):
+        over = rows.filter(pl.col("end") <= known)
+        running = "the bar is still running"
+        passed_over[running] = passed_over.get(running, 0) + rows.height - over.height
+        rows = over
     return replace(parsed, frame=rows, quarantined=bad, passed_over=passed_over)
+
+
+def _is_after(value: object, instant: datetime) -> bool:
+    return isinstance(value, datetime) and value > instant
 
 
 def collected(feed_class: type[Feed]) -> type[CollectedSource]:

@@ -92,7 +92,7 @@ def columns_of(body: bytes, name: str, fields: Mapping[str, Any]) -> pl.DataFram
         rows = reply.struct.field(name).explode(empty_as_null=False, keep_nulls=False).struct.unnest()
     except (UnicodeDecodeError, pl.exceptions.PolarsError):
         return None
-    is_whole = rows.height > 0 and rows.null_count().sum_horizontal().item() == 0
+    is_whole = rows.height > 0 and all(column.null_count() == 0 for column in rows.get_columns())
     return rows if is_whole and body.count(b'":') == len(fields) * rows.height + 1 else None
 
 

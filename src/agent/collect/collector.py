@@ -72,7 +72,8 @@ class Passed:
 
 @dataclass
 class Collector:
-    """A pass over one source. `save` writes the ledger's changed rows and raises where the lease is lost."""
+    """A pass over one source. `save` writes the ledger's changed rows and raises where the lease is lost, as
+    `require_lease` does by what is known without asking."""
 
     source: CollectedSource
     ledger: Ledger
@@ -82,6 +83,7 @@ class Collector:
     token: int
     save: Callable[[], None]
     stop: Callable[[], str | None] = lambda: None
+    require_lease: Callable[[], None] = lambda: None
     passed: Passed = field(default_factory=Passed)
     _line: list[_Work] = field(default_factory=list)
     _under_way: int = 0
@@ -285,6 +287,7 @@ class Collector:
 
     def flush(self) -> None:
         """Write what waits, then its rows. What is on disk is never asked for again."""
+        self.require_lease()
         for kind, name, length in self.writer.flush(self.pace.now()):
             self.ledger.written(kind, name, length)
         if self.ledger.changed:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from pipelines.errors import BadInput, LakeError
 from pipelines.feed import LISTING_COLUMNS, ROWS_OF, Feed, FeedFault, Parsed, Stream, StreamKind
 from pipelines.fingerprint import FORMAT_VERSION, settings_hash, source_hash
+from pipelines.inbox import INBOX_FOLDER
 from pipelines.inbox.pages import Frame, Inbox
 from pipelines.snapshot import digest
 from pipelines.source import (
@@ -34,7 +35,6 @@ from pipelines.source import (
 if TYPE_CHECKING:
     import polars as pl
 
-INBOX_FOLDER = Path(".tidemill") / "inbox"
 AHEAD = timedelta(seconds=60)  # a row later than this after its page was asked for cannot be true
 
 

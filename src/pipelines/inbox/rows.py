@@ -11,7 +11,7 @@ from hashlib import blake2b
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from pipelines.feed import LISTING_COLUMNS, Parsed, Retry, RowKind
+from pipelines.feed import LISTING_COLUMNS, Parsed, Refused, Retry, RowKind
 from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, frame_schema
 
 if TYPE_CHECKING:
@@ -40,6 +40,14 @@ def decode(body: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise Retry(f"the reply is no whole JSON: {error}") from error
+
+
+def rows_in(reply: Any, name: str) -> list[Any]:
+    """The list `name` of a reply. Raises Refused where there is none."""
+    rows = reply.get(name) if isinstance(reply, Mapping) else None
+    if not isinstance(rows, list):
+        raise Refused(f"the reply has no list called {name}")
+    return rows
 
 
 def parse_rows(

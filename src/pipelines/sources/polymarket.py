@@ -36,6 +36,7 @@ from pipelines.inbox.rows import (
     optional_text,
     parse_rows,
     real,
+    rows_in,
     sequence,
     text,
 )
@@ -215,7 +216,7 @@ class PolymarketFeed:
         known = {"market_id": f"{self.name}:{market}", "seq": 0}
         return parse_rows(
             "ticks",
-            _history(reply),
+            rows_in(reply, "history"),
             ("t", "p"),
             lambda row: {**known, "ts": from_epoch(row, "t"), "price": real(row, "p")},
         )
@@ -378,13 +379,6 @@ def _rows(reply: Any) -> list[Any]:
     if not isinstance(reply, list):
         raise Refused("the reply is no list of trades")
     return reply
-
-
-def _history(reply: Any) -> list[Any]:
-    rows = reply.get("history") if isinstance(reply, Mapping) else None
-    if not isinstance(rows, list):
-        raise Refused("the reply has no list called history")
-    return rows
 
 
 def _float(row: Row, *names: str) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipelines.component import Component
 from pipelines.errors import SettingsError
-from pipelines.inbox.collected import INBOX_FOLDER, CollectedSource
+from pipelines.inbox import INBOX_FOLDER
 from pipelines.plugins.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.settings import Faults, build, read_toml
 from pipelines.source import Source
@@ -104,7 +104,8 @@ def build_project(
 
 
 def _made(cls: type[Source], settings: Any, base: Path, inbox: Path) -> Source:
-    return cls(settings, base, inbox) if issubclass(cls, CollectedSource) else cls(settings, base)
+    # A start without remote sources loads nothing of what reads them.
+    return cls(settings, base, inbox) if hasattr(cls, "feed_class") else cls(settings, base)  # type: ignore[call-arg]
 
 
 def source_names_in(values: Mapping[str, Any]) -> list[str]:

@@ -72,7 +72,8 @@ class Passed:
 
 @dataclass
 class Collector:
-    """A pass over one source. `save` writes the ledger's changed rows and raises where the lease is lost."""
+    """A pass over one source. `save` writes the ledger's changed rows and raises where the lease is lost, as
+    `require_lease` does by what is known without asking."""
 
     source: CollectedSource
     ledger: Ledger
@@ -82,6 +83,7 @@ class Collector:
     token: int
     save: Callable[[], None]
     stop: Callable[[], str | None] = lambda: None
+    require_lease: Callable[[], None] = lambda: None
     passed: Passed = field(default_factory=Passed)
     _line: list[_Work] = field(default_factory=list)
     _under_way: int = 0
@@ -279,12 +281,13 @@ class Collector:
         if page.is_last:
             return None
         phase = Phase.HISTORY if work.is_first else work.phase
-        keys = frozenset(_keys(parsed))
+        keys = _keys(parsed)
         cursors = work.cursors | {page.cursor}
         return _Work(phase, next(self._turns), stream, False, page.cursor, 0, work.pages + 1, cursors, keys)
 
     def flush(self) -> None:
         """Write what waits, then its rows. What is on disk is never asked for again."""
+        self.require_lease()
         for kind, name, length in self.writer.flush(self.pace.now()):
             self.ledger.written(kind, name, length)
         if self.ledger.changed:
@@ -333,14 +336,16 @@ def _require_progress(work: _Work, page: Page, parsed: Parsed) -> None:
     """Raise StreamFailed where a walk has seen this cursor before, brings nothing new, or is far too long."""
     if page.cursor and page.cursor in work.cursors:
         raise StreamFailed("the walk does not end: the venue gives a cursor that it gave before")
-    if work.keys and parsed.frame.height and work.keys.issuperset(_keys(parsed)):
+    if work.keys and parsed.frame.height and work.keys >= _keys(parsed):
         raise StreamFailed("the walk does not end: a page has only rows that the page before had")
     if work.pages >= MOST_PAGES:
         raise StreamFailed(f"the walk does not end: it has more than {MOST_PAGES:,} pages")
 
 
-def _keys(parsed: Parsed) -> Iterable[int]:
+def _keys(parsed: Parsed) -> frozenset[int]:
     """What the rows of a page are known by."""
+    import polars as pl
+
     names = {"markets": ("market_id",), "bars": ("market_id", "start"), "ticks": ("market_id", "ts", "seq")}
-    frame = parsed.frame.select(*names[parsed.kind])
-    return frame.hash_rows().to_list() if frame.height else ()
+    frame = pl.DataFrame([parsed.frame.get_column(name) for name in names[parsed.kind]])
+    return frozenset(frame.hash_rows()) if frame.height else frozenset()

@@ -68,7 +68,13 @@ class Passes:
                     def reason_to_stop() -> str | None:
                         return stop() or keeper.reason_to_stop()
 
-                    collector = Collector(source, ledger, writer, client, self.pace, lease.token, save, reason_to_stop)
+                    def require_lease() -> None:
+                        if keeper.lost:
+                            raise _lost(source.name)
+
+                    collector = Collector(
+                        source, ledger, writer, client, self.pace, lease.token, save, reason_to_stop, require_lease
+                    )
                     until = None if seconds is None else self.pace.elapsed() + seconds
                     async with client:
                         passed = await collector.run(until=until, phases=phases)
@@ -96,11 +102,7 @@ class Passes:
     def _save(self, source: str, token: int, ledger: Ledger) -> None:
         with self.database.writing() as connections:
             if not leases.is_held(connections.project, leases.of_collector(source), token):
-                raise LeaseLost(
-                    f"another process took over collecting {source}",
-                    where=leases.of_collector(source),
-                    fix="leave it to that process; what was collected is there",
-                )
+                raise _lost(source)
             collecting.save_streams(connections.project, ledger.take_rows())
 
     def _end(self, source: str, token: int, error: str | None, offset: float | None, ledger: Ledger) -> None:
@@ -111,6 +113,14 @@ class Passes:
                 collecting.save_pass(
                     connections.project, source, now=now, ok_at=ok_at, error=error, offset_seconds=offset
                 )
+
+
+def _lost(source: str) -> LeaseLost:
+    return LeaseLost(
+        f"another process took over collecting {source}",
+        where=leases.of_collector(source),
+        fix="leave it to that process; what was collected is there",
+    )
 
 
 def keys(settings: Settings, source: CollectedSource) -> dict[str, str]:

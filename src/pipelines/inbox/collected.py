@@ -6,7 +6,6 @@ ask the network for nothing.
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from pipelines.errors import BadInput, LakeError
 from pipelines.feed import LISTING_COLUMNS, ROWS_OF, Feed, FeedFault, Parsed, Stream, StreamKind
 from pipelines.fingerprint import FORMAT_VERSION, settings_hash, source_hash
+from pipelines.inbox import INBOX_FOLDER
 from pipelines.inbox.pages import Frame, Inbox
 from pipelines.snapshot import digest
 from pipelines.source import (
@@ -35,7 +35,6 @@ from pipelines.source import (
 if TYPE_CHECKING:
     import polars as pl
 
-INBOX_FOLDER = Path(".tidemill") / "inbox"
 AHEAD = timedelta(seconds=60)  # a row later than this after its page was asked for cannot be true
 
 
@@ -194,24 +193,30 @@ def timely(parsed: Parsed, asked_at: datetime, server_at: datetime | None, where
     than a minute after are quarantined."""
     import polars as pl
 
-    rows = parsed.frame
-    time = "start" if parsed.kind == "bars" else "ts"
-    is_ahead = pl.col(time) > asked_at + AHEAD
-    ahead = rows.filter(is_ahead).select(
-        pl.lit(f"{where}its time").alias("where"),
-        pl.lit("it is later than when it was asked for").alias("rule"),
-        pl.struct(rows.columns).struct.json_encode().alias("row"),
-    )
-    rows = rows.filter(~is_ahead.fill_null(False))
-    passed_over = dict(parsed.passed_over)
-    if parsed.kind == "bars":
-        is_over = (pl.col("end") <= (server_at or asked_at)).fill_null(True)
-        running = rows.height - rows.filter(is_over).height
-        rows = rows.filter(is_over)
-        if running:
-            passed_over["the bar is still running"] = passed_over.get("the bar is still running", 0) + running
-    bad = pl.concat([parsed.quarantined.with_columns(pl.format(f"{where}{{}}", "where").alias("where")), ahead])
+    rows, time = parsed.frame, "start" if parsed.kind == "bars" else "ts"
+    known, latest = server_at or asked_at, asked_at + AHEAD
+    bad, passed_over = parsed.quarantined, dict(parsed.passed_over)
+    # Most pages have nothing of all this: a look at the newest row is cheap, a query is not.
+    if not bad.is_empty() and where:
+        bad = bad.with_columns(pl.format(f"{where}{{}}", "where").alias("where"))
+    if _is_after(rows.get_column(time).max(), latest):
+        is_ahead = pl.col(time) > latest
+        ahead = rows.filter(is_ahead).select(
+            pl.lit(f"{where}its time").alias("where"),
+            pl.lit("it is later than when it was asked for").alias("rule"),
+            pl.struct(rows.columns).struct.json_encode().alias("row"),
+        )
+        rows, bad = rows.filter(~is_ahead), pl.concat([bad, ahead])
+    if parsed.kind == "bars" and _is_after(rows.get_column("end").max(), known):
+        over = rows.filter(pl.col("end") <= known)
+        running = "the bar is still running"
+        passed_over[running] = passed_over.get(running, 0) + rows.height - over.height
+        rows = over
     return replace(parsed, frame=rows, quarantined=bad, passed_over=passed_over)
+
+
+def _is_after(value: object, instant: datetime) -> bool:
+    return isinstance(value, datetime) and value > instant
 
 
 def collected(feed_class: type[Feed]) -> type[CollectedSource]:
@@ -234,12 +239,18 @@ def _collected(feed_class: type[Feed]) -> type[CollectedSource]:
 def parse_version(feed_class: type[Feed], settings: Any) -> str:
     """What decides how pages are read: the feed's module and those that it imports from, the settings that count, and
     libraries that it declares (LIBRARIES). A change of it reads all pages again."""
-    libraries = [f"{name} {importlib.metadata.version(name)}" for name in getattr(feed_class, "LIBRARIES", ())]
+    libraries = [f"{name} {_version_of(name)}" for name in getattr(feed_class, "LIBRARIES", ())]
     own = feed_class.__module__
     used = {getattr(value, "__module__", None) or "" for value in vars(sys.modules[own]).values()}
     root = own.partition(".")[0] + "."
     texts = [_hash_of(name) for name in sorted({own, *(one for one in used if one.startswith(("pipelines.", root)))})]
     return digest([str(FORMAT_VERSION), settings_hash(settings), *texts, *libraries])[:16]
+
+
+def _version_of(library: str) -> str:
+    import importlib.metadata  # costs every start some milliseconds
+
+    return importlib.metadata.version(library)
 
 
 @cache

@@ -8,10 +8,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
-from pipelines.feed import LISTING_COLUMNS, Parsed, Retry, RowKind
+from pipelines.feed import LISTING_COLUMNS, Parsed, Refused, Retry, RowKind
 from pipelines.source import BAR_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, frame_schema
+
+if TYPE_CHECKING:
+    import polars as pl
 
 COLUMNS: Mapping[RowKind, Mapping[str, str]] = {
     "markets": LISTING_COLUMNS,
@@ -19,6 +23,7 @@ COLUMNS: Mapping[RowKind, Mapping[str, str]] = {
     "ticks": TICK_COLUMNS,
 }
 Row = Mapping[str, Any]
+EPOCHS = (631_152_000, 4_102_444_800)  # 1990 to 2100, in seconds: what is outside is no time in seconds
 
 
 class BadRow(Exception):
@@ -30,11 +35,19 @@ class PassedOver(Exception):
 
 
 def decode(body: bytes) -> Any:
-    """A JSON reply, numbers with a fraction as Decimal. Raises Retry where it is none, or not whole."""
+    """A JSON reply. Raises Retry where it is none, or not whole."""
     try:
-        return json.loads(body, parse_float=Decimal)
+        return json.loads(body)
     except ValueError as error:
         raise Retry(f"the reply is no whole JSON: {error}") from error
+
+
+def rows_in(reply: Any, name: str) -> list[Any]:
+    """The list `name` of a reply. Raises Refused where there is none."""
+    rows = reply.get(name) if isinstance(reply, Mapping) else None
+    if not isinstance(rows, list):
+        raise Refused(f"the reply has no list called {name}")
+    return rows
 
 
 def parse_rows(
@@ -53,6 +66,7 @@ def parse_rows(
     passed_over: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     known = frozenset(known)
+    names = tuple(found.items())
     for number, row in enumerate(rows, 1):
         try:
             if not isinstance(row, Mapping):
@@ -69,11 +83,25 @@ def parse_rows(
             bad.append((f"row {number}", f"{type(fault).__name__}: {fault}", json.dumps(row, default=str)))
         else:
             for one in (made,) if isinstance(made, Mapping) else made:
-                for name, values in found.items():
+                for name, values in names:
                     values.append(one.get(name))
     schema = frame_schema(columns)
     frame = pl.DataFrame({name: pl.Series(name, found[name], schema[name]) for name in columns})
     return Parsed(kind, frame, pl.DataFrame(bad, frame_schema(QUARANTINE_COLUMNS), orient="row"), passed_over, unknown)
+
+
+def columns_of(body: bytes, name: str, fields: Mapping[str, Any]) -> pl.DataFrame | None:
+    """The objects in list `name` of a reply as columns of these types, read at once; None where it is not exactly so:
+    another field, one that is missing, one of another type. Read one by one, they show what is wrong."""
+    import polars as pl
+
+    try:
+        reply = pl.Series([body.decode()]).str.json_decode(pl.Struct({name: pl.List(pl.Struct(fields))}))
+        rows = reply.struct.field(name).explode(empty_as_null=False, keep_nulls=False).struct.unnest()
+    except (UnicodeDecodeError, pl.exceptions.PolarsError):
+        return None
+    is_whole = rows.height > 0 and all(column.null_count() == 0 for column in rows.get_columns())
+    return rows if is_whole and body.count(b'":') == len(fields) * rows.height + 1 else None
 
 
 def text(row: Row, name: str) -> str:
@@ -97,12 +125,26 @@ def number(row: Row, name: str) -> Decimal:
     return found
 
 
+def real(row: Row, name: str) -> float:
+    """A finite number that must be there, as a float: the one nearest to what is written, as by Decimal."""
+    value = row.get(name)
+    kind = type(value)
+    if kind is float or kind is int or (kind is str and value):
+        try:
+            found = float(value)  # type: ignore[arg-type]
+        except (ValueError, OverflowError):
+            raise BadRow(f"{name} is {_shown(row, name)}, not a number") from None
+        if isfinite(found):
+            return found
+    raise BadRow(f"{name} is {_shown(row, name)}, not a number")
+
+
 def optional_number(row: Row, name: str) -> Decimal | None:
     """A finite number, written as one or as a text; None where it is null, missing or an empty text."""
     value = row.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise BadRow(f"{name} is {_shown(row, name)}, not a number")
     try:
         found = Decimal(str(value))
@@ -157,12 +199,15 @@ def oldest(rows: Sequence[Any], time: Callable[[Row], datetime]) -> datetime | N
 
 def from_epoch(row: Row, name: str) -> datetime:
     """A time in seconds since 1970, as a number or text, that must be there."""
+    value = row.get(name)
+    if type(value) is int and EPOCHS[0] <= value <= EPOCHS[1]:
+        return datetime.fromtimestamp(value, UTC)
     return epoch(number(row, name), name)
 
 
 def epoch(seconds: Decimal | int, name: str = "time") -> datetime:
     """A time in seconds since 1970. Raises BadRow for one that is none, such as milliseconds."""
-    if not 631_152_000 <= seconds <= 4_102_444_800:  # 1990 to 2100
+    if not EPOCHS[0] <= seconds <= EPOCHS[1]:
         raise BadRow(f"{name} is {seconds}: no time in seconds since 1970 of this age")
     whole = int(seconds)
     return datetime.fromtimestamp(whole, UTC).replace(microsecond=int((seconds - whole) * 1_000_000))

@@ -13,16 +13,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.component import Component, NoSettings
 from pipelines.errors import SettingsError
-from pipelines.feed import Feed
-from pipelines.inbox.collected import CollectedSource, collected
 from pipelines.plugins.closure import Module, find_module, module_at
 from pipelines.plugins.modules import entry_points, load_entry, load_module, name_of_file, shown_name
 from pipelines.signatures import require_settings, require_source
 from pipelines.source import Source
+
+if TYPE_CHECKING:
+    from pipelines.feed import Feed
 
 _ROOT = Path(__file__).parents[1]
 COMPONENT_GROUP, SOURCE_GROUP, SECTION_GROUP = "tidemill.components", "tidemill.sources", "tidemill.sections"
@@ -105,18 +106,24 @@ def load_source(name: str) -> type[Source]:
 def load_feed(name: str) -> type[Feed]:
     """The feed behind `[sources.NAME]`. Raises SettingsError where there is no such source, or where it is local."""
     found = load_source(name)
-    if not issubclass(found, CollectedSource):
+    if not is_remote(found):
         raise SettingsError(
             f"source {name!r} is local: nothing of it is collected",
             where=f"[sources.{name}]",
             fix=f"name one of {', '.join(feed_names())}",
         )
-    return found.feed_class
+    feed_class: type[Feed] = found.feed_class  # type: ignore[attr-defined]
+    return feed_class
+
+
+def is_remote(cls: type[Source]) -> bool:
+    """Whether a source is a feed's, read from its inbox."""
+    return hasattr(cls, "feed_class")
 
 
 def feed_names() -> tuple[str, ...]:
     """Names of all remote sources, built in or from entry points."""
-    return tuple(name for name in source_names() if issubclass(load_source(name), CollectedSource))
+    return tuple(name for name in source_names() if is_remote(load_source(name)))
 
 
 def _source(loaded: Any, name: str) -> type[Source]:
@@ -129,7 +136,11 @@ def _source(loaded: Any, name: str) -> type[Source]:
 
 def source_of(loaded: Any) -> Any:
     """The source class of what a plug-in gives: a feed is read from its inbox, a source is one."""
-    return collected(loaded) if isinstance(loaded, type) and hasattr(loaded, "next_request") else loaded
+    if not (isinstance(loaded, type) and hasattr(loaded, "next_request")):
+        return loaded
+    from pipelines.inbox.collected import collected  # a start without remote sources does without
+
+    return collected(loaded)
 
 
 def settings_of_source(cls: type[Source]) -> type[Any]:

@@ -38,6 +38,8 @@ from pipelines.inbox.rows import (
     optional_number,
     optional_text,
     parse_rows,
+    real,
+    rows_in,
     sequence,
     text,
 )
@@ -148,7 +150,7 @@ class KalshiFeed:
             raise Refused(f"the venue refuses the request (HTTP {status}): {body[:200].decode(errors='replace')}")
         reply = decode(body)
         if stream.kind == "markets":
-            _require(reply, "markets")
+            rows_in(reply, "markets")
             at, _, count = request.note.partition("/")
             if place := reply.get("cursor") or "":
                 return Page(body, f"{at}|{place}", None, None, is_last=False)
@@ -156,8 +158,8 @@ class KalshiFeed:
             return Page(body, "" if is_last else f"{int(at) + 1}|", None, None, is_last)
         asked = dict(request.params)
         if stream.kind == "trades":
-            return _page_of_trades(stream, _require(reply, "trades"), reply.get("cursor") or "", body)
-        _require(reply, "candlesticks")
+            return _page_of_trades(stream, rows_in(reply, "trades"), reply.get("cursor") or "", body)
+        rows_in(reply, "candlesticks")
         low, high = epoch(int(asked["start_ts"])), epoch(int(asked["end_ts"]))
         assert stream.since is not None
         is_last = low <= stream.since + timedelta(seconds=1)
@@ -176,8 +178,8 @@ class KalshiFeed:
             return parse_rows("markets", rows, KALSHI_MARKET, self._market)
         _, ticker, step = _parts(stream)
         if stream.kind == "trades":
-            return parse_rows("ticks", _require(reply, "trades"), KALSHI_TRADE, lambda row: self._trade(row, ticker))
-        rows = _require(reply, "candlesticks")
+            return parse_rows("ticks", rows_in(reply, "trades"), KALSHI_TRADE, lambda row: self._trade(row, ticker))
+        rows = rows_in(reply, "candlesticks")
         return parse_rows("bars", rows, KALSHI_CANDLE, lambda row: self._candle(row, ticker, step))
 
     def wants(self, stream: Stream) -> bool:
@@ -277,7 +279,7 @@ class KalshiFeed:
             "ts": instant(row, "created_time"),
             "seq": sequence(text(row, "trade_id")),
             "price": float(price),
-            "size": _float(number(row, "count_fp" if "count_fp" in row else "count")),
+            "size": real(row, "count_fp" if "count_fp" in row else "count"),
             "side": "buy" if side == "yes" else "sell",
         }
 
@@ -288,20 +290,13 @@ def _parts(stream: Stream) -> tuple[str, str, timedelta]:
     return series, ticker, timedelta(minutes=int(minutes or 60))
 
 
-def _require(reply: Any, name: str) -> list[Any]:
-    rows = reply.get(name) if isinstance(reply, Mapping) else None
-    if not isinstance(rows, list):
-        raise Refused(f"the reply has no list of {name}")
-    return rows
-
-
 def _markets_in(reply: Any) -> list[Any]:
     """The markets of a list, of one market, or within events."""
     if isinstance(reply, Mapping) and isinstance(reply.get("market"), Mapping):
         return [reply["market"]]
     if isinstance(reply, Mapping) and "markets" not in reply and "events" in reply:
-        return [row for event in _require(reply, "events") for row in event.get("markets") or ()]
-    return _require(reply, "markets")
+        return [row for event in rows_in(reply, "events") for row in event.get("markets") or ()]
+    return rows_in(reply, "markets")
 
 
 def _page_of_trades(stream: Stream, rows: list[Any], place: str, body: bytes) -> Page:

@@ -25,6 +25,7 @@ from pipelines.inbox.rows import (
     optional_number,
     optional_text,
     parse_rows,
+    rows_in,
     text,
 )
 from pipelines.settings import setting
@@ -100,9 +101,9 @@ class OandaFeed:
             raise Refused(f"the venue refuses the request (HTTP {status}): {said}")
         reply = decode(body)
         if stream.kind == "markets":
-            _require(reply, "instruments")
+            rows_in(reply, "instruments")
             return Page(body, "", None, None, is_last=True)
-        _require(reply, "candles")
+        rows_in(reply, "candles")
         asked = dict(request.params)
         low, high = epoch(int(asked["from"])), epoch(int(asked["to"]))
         assert stream.since is not None
@@ -117,10 +118,10 @@ class OandaFeed:
         """The instruments or bars of a reply."""
         reply = decode(body)
         if stream.kind == "markets":
-            return parse_rows("markets", _require(reply, "instruments"), OANDA_INSTRUMENT, self._market)
+            return parse_rows("markets", rows_in(reply, "instruments"), OANDA_INSTRUMENT, self._market)
         name, _, granularity = stream.key.partition("/")
         step = _step(granularity)
-        rows = _require(reply, "candles")
+        rows = rows_in(reply, "candles")
         return parse_rows("bars", rows, OANDA_CANDLE, lambda row: self._candle(row, name, step))
 
     def wants(self, stream: Stream) -> bool:
@@ -183,13 +184,6 @@ class OandaFeed:
             "volume": float(number(row, "volume")),
             **quotes,
         }
-
-
-def _require(reply: Any, name: str) -> list[Any]:
-    rows = reply.get(name) if isinstance(reply, Mapping) else None
-    if not isinstance(rows, list):
-        raise Refused(f"the reply has no list of {name}")
-    return rows
 
 
 def _prices(row: Row, side: str) -> dict[str, Decimal] | None:

@@ -21,9 +21,11 @@ from pipelines.data.venues.known_fields import (
 from pipelines.data.venues.polymarket import collected_side, is_first, list_in, markets_in, winner_of
 from pipelines.feed import FeedSettings, Limits, NotThisStream, Page, Parsed, Refused, Request, Retry, Stream, TooLong
 from pipelines.inbox.rows import (
+    EPOCHS,
     BadRow,
     PassedOver,
     Row,
+    columns_of,
     decode,
     epoch,
     from_epoch,
@@ -33,10 +35,13 @@ from pipelines.inbox.rows import (
     optional_number,
     optional_text,
     parse_rows,
+    real,
+    rows_in,
     sequence,
     text,
 )
 from pipelines.settings import setting
+from pipelines.source import QUARANTINE_COLUMNS, TICK_COLUMNS, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -166,13 +171,11 @@ class PolymarketFeed:
             raise Retry("the venue has no prices of the market yet")
         if status >= 400:
             raise Refused(f"the venue refuses the request (HTTP {status}): {body[:200].decode(errors='replace')}")
-        reply = decode(body)
         if stream.kind == "markets":
-            return self._page_of_markets(request, reply, body)
+            return self._page_of_markets(request, decode(body), body)
         assert stream.since is not None
         if stream.kind == "trades":
-            return _page_of_trades(stream, request, _rows(reply), body)
-        _history(reply)
+            return _page_of_trades(stream, request, _rows(decode(body)), body)
         asked = dict(request.params)
         low, high = epoch(int(asked["startTs"])), epoch(int(asked["endTs"]))
         is_last = low <= stream.since + timedelta(seconds=1)
@@ -196,6 +199,9 @@ class PolymarketFeed:
 
     def parse(self, stream: Stream, body: bytes) -> Parsed:
         """The markets or ticks of a reply."""
+        market, token, _ = _parts(stream)
+        if stream.kind == "quotes" and (samples := self._samples(market, body)) is not None:
+            return samples
         reply = decode(body)
         if stream.kind == "markets":
             rows = [row for row in markets_in(reply) if self._is_wanted(row)]
@@ -203,7 +209,6 @@ class PolymarketFeed:
             if is_clob:
                 return parse_rows("markets", rows, POLYMARKET_CLOB_MARKET, self._clob_market)
             return parse_rows("markets", rows, POLYMARKET_MARKET, self._market)
-        market, token, _ = _parts(stream)
         if stream.kind == "trades":
             return parse_rows("ticks", _rows(reply), POLYMARKET_TRADE, lambda row: self._trade(row, market, token))
         if isinstance(reply, Mapping) and "bids" in reply:
@@ -211,10 +216,30 @@ class PolymarketFeed:
         known = {"market_id": f"{self.name}:{market}", "seq": 0}
         return parse_rows(
             "ticks",
-            _history(reply),
+            rows_in(reply, "history"),
             ("t", "p"),
-            lambda row: {**known, "ts": from_epoch(row, "t"), "price": float(number(row, "p"))},
+            lambda row: {**known, "ts": from_epoch(row, "t"), "price": real(row, "p")},
         )
+
+    def _samples(self, market: str, body: bytes) -> Parsed | None:
+        """Samples of a price at once; None where one of them may be wrong."""
+        import polars as pl
+
+        rows = columns_of(body, "history", {"t": pl.Int64(), "p": pl.Float64()})
+        if rows is None:
+            return None
+        times = rows.get_column("t")
+        if not EPOCHS[0] <= times.min() <= times.max() <= EPOCHS[1]:  # type: ignore[operator]  # there are some
+            return None
+        known = {
+            "market_id": pl.lit(f"{self.name}:{market}"),
+            "ts": (pl.col("t") * 1_000_000).cast(pl.Datetime("us", "UTC")),
+            "seq": pl.lit(0),
+            "price": pl.col("p"),
+        }
+        types = frame_schema(TICK_COLUMNS).items()
+        frame = rows.select(known.get(name, pl.lit(None)).cast(kind).alias(name) for name, kind in types)
+        return Parsed("ticks", frame, pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)))
 
     def wants(self, stream: Stream) -> bool:
         """Samples and trades are all true, however far apart."""
@@ -305,7 +330,7 @@ class PolymarketFeed:
         condition = text(row, "conditionId")
         if market and condition != market:
             raise BadRow(f"conditionId is {condition!r}, not {market!r}")
-        price, size, side = number(row, "price"), number(row, "size"), text(row, "side").upper()
+        price, size, side = real(row, "price"), real(row, "size"), text(row, "side").upper()
         if side not in ("BUY", "SELL"):
             raise BadRow(f"side is {side!r}, neither BUY nor SELL")
         is_ours = text(row, "asset") == token if token else is_first(row)
@@ -314,8 +339,8 @@ class PolymarketFeed:
             "market_id": f"{self.name}:{condition}",
             "ts": from_epoch(row, "timestamp"),
             "seq": sequence(text(row, "transactionHash"), *map(str, identity), str(row.get("proxyWallet"))),
-            "price": float(price if is_ours else 1 - price),
-            "size": float(size),
+            "price": price if is_ours else float(1 - number(row, "price")),
+            "size": size,
             "side": "buy" if (side == "BUY") == is_ours else "sell",
         }
 
@@ -354,13 +379,6 @@ def _rows(reply: Any) -> list[Any]:
     if not isinstance(reply, list):
         raise Refused("the reply is no list of trades")
     return reply
-
-
-def _history(reply: Any) -> list[Any]:
-    rows = reply.get("history") if isinstance(reply, Mapping) else None
-    if not isinstance(rows, list):
-        raise Refused("the reply has no list called history")
-    return rows
 
 
 def _float(row: Row, *names: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import tomllib
@@ -16,9 +17,12 @@ from agent import identity
 from agent import settings as agent_settings
 from agent.cli.main import main
 from agent.collect.before import collect_before
+from agent.collect.passing import Passes, remote_sources
+from agent.errors import LeaseLost
 from agent.execution.workspace import open_database
 from agent.store import collecting, leases
 from pipelines.feed import Request
+from pipelines.inbox.writer import Writer
 from pipelines.testing.venue_replies import KalshiVenue, OandaVenue, PolymarketVenue
 from pipelines.testing.venues import VenueServer, serving, storm
 from tests.integration.collect.conftest import markets
@@ -107,6 +111,29 @@ def test_one_process_at_a_time_collects_a_source(project: Path, agent: Any) -> N
         collect_before(settings, database, lambda: None, "schedule")  # no error: who holds it collects
         with database.reading() as connections:
             assert {one.source for one in collecting.load_streams(connections.project)} == {"polymarket"}
+
+
+def test_who_lost_the_lease_records_nothing(
+    project: Path, server: VenueServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = agent_settings.load(project)
+    source = remote_sources(settings)["kalshi"]
+    real = Writer.append
+
+    def taken_over(self: Writer, *page: Any) -> None:
+        real(self, *page)
+        with open_database(settings) as other, other.writing() as connections:
+            name = leases.of_collector("kalshi")
+            leases.release(connections.project, name, 1)
+            if not leases.is_held(connections.project, name, 2):
+                leases.take(connections.project, name, "far-away/boot/pid:[1]/7/9", 60)
+
+    monkeypatch.setattr(Writer, "append", taken_over)
+    with open_database(settings) as database:
+        with pytest.raises(LeaseLost):
+            asyncio.run(Passes(settings, database).over(source))
+        with database.reading() as connections:
+            assert collecting.load_streams(connections.project) == []
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def _broken(batch: Batch, rule: pl.Series) -> pl.DataFrame:
     numbers = rule.is_not_null().arg_true().to_list()
     return batch.frame.filter(rule.is_not_null()).select(
         pl.Series("where", [batch.place(number) for number in numbers], dtype=pl.String),
-        rule.drop_nulls(),
+        rule.drop_nulls().alias("rule"),
         pl.struct(batch.frame.columns).struct.json_encode().alias("row"),
     )
 

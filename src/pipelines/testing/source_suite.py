@@ -88,8 +88,10 @@ class SourceSuite:
 
     def test_what_was_probed_elsewhere_can_be_fetched(self, tmp_path: Path) -> None:
         """fetch() needs no probe() before it: what computes has its tokens from where the run was planned."""
-        parts = self.make(tmp_path).probe().parts
-        other = self.make(tmp_path)
+        here, there = tmp_path / "here", tmp_path / "there"
+        here.mkdir()
+        there.mkdir()
+        parts, other = self.make(here).probe().parts, self.make(there)
         for part in parts:
             assert other.fetch(part) is not None, f"part {part}: fetch() gives nothing"
 

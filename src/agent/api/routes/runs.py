@@ -141,16 +141,17 @@ async def history(
 @router.get(
     "/{run_id}/log",
     responses=NOT_FOUND | {200: {"content": {"text/plain": {}}}},
-    response_class=PlainTextResponse,
+    response_class=Response,
 )
-async def log(server: ServerHere, run_id: RunId) -> str:
+async def log(server: ServerHere, run_id: RunId) -> Response:
     """The log of a run as text: a line per event, and the traceback below each attempt that failed."""
 
     def look(at: Connections) -> list[str]:
         _, happened = _look(at, run_id=run_id, after=0)
         return log_lines(happened, attempts.list_attempts(at.control, run_id, _MOST_EVENTS))
 
-    return masked("\n".join(await server.read(look)) + "\n", secrets_in(server.database.control.url))
+    text = "\n".join(await server.read(look)) + "\n"
+    return PlainTextResponse(masked(text, secrets_in(server.database.control.url)))
 
 
 @router.get(

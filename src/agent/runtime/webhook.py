@@ -1,19 +1,13 @@
 """A signed message to a program of the user's when a run is over, as Standard Webhooks (standardwebhooks.com) has it.
 
 The address comes from the server's agent.toml alone. A receiver that does not answer delays nothing for long, and
-misses the message: GET /runs has what happened.
+misses the message: GET /runs has what happened. Every run loads this module, few send: what sends is imported there.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import logging
-import urllib.error
-import urllib.parse
-import urllib.request
 from dataclasses import field
 from typing import Any
 
@@ -69,13 +63,19 @@ def body_of(run: Run, secrets: tuple[str, ...]) -> str:
 
 def signed(secret: str, message_id: str, at: int, body: bytes) -> dict[str, str]:
     """The headers of a message. The signature is HMAC-SHA256 over id, seconds since 1970 and body, in base64."""
+    import base64
+    import hashlib
+    import hmac
+
     content = b".".join((message_id.encode(), str(at).encode(), body))
     signature = base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha256).digest()).decode()
     return {"webhook-id": message_id, "webhook-timestamp": str(at), "webhook-signature": f"v1,{signature}"}
 
 
 def _require_safe(settings: Settings) -> None:
-    parts = urllib.parse.urlsplit(settings.url)
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(settings.url)
     if not parts.hostname or parts.scheme not in ("https", "http"):
         raise SettingsError("this is no address", where="[webhook] url", fix="write https://HOST/PATH")
     if parts.scheme == "http" and parts.hostname not in _LOCAL:
@@ -90,15 +90,15 @@ def _require_safe(settings: Settings) -> None:
         )
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A message goes where agent.toml says, and nowhere else."""
-
-    def redirect_request(self, *_args: Any, **_more: Any) -> None:
-        return None
-
-
 def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
-    request = urllib.request.Request(url, body, {**headers, "content-type": "application/json"}, method="POST")  # noqa: S310
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
-    with opener.open(request, timeout=_SECONDS):  # raises for any answer but 2xx
+    from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+    class NoRedirects(HTTPRedirectHandler):
+        """A message goes where agent.toml says, and nowhere else."""
+
+        def redirect_request(self, *_args: Any, **_more: Any) -> None:
+            return None
+
+    request = Request(url, body, {**headers, "content-type": "application/json"}, method="POST")  # noqa: S310
+    with build_opener(ProxyHandler({}), NoRedirects).open(request, timeout=_SECONDS):  # raises for any answer but 2xx
         pass

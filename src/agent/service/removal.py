@@ -18,7 +18,7 @@ from agent.store.database.engine import Database
 from pipelines.errors import LakeError
 from pipelines.values import dataclass
 
-_OPEN = Wanted(("QUEUED", "AWAITING_APPROVAL", "RUNNING"))
+_OPEN = ("QUEUED", "AWAITING_APPROVAL", "RUNNING")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def remove_project(settings: Settings, database: Database, project_id: int, *, w
     with database.writing() as connections:
         control = connections.control
         projects.lock_projects(control)
-        unfinished = runs.list_runs(control, Wanted(_OPEN.statuses, project_id), limit=1)
+        unfinished = runs.list_runs(control, Wanted(_OPEN, project_id), limit=1)
         if unfinished:
             raise Conflict(
                 f"run {unfinished[0].id} is not over: it is {unfinished[0].status}",

@@ -42,6 +42,12 @@ def decode(body: bytes) -> Any:
         raise Retry(f"the reply is no whole JSON: {error}") from error
 
 
+def require_answer(status: int, body: bytes) -> None:
+    """Raise Refused where the venue refuses a request, for none of the reasons that its feed knows."""
+    if status >= 400:
+        raise Refused(f"the venue refuses the request (HTTP {status}): {body[:200].decode(errors='replace')}")
+
+
 def rows_in(reply: Any, name: str) -> list[Any]:
     """The list `name` of a reply. Raises Refused where there is none."""
     rows = reply.get(name) if isinstance(reply, Mapping) else None

@@ -20,7 +20,6 @@ from pipelines.feed import (
     NotThisStream,
     Page,
     Parsed,
-    Refused,
     Request,
     Stream,
 )
@@ -39,6 +38,7 @@ from pipelines.inbox.rows import (
     optional_text,
     parse_rows,
     real,
+    require_answer,
     rows_in,
     sequence,
     text,
@@ -146,8 +146,7 @@ class KalshiFeed:
             raise NotThisStream("the market is served as a historical one", instead=_OLD)
         if status == 404:
             raise NotThisStream("the venue has no such market")
-        if status >= 400:
-            raise Refused(f"the venue refuses the request (HTTP {status}): {body[:200].decode(errors='replace')}")
+        require_answer(status, body)
         reply = decode(body)
         if stream.kind == "markets":
             rows_in(reply, "markets")

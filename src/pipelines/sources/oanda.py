@@ -25,6 +25,7 @@ from pipelines.inbox.rows import (
     optional_number,
     optional_text,
     parse_rows,
+    require_answer,
     rows_in,
     text,
 )
@@ -92,13 +93,11 @@ class OandaFeed:
 
     def page(self, stream: Stream, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Page:
         """The instruments, or the bars of a span."""
-        said = body[:200].decode(errors="replace")
-        if status == 400 and "future" in said:
+        if status == 400 and b"future" in body[:200]:
             raise Retry("the venue's clock is behind: the span ends in its future", after=5.0)
         if status == 404:
             raise NotThisStream("the venue has no such instrument, or the account has no number like this")
-        if status >= 400:
-            raise Refused(f"the venue refuses the request (HTTP {status}): {said}")
+        require_answer(status, body)
         reply = decode(body)
         if stream.kind == "markets":
             rows_in(reply, "instruments")

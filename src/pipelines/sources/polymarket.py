@@ -36,6 +36,7 @@ from pipelines.inbox.rows import (
     optional_text,
     parse_rows,
     real,
+    require_answer,
     rows_in,
     sequence,
     text,
@@ -169,8 +170,7 @@ class PolymarketFeed:
             raise TooLong("the venue refuses so long a span")
         if status == 404 and stream.kind == "quotes":
             raise Retry("the venue has no prices of the market yet")
-        if status >= 400:
-            raise Refused(f"the venue refuses the request (HTTP {status}): {body[:200].decode(errors='replace')}")
+        require_answer(status, body)
         if stream.kind == "markets":
             return self._page_of_markets(request, decode(body), body)
         assert stream.since is not None

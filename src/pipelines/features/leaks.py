@@ -8,10 +8,9 @@ from exactly the bars that the feature declares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ContractViolation
@@ -67,9 +66,15 @@ def is_sampled(key: str) -> bool:
 
 
 def find_leaks(
-    key: str, written: pl.DataFrame, frame: pl.DataFrame, features: Sequence[Feature], max_reach: float
+    key: str,
+    written: pl.DataFrame,
+    frame: pl.DataFrame,
+    features: Sequence[Feature],
+    max_reach: float,
+    tested: Collection[str] = (),
 ) -> Tested:
-    """Test the rows `written` for partition `key`, which are the values of `frame` (of windows.counted).
+    """Test the rows `written` for partition `key`, which are the values of `frame` (of windows.counted). tested: names
+    of features that other partitions have tested already.
 
     In a wide universe on some of the markets, others for each partition, so that the test costs less than the
     partition did."""
@@ -77,9 +82,10 @@ def find_leaks(
 
     span = longest(features)
     drawn = _drawn(key, frame, span)
+    drawn += _markets_of(written, sorted(testable(written, features) - _held(written, drawn, features)))
     is_drawn = pl.col("market_id").is_in(drawn)
     written, frame = written.filter(is_drawn), frame.filter(is_drawn)
-    cut = _cut(key, frame.filter(OWN_ROW))
+    cut = _cut(key, written, features, tested)
     if cut is None:
         return Tested(frozenset(), ())
     is_before = pl.col("ts") <= cut
@@ -94,7 +100,7 @@ def find_leaks(
     actual = written.join(ended.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
     leaks = [
         *_differing(features, ended, changed, "future"),
-        *_differing(features, actual, ended, "future", loose=True),
+        *_differing(features, actual, ended, "future", _scales(ended, features)),
     ]
     known = {leak.feature.name for leak in leaks}
     sound = [one for one in features if one.name not in known]
@@ -120,10 +126,11 @@ def refuse(leaks: Iterable[Leak]) -> None:
 
 
 def not_tested(features: Sequence[Feature], own: Sequence[Feature], memo: Mapping[str, Any]) -> list[str]:
-    """Features that no partition could test, by the `memo` of all partitions (lists `tested` and `filled`).
+    """Features that no partition tested, by the `memo` of all partitions: lists `tested`, and `filled` of those that a
+    cut can test.
 
-    A built-in feature without a single value (log odds, where no market is binary) tells a model nothing; an own one
-    that never has a value is a fault of its own.
+    A built-in feature without values (log odds, where no market is binary) or with those of a single instant tells a
+    model nothing; an own one that never has a value is a fault of its own.
     """
     tested, filled, mine = set(memo["tested"]), set(memo["filled"]), {one.name for one in own}
     return [one.name for one in features if one.name not in tested and (one.name in filled or one.name in mine)]
@@ -142,13 +149,54 @@ def _drawn(key: str, frame: pl.DataFrame, span: int) -> list[str]:
     return list(dict.fromkeys([*firsts.values(), *(name for name, _ in ordered)]))[:most]
 
 
-def _cut(key: str, bars: pl.DataFrame) -> datetime | None:
-    """An instant of the partition, drawn from its key: at least one bar is known by then and one is not."""
-    times = bars.get_column("ts").unique().sort()
-    if len(times) < 2:
-        return None
-    found: datetime = times[int(digest([key, "cut"])[:8], 16) % (len(times) - 1)]
+def testable(written: pl.DataFrame, features: Sequence[Feature]) -> set[str]:
+    """The names of the features with values at two instants of `written` or more: some cut lies between them."""
+    spans = _value_spans(written, features)
+    return {name for name, (first, last) in spans.items() if first < last}
+
+
+def _value_spans(written: pl.DataFrame, features: Sequence[Feature]) -> dict[str, tuple[datetime, datetime]]:
+    """Feature -> the first and the last instant at which it has a value."""
+    import polars as pl
+
+    held = [pl.col("ts").filter(pl.col(one.name).is_not_null()) for one in features]
+    firsts = written.select(each.min().alias(one.name) for each, one in zip(held, features, strict=True)).row(0)
+    lasts = written.select(each.max().alias(one.name) for each, one in zip(held, features, strict=True)).row(0)
+    ends = zip(features, firsts, lasts, strict=True)
+    return {one.name: (first, last) for one, first, last in ends if first is not None}
+
+
+def _held(written: pl.DataFrame, drawn: Sequence[str], features: Sequence[Feature]) -> set[str]:
+    import polars as pl
+
+    return testable(written.filter(pl.col("market_id").is_in(drawn)), features)
+
+
+def _markets_of(written: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """The first and the last market that have a value of each of the features `names`, in order of time."""
+    import polars as pl
+
+    found: list[str] = []
+    for name in names:
+        markets = written.filter(pl.col(name).is_not_null()).sort("ts").get_column("market_id")
+        found += markets[0], markets[-1]
     return found
+
+
+def _cut(key: str, written: pl.DataFrame, features: Sequence[Feature], tested: Collection[str]) -> datetime | None:
+    """An instant of the partition, drawn from its key among those that lie between values of most features, of those
+    not yet tested first: where a volume hardly ever changes, say, its z-score has few."""
+    times = written.get_column("ts").unique().sort().to_list()[:-1]
+    spans = _value_spans(written, features)
+    new = [ends for name, ends in spans.items() if name not in tested]
+    between = [(_between(time, new), _between(time, spans.values())) for time in times]
+    most = [time for time, count in zip(times, between, strict=True) if count == max(between)]
+    found: datetime | None = most[int(digest([key, "cut"])[:8], 16) % len(most)] if most else None
+    return found
+
+
+def _between(time: datetime, spans: Iterable[tuple[datetime, datetime]]) -> int:
+    return sum(first <= time < last for first, last in spans)
 
 
 def _scrambled(after: pl.DataFrame) -> pl.DataFrame:
@@ -179,32 +227,43 @@ def _values_of(frames: Sequence[pl.DataFrame], features: Sequence[Feature], max_
 
 
 def _differing(
-    features: Sequence[Feature], one: pl.DataFrame, two: pl.DataFrame, what: str, *, loose: bool = False
+    features: Sequence[Feature],
+    one: pl.DataFrame,
+    two: pl.DataFrame,
+    what: str,
+    scales: Mapping[str, float] | None = None,
 ) -> list[Leak]:
-    """The features whose values in two tables of the same rows differ; `loose` allows for rounding."""
+    """The features whose values in two tables of the same rows differ, with `scales` by more than rounding does."""
     import polars as pl
 
     two = one.select(_KEYS).join(two, on=_KEYS, how="left", maintain_order="left")
     pair = pl.concat([one, two.drop(_KEYS).rename(lambda name: f"{name} other")], how="horizontal")
-
-    flags = pair.select(_differs(one.name, loose=loose).any().alias(one.name) for one in features)
+    differs = {one.name: _differs(one.name, None if scales is None else scales[one.name]) for one in features}
+    flags = pair.select(flag.any().alias(name) for name, flag in differs.items())
     found = []
     for feature in [one for one in features if flags.item(0, one.name)]:
-        rows = pair.filter(_differs(feature.name, loose=loose)).select(_KEYS)
+        rows = pair.filter(differs[feature.name]).select(_KEYS)
         found.append(Leak(feature, what, rows.height, *rows.row(0)))
     return found
 
 
-@lru_cache(maxsize=1000)
-def _differs(name: str, *, loose: bool) -> pl.Expr:
-    """Whether a row's value differs from the other one's."""
+def _scales(rows: pl.DataFrame, features: Sequence[Feature]) -> dict[str, float]:
+    """How large a feature's values are in the mean: what a rolling sum of them that should be 0 may miss it by."""
+    import polars as pl
+
+    sizes = rows.select(pl.col(one.name).cast(pl.Float64).fill_nan(None).abs().mean() for one in features).row(0)
+    return {one.name: size or 0.0 for one, size in zip(features, sizes, strict=True)}
+
+
+def _differs(name: str, scale: float | None) -> pl.Expr:
+    """Whether a row's value differs from the other one's; scale: of _scales, None for to the last bit."""
     import polars as pl
 
     left, right = pl.col(name), pl.col(f"{name} other")
-    if not loose:
+    if scale is None:
         return left.ne_missing(right)
     a, b = left.cast(pl.Float64), right.cast(pl.Float64)
-    room = _RELATIVE * pl.max_horizontal(a.abs(), b.abs()) + _ABSOLUTE * a.abs().median().fill_null(0.0)
+    room = _RELATIVE * pl.max_horizontal(a.abs(), b.abs()) + _ABSOLUTE * scale
     return left.ne_missing(right) & ((a - b).abs() > room).fill_null(value=True)
 
 
@@ -226,7 +285,9 @@ def _beyond_span(alone: Mapping[int, pl.DataFrame], features: Sequence[Feature],
     mine = keys.with_columns(alone[one.bars].get_column(one.name) for one in features)
     whole = keys.join(ended, on=_KEYS, how="inner", maintain_order="left")
     same = mine.join(whole.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
-    return _differing(features, whole.select(*_KEYS, *(one.name for one in features)), same, "span", loose=True)
+    return _differing(
+        features, whole.select(*_KEYS, *(one.name for one in features)), same, "span", _scales(ended, features)
+    )
 
 
 def _on_both_sides(written: pl.DataFrame, features: Sequence[Feature], cut: datetime) -> frozenset[str]:

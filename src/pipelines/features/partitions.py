@@ -21,7 +21,7 @@ from pipelines.data.spans import span_key, span_of
 from pipelines.errors import LakeError
 from pipelines.feature import LEAKS, Feature
 from pipelines.features.bars import TRADES_READ, bars_of_trades, join_bars, look_at, market_intervals
-from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse
+from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse, testable
 from pipelines.features.windows import columns_of, counted, look_back, values
 from pipelines.snapshot import Reads, diff
 from pipelines.source import BAR_COLUMNS
@@ -123,10 +123,11 @@ class FeatureWork:
 
     def _test(self, key: str, rows: pl.DataFrame, frame: pl.DataFrame) -> None:
         """Refuse a partition that a later bar would change; note which features could be tested at all."""
-        self.filled |= {one.name for one in self.features if rows.get_column(one.name).count()}
-        if self.ctx.previous is not None and not is_sampled(key):
+        here = testable(rows, self.features)
+        self.filled |= here
+        if self.ctx.previous is not None and not is_sampled(key) and here <= self.tested:
             return
-        found = find_leaks(key, rows, frame, self.features, self.max_reach)
+        found = find_leaks(key, rows, frame, self.features, self.max_reach, self.tested)
         refuse(found.leaks)
         self.tested |= found.names
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ import pytest
 from pipelines.components.features import Settings
 from pipelines.errors import ContractViolation
 from pipelines.feature import LEAKS
+from pipelines.features import leaks
 from pipelines.snapshot import Snapshot
 from tests.ticks import Bench, source_bars, universe, walk
 
@@ -138,3 +139,61 @@ def test_an_own_feature_that_never_has_a_value_is_not_tested(
     settings = _written(tmp_path, {"empty": (1, "pl.when(bars.close < 0).then(bars.close)"), "body": CLEAN["body"]})
     snapshot = bench.features(inputs, settings, base=tmp_path)
     assert json.loads(bench.lake.read_bytes(snapshot.by_key[LEAKS]))["not_tested"] == ["empty"]
+
+
+RARE = {
+    "thrice": (1, "pl.when(bars.ts.dt.hour() == 22).then(bars.close)"),
+    "at_the_end": (1, "pl.when(bars.ts.dt.hour() == 23).then(bars.close)"),
+    "zscore": (5, "(bars.volume - bars.volume.rolling_mean(5)) / bars.volume.rolling_std(5).replace(0.0, None)"),
+}
+
+
+def test_features_that_seldom_have_values_are_tested_between_them(
+    tmp_path: Path, small: tuple[Bench, dict[str, Snapshot]]
+) -> None:
+    bench, inputs = small
+    snapshot = bench.features(inputs, _written(tmp_path, RARE), base=tmp_path)
+    memo = json.loads(bench.lake.read_bytes(snapshot.by_key[LEAKS]))
+    assert memo["not_tested"] == []
+    assert set(RARE) <= set(memo["tested"])
+
+
+@pytest.mark.parametrize("name", ["b07", "b31"])
+def test_a_feature_that_one_market_of_many_has_is_tested_there(tmp_path: Path, name: str) -> None:
+    bench = Bench(tmp_path / "lake")
+    names = [f"b{n:02d}" for n in range(40)]
+    prices = ("open", "high", "low", "close")
+    ticks = [source_bars(walk(each, bars=250, seconds=300, start=START), 300) for each in names]
+    dear = pl.when(pl.col("market_id") == name).then(1000.0).otherwise(1.0)
+    ticks = [each.with_columns(pl.col(prices) * dear) for each in ticks]
+    inputs = {
+        "ticks": bench.ticks(pl.concat(ticks).sort("market_id", "start")),
+        "markets": bench.markets(universe(**{each: {"interval": "300s"} for each in names})),
+    }
+    formula = "pl.when((bars.close > 1000) & (bars.ts.dt.hour() > 18)).then(bars.close)"
+    snapshot = bench.features(inputs, _written(tmp_path, {"alone": (1, formula)}), base=tmp_path)
+    assert "alone" in json.loads(bench.lake.read_bytes(snapshot.by_key[LEAKS]))["tested"]
+
+
+def test_a_built_in_feature_with_one_value_is_as_good_as_empty(tmp_path: Path) -> None:
+    """Volume that changes at the last bar alone: its z-score has one value, which no cut can test."""
+    bench = Bench(tmp_path / "lake")
+    bars = source_bars(walk("m", bars=400, seconds=300, start=START), 300)
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    ticks = bars.with_columns(pl.when(last).then(1.0).otherwise(2.0).cast(bars.schema["volume"]).alias("volume"))
+    inputs = {"ticks": bench.ticks(ticks), "markets": bench.markets(universe(m={"interval": "300s"}))}
+    snapshot = bench.features(inputs, _written(tmp_path, {"body": CLEAN["body"]}), base=tmp_path)
+    memo = json.loads(bench.lake.read_bytes(snapshot.by_key[LEAKS]))
+    assert memo["not_tested"] == []
+    assert "volume_zscore" not in memo["tested"]
+
+
+@pytest.mark.parametrize("hours", range(1, 13))
+def test_clean_features_are_refused_at_no_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: tuple[Bench, dict[str, Snapshot]], hours: int
+) -> None:
+    """A rolling sum whose last returns are 0 misses 0 by a rounding, which no newest row alone can measure."""
+    cut = START.replace(day=2) + hours * timedelta(minutes=115)
+    monkeypatch.setattr(leaks, "_cut", lambda *_: cut)
+    bench, inputs = small
+    bench.features(inputs, _written(tmp_path, CLEAN), base=tmp_path)

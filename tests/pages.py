@@ -84,6 +84,24 @@ def oanda_candles(count: int, start: datetime = ASKED - timedelta(hours=2), step
     return json.dumps({"instrument": "EUR_USD", "granularity": "M5", "candles": rows}).encode()
 
 
+def coinbase_products() -> bytes:
+    """A reply of Coinbase's /market/products."""
+    row = {"product_id": "BTC-USD", "base_currency_id": "BTC", "quote_currency_id": "USD", "product_type": "SPOT"}
+    row |= {"base_increment": "0.00000001", "quote_increment": "0.01", "price_increment": "0.01", "status": "online"}
+    return json.dumps({"products": [row]}).encode()
+
+
+def coinbase_candles(count: int, start: datetime = ASKED - timedelta(hours=2), step: int = 300) -> bytes:
+    """A reply of Coinbase's candles, newest first."""
+    first = int(start.timestamp())
+    rows = [
+        {"start": str(first + step * n), "low": "99.5", "high": "101.5", "open": "100", "close": str(100 + n / 100)}
+        | {"volume": f"{n}.25"}
+        for n in range(count)
+    ]
+    return json.dumps({"candles": rows[::-1]}).encode()
+
+
 CONDITION = "0x" + "ab" * 32
 
 

@@ -17,6 +17,8 @@ from pipelines.plugins.discovery import load_source, source_names
 from pipelines.testing import SourceSuite
 from tests.pages import (
     CONDITION,
+    coinbase_candles,
+    coinbase_products,
     fill,
     kalshi_markets,
     kalshi_trade,
@@ -60,12 +62,19 @@ def _oanda(base: Path) -> dict[str, Any]:
     return {}
 
 
+def _exchange(base: Path) -> dict[str, Any]:
+    bars = "coinbase/BTC-USD/BTC-USD/5m"
+    fill(base, "exchange", [("markets", "coinbase/list", coinbase_products()), ("bars", bars, coinbase_candles(5))])
+    return {}
+
+
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "sample": lambda base: {},
     "files": _files,
     "kalshi": _kalshi,
     "polymarket": _polymarket,
     "oanda": _oanda,
+    "exchange": _exchange,
 }
 
 

@@ -17,6 +17,7 @@ from agent.execution.runlog import Request
 from agent.execution.workspace import open_workspace
 from agent.service.wiring import around_runs
 from agent.store.outputs import releases
+from pipelines.testing.exchange_replies import ExchangeVenue
 from pipelines.testing.venue_replies import KalshiVenue, Market, OandaVenue, PolymarketVenue, Trade
 from pipelines.testing.venues import VenueServer, serving
 
@@ -54,11 +55,13 @@ def markets(*names: str, price: float = 0.5, size: float = 0.01) -> dict[str, Ma
 VENUES: dict[str, Callable[[], Any]] = {
     "kalshi": lambda: KalshiVenue(markets(*(f"KXRAIN-26-C{n}" for n in range(3)))),
     "polymarket": lambda: PolymarketVenue(markets(*(f"0x{n:064x}" for n in range(11, 14)))),
+    "exchange": lambda: ExchangeVenue(markets("BTC-USD", "ETH-USD", price=3000.0, size=4.0)),
     "oanda": lambda: OandaVenue(markets("EUR_USD", "GBP_USD", price=1.2, size=2e-4)),
 }
 SECTIONS = {
     "kalshi": 'url = "{0}"\nhistory_days = 40.0\n',
     "polymarket": 'gamma_url = "{0}"\nclob_url = "{0}"\ndata_url = "{0}"\nfidelity_minutes = 30\nhistory_days = 14.0\n',
+    "exchange": 'proxy_url = "{0}"\nsymbols = ["BTC/USD", "ETH/USD"]\ntimeframe = "1h"\nhistory_days = 40.0\n',
     "oanda": 'url = "{0}"\ninstruments = ["EUR_USD", "GBP_USD"]\ngranularity = "H1"\nhistory_days = 40.0\n',
 }
 

@@ -18,6 +18,7 @@ from agent.store.collecting import StreamRow
 from pipelines.inbox.collected import CollectedSource
 from pipelines.inbox.writer import Writer
 from pipelines.plugins.discovery import load_source, settings_of_source
+from pipelines.testing.exchange_replies import ExchangeVenue
 from pipelines.testing.venue_replies import KalshiVenue, Market, OandaVenue, PolymarketVenue, Trade
 from pipelines.testing.venues import VenueServer, serving
 
@@ -71,11 +72,14 @@ class World:
 
     def source(self, name: str, **values: Any) -> CollectedSource:
         address = self.server.url(name)
-        urls = {"kalshi": ["url"], "polymarket": ["gamma_url", "clob_url", "data_url"], "oanda": ["url"]}[name]
+        polymarket = ["gamma_url", "clob_url", "data_url"]
+        urls = {"kalshi": ["url"], "polymarket": polymarket, "oanda": ["url"], "exchange": ["proxy_url"]}[name]
         cls = load_source(name)
         assert issubclass(cls, CollectedSource)
         if name == "oanda":
             values = {"instruments": tuple(self.venues[name].markets), **values}
+        if name == "exchange":
+            values = {"symbols": tuple(self.venues[name].markets), **values}
         return cls(settings_of_source(cls)(**dict.fromkeys(urls, address), **values), self.folder)
 
     def collect(self, name: str, *, fresh: bool = False, seconds: float | None = None, **values: Any) -> Passed:
@@ -129,6 +133,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         "kalshi": KalshiVenue(markets(names["kalshi"], 300, NOW), pace.now),
         "polymarket": PolymarketVenue(markets(names["polymarket"], 300, NOW), pace.now),
         "oanda": OandaVenue(markets(names["oanda"], 300, NOW), pace.now),
+        "exchange": ExchangeVenue(markets(["BTC-USD", "ETH-USD"], 2500, NOW), pace.now),
     }
     with serving(venues, pace.now) as server:
         yield World(tmp_path, server, pace, venues)

@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         host=host,
         port=port,
         log_config=None,
+        loop="asyncio",  # the same loop whatever else is installed: ccxt brings uvloop along
         access_log=options.debug,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         # Without a token the client's address says who may ask: no header may change it.

@@ -16,6 +16,18 @@ pytestmark = needs_recordings
 
 # Replies with rows: how many are taken, and as what.
 ROWS = {
+    "binance/exchange_info_response.json": ("markets", 1),
+    "binance/http_spot_market_exchange_info.json": ("markets", 2),
+    "binance/http_spot_market_klines.json": ("bars", 10),
+    "binance/http_spot_market_trades.json": ("trades", 10),
+    "binance/trades_response.json": ("trades", 1),
+    "coinbase-exchange/candles_1m_2018-02.json": ("bars", 10),
+    "coinbase-exchange/products_2018.json": ("markets", 10),
+    "coinbase-exchange/trades_2024-03.json": ("trades", 1),
+    "coinbase/advanced_ticker_trades_2024-04.json": ("trades", 1),
+    "coinbase/http_candles.json": ("bars", 2),
+    "coinbase/http_products.json": ("markets", 2),
+    "coinbase/http_ticker.json": ("trades", 3),
     "kalshi/golden_event_single.json": ("markets", 1),
     "kalshi/golden_markets_list.json": ("markets", 5),
     "kalshi/golden_series_candlesticks.json": ("bars", 90),
@@ -47,8 +59,13 @@ ROWS = {
 }
 
 
-def feed(name: str) -> Feed:
-    return load_feed(name)(settings_of_source(load_source(name))())
+EXCHANGES = ("binance", "coinbase", "coinbase-exchange")
+SYMBOLS = "BTCUSD BTCUSDC BTCUSDT ETHBTC ETHUSDT LTCEUR LTCUSD LTCBTC ETHEUR ETHUSD BTCGBP BTCEUR ETCBTC"
+
+
+def feed(folder: str) -> Feed:
+    name, values = (folder, {}) if folder not in EXCHANGES else ("exchange", {"symbols": tuple(SYMBOLS.split())})
+    return load_feed(name)(settings_of_source(load_source(name))(**values))
 
 
 def reply(name: str) -> bytes:
@@ -65,7 +82,7 @@ def parsed(name: str) -> tuple[Stream, Parsed]:
 
 
 def recorded() -> list[str]:
-    folders = [RECORDINGS / name for name in feed_names()]
+    folders = [RECORDINGS / name for name in (*feed_names(), *EXCHANGES)]
     return sorted(str(path.relative_to(RECORDINGS)) for folder in folders for path in folder.glob("*.json"))
 
 
@@ -88,8 +105,8 @@ def test_each_row_without_a_required_field_is_quarantined_and_the_others_stay(na
     assert isinstance(stream, Stream)
     row = _only_row(body)
     assert adapter.parse(stream, json.dumps(body).encode()).frame.height == 1
-    for field in list(row):
-        kept = row.pop(field)
+    for field in list(row) if isinstance(row, dict) else range(len(row)):
+        kept = row[field]
         for value in (None, [], {"x": 1}, "not a number", 7):
             row[field] = value
             try:
@@ -101,11 +118,11 @@ def test_each_row_without_a_required_field_is_quarantined_and_the_others_stay(na
         row[field] = kept
 
 
-def _only_row(body: Any) -> dict[str, Any]:
+def _only_row(body: Any) -> Any:
     """The first row of a reply, which then has no other one."""
     rows = body
     if not isinstance(body, list) and "conditionId" not in body:
-        names = ("markets", "candlesticks", "trades", "history", "data", "candles")
+        names = ("markets", "candlesticks", "trades", "history", "data", "candles", "products", "symbols")
         rows = next((body[name] for name in names if isinstance(body.get(name), list)), [])
     if not isinstance(rows, list) or not rows:
         return body

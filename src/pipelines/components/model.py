@@ -124,7 +124,7 @@ class Settings:
 
 
 @component(
-    upstream={"features": EVERYTHING, "markets": Reads(MARKET_FACTS)},
+    upstream={"features": EVERYTHING, "markets": Reads((*MARKET_FACTS, "event_id"))},
     settings=Settings,
     libraries=("scikit-learn",),
     policy=defer_retraining,

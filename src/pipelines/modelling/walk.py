@@ -178,7 +178,7 @@ def slope_of(rows: Rows, sample: OutOfFold, known: npt.NDArray[np.bool_]) -> flo
     """How far raw forecasts may be trusted, by those rows of `sample` that are `known`."""
     at = sample.row[known]
     if rows.to_resolution:
-        return fit_shrunk_slope(sample.raw[known], rows.price[at], rows.label[at], rows.market[at])
+        return fit_shrunk_slope(sample.raw[known], rows.price[at], rows.label[at], rows.event[at])
     return fit_slope(sample.raw[known], sample.base_rate[known], rows.label[at])
 
 
@@ -189,13 +189,13 @@ def moves_of(rows: Rows, train: Integers) -> Moves:
 
 def errors_of(rows: Rows, sample: OutOfFold, known: npt.NDArray[np.bool_], horizon_bars: int) -> Errors:
     """How far expected changes were off in those rows of `sample` that are `known`: in units of v, of outcomes in units
-    of the payoff, where all rows of a market count as one."""
+    of the payoff, where all rows of an event count as one."""
     import numpy as np
 
     at = sample.row[known]
     unit, together = rows.volatility[at], float(horizon_bars)
     if rows.to_resolution:
-        unit, together = np.ones(len(at)), len(at) / max(1, len(np.unique(rows.market[at].astype(str))))
+        unit, together = np.ones(len(at)), len(at) / max(1, len(np.unique(rows.event[at].astype(str))))
     return fit_errors(sample.probability[known], sample.expected[known], rows.change[at], unit, together)
 
 

@@ -25,7 +25,7 @@ from pipelines.evaluation.scores import paired, squared_error
 from pipelines.feature import features_in
 from pipelines.features.bars import look_at
 from pipelines.features.windows import counted, values
-from pipelines.modelling.folds import choose_span, plan_folds
+from pipelines.modelling.folds import SPANS_OF_DATA, choose_span, plan_folds
 from pipelines.modelling.learner import Recipe
 from pipelines.modelling.rows import Rows, rows_of
 from pipelines.modelling.walk import OutOfFold, Walk, instant, joined
@@ -44,7 +44,7 @@ class Set:
     kind: str
     cost_bps: float = 10.0
     horizon_bars: int = 5
-    to_resolution: bool = False
+    paid: Callable[[], pl.DataFrame] | None = None  # market_id, resolution: what is forecast, instead of moves
 
 
 def crypto_5m() -> pl.DataFrame:
@@ -76,18 +76,89 @@ def fx_1m() -> pl.DataFrame:
     return _bars(both.with_columns(quotes).with_columns(middle, market_id=pl.lit("GBPUSD")), timedelta(minutes=1))
 
 
-def lean_equity() -> pl.DataFrame:
-    """Seven US stocks, days."""
-    frames = []
-    for path in sorted((DATA / "lean-equity").glob("*-1d-trade.parquet")):
-        frame = pl.read_parquet(path)
-        time = next(name for name, kind in frame.schema.items() if kind.is_temporal())
-        frames.append(
-            frame.rename({time: "start"})
-            .select("start", "open", "high", "low", "close", "volume")
-            .with_columns(market_id=pl.lit(path.name.partition("-")[0]))
-        )
-    return _bars(pl.concat(frames, how="vertical_relaxed"), timedelta(days=1))
+def lean(folder: str, ending: str, length: timedelta) -> Callable[[], pl.DataFrame]:
+    """Every market of a folder of Lean's that has a file with this ending: trades, or the middle of quotes."""
+
+    def read() -> pl.DataFrame:
+        frames = []
+        for path in sorted((DATA / folder).glob(f"*-{ending}.parquet")):
+            frame = pl.read_parquet(path)
+            time = next(name for name, kind in frame.schema.items() if kind.is_temporal())
+            if "bid_close" in frame.columns:
+                prices = {
+                    name: (pl.col(f"bid_{name}") + pl.col(f"ask_{name}")) / 2
+                    for name in ("open", "high", "low", "close")
+                }
+                frame = frame.with_columns(**prices)
+            frame = frame.rename({time: "start"}).with_columns(market_id=pl.lit(path.name.partition("-")[0]))
+            frames.append(frame.select(set(frame.columns) & {"start", *BAR_COLUMNS} - {"end"}))
+        return _bars(pl.concat(frames, how="diagonal_relaxed"), length)
+
+    return read
+
+
+def crypto_trades() -> pl.DataFrame:
+    """XRP/ETH: single trades, cut into minutes."""
+    trades = pl.read_parquet(DATA / "crypto-trades" / "XRP_ETH-trades.parquet").sort("timestamp", "id")
+    start = pl.from_epoch("timestamp", "ms").dt.truncate("1m")
+    return _bars(_cut(trades.with_columns(start=start, market_id=pl.lit("XRPETH"))), timedelta(minutes=1))
+
+
+def chainlink() -> pl.DataFrame:
+    """BTC/USD as it settles Polymarket's markets of five minutes: two days, cut into minutes. An instant is known when
+    it was received."""
+    frames = [pl.read_parquet(path) for path in sorted((DATA / "polymarket-btc5m").glob("btcusd-*.parquet"))]
+    values = pl.concat(frames).sort("recv_ms", "feed_ts_ms").rename({"value": "price"})
+    start = pl.from_epoch("recv_ms", "ms").dt.truncate("1m")
+    return _bars(_cut(values.with_columns(start=start, market_id=pl.lit("BTCUSD"))), timedelta(minutes=1))
+
+
+def _cut(ticks: pl.DataFrame) -> pl.DataFrame:
+    price = pl.col("price")
+    prices = {"open": price.first(), "high": price.max(), "low": price.min(), "close": price.last()}
+    return ticks.group_by("market_id", "start", maintain_order=True).agg(**prices)
+
+
+def betfair() -> pl.DataFrame:
+    """Runners of seven sports markets: 1 / the last odds traded, before and during play, cut into minutes."""
+    prices = pl.read_parquet(DATA / "betfair-stream" / "ltp.parquet").sort("ts")
+    market = pl.concat_str("market_id", pl.col("selection_id").cast(pl.String), separator="-")
+    price = pl.col("implied_prob").clip(0.001, 0.999)
+    return _bars(
+        _cut(prices.with_columns(market_id=market, price=price, start=pl.col("ts").dt.truncate("1m"))),
+        timedelta(minutes=1),
+    )
+
+
+def betfair_paid() -> pl.DataFrame:
+    """1 for runners that won, and 0, known when the market was settled."""
+    runners = pl.read_parquet(DATA / "betfair-stream" / "selections.parquet").filter(pl.col("outcome").is_not_null())
+    market = pl.concat_str("market_id", pl.col("selection_id").cast(pl.String), separator="-")
+    return runners.select(market_id=market, resolution="outcome")
+
+
+def forecastbench_paid() -> pl.DataFrame:
+    """What prediction markets paid. The repository shows every outcome in August 2026 only, too late to learn from."""
+    outcomes = pl.read_parquet(DATA / "forecastbench-daily" / "markets.parquet").filter(pl.col("outcome").is_not_null())
+    return outcomes.select("market_id", resolution="outcome")
+
+
+def books() -> pl.DataFrame:
+    """Middle of the UP side of 18 order books before their end, every ten seconds."""
+    folder = DATA / "polymarket-btc15m-books"
+    ends = pl.read_parquet(folder / "markets.parquet").select("market_id", "end_ts")
+    best = {name: pl.col(name).list.first() for name in ("bid_px", "ask_px")}
+    seen = pl.read_parquet(folder / "books.parquet").filter(pl.col("side") == "UP").with_columns(**best)
+    seen = seen.join(ends, on="market_id").filter(pl.col("ts") < pl.col("end_ts")).drop_nulls(["bid_px", "ask_px"])
+    price = ((pl.col("bid_px") + pl.col("ask_px")) / 2).clip(0.001, 0.999)
+    start = pl.from_epoch("ts", "ms").dt.truncate("10s")
+    return _bars(_cut(seen.sort("ts").with_columns(price=price, start=start)), timedelta(seconds=10))
+
+
+def books_paid() -> pl.DataFrame:
+    """Whether Bitcoin went up."""
+    markets = pl.read_parquet(DATA / "polymarket-btc15m-books" / "markets.parquet")
+    return markets.select("market_id", resolution="payout_up")
 
 
 def forecastbench() -> pl.DataFrame:
@@ -112,6 +183,7 @@ def _bars(frame: pl.DataFrame, length: timedelta) -> pl.DataFrame:
     return frame.with_columns(missing).with_columns(floats).select(*BAR_COLUMNS).unique(["market_id", "start"])
 
 
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 SETS = {
     one.name: one
     for one in (
@@ -119,9 +191,21 @@ SETS = {
         Set("coinbase-1h", coinbase_1h, "spot"),
         Set("fx-1m", fx_1m, "fx"),
         Set("fx-1m-tight", fx_1m, "fx", cost_bps=1.6),
-        Set("lean-equity", lean_equity, "equity"),
+        Set("lean-equity", lean("lean-equity", "1d-trade", DAY), "equity"),
         Set("forecastbench", forecastbench, "binary", cost_bps=200.0),
-        Set("forecastbench-resolution", forecastbench, "binary", cost_bps=200.0, to_resolution=True),
+        Set("forecastbench-resolution", forecastbench, "binary", cost_bps=200.0, paid=forecastbench_paid),
+        Set("crypto-trades", crypto_trades, "spot"),
+        Set("lean-coinbase-1d", lean("lean-coinbase", "1d-trade", DAY), "spot"),
+        Set("lean-coinbase-1m", lean("lean-coinbase", "1m-trade", MINUTE), "spot"),
+        Set("lean-coinbase-1s", lean("lean-coinbase", "1s-trade", timedelta(seconds=1)), "spot"),
+        Set("lean-oanda-1m", lean("lean-oanda", "1m-quote", MINUTE), "fx", cost_bps=1.6),
+        Set("polymarket-btc5m", chainlink, "spot"),
+        Set("polymarket-btc15m-books", books, "binary", cost_bps=200.0),
+        Set("polymarket-btc15m-resolution", books, "binary", cost_bps=200.0, paid=books_paid),
+        Set("betfair", betfair, "binary", cost_bps=200.0),
+        Set("betfair-resolution", betfair, "binary", cost_bps=200.0, paid=betfair_paid),
+        Set("lean-equity-1h", lean("lean-equity", "1h-trade", HOUR), "equity"),
+        Set("lean-oanda-1h", lean("lean-oanda", "1h-quote", HOUR), "fx", cost_bps=1.6),
     )
 }
 
@@ -142,8 +226,13 @@ def rows_of_set(one: Set, *, is_derived: bool) -> Rows:
         slippage=pl.lit(0.0),
         fee=pl.lit(0.0),
     )
-    if one.to_resolution:
-        markets = markets.drop("resolved_at", "resolution").join(_paid(bars), on="market_id", how="left")
+    if one.paid is not None:
+        # An outcome counts as known one day after the last price, which lies before the resolution; of markets of
+        # minutes one bar after it.
+        length = bars.select((pl.col("end") - pl.col("start")).max()).item()
+        last = bars.group_by("market_id").agg(resolved_at=pl.col("end").max() + length)
+        paid = one.paid().join(last, on="market_id")
+        markets = markets.drop("resolved_at", "resolution").join(paid, on="market_id", how="left")
     of_all = features_in(vars(built_in))
     features = values(counted(looked, pl.DataFrame(), markets, of_all, bars.item(0, "start"), 5.0), of_all, 5.0)
     return rows_of(
@@ -152,23 +241,20 @@ def rows_of_set(one: Set, *, is_derived: bool) -> Rows:
         markets,
         horizon_bars=one.horizon_bars,
         is_derived=is_derived,
-        to_resolution=one.to_resolution,
+        to_resolution=one.paid is not None,
     )
 
 
-def _paid(bars: pl.DataFrame) -> pl.DataFrame:
-    """What prediction markets paid. The repository shows every outcome in August 2026 only, too late to learn from:
-    here an outcome counts as known one day after the last price, which lies before the resolution."""
-    outcomes = pl.read_parquet(DATA / "forecastbench-daily" / "markets.parquet").filter(pl.col("outcome").is_not_null())
-    last = bars.group_by("market_id").agg(resolved_at=pl.col("end").max() + pl.duration(days=1))
-    return outcomes.select("market_id", pl.col("outcome").alias("resolution")).join(last, on="market_id")
+class TooShort(Exception):
+    """There is nothing to judge, and why."""
 
 
 def walked(rows: Rows, kind: str, horizon_bars: int) -> OutOfFold:
     """Out-of-fold forecasts with the default settings of [model]."""
     first, last = instant(rows.ts[0]), instant(rows.ts[-1])
     span = choose_span(first, last)
-    assert span is not None
+    if span is None:
+        raise TooShort(f"{last - first} of history, {SPANS_OF_DATA} test spans of an hour are needed")
     recipe = Recipe(kind, 7, 100, 0.03, 7)  # type: ignore[arg-type]
     return joined([fold.rows for fold in Walk(recipe, horizon_bars).forward(rows, plan_folds(first, last, span))])
 
@@ -200,6 +286,22 @@ def text(interval: Interval | None, digits: int) -> str:
     return f"{interval.value:+.{digits}f} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
 
 
+def _judge(one: Set) -> None:
+    """Both models, and the difference. averaged is hgb where markets are binary, and the price as offset where outcomes
+    are forecast."""
+    kinds = ("hgb", "averaged") if one.kind != "binary" else ("hgb",) if one.paid is None else ("hgb", "offset")
+    losses, blocks = {}, {}
+    for kind in kinds:
+        rows = rows_of_set(one, is_derived=kind == "averaged")
+        evidence = evidence_of(rows, walked(rows, kind, one.horizon_bars), one.horizon_bars)
+        losses[kind] = squared_error(evidence.probability, evidence.label)
+        blocks[kind] = evidence.block
+        show(kind, assess(evidence))
+    if len(kinds) > 1:
+        old, new = kinds
+        print(f"  paired Brier, {new} minus {old}: {text(paired(losses[new], losses[old], blocks[old]), 6)}")
+
+
 def main() -> None:
     """Judge the sets named, all without names."""
     if not DATA.is_dir():
@@ -207,18 +309,11 @@ def main() -> None:
         return
     for name in sys.argv[1:] or SETS:
         one = SETS[name]
-        kinds = ("hgb",) if one.kind == "binary" else ("hgb", "averaged")  # averaged is hgb where markets are binary
-        kinds = ("offset",) if one.to_resolution else kinds
         print(f"{name}: horizon {one.horizon_bars} bars, round trip {one.cost_bps:g} bp", flush=True)
-        samples = {}
-        for kind in kinds:
-            rows = rows_of_set(one, is_derived=kind == "averaged")
-            evidence = evidence_of(rows, walked(rows, kind, one.horizon_bars), one.horizon_bars)
-            samples[kind] = evidence
-            show(kind, assess(evidence))
-        if len(kinds) > 1:
-            old, new = (squared_error(samples[kind].probability, samples[kind].label) for kind in kinds)
-            print(f"  paired Brier, averaged minus hgb: {text(paired(new, old, samples[kinds[0]].block), 6)}")
+        try:
+            _judge(one)
+        except (TooShort, ValueError) as error:
+            print(f"  cannot be judged: {error}")
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(f"  {used.ru_utime + used.ru_stime:.0f} CPU s so far", flush=True)
 

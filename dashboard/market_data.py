@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
@@ -17,7 +17,9 @@ from pipelines.data.spans import span_key, span_of
 from pipelines.data.tick_parts.account import Account
 from pipelines.lake import Lake
 from pipelines.modelling.labels import GAP_FACTOR, usual_spacing
+from pipelines.quoting import account_text
 from pipelines.snapshot import Snapshot, diff
+from pipelines.source import completed_markets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,6 +48,13 @@ class Gaps:
     count: int
     spacing_seconds: int
     longest: tuple[tuple[datetime, datetime], ...]
+
+
+class Quoted(NamedTuple):
+    """The step of a market's prices and what they are in; None where it is not known."""
+
+    tick_size: float | None
+    currency: str | None
 
 
 def markets(desk: Session) -> pl.DataFrame | None:
@@ -77,10 +86,20 @@ def names(desk: Session) -> dict[str, str]:
     return {} if known is None else dict(known.select("market_id", "name").iter_rows())
 
 
-def ticks_of(desk: Session) -> dict[str, float]:
-    """Market id -> the step of its prices, where it is known."""
+def quoted(desk: Session) -> dict[str, Quoted]:
+    """Market id -> the step of its prices and their currency."""
     known = markets(desk)
-    return {} if known is None else dict(known.drop_nulls("tick_size").select("market_id", "tick_size").iter_rows())
+    if known is None:
+        return {}
+    rows = known.select("market_id", "tick_size", "quote_currency").iter_rows()
+    return {market_id: Quoted(*facts) for market_id, *facts in rows}
+
+
+def account(desk: Session) -> str:
+    """What the backtest is counted in, by the markets that have bars."""
+    known = universe(desk)
+    traded = [] if known is None else known.drop_nulls("bars").get_column("quote_currency").to_list()
+    return account_text(traded)
 
 
 def candles(desk: Session, market_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
@@ -155,7 +174,7 @@ def rewrites(desk: Session) -> list[Rewrite]:
 def _markets(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
     import polars as pl
 
-    table = _lake.read_tables(_snapshot.select("markets"))
+    table = completed_markets(_lake.read_tables(_snapshot.select("markets")))  # one of an older release lacks some
     return table.with_columns(pl.coalesce("question", "symbol", "external_id").alias("name"))
 
 

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 
 from pipelines.evaluation.assessment import assess
 from pipelines.evaluation.evidence import Evidence
+from pipelines.evaluation.intervals import Interval
 from tests.simulated import momentum_set, null_set
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The verdict, and whether the interval of the information coefficient covers what is true without skill: 0."""
+    """The verdict, and whether intervals cover what is true without skill: of the information coefficient 0, of the
+    area under the curve and of the direction score one half."""
 
     verdict: str
     blocks: int
     covers: bool
+    covers_area: bool
+    covers_direction: bool
 
 
 def null_shown(seed: int) -> Shown:
@@ -30,6 +34,15 @@ def momentum_shown(seed: int) -> Shown:
 
 def _shown(evidence: Evidence) -> Shown:
     found = assess(evidence)
-    ic = found.figures.ic
-    covers = ic is not None and ic.low <= 0 <= ic.high
-    return Shown(found.verdict.value, found.figures.brier.blocks, covers)
+    figures = found.figures
+    return Shown(
+        found.verdict.value,
+        figures.brier.blocks,
+        _covers(figures.ic, 0.0),
+        _covers(figures.auc, 0.5),
+        _covers(figures.direction, 0.5),
+    )
+
+
+def _covers(interval: Interval | None, value: float) -> bool:
+    return interval is not None and interval.low <= value <= interval.high

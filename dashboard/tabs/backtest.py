@@ -57,7 +57,7 @@ def show(desk: Session) -> None:
         return
     st.caption(
         "Simulated on past data: out-of-sample predictions traded with fees and slippage. Not a record of real "
-        "trading, and no promise. Equity is a multiple of the start. Random entry repeats the model's trades at random "
+        f"trading, and no promise. {market_data.account(desk)} Random entry repeats the model's trades at random "
         f"times in random markets, 200 times. {chance_text(metrics['random_entry'])}"
     )
     left, right = st.columns([3, 2])
@@ -125,7 +125,14 @@ def _trades(desk: Session) -> None:
             for name, title in (("entry_at", "Entry"), ("exit_at", "Exit"))
         }
         st.dataframe(
-            trades.with_columns(pl.col("market_id").replace(market_data.names(desk))),
+            trades.with_columns(
+                pl.col("market_id").replace(market_data.names(desk)),
+                currency=pl.col("market_id").replace_strict(
+                    {market: quoted.currency for market, quoted in market_data.quoted(desk).items()},
+                    default=None,
+                    return_dtype=pl.String,
+                ),
+            ),
             height=300,
             hide_index=True,
             key="trades",
@@ -133,7 +140,8 @@ def _trades(desk: Session) -> None:
                 **times,
                 "market_id": "Market",
                 "trade_return": st.column_config.NumberColumn("Return", format="percent"),
-                "pnl": st.column_config.NumberColumn("P&L", format="%.5f"),
+                "pnl": st.column_config.NumberColumn("P&L, multiples of the start", format="%.5f"),
+                "currency": st.column_config.TextColumn("Currency", help="of its prices, where it is known"),
             },
         )
 

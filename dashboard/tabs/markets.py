@@ -45,7 +45,10 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
         return
     zone = look.zone().key
     picked = st.dataframe(
-        chosen.select("name", "kind", "status", "last_price", "last_ts", "bars", "volume", "end_at", "market_id"),
+        chosen.select(
+            *("name", "kind", "status", "last_price", "quote_currency", "last_ts"),
+            *("bars", "volume", "end_at", "market_id"),
+        ),
         height=260,
         hide_index=True,
         on_select="rerun",
@@ -55,6 +58,7 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
         column_config={
             "name": st.column_config.TextColumn("Market", width="large"),
             "last_price": st.column_config.NumberColumn("Last price", format="%.6g"),
+            "quote_currency": st.column_config.TextColumn("Currency", help="of its prices, where it is known"),
             "kind": "Kind",
             "status": "Status",
             "last_ts": st.column_config.DatetimeColumn("Last bar", timezone=zone, format="YYYY-MM-DD HH:mm", help=zone),
@@ -90,6 +94,8 @@ def _market(desk: Session, market: dict[str, Any]) -> None:
     market_id: str = market["market_id"]
     st.subheader(look.literal(market["name"]))
     facts = [market["kind"], market["status"], market_id]
+    if market["quote_currency"] is not None:
+        facts.append(f"prices in {market['quote_currency']}")
     if market["resolution"] is not None:
         facts.append(f"resolved at {market['resolution']:g}")
     look.line(" · ".join(facts), look.Html(f" · ends {look.when(market['end_at'])}" if market["end_at"] else ""))

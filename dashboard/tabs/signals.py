@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from agent.core.figures import price_text
 from dashboard import charts, data, look, market_data, parts
 from dashboard.data import Record, Session
 from dashboard.look import Column
+from pipelines.quoting import price_text
 
 TITLE, ICON, ORDER = "Signals", ":material/insights:", 40
 _PAGE = 20
@@ -60,7 +60,7 @@ def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) 
         and (side == "all" or (row["action"] in ("buy", "sell")) == (side == "to enter"))
     ]
     chosen.sort(key=_net_edge if by == "net edge" else lambda row: row[by], reverse=True)
-    first, ticks = chosen[0] if chosen else None, market_data.ticks_of(desk)
+    first, quoted = chosen[0] if chosen else None, market_data.quoted(desk)
     st.caption(
         f"{len(chosen)} of {len(latest)} markets"
         ". Probability: that the price rises over the horizon by more than a round trip costs. Needed: the probability "
@@ -83,7 +83,7 @@ def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) 
             Column("Confidence", "num"),
             Column("Horizon", "short"),
         ],
-        [_row(row, names, ticks) for row in chosen[(page - 1) * _PAGE : page * _PAGE]],
+        [_row(row, names, quoted) for row in chosen[(page - 1) * _PAGE : page * _PAGE]],
         label="signals",
     )
     market = st.selectbox(
@@ -107,11 +107,11 @@ def _net_edge(row: Record) -> float:
     return edge
 
 
-def _row(row: Record, names: Mapping[str, str], ticks: Mapping[str, float]) -> tuple[object, ...]:
+def _row(row: Record, names: Mapping[str, str], quoted: Mapping[str, market_data.Quoted]) -> tuple[object, ...]:
     return (
         names.get(row["market_id"], row["market_id"]),
         look.when(row["ts"]),
-        price_text(row["price"], ticks.get(row["market_id"])),
+        price_text(row["price"], *quoted.get(row["market_id"], ())),
         f"{row['probability']:.1%}",
         "–" if row["threshold"] is None else f"{row['threshold']:.1%}",
         f"{_net_edge(row):+.2%}",

@@ -25,7 +25,6 @@ ROWS_OF: Mapping[str, RowKind] = {"markets": "markets", "bars": "bars", "trades"
 # Rows of a markets page: what a source says of a market, and what its feed needs to ask for its data.
 LISTING_COLUMNS: Mapping[str, str] = {
     **MARKET_COLUMNS,
-    "event_id": "String",  # markets of one event, such as the outcomes of an election; null where the venue has none
     "handle": "String",  # by which the feed asks for its prices: a token, a series; only the feed reads it
     "opened_at": "Datetime",  # there are no prices before; null where the venue does not say
 }

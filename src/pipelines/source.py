@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Column name -> Polars type name. `frame_schema()` turns them into types where Polars is loaded anyway.
+OPTIONAL_MARKET_COLUMNS: Mapping[str, str] = {  # a source may leave these out: they are null then
+    "quote_currency": "String",  # of prices and of amounts: USD, BTC, USDC; null where it is not known
+    "event_id": "String",  # markets of one event, such as the outcomes of an election; null where there is none
+}
 MARKET_COLUMNS: Mapping[str, str] = {
     "market_id": "String",  # "SOURCE:EXTERNAL_ID", the key everywhere downstream
     "source": "String",
@@ -33,6 +37,7 @@ MARKET_COLUMNS: Mapping[str, str] = {
     "timezone": "String",  # whose clock days, weeks and months go by; null for trades or quotes
     "volume": "Float64",
     "liquidity": "Float64",
+    **OPTIONAL_MARKET_COLUMNS,
 }
 MARKET_HISTORY: Mapping[str, str] = {  # what was known of markets, one row per state and when it was first seen
     "market_id": "String",
@@ -63,7 +68,13 @@ BAR_COLUMNS: Mapping[str, str] = {
     **{f"{side}_{field}": "Float64" for side in ("bid", "ask") for field in ("open", "high", "low", "close")},
 }
 
-NAME_LENGTHS: Mapping[str, int] = {"source": 100, "external_id": 200, "market_id": 300}  # characters, at most
+NAME_LENGTHS: Mapping[str, int] = {  # characters, at most
+    "source": 100,
+    "external_id": 200,
+    "market_id": 300,
+    "quote_currency": 20,
+    "event_id": 200,
+}
 QUARANTINE_KEY = "quarantine"  # the partition of ticks that lists rows left out, in QUARANTINE_COLUMNS
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "where": "String",  # file and line or row
@@ -78,6 +89,15 @@ def frame_schema(columns: Mapping[str, str]) -> dict[str, Any]:
 
     types = {"Datetime": pl.Datetime("us", "UTC")}
     return {name: types.get(kind) or getattr(pl, kind) for name, kind in columns.items()}
+
+
+def completed_markets(frame: pl.DataFrame) -> pl.DataFrame:
+    """What a source says of its markets, with a null for each of OPTIONAL_MARKET_COLUMNS that it leaves out."""
+    import polars as pl
+
+    types = frame_schema(OPTIONAL_MARKET_COLUMNS)
+    there = [pl.col(name) if name in frame.columns else pl.lit(None, kind).alias(name) for name, kind in types.items()]
+    return frame.select(pl.exclude(*types), *there)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ def test_noise_is_seldom_taken_for_skill() -> None:
     assert sum(one.verdict == "EDGE" for one in shown) <= 4
     assert min(one.blocks for one in shown) >= 40
     assert sum(one.covers for one in shown) >= LEAST_COVERED
+    assert sum(one.covers_area for one in shown) >= LEAST_COVERED
+    assert sum(one.covers_direction for one in shown) >= LEAST_COVERED
 
 
 @pytest.mark.audit

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.core.explain import dirty_text
-from agent.core.figures import price_text
 from agent.core.model import State
 from agent.core.plan_json import plan_from_json
 from agent.masking import masked
@@ -16,10 +15,11 @@ from agent.store.control.attempts import Attempt
 from agent.store.database.engine import Connections, secrets_in
 from agent.store.outputs import projections
 from agent.store.outputs.projections import MarketFacts, Record
+from pipelines.quoting import price_text
 from pipelines.values import dataclass
 
 _LOOKED_AT = 20  # runs: one of them had a plan
-_UNKNOWN = MarketFacts("", None)
+_UNKNOWN = MarketFacts("", None, None)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def with_names(at: Connections, rows: Sequence[Record]) -> list[Record]:
 
 
 def _named(row: Record, facts: MarketFacts) -> Record:
-    return {**row, "name": facts.name or row["market_id"], "price_text": price_text(row["price"], facts.tick_size)}
+    price = price_text(row["price"], facts.tick_size, facts.quote_currency)
+    return {**row, "name": facts.name or row["market_id"], "price_text": price}
 
 
 def tracebacks(at: Connections, run_id: int, limit: int) -> list[tuple[str, str]]:

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from decimal import Decimal
 
-_DIGITS = 5  # of a price whose tick is not known
 # Figures a year. Of a shorter span they would say what nobody saw.
 _ANNUAL = frozenset({"annualised_return", "annualised_volatility", "sharpe", "sortino", "turnover_per_year"})
-
-
-def price_text(price: float, tick_size: float | None = None) -> str:
-    """A price with as many decimals as its tick has, else to five digits, at least two of them decimals."""
-    if tick_size:
-        places = max(0, -int(Decimal(repr(tick_size)).normalize().as_tuple().exponent))
-        return f"{price:,.{places}f}"
-    if price == 0 or not math.isfinite(price):
-        return f"{price:.2f}"
-    places = min(max(2, _DIGITS - 1 - math.floor(math.log10(abs(price)))), 12)
-    whole, _, decimals = f"{price:,.{places}f}".partition(".")
-    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 
 def points_text(difference: float) -> str:

@@ -29,6 +29,8 @@ markets = sa.Table(
     sa.Column("timezone", sa.String(100), doc="whose clock days, weeks and months go by"),
     sa.Column("volume", sa.Float),
     sa.Column("liquidity", sa.Float),
+    sa.Column("quote_currency", sa.String(20), doc="of its prices; null where it is not known"),
+    sa.Column("event_id", sa.String(200), doc="markets of one event share it; null where there is none"),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("source", "external_id"),
     schema=PROJECT,

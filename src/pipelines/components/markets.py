@@ -16,10 +16,13 @@ from pipelines.costs import COST_COLUMNS, CostSettings, costs_of
 from pipelines.data.checks import check_markets
 from pipelines.errors import BadInput
 from pipelines.features.facts import encode
-from pipelines.source import MARKET_COLUMNS, MARKET_HISTORY, NAME_LENGTHS, frame_schema
+from pipelines.source import MARKET_COLUMNS, MARKET_HISTORY, NAME_LENGTHS, completed_markets, frame_schema
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+_WORDS = {"quote_currency": "quote currency", "event_id": "event"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def ingest_markets(ctx: Context, settings: Settings) -> None:
     states = [pl.DataFrame(schema=frame_schema(MARKET_HISTORY))]
     for done, (name, source) in enumerate(sorted(ctx.sources.items())):
         ctx.progress(done, len(ctx.sources), name)
-        frame = source.markets()
+        frame = completed_markets(source.markets())
         _check_texts(frame, f"[sources.{name}]")
         check_markets(frame, f"[sources.{name}]")
         frames.append(frame)
@@ -86,9 +89,9 @@ def _check_texts(frame: pl.DataFrame, where: str) -> None:
     for column, most in NAME_LENGTHS.items():
         lengths = frame.get_column(column).str.len_chars()
         if (lengths > most).any():
-            text = str(frame.filter(lengths > most).item(0, column))
+            text, what = str(frame.filter(lengths > most).item(0, column)), _WORDS.get(column, "name")
             raise BadInput(
-                f"the name of a market has {len(text)} characters, at most {most} are possible: {text[:60]}…",
+                f"the {what} of a market has {len(text)} characters, at most {most} are possible: {text[:60]}…",
                 where=where,
                 fix="give it a shorter one, such as another column: columns = { market = … }, or market_pattern",
             )

@@ -20,7 +20,7 @@ from pipelines.modelling.folds import LADDER, SPANS_OF_DATA, Fold, choose_span, 
 from pipelines.modelling.label_leaks import LabelsTested, find_label_leaks
 from pipelines.modelling.labels import MARKET_FACTS, RESOLUTION, usual_spacing
 from pipelines.modelling.learner import Calibration, FittedModel, Kind, Recipe, fit
-from pipelines.modelling.metrics import feature_bins, forecast_metrics
+from pipelines.modelling.metrics import beyond_base, feature_bins, forecast_metrics
 from pipelines.modelling.retraining import defer_retraining
 from pipelines.modelling.rows import UNKNOWN, Rows, rows_of
 from pipelines.modelling.walk import (
@@ -124,7 +124,7 @@ class Settings:
 
 
 @component(
-    upstream={"features": EVERYTHING, "markets": Reads(MARKET_FACTS)},
+    upstream={"features": EVERYTHING, "markets": Reads((*MARKET_FACTS, "event_id"))},
     settings=Settings,
     libraries=("scikit-learn",),
     policy=defer_retraining,
@@ -288,7 +288,9 @@ def _score(rows: Rows, sample: OutOfFold) -> dict[str, Any]:
 
     known = rows.label[sample.row] != UNKNOWN
     label = rows.label[sample.row[known]].astype(np.float64)
-    return forecast_metrics(sample.probability[known], label, sample.base_rate[known])
+    probability, base_rate = sample.probability[known], sample.base_rate[known]
+    score = probability if rows.to_resolution else beyond_base(probability, base_rate)
+    return forecast_metrics(probability, label, base_rate, score)
 
 
 def _fold_score(rows: Rows, one: FoldForecast) -> dict[str, Any]:

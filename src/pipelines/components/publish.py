@@ -23,6 +23,7 @@ from pipelines.evaluation.gate import Facts, Limits, refusals
 from pipelines.feature import LEAKS
 from pipelines.lake import SHARED, SHARED_FOLDER
 from pipelines.modelling.retraining import feature_drift
+from pipelines.quoting import account_text
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SEALED = ("market_id", "ts", "action", "probability", "price", "net_edge", "weight", "model_version")
+_FACTS = (
+    *("market_id", "source", "symbol", "question", "kind"),
+    *("fee", "has_default_costs", "tick_size", "quote_currency"),
+)
 _REPORT = "report.html"
 _DRAWS = "draws/"
 _BAND_POINTS = 300
@@ -68,7 +73,7 @@ class Settings:
 
 @component(
     upstream={
-        "markets": Reads(("market_id", "source", "symbol", "question", "kind", "fee", "has_default_costs")),
+        "markets": Reads(_FACTS),
         "ticks": EVERYTHING,
         "features": EVERYTHING,
         "model": EVERYTHING,
@@ -104,13 +109,14 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
             fix="`agent mark-dirty ticks`, then `agent run`",
         )
     card = _json(ctx, "model", "model.json")
+    account = _account(ctx, card)
     inputs = {name: one.snapshot.version_of(one.reads) for name, one in ctx.inputs.items()}
-    report = _report_data(ctx, predictions, metrics, card, inputs, as_of)
+    report = _report_data(ctx, predictions, metrics, card, inputs, as_of) | {"account": account}
     ctx.write_table("predictions.parquet", predictions, time="ts")
     texts = {
         "predictions.csv": neutralised(predictions).write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
         "metrics.json": _as_json(metrics),
-        "model_card.md": _model_card(card, metrics, as_of, _default_costs(ctx)),
+        "model_card.md": _model_card(card, metrics, as_of, f"{account} {_costs_note(_default_costs(ctx))}"),
         "decisions.json": decisions,
     }
     for name, text in texts.items():
@@ -220,14 +226,22 @@ def _decisions(predictions: pl.DataFrame) -> str:
 
 
 def _named_predictions(ctx: Context) -> pl.DataFrame:
-    """The newest predictions with the market's question or symbol as `name`."""
+    """The newest predictions with the market's question or symbol as `name`, and what its prices are in."""
     import polars as pl
 
     name = pl.coalesce("question", "symbol", "market_id").alias("name")
-    names = ctx.inputs["markets"].read_all().select("market_id", name)
+    names = ctx.inputs["markets"].read_all().select("market_id", name, "quote_currency")
     predictions = ctx.inputs["inference"].read("predictions")
     joined = predictions.join(names, on="market_id", how="left", maintain_order="left")
-    return joined.select("market_id", "name", pl.exclude("market_id", "name"))
+    first = ("market_id", "name", "quote_currency")
+    return joined.select(*first, pl.exclude(*first))
+
+
+def _account(ctx: Context, card: Mapping[str, Any]) -> str:
+    """What equity and prices are counted in, by the markets that the model was fitted on: the backtest trades these."""
+    markets = ctx.inputs["markets"].read_all()
+    traded = markets.filter(markets.get_column("market_id").is_in(list(card["spacing_seconds"])))
+    return account_text(traded.get_column("quote_currency").to_list())
 
 
 def _default_costs(ctx: Context) -> list[str]:
@@ -255,6 +269,8 @@ def _report_data(
     assert isinstance(first, datetime)
     assert isinstance(last, datetime)
     times = pl.col("ts", "horizon_end_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    ticks = ctx.inputs["markets"].read_all().select("market_id", "tick_size")
+    shown = predictions.join(ticks, on="market_id", how="left", maintain_order="left")
     return {
         "as_of": f"{as_of:%Y-%m-%d %H:%M}",
         "span": f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
@@ -264,7 +280,7 @@ def _report_data(
         "assessment": metrics["assessment"]["sentence"],
         "model": metrics["model"],
         "folds": metrics["folds"],
-        "predictions": predictions.with_columns(times).to_dicts(),
+        "predictions": shown.with_columns(times).to_dicts(),
         "horizon_bars": card["horizon_bars"],
         "target": card["target"],
         "inputs": dict(inputs),
@@ -334,9 +350,7 @@ def _costs_note(kinds: Sequence[str]) -> str:
     return f"Costs are the defaults, not the platform's own ([markets.costs] sets them): {sources}."
 
 
-def _model_card(
-    card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: datetime, default_costs: Sequence[str]
-) -> str:
+def _model_card(card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: datetime, money: str) -> str:
     scores, auc = metrics["model"], metrics["model"]["auc"]
     features = "\n".join(f"- `{name}`" for name in card["features"])
     return f"""# Model card
@@ -361,7 +375,7 @@ def _model_card(
 | area under the ROC curve | {"not defined" if auc is None else f"{auc:.4f}"} | 0.5 |
 
 **Limits**: the past need not repeat itself; a market unlike those it was trained on is predicted all the same; the
-backtest fills at the open with a fixed slippage, whatever the size. {_costs_note(default_costs)} Not investment advice.
+backtest fills at the open with a fixed slippage, whatever the size. {money} Not investment advice.
 
 ## Features
 

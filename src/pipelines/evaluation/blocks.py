@@ -48,13 +48,11 @@ def numbered(ts: Integers, horizon: int, events: Sequence[str | None]) -> Intege
     return number.reshape(-1).astype(np.int64)
 
 
-def block_sums(blocks: Integers, values: Floats) -> Floats:
-    """Sum of `values` in each block 0 … max(blocks)."""
+def block_sums(blocks: Integers, values: Floats, number: int = 0) -> Floats:
+    """Sum of `values` in each block 0 … max(blocks), at least `number` of them."""
     import numpy as np
 
-    if len(blocks) == 0:
-        return np.empty(0)
-    sums = np.bincount(blocks, weights=values, minlength=int(blocks.max()) + 1)
+    sums = np.bincount(blocks, weights=values, minlength=number)
     return sums.astype(np.float64)
 
 

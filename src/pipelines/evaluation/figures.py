@@ -19,6 +19,7 @@ from pipelines.evaluation.scores import (
     paired,
     squared_error,
 )
+from pipelines.modelling.metrics import beyond_base
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,7 @@ def figures(evidence: Evidence) -> Figures:
     assert brier is not None
     assert log_loss is not None
     assert parts is not None
+    score = p if evidence.to_resolution else beyond_base(p, evidence.baselines[BASE_RATE])
     ic = information_coefficient(evidence.beyond, evidence.realised, block)
     later = {bars: information_coefficient(evidence.beyond, r, block) for bars, r in evidence.later.items()}
     return Figures(
@@ -84,7 +86,7 @@ def figures(evidence: Evidence) -> Figures:
         decomposition=parts,
         brier_against=_against(squared, squared_error, evidence),
         log_loss_against=_against(logged, log_error, evidence),
-        auc=auc_interval(p, label, block),
+        auc=auc_interval(score, label, block),
         direction=direction_score(evidence.beyond, evidence.realised, evidence.cost, block),
         ic=ic,
         ic_later=later,

@@ -2,14 +2,12 @@
 
 A mean over rows is a ratio of block sums. Its interval is mean ± t x standard error, Student's t of (blocks - 1)
 degrees of freedom: with few blocks the normal's 1.96 is too narrow (with 14 blocks a percentile bootstrap covers 91 %).
-Statistics that are no mean (area under the curve, rank correlation) are resampled, and the percentile interval is
-widened by t / 1.96 for the same reason.
+An area under the curve follows its blocks as a mean does (scores.auc_interval).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,9 +21,7 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 LEVEL = 0.95
-DRAWS = 1000
 _NORMAL = 1.959963984540054
-_CHUNK = 2_000_000  # weights drawn at once: 16 MB
 
 
 @dataclass(frozen=True)
@@ -72,35 +68,6 @@ def mean_interval(values: Floats, blocks: Integers) -> Interval | None:
     error = float(np.sqrt(number / (number - 1) * (residual**2).sum()) / counts.sum())
     half = student_t(number - 1) * error
     return Interval(mean, mean - half, mean + half, number)
-
-
-def bootstrap_interval(
-    value: float, sums: Floats, statistic: Callable[[Floats], Floats], *, seed: int, draws: int = DRAWS
-) -> Interval:
-    """Interval of a `statistic` of block sums around its `value` over all rows.
-
-    sums: blocks x columns. statistic: (draws x columns) -> one value per draw, NaN where it is not defined. Blocks are
-    drawn with replacement (Efron and Tibshirani 1993, chapter 8), the percentile interval's arms are widened by
-    t(blocks - 1) / 1.96.
-    """
-    import numpy as np
-
-    number = len(sums)
-    if number < 2:
-        return Interval(value, -math.inf, math.inf, number)
-    rng = np.random.default_rng(seed)
-    step = max(1, _CHUNK // number)
-    found = []
-    for first in range(0, draws, step):
-        weights = rng.multinomial(number, np.full(number, 1 / number), size=min(step, draws - first))
-        found.append(statistic(weights.astype(np.float64) @ sums))
-    drawn = np.concatenate(found)
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < draws / 2:
-        return Interval(value, -math.inf, math.inf, number)
-    low, high = (float(np.quantile(drawn, share)) for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    wider = student_t(number - 1) / _NORMAL
-    return Interval(value, value - max(0.0, value - low) * wider, value + max(0.0, high - value) * wider, number)
 
 
 def share_interval(hits: int, trials: int) -> Interval:

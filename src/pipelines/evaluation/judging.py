@@ -49,7 +49,7 @@ def evidence_of(
         anyway = np.zeros(len(at))
     costs = (rows.cost if cost is None else cost)[at]
     may_short = is_binary | allow_short
-    events = [market if binary else None for market, binary in zip(rows.market[at], is_binary, strict=True)]
+    events = [event if binary else None for event, binary in zip(rows.event[at], is_binary, strict=True)]
     span = int(rows.spacing[at].max() if len(at) else 0) * horizon_bars * _SECOND
     _, market = np.unique(rows.market[at].astype(str), return_inverse=True)
     return Evidence(

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.errors import PipelineError
 from pipelines.modelling.offset import PriceOffset
+from pipelines.parallel import cores, pinned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,16 +125,16 @@ class FittedModel:
         return cls(fields["estimator"], Calibration(*fields["calibration"]), tuple(fields["features"]))
 
 
-def fit(recipe: Recipe, rows: Matrix, labels: Labels) -> Any:
-    """A fitted scikit-learn classifier. `labels` must hold both 0 and 1. Raises PipelineError where the recipe asks
-    for LightGBM and it is not installed."""
+def fit(recipe: Recipe, rows: Matrix, labels: Labels, threads: int | None = None) -> Any:
+    """A fitted scikit-learn classifier, by at most `threads` (None: one per core); the same by any number of them.
+    `labels` must hold both 0 and 1. Raises PipelineError where the recipe asks for LightGBM and it is not installed."""
     import numpy as np
-    from threadpoolctl import threadpool_limits
 
     estimator = _estimator(recipe)  # before the limits: a library loaded later would not be pinned
-    with threadpool_limits(limits=_threads(len(rows))), warnings.catch_warnings():
-        # Too few iterations for logistic regression are a matter of precision, not of a failed run.
-        warnings.filterwarnings("ignore", category=_convergence_warning())
+    # Few rows do not repay the threads' meeting after each feature.
+    openmp = (threads or cores()) if len(rows) >= _PARALLEL_ROWS else 1
+    # Too few iterations for logistic regression are a matter of precision, not of a failed run.
+    with pinned(openmp, _convergence_warning()):
         values = rows.astype(np.float64)
         # scikit-learn 1.9 cannot bin a column that is missing everywhere (log odds, where no market is binary). A
         # constant has no split either.
@@ -143,20 +142,13 @@ def fit(recipe: Recipe, rows: Matrix, labels: Labels) -> Any:
         return estimator.fit(values, labels)
 
 
-def _threads(rows: int) -> dict[str, int]:
-    """Most threads per kind of library. Few rows do not repay the threads' meeting after each feature."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"blas": 1, "openmp": cores if rows >= _PARALLEL_ROWS else 1}
-
-
 def predict_raw(estimator: Any, rows: Matrix) -> Floats:
     """The estimator's own probability of label 1 for each row, not calibrated."""
     import numpy as np
-    from threadpoolctl import threadpool_limits
 
     if len(rows) == 0:
         return np.empty(0)
-    with threadpool_limits(limits=1):
+    with pinned():
         probability: Floats = np.asarray(estimator.predict_proba(rows.astype(np.float64)), dtype=np.float64)[:, 1]
     return probability
 
@@ -248,8 +240,8 @@ def _linear(recipe: Recipe, scaler: Any) -> Any:
     from sklearn.pipeline import make_pipeline
 
     return make_pipeline(
-        SimpleImputer(strategy="median", keep_empty_features=True),
-        scaler,
+        scaler,  # first, since it leaves out what is missing: the middle is then 0, and finding it once is enough
+        SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True),
         LogisticRegression(solver="newton-cholesky", max_iter=recipe.max_iter, random_state=recipe.seed),
     )
 

@@ -50,6 +50,21 @@ def auc(probability: Floats, label: Floats) -> float | None:
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
+def beyond_base(probability: Floats, base_rate: Floats) -> Floats:
+    """How far the log odds of each forecast lie above those of what one knows anyway, its own fold's base rate. Folds
+    differ in their base rates, which earlier outcomes decide: in one order with those, forecasts that know nothing
+    rank below one half where outcomes come in turns (docs/decisions/0046)."""
+    return _log_odds(probability) - _log_odds(base_rate)
+
+
+def _log_odds(probability: Floats) -> Floats:
+    import numpy as np
+
+    p = np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    odds: Floats = np.log(p) - np.log1p(-p)
+    return odds
+
+
 def calibration_bins(probability: Floats, label: Floats, bins: int = 10) -> list[dict[str, float]]:
     """Predicted against observed: rows in order of probability, cut into at most `bins` groups of equal size.
 
@@ -69,10 +84,13 @@ def calibration_bins(probability: Floats, label: Floats, bins: int = 10) -> list
     ]
 
 
-def forecast_metrics(probability: Floats, label: Floats, baseline: Floats) -> dict[str, Any]:
+def forecast_metrics(
+    probability: Floats, label: Floats, baseline: Floats, score: Floats | None = None
+) -> dict[str, Any]:
     """Scores of a forecast, each beside that of `baseline`, which says the training rows' base rate for every row.
 
-    `accuracy` counts p > 0.5 as a forecast of 1. `base_rate` is the share of positives in these rows.
+    `accuracy` counts p > 0.5 as a forecast of 1. `base_rate` is the share of positives in these rows. `auc` ranks rows
+    by `score`, else by their probability.
     """
     rows = len(label)
     if rows == 0:
@@ -86,7 +104,7 @@ def forecast_metrics(probability: Floats, label: Floats, baseline: Floats) -> di
         "log_loss_base_rate": log_loss(baseline, label),
         "accuracy": float(((probability > 0.5) == (label == 1)).sum()) / rows,
         "accuracy_base_rate": float(((baseline > 0.5) == (label == 1)).sum()) / rows,
-        "auc": auc(probability, label),
+        "auc": auc(probability if score is None else score, label),
         "calibration": calibration_bins(probability, label),
     }
 

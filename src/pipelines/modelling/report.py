@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.modelling.metrics import chance_text
+from pipelines.quoting import price_text
 from pipelines.snapshot import digest
 
 CURVES = {"model": "Model", "buy_and_hold": "Buy and hold"}
@@ -51,7 +52,8 @@ _PAGE = """<!doctype html>
 <div class="note"><b>Simulated on past data.</b> The curves below trade predictions that were made out of sample, with
 fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record of real trading, and no promise.</div>
 <h2>Backtest</h2>
-<p>{span}. Equity is a multiple of what each strategy starts with. Buy and hold is an equal weight in every market;
+<p>{span}. {account}</p>
+<p>Buy and hold is an equal weight in every market;
 random entry repeats the model's trades at random times in random markets, 200 times: the band holds 95 % of them, and
 the thin line is the model's closed trades by the same formula, to compare with the band: positions still open count in
 neither. {chance}</p>
@@ -95,9 +97,10 @@ def render(data: Mapping[str, Any], script: str, record: str = "") -> str:
     """The page as HTML, which loads `script` (an address relative to it). `record`: what earlier publications promised
     and kept; it is no part of the content, which the data alone decide.
 
-    data: `as_of`, `assessment` and `span` (text), `backtest` (strategy -> metric -> value), `curves` (strategy ->
-    {ts, equity, drawdown}), `band` (of random entries: {ts, low, middle, high, own}, or nothing), `model` (overall
-    metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`, `target`, `inputs` (component -> version).
+    data: `as_of`, `assessment`, `span` and `account` (text; what amounts are counted in), `backtest` (strategy ->
+    metric -> value), `curves` (strategy -> {ts, equity, drawdown}), `band` (of random entries: {ts, low, middle, high,
+    own}, or nothing), `model` (overall metrics), `folds` (metrics a fold), `predictions` (rows), `horizon_bars`,
+    `target`, `inputs` (component -> version).
     """
     overall = data["model"]
     return _PAGE.replace(_INLINE, f'<script src="{script}"></script>').format(
@@ -106,6 +109,7 @@ def render(data: Mapping[str, Any], script: str, record: str = "") -> str:
         record=f"<p>Forward record: {html.escape(record)}.</p>\n" if record else "",
         style=_STYLE,
         span=html.escape(data["span"]),
+        account=html.escape(data["account"]),
         chance=chance_text(data["backtest"]["random_entry"]),
         figures=_figures(data["backtest"]),
         equity=_curve_chart(data["curves"], "equity", "Equity (1 = start)", data["band"]),
@@ -215,7 +219,7 @@ def _prediction_table(predictions: Sequence[Mapping[str, Any]]) -> str:
         [
             html.escape(row["name"]),
             _minute(row["ts"]),
-            f"{row['price']:.6g}",
+            html.escape(price_text(row["price"], row["tick_size"], row["quote_currency"])),
             f"{row['probability']:.1%}",
             "–" if row["threshold"] is None else f"{row['threshold']:.1%}",
             f"{row['net_edge']:+.3%}",

@@ -39,6 +39,7 @@ class Rows:
     features: tuple[str, ...]
     matrix: npt.NDArray[np.float32]
     market: npt.NDArray[np.object_]
+    event: npt.NDArray[np.object_]  # what markets share an outcome with: their event, else the market itself
     kind: npt.NDArray[np.object_]
     ts: Instants
     known_at: Instants  # when the label was known, embargo added; unknown labels: never
@@ -77,10 +78,10 @@ def rows_of(
 ) -> Rows:
     """Labelled rows of `features` (market_id, ts, one column per feature).
 
-    `bars` has market_id, start, end, open and close; `markets` has MARKET_FACTS. Rows of a resolved
-    market from its resolution on are left out: its price is then the outcome itself. `is_derived` adds the features of
-    modelling.derived. `to_resolution`: rows of binary markets alone, labelled with what these paid, the log odds of the
-    price before the other features.
+    `bars` has market_id, start, end, open and close; `markets` has MARKET_FACTS, and perhaps event_id. Rows of a
+    resolved market from its resolution on are left out: its price is then the outcome itself. `is_derived` adds the
+    features of modelling.derived. `to_resolution`: rows of binary markets alone, labelled with what these paid, the log
+    odds of the price before the other features.
     """
     import numpy as np
     import polars as pl
@@ -89,7 +90,7 @@ def rows_of(
         markets = markets.filter(pl.col("kind") == _BINARY)
         bars, features = (one.join(markets.select("market_id"), on="market_id", how="semi") for one in (bars, features))
     spacing = usual_spacing(bars)
-    facts = markets.select("market_id", "kind", "resolved_at")
+    facts = markets.select("market_id", "kind", "resolved_at", event=_event(markets))
     known = bars.rename({"end": "ts"})
     labelled = with_labels(known, spacing, RESOLUTION if to_resolution else horizon_bars, markets).join(
         facts, on="market_id", how="left", maintain_order="left"
@@ -108,6 +109,17 @@ def rows_of(
     matrix = np.ascontiguousarray(frame.to_numpy(), dtype=np.float32)
     rows = _columns(table, tuple(frame.columns), matrix, volatility(table, horizon_bars))
     return replace(rows, to_resolution=to_resolution)
+
+
+def _event(markets: pl.DataFrame) -> pl.Expr:
+    """The event of each market within its source; one that has none is its own."""
+    import polars as pl
+
+    its_own = pl.col("market_id")
+    if "event_id" not in markets.columns:
+        return its_own
+    source = its_own.str.split_exact(":", 1).struct.field("field_0")
+    return pl.coalesce(pl.format("{}: event {}", source, "event_id"), its_own)
 
 
 def _with_moves(bars: pl.DataFrame, horizon_bars: int) -> pl.DataFrame:
@@ -149,6 +161,7 @@ def _columns(table: pl.DataFrame, names: Sequence[str], matrix: npt.NDArray[np.f
         features=tuple(names),
         matrix=matrix,
         market=table.get_column("market_id").to_numpy(),
+        event=table.get_column("event").to_numpy(),
         kind=table.get_column("kind").fill_null("unknown").to_numpy(),
         ts=table.get_column("ts").cast(pl.Int64).to_numpy(),
         known_at=table.get_column("known_at").cast(pl.Int64).fill_null(np.iinfo(np.int64).max).to_numpy(),

@@ -16,6 +16,7 @@ from pipelines.modelling.folds import Fold
 from pipelines.modelling.learner import Calibration, Recipe, fit, fit_shrunk_slope, fit_slope, predict_raw
 from pipelines.modelling.moves import Errors, Moves, fit_errors, fit_moves
 from pipelines.modelling.rows import UNKNOWN, Rows
+from pipelines.parallel import MOST_WORKERS, as_done, cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,8 @@ Carried = Callable[[Fold, "Integers", "Integers"], "Raw | None"]
 
 @dataclass
 class Walk:
-    """One walk over folds. carried: raw forecasts and baselines of a fold that an earlier walk left, or None."""
+    """One walk over folds. carried: raw forecasts and baselines of a fold that an earlier walk left, or None. on_fold:
+    hears of each fold that was fitted, with the number of those done before."""
 
     recipe: Recipe
     horizon_bars: int
@@ -75,23 +77,39 @@ class Walk:
         """Forecasts of every fold that has enough to train on and a row to test."""
         import numpy as np
 
-        found: list[FoldForecast] = []
-        sample = empty()
-        for number, fold in enumerate(folds):
-            self.on_fold(number, fold)
+        parts: list[tuple[Fold, Integers, Integers]] = []
+        for fold in folds:
             start = microseconds(fold.test_start)
             low, high = np.searchsorted(rows.ts, [start, microseconds(fold.test_end)])
             train, test = training_rows(rows, start, self.max_train_bars), np.arange(low, high)
-            if len(test) == 0 or not is_enough(rows.label[train]):
-                continue
-            raw, baselines = self.carried(fold, train, test) or self._fit(rows, train, test)
-            one = self._calibrated(rows, sample, start, train, test, raw, baselines)
+            if len(test) and is_enough(rows.label[train]):
+                parts.append((fold, train, test))
+        raws = self._raw_forecasts(rows, parts)
+        # Calibration rests on the folds before, so it goes one by one.
+        found: list[FoldForecast] = []
+        sample = empty()
+        for fold, train, test in parts:
+            one = self._calibrated(rows, sample, microseconds(fold.test_start), train, test, *raws[fold])
             sample = joined([sample, one])
             found.append(FoldForecast(fold, len(train), one))
         return found
 
-    def _fit(self, rows: Rows, train: Integers, test: Integers) -> Raw:
-        estimator = fit(self.recipe, rows.matrix[train], rows.label[train])
+    def _raw_forecasts(self, rows: Rows, parts: Sequence[tuple[Fold, Integers, Integers]]) -> dict[Fold, Raw]:
+        """What each fold's own model says, not calibrated: those that an earlier walk left, and the others fitted side
+        by side, the largest first, so that no core waits long for the last one."""
+        left = {fold: self.carried(fold, train, test) for fold, train, test in parts}
+        raws = {fold: raw for fold, raw in left.items() if raw is not None}
+        to_fit = [part for part in reversed(parts) if part[0] not in raws]
+        workers = min(cores(), MOST_WORKERS, len(to_fit))
+        threads = max(1, cores() // max(1, workers))
+        fitted = as_done(lambda part: self._fit(rows, part[1], part[2], threads), to_fit, workers)
+        for (fold, _, _), raw in zip(to_fit, fitted, strict=True):
+            self.on_fold(len(raws), fold)
+            raws[fold] = raw
+        return raws
+
+    def _fit(self, rows: Rows, train: Integers, test: Integers, threads: int) -> Raw:
+        estimator = fit(self.recipe, rows.matrix[train], rows.label[train], threads)
         return predict_raw(estimator, rows.matrix[test]), fit_baselines(rows, train, test, self.recipe.seed)
 
     def _calibrated(
@@ -178,7 +196,7 @@ def slope_of(rows: Rows, sample: OutOfFold, known: npt.NDArray[np.bool_]) -> flo
     """How far raw forecasts may be trusted, by those rows of `sample` that are `known`."""
     at = sample.row[known]
     if rows.to_resolution:
-        return fit_shrunk_slope(sample.raw[known], rows.price[at], rows.label[at], rows.market[at])
+        return fit_shrunk_slope(sample.raw[known], rows.price[at], rows.label[at], rows.event[at])
     return fit_slope(sample.raw[known], sample.base_rate[known], rows.label[at])
 
 
@@ -189,13 +207,13 @@ def moves_of(rows: Rows, train: Integers) -> Moves:
 
 def errors_of(rows: Rows, sample: OutOfFold, known: npt.NDArray[np.bool_], horizon_bars: int) -> Errors:
     """How far expected changes were off in those rows of `sample` that are `known`: in units of v, of outcomes in units
-    of the payoff, where all rows of a market count as one."""
+    of the payoff, where all rows of an event count as one."""
     import numpy as np
 
     at = sample.row[known]
     unit, together = rows.volatility[at], float(horizon_bars)
     if rows.to_resolution:
-        unit, together = np.ones(len(at)), len(at) / max(1, len(np.unique(rows.market[at].astype(str))))
+        unit, together = np.ones(len(at)), len(at) / max(1, len(np.unique(rows.event[at].astype(str))))
     return fit_errors(sample.probability[known], sample.expected[known], rows.change[at], unit, together)
 
 

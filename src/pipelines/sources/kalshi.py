@@ -233,6 +233,7 @@ class KalshiFeed:
             "timezone": "UTC" if is_bars else None,
             "volume": _float(_either(row, "volume_fp", "volume")),
             "liquidity": _float(optional_number(row, "liquidity_dollars")),
+            "quote_currency": "USD",
             "event_id": event,
             "handle": optional_text(row, "series_ticker") or event.partition("-")[0],
             "opened_at": optional_instant(row, "open_time"),

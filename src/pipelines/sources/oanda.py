@@ -157,6 +157,7 @@ class OandaFeed:
             "interval": f"{seconds}s",
             "interval_seconds": seconds,
             "timezone": "UTC",
+            "quote_currency": name.rpartition("_")[2] or None,  # EUR_USD, SPX500_USD
         }
 
     def _candle(self, row: Row, name: str, step: timedelta) -> Mapping[str, Any]:

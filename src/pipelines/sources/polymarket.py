@@ -330,6 +330,7 @@ class PolymarketFeed:
             "symbol": slug,
             "question": question,
             "kind": "binary",
+            "quote_currency": "USDC",
             "status": "open" if not is_closed else "closed" if winner is None else "resolved",
             "resolution": None if winner is None else float(winner == side),
         }

@@ -24,6 +24,7 @@ _DATA = Path(__file__).resolve().parent.parent / "data"
 _EQUITIES = _DATA / "sample-equities.parquet"
 _PRICES, _QUESTIONS = (_DATA / "prediction_sample" / name for name in ("prices.parquet", "markets.parquet"))
 _DAY_SECONDS = 86_400
+_PAYS_IN = {"manifold": "MANA", "polymarket": "USDC"}  # MANA: Manifold's play money
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class SampleSource:
 def _equities(source: str, symbols: tuple[str, ...]) -> pl.DataFrame:
     import polars as pl
 
-    known = {"source": source, "kind": "equity", "status": "open", **_daily()}
+    known = {"source": source, "kind": "equity", "status": "open", "quote_currency": "USD", **_daily()}
     rows = [{"market_id": f"{source}:{symbol}", "external_id": symbol, "symbol": symbol, **known} for symbol in symbols]
     return pl.DataFrame(rows, schema=frame_schema(MARKET_COLUMNS))
 
@@ -103,6 +104,7 @@ def _questions(source: str) -> pl.DataFrame:
         "end_at": closing,
         "resolution": pl.col("outcome"),
         "resolved_at": pl.when(resolved).then(_midnight("resolution_first_seen") + pl.duration(days=1)),
+        "quote_currency": pl.col("source").replace_strict(_PAYS_IN, default=None, return_dtype=pl.String),
         **{name: pl.lit(value) for name, value in _daily().items()},
     }
     schema = frame_schema(MARKET_COLUMNS)

@@ -15,7 +15,15 @@ from pipelines.errors import BadInput
 from pipelines.plugins.discovery import settings_of_source
 from pipelines.settings import Faults, build, describe
 from pipelines.signatures import require_source
-from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, QUARANTINE_COLUMNS, TICK_COLUMNS, Source, frame_schema
+from pipelines.source import (
+    BAR_COLUMNS,
+    MARKET_COLUMNS,
+    QUARANTINE_COLUMNS,
+    TICK_COLUMNS,
+    Source,
+    completed_markets,
+    frame_schema,
+)
 
 _HEAVY = {"polars", "pandas", "numpy", "pyarrow", "sklearn"}
 _PROBE = """
@@ -66,7 +74,7 @@ class SourceSuite:
         import polars as pl
 
         source = self.make(tmp_path)
-        markets = source.markets()
+        markets = completed_markets(source.markets())
         check_markets(markets)
         _same_schema("markets()", dict(markets.schema), frame_schema(MARKET_COLUMNS))
         assert not markets.is_empty(), "markets() has no row: let settings() prepare at least one market"

@@ -20,10 +20,11 @@ Record = dict[str, Any]  # a row: column -> value
 
 
 class MarketFacts(NamedTuple):
-    """How a market is shown: its question or symbol, and the step of its prices where that is known."""
+    """How a market is shown: its question or symbol, and where known the step of its prices and their currency."""
 
     name: str
     tick_size: float | None
+    quote_currency: str | None
 
 
 _MOST_TIMES = 500  # in one statement: SQLite takes a limited number
@@ -51,7 +52,7 @@ def upsert_markets(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], now: 
         where=sa.or_(*(markets.c[name].is_distinct_from(new.excluded[name]) for name in facts)),
     )
     kept = ("source", "external_id", *facts)
-    conn.execute(upsert, [{name: row[name] for name in kept} | {"updated_at": now} for row in rows])
+    conn.execute(upsert, [{name: row.get(name) for name in kept} | {"updated_at": now} for row in rows])
 
 
 def latest_markets(conn: sa.Connection, limit: int) -> list[Record]:
@@ -136,8 +137,9 @@ def decisions_of(conn: sa.Connection, release: Release | None, limit: int) -> li
 def market_facts(conn: sa.Connection, market_ids: Collection[str]) -> dict[str, MarketFacts]:
     """How markets are shown, those among `market_ids` that are known."""
     name = sa.func.coalesce(markets.c.question, markets.c.symbol, markets.c.market_id)
-    query = sa.select(markets.c.market_id, name, markets.c.tick_size).where(markets.c.market_id.in_(market_ids))
-    return {market_id: MarketFacts(name, tick_size) for market_id, name, tick_size in conn.execute(query)}
+    query = sa.select(markets.c.market_id, name, markets.c.tick_size, markets.c.quote_currency)
+    its = markets.c.market_id.in_(market_ids)
+    return {market_id: MarketFacts(*facts) for market_id, *facts in conn.execute(query.where(its))}
 
 
 def predictions_of(conn: sa.Connection, market_id: str, limit: int) -> list[Record]:

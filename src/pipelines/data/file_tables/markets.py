@@ -118,6 +118,8 @@ def _of_dataset(source: str, found: DatasetFiles, named: Namesakes) -> pl.DataFr
         pl.lit(None if interval is None else dataset.zone, pl.String).alias("timezone"),
         pl.lit(None, pl.Float64).alias("volume"),
         pl.lit(None, pl.Float64).alias("liquidity"),
+        pl.coalesce("quote_currency", pl.lit(dataset.quote_currency, pl.String)).alias("quote_currency"),
+        "event_id",
     )
 
 
@@ -233,6 +235,8 @@ def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
             "resolution": settings.outcome,
             "resolved_at": settings.resolved_at,
             "known_at": settings.known_at,
+            "quote_currency": settings.quote_currency,
+            "event_id": settings.event,
         }
         raw = only_where(table, settings.where, file).select(
             LINE,
@@ -267,5 +271,5 @@ def _read_table(settings: MarketTable, file: Path) -> pl.DataFrame:
 
 def _table_schema() -> dict[str, pl.DataType]:
     schema = frame_schema(MARKET_COLUMNS)
-    columns = {name: schema[name] for name in ("external_id", "question", "end_at", "resolution", "resolved_at")}
-    return {**columns, "known_at": schema["end_at"]}
+    named = ("external_id", "question", "end_at", "resolution", "resolved_at", "quote_currency", "event_id")
+    return {name: schema[name] for name in named} | {"known_at": schema["end_at"]}

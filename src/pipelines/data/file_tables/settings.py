@@ -32,6 +32,10 @@ class MarketTable:
     end: str | None = setting(None, "column with the time at which trading ends")
     outcome: str | None = setting(None, "column with what the market settled at, 0 to 1; empty while unknown")
     resolved_at: str | None = setting(None, "column with the time at which the outcome became known")
+    event: str | None = setting(
+        None, "column with the event: its markets, such as the outcomes of an election, are no independent evidence"
+    )
+    quote_currency: str | None = setting(None, "column with the currency of prices")
     known_at: str | None = setting(
         None, "column with the time at which a row was seen: several rows of a market are then its states over time"
     )
@@ -103,6 +107,7 @@ class Dataset:
     price_is: Literal["price", "decimal_odds"] = setting("price", "decimal odds become the probability 1 / odds")
     stop_at_end: bool = setting(True, "leave out rows from the market's end on: they know the outcome")
     tick_size: float | None = setting(None, "smallest step of the price", low=0)
+    quote_currency: str | None = setting(None, "what prices are in, such as USD or BTC; unset: not known")
     markets: MarketTable | None = setting(None, "a table that describes the markets")
 
     @property

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pipelines.evaluation.blocks import DAY, block_length, block_sums, numbered, time_blocks
-from pipelines.evaluation.intervals import bootstrap_interval, mean_interval, student_t
+from pipelines.evaluation.intervals import mean_interval, student_t
 
 HOUR = DAY // 24
 
@@ -89,22 +89,6 @@ def test_the_interval_covers_in_95_of_100(blocks: int) -> None:
         assert got is not None
         covered += got.low < 0 < got.high
     assert 0.93 < covered / draws < 0.97
-
-
-def test_a_bootstrap_of_a_mean_agrees_with_the_mean_interval() -> None:
-    rng = np.random.default_rng(3)
-    values, blocks = rng.normal(1, 1, 400), np.repeat(np.arange(40), 10)
-    sums = np.column_stack([block_sums(blocks, values), block_sums(blocks, np.ones(400))])
-    exact = mean_interval(values, blocks)
-    got = bootstrap_interval(float(values.mean()), sums, lambda drawn: drawn[:, 0] / drawn[:, 1], seed=1, draws=4000)
-    assert exact is not None
-    assert (got.low, got.high) == pytest.approx((exact.low, exact.high), abs=0.01)
-
-
-def test_the_same_seed_draws_the_same() -> None:
-    sums = np.random.default_rng(4).normal(1, 1, (20, 2))
-    one, two = (bootstrap_interval(0.0, sums, lambda drawn: drawn[:, 0], seed=9) for _ in range(2))
-    assert one == two
 
 
 def test_student_t_has_heavy_tails_with_few_blocks() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from scipy.spatial import distance
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.metrics import log_loss as reference_log_loss
 
+from pipelines.evaluation.intervals import student_t
 from pipelines.evaluation.scores import (
     auc_interval,
     decompose,
@@ -19,6 +22,7 @@ from pipelines.evaluation.scores import (
     paired,
     squared_error,
 )
+from pipelines.modelling.metrics import beyond_base
 
 BLOCKS = np.repeat(np.arange(30), 20)
 
@@ -48,6 +52,48 @@ def test_the_decomposition_adds_up_and_is_exact_over_equal_forecasts(rows: list[
     assert total == pytest.approx(squared_error(p, label).mean())
     assert parts.within == pytest.approx(0, abs=1e-12)
     assert min(parts.reliability, parts.resolution, parts.uncertainty) >= -1e-12
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_interval_of_an_area_is_as_wide_as_a_bootstrap_of_blocks(ties: bool) -> None:
+    rng = np.random.default_rng(3)
+    blocks = np.repeat(np.arange(60), 25)
+    shared = rng.normal(0, 1, 60).repeat(25)  # rows of a block go together
+    score = shared + rng.normal(0, 1, len(blocks))
+    score = np.round(score) if ties else score
+    label = (0.5 * shared + rng.normal(0, 1, len(blocks)) > 0).astype(float)
+    got = auc_interval(score, label, blocks)
+    assert got is not None
+    rows = [np.flatnonzero(blocks == one) for one in range(60)]
+    drawn = [np.concatenate([rows[one] for one in rng.integers(0, 60, 60)]) for _ in range(400)]
+    spread = np.std([roc_auc_score(label[one], score[one]) for one in drawn])
+    assert (got.high - got.low) / 2 / student_t(59) == pytest.approx(spread, rel=0.1)
+    assert got.value - got.low == pytest.approx(got.high - got.value)
+
+
+def test_an_area_stays_within_its_bounds_and_one_block_says_nothing() -> None:
+    score, label = np.array([0.1, 0.6, 0.5, 0.9]), np.array([0.0, 0.0, 1.0, 1.0])
+    got = auc_interval(score, label, np.array([0, 1, 1, 0]))
+    assert got is not None
+    assert (got.value, got.low, got.high) == (0.75, 0.0, 1.0)
+    for blocks in (np.zeros(4, dtype=np.int64), np.array([0, 0, 1, 2])):  # all rows, or one class, in one block
+        alone = auc_interval(score, label, blocks)
+        assert alone is not None
+        assert (alone.value, alone.low, alone.high) == (0.75, -math.inf, math.inf)
+
+
+def test_forecasts_of_folds_are_ranked_beyond_their_base_rates() -> None:
+    base = np.repeat([0.3, 0.6], 300)
+    assert beyond_base(base, base) == pytest.approx(np.zeros(600))
+    beyond = np.tile([0.1, -0.2], 300)
+    odds = np.log(base) - np.log1p(-base) + beyond
+    assert beyond_base(1 / (1 + np.exp(-odds)), base) == pytest.approx(beyond)
+    # Outcomes come in turns: base rates follow them, too late. In one order with these, knowing nothing is worse.
+    label = np.concatenate([np.arange(300) % 10 < 6, np.arange(300) % 10 < 3]).astype(float)
+    assert roc_auc_score(label, base) < 0.4
+    got = auc_interval(beyond_base(base, base), label, BLOCKS)
+    assert got is not None
+    assert got.value == 0.5
 
 
 def test_one_class_has_no_area() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from agent.cli.output import emit, moment
 from agent.console import table
-from agent.core.figures import price_text
 from agent.execution.workspace import open_workspace
 from agent.store.outputs import projections, releases
 from agent.store.outputs.projections import MarketFacts
+from pipelines.quoting import price_text
 
 HELP = "Show what the current release decided: one row per market, those to enter first."
 _MOST = 100_000
@@ -59,7 +59,7 @@ def _row(one: Mapping[str, Any], facts: MarketFacts | None) -> tuple[str, ...]:
     return (
         _short(one["market_id"] if facts is None else facts.name),
         moment(one["ts"]),
-        price_text(one["price"], None if facts is None else facts.tick_size),
+        price_text(one["price"]) if facts is None else price_text(one["price"], facts.tick_size, facts.quote_currency),
         f"{one['probability']:.1%}",
         "" if threshold is None else f"{threshold:.1%}",
         f"{net:+.2%}",

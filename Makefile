@@ -55,8 +55,10 @@ bench: $(VENV)/.synced  ## the benchmarks; each prints ratios against a baseline
 dashboard: $(VENV)/.synced  ## the Streamlit dashboard on http://localhost:8501
 	@$(BIN)/streamlit run dashboard/app.py
 
-start: $(VENV)/.synced  ## the HTTP API and pages on http://localhost:8000, with a worker process beside it
-	@$(BIN)/agent worker & worker=$$!; trap 'kill $$worker 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
+start: $(VENV)/.synced  ## the HTTP API on http://localhost:8000, a worker, and the dashboard on http://localhost:3001
+	@$(BIN)/agent worker & worker=$$!; \
+	$(BIN)/streamlit run dashboard/app.py --server.port 3001 & console=$$!; \
+	trap 'kill $$worker $$console 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
 	$(BIN)/agent serve
 
 start-agent: $(VENV)/.synced  ## the HTTP API and pages alone, which work off the queue too

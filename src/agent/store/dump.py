@@ -24,6 +24,13 @@ from agent.store.database.engine import database_now, reading
 Row = dict[str, Any]  # column -> JSON value; times in ISO 8601
 _NO_DATA = ("alembic_version", "lake_identity")  # of this very database: a restored one is another
 _BATCH = 500
+# Tables of rows that stay, with a lease each, and what is held by it.
+_LEASED = {
+    "orchestrator_state": "component {} is being run by {}",
+    "runner": "runner {} is run by {}",
+    "collectors": "source {} is being collected by {}",
+    "agents": "the account of agent {} is traded by {}",
+}
 
 
 @contextmanager
@@ -51,17 +58,23 @@ def rows_of(conn: sa.Connection, name: str) -> Iterator[Row]:
 
 
 def refuse_if_held(conn: sa.Connection) -> None:
-    """Raise Busy where a process holds a lease on some component: it would write into what is being replaced."""
-    if "orchestrator_state" not in table_names(conn):
-        return
-    state, now = _table(conn, "orchestrator_state"), database_now(conn)
-    for row in conn.execute(sa.select(state).where(state.c.lease_owner.is_not(None))):
-        if leases.is_at_work(row.lease_owner, row.lease_expires_at, now):
-            raise Busy(
-                f"component {row.component} is being run by {identity.describe(row.lease_owner)}",
-                where="orchestrator_state",
-                fix="stop that process, then restore",
-            )
+    """Raise Busy where a process holds a lease: it would write into what is being replaced."""
+    now = database_now(conn)
+    for name, table, key in _leased(conn):
+        for row in conn.execute(sa.select(table).where(table.c.lease_owner.is_not(None))).mappings():
+            if leases.is_at_work(row["lease_owner"], row["lease_expires_at"], now):
+                raise Busy(
+                    _LEASED[name].format(row[key], identity.describe(row["lease_owner"])),
+                    where=name,
+                    fix="stop that process, then restore",
+                )
+
+
+def _leased(conn: sa.Connection) -> list[tuple[str, sa.TableClause, str]]:
+    """The tables of _LEASED that this version has, each with the name of its key."""
+    names = [name for name in table_names(conn) if name in _LEASED]
+    tables = [(name, _table(conn, name), sa.inspect(conn).get_pk_constraint(name)) for name in names]
+    return [(name, table, key["constrained_columns"][0]) for name, table, key in tables if "lease_token" in table.c]
 
 
 def has_tables(conn: sa.Connection) -> bool:
@@ -80,8 +93,11 @@ def replace_all(conn: sa.Connection, tables: Mapping[str, Iterable[Row]]) -> Non
     """Put `tables` in place of every row there is. Leases are not taken over: their holders belong to another life;
     their tokens go on from the larger one, so that no file name comes twice."""
     names = table_names(conn)
-    state = _table(conn, "orchestrator_state")
-    tokens = {row.component: row.lease_token for row in conn.execute(sa.select(state))}
+    tokens = [
+        (table, table.c[key], found, token)
+        for _, table, key in _leased(conn)
+        for found, token in conn.execute(sa.select(table.c[key], table.c.lease_token)).all()
+    ]
     for name in reversed(names):
         conn.execute(sa.delete(_table(conn, name)))
     for name in names:
@@ -102,9 +118,9 @@ def replace_all(conn: sa.Connection, tables: Mapping[str, Iterable[Row]]) -> Non
         held = {column: None for column in ("lease_owner", "lease_taken_at", "lease_expires_at") if column in table.c}
         if held:
             conn.execute(sa.update(table).values(held))
-    for component, token in tokens.items():
-        behind = sa.and_(state.c.component == component, state.c.lease_token < token)
-        conn.execute(sa.update(state).where(behind).values(lease_token=token))
+    for table, key, found, token in tokens:
+        behind = sa.and_(key == found, table.c.lease_token < token)
+        conn.execute(sa.update(table).where(behind).values(lease_token=token))
 
 
 def _as_json(value: Any) -> Any:

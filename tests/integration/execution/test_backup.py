@@ -19,7 +19,7 @@ from agent.execution.upkeep.backup import DamagedBackup, restore_backup, write_b
 from agent.execution.upkeep.gc import collect
 from agent.execution.upkeep.integrity import examine
 from agent.execution.workspace import Workspace, read_settings
-from agent.store import dump, leases, tables
+from agent.store import collecting, dump, leases, tables
 from agent.store.control import runs
 from pipelines.errors import PipelineError
 from tests.tiny import bring_up_to_date, opened, run, steps, tiny_project
@@ -173,6 +173,25 @@ def test_a_held_lease_is_not_pulled_from_under_its_holder(project: Path, backup:
         leases.take(connections.project, leases.of_component("total"), identity.own(), 60)
     with pytest.raises(Busy, match="component total is being run by"):
         restore_backup(backup, project, force=True)
+
+
+def test_nor_is_that_of_a_collector_whose_tokens_go_on(project: Path, tmp_path: Path) -> None:
+    target, name = tmp_path / "collected.tar", leases.of_collector("polymarket")
+    with opened(project) as workspace:
+        with workspace.database.writing() as connections:
+            collecting.ensure_collector(connections.project, "polymarket")
+            lease = leases.take(connections.project, name, identity.own(), 60)
+            leases.release(connections.project, name, lease.token)
+        write_backup(workspace, target, NOW)
+        with workspace.database.writing() as connections:
+            lease = leases.take(connections.project, name, identity.own(), 60)
+        with pytest.raises(Busy, match="source polymarket is being collected by"):
+            restore_backup(target, project, force=True)
+        with workspace.database.writing() as connections:
+            leases.release(connections.project, name, lease.token)
+    restore_backup(target, project, force=True)
+    with opened(project) as workspace, workspace.database.reading() as connections:
+        assert collecting.load_collectors(connections.project)["polymarket"]["lease_token"] == lease.token == 2
 
 
 def test_a_lake_that_is_not_whole_is_not_saved(project: Path, tmp_path: Path) -> None:

@@ -248,8 +248,9 @@ def _row(one: Finished) -> tuple[str, ...]:
     rows = "" if one.rows is None else f"{one.rows:,}"
     version = (one.version or "")[:8]
     match one.step:
-        case Compute(reasons=reasons):
-            what = "failed" if one.error else "same" if one.is_cut_off else "computed"
+        case Compute(reasons=reasons, reuse=reuse):
+            done = "computed" if reuse is None else "reused"
+            what = "failed" if one.error else "same" if one.is_cut_off else done
             why = causes_text(one.component, reasons)
         case Skip():
             what, why = "up to date", ""

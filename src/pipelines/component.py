@@ -248,13 +248,15 @@ class _Declared:
     process. libraries: packages whose major.minor version counts. is_release: its output is a release, shown in a
     folder of its own. The hooks, each a small function or table:
 
-    policy: may defer a recompute whose only causes are new inputs. settle: finds outcomes of pending predictions in the
-    inputs. projections: partition key -> the SQL table that shows its newest content (markets, predictions) or, for a
-    JSON partition, backtest_metrics. extra_modules: modules that its settings name (own features), whose code counts as
-    its own. reads_files: data files below the project's folder that it opens by itself, or a function of its settings
-    and that folder which names them; their content counts like its code. contract: checks the table in one of its
-    partitions, given its key, and raises ContractViolation; for `agent checks`, since a component checks its output
-    itself before it writes it.
+    gate: refuses an output before it is made, by raising: what looks at the clock or at the record (`ctx.outside`)
+    belongs there, since it is asked too where an earlier result is taken instead of computing; of what makes releases
+    only one with a gate is. policy: may defer a recompute whose only causes are new inputs. settle: finds outcomes of
+    pending predictions in the inputs. projections: partition key -> the SQL table that shows its newest content
+    (markets, predictions) or, for a JSON partition, backtest_metrics. extra_modules: modules that its settings name
+    (own features), whose code counts as its own. reads_files: data files below the project's folder that it opens by
+    itself, or a function of its settings and that folder which names them; their content counts like its code.
+    contract: checks the table in one of its partitions, given its key, and raises ContractViolation; for `agent
+    checks`, since a component checks its output itself before it writes it.
     """
 
     settings: type[Any] = NoSettings
@@ -263,6 +265,7 @@ class _Declared:
     version: str | None = None
     libraries: tuple[str, ...] = ()
     is_release: bool = False
+    gate: ComponentFunction | None = None
     policy: Callable[[Observation], Deferral | Due | None] | None = None
     settle: Callable[[Mapping[str, Input], Sequence[Pending]], Sequence[Outcome]] | None = None
     projections: Mapping[str, str] = field(default_factory=dict)
@@ -308,6 +311,7 @@ class component(_Declared):  # noqa: N801 (a decorator, as users write it)
         name = self.name or module.rpartition(".")[2]
         require_settings(self.settings, f"component {name}")
         for hook, arguments in (
+            (self.gate, "ctx, settings"),
             (self.policy, "observation"),
             (self.settle, "inputs, pending"),
             (self.extra_modules, "settings, base"),
@@ -336,13 +340,14 @@ def perform(
     base: Path = Path(),
     outside: Outside | None = None,
     on_note: Callable[[str], None] = lambda text: None,
+    found: Snapshot | None = None,
 ) -> Snapshot:
     """Run one component: `inputs` (and what it read last time) in, output snapshot out, its files flushed to disk.
 
     With `previous` None everything is recomputed and every input counts as changed. `redo` names output partitions to
     recompute in any case; `probes` are answers of `sources` that are known already; `base` is the folder that relative
-    paths in the settings start from. Raises what the component raises; files it wrote so far then lie unreferenced in
-    the lake.
+    paths in the settings start from. `found` is what would come out, where that is known: only the gate is asked then.
+    Raises what the component raises; files it wrote so far then lie unreferenced in the lake.
     """
     before = previous_inputs if previous is not None and previous_inputs is not None else {}
     views = view_inputs(component, inputs, before, lake)
@@ -360,6 +365,10 @@ def perform(
         outside=outside,
         on_note=on_note,
     )
+    if component.gate is not None:
+        component.gate(context, settings)
+    if found is not None:
+        return found
     component.function(context, settings)
     lake.flush()
     return context.result()

@@ -231,6 +231,7 @@ class AttemptOut(BaseModel):
     component: str
     number: int = Field(description="1 for the first try in this run.")
     status: str
+    reused_from: int | None = Field(description="The attempt whose output it took; null: it computed one itself.")
     output_version: str | None
     is_cut_off: bool | None = Field(description="Succeeded with the version it had before.")
     rows: int | None

@@ -113,7 +113,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """An attempt succeeded and its output differs from before. `marked`: readers to which it looks different."""
+    """An attempt succeeded and its output differs from before. `marked`: readers to which it looks different.
+    `reused_run`: the run that computed the output, where this one found it again."""
 
     type: ClassVar[str] = "EXECUTING"
     phase: ClassVar[str] = "finished"
@@ -127,6 +128,7 @@ class Finished:
     recomputed_partitions: int
     carried_partitions: int
     marked: tuple[str, ...]
+    reused_run: int | None = None
 
 
 class CutOff(Finished):
@@ -219,13 +221,15 @@ class Blocked:
 
 @dataclass(frozen=True)
 class RunCompleted:
-    """The run is over: computed and failed are components. `owner`: the process that died, where one did."""
+    """The run is over: computed, failed and reused (taken from earlier runs) are components. `owner`: the process that
+    died, where one did."""
 
     type: ClassVar[str] = "RUN_COMPLETED"
     error: str | None
     computed: tuple[str, ...] | None = None
     failed: tuple[str, ...] | None = None
     owner: str | None = None
+    reused: tuple[str, ...] | None = None
 
 
 class RunFailed(RunCompleted):
@@ -354,6 +358,7 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
     "str": _is(str),
     "str | None": _is(str, type(None)),
     "int": _is(int),
+    "int | None": _is(int, type(None)),
     "float": _is(float, int),
     "bool": _is(bool),
     "bool | None": _is(bool, type(None)),

@@ -100,6 +100,9 @@ def _executing_sentence(event: events.Executing) -> str:
     match event:
         case events.Started(number=number, reasons=reasons):
             return "; ".join(reasons) + (f" (try {number})" if number > 1 else "")
+        case events.Finished(version=version, reused_run=int(run)):
+            news = "the same as before" if isinstance(event, events.CutOff) else "new"
+            return f"{name} took what run {run} had computed, version {version[:8]}: {news}"
         case events.CutOff(seconds=seconds):  # before Finished, which it is a kind of
             return f"{name} came out the same after {seconds:.1f} s: nothing downstream needs to run"
         case events.Finished(rows=rows, version=version, seconds=seconds):
@@ -127,18 +130,23 @@ def _executing_sentence(event: events.Executing) -> str:
 def _steps_sentence(steps: Sequence[Step]) -> str:
     """The steps by kind, without those that are up to date."""
     kinds: dict[str, list[str]] = {}
-    for kind in (Compute, Defer, Block):
-        found = [step.component for step in steps if isinstance(step, kind)]
-        if found:
-            kinds[kind.__name__.lower()] = found
+    for step in steps:
+        if not isinstance(step, Skip):
+            kinds.setdefault(_verb(step), []).append(step.component)
+    kinds = {verb: kinds[verb] for verb in ("compute", "reuse", "defer", "block") if verb in kinds}
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items()) or "nothing to compute"
+
+
+def _verb(step: Step) -> str:
+    return "reuse" if isinstance(step, Compute) and step.reuse is not None else type(step).__name__.lower()
 
 
 def _end_sentence(event: events.RunEnded) -> str:
     status = event.type.removeprefix("RUN_").lower()
     if event.error is None:
-        computed = ", ".join(event.computed or ())
-        return f"{status}: computed {computed}" if computed else f"{status}: nothing was due"
+        done = {"computed": event.computed, "took from earlier runs": event.reused}
+        told = [f"{what} {', '.join(names)}" for what, names in done.items() if names]
+        return f"{status}: {'; '.join(told) or 'nothing was due'}"
     return f"{status}: {event.error}{_in_brackets(event.owner or '')}"
 
 
@@ -193,7 +201,8 @@ def _step_sentences(step: Step, verb: str) -> list[str]:
     match step:
         case Compute():
             reported = _causes(f"{name} {verb}", step)
-            return [*reported[:-1], f"{reported[-1]}{_unless(step)}"]
+            found = "" if step.reuse is None else f" (reuse, computed in run {step.reuse.run_id})"
+            return [*reported[:-1], f"{reported[-1]}{_unless(step)}{found}"]
         case Skip():
             return [f"{name} {be} up to date{_version(step.version)}"]
         case Defer():
@@ -229,6 +238,8 @@ def _if_different(maybe: Sequence[Reason]) -> list[str]:
 def _step_text(step: Step) -> str:
     match step:
         case Compute():
+            if step.reuse is not None:
+                return f"reuse     computed in run {step.reuse.run_id}, {_because(step.component, step.reasons)}"
             verb = "compute?" if step.may_be_cut_off else "compute "
             return f"{verb}  {_because(step.component, step.reasons)}{_unless(step)}{_expected(step)}"
         case Skip():

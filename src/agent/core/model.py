@@ -150,10 +150,23 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Reuse:
+    """An earlier result that a component may take: its snapshot and version, and the attempt and run that computed
+    it; `fingerprint` is what it was found by."""
+
+    snapshot_id: int
+    version: str
+    attempt_id: int
+    run_id: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Compute:
     """Run the component. `may_be_cut_off`: its causes are all upstream steps of this plan, which may come out as
     before. `changed`: input -> changed partition keys, where known. Seconds and rows are expected, from history.
-    `unless`: what its policy waits for as things stand; it is asked again when its inputs are there."""
+    `unless`: what its policy waits for as things stand; it is asked again when its inputs are there. `reuse`: all but
+    its function runs, since an earlier run has computed the same."""
 
     component: str
     reasons: tuple[Reason, ...]
@@ -162,6 +175,7 @@ class Compute:
     expected_seconds: float | None = None
     expected_rows: int | None = None
     unless: str | None = None
+    reuse: Reuse | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip, Step
+from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Reuse, Skip, Step
 
 
 def plan_to_json(plan: Plan) -> list[dict[str, Any]]:
@@ -32,6 +32,8 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     found = {"step": type(step).__name__.lower(), **vars(step)}
     if "reasons" in found:
         found["reasons"] = reasons_to_json(found["reasons"])
+    if found.get("reuse") is not None:
+        found["reuse"] = dict(vars(found["reuse"]))
     return found
 
 
@@ -42,7 +44,8 @@ def _step_from_json(step: Mapping[str, Any]) -> Step:
     match step["step"]:
         case "compute":
             fields["changed"] = {name: tuple(keys) for name, keys in fields["changed"].items()}
-            return Compute(**fields)
+            reuse = fields.get("reuse")
+            return Compute(**{**fields, "reuse": None if reuse is None else Reuse(**reuse)})
         case "skip":
             return Skip(**fields)
         case "defer":

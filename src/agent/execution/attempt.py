@@ -21,7 +21,7 @@ from agent.errors import DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
 from agent.execution.commit import Success, commit_success
 from agent.execution.computing import Computer
 from agent.execution.host.failures import failure_of
-from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, Task
+from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, Done, Task
 from agent.execution.opening import OpenAttempt
 from agent.execution.runlog import RunLog
 from agent.execution.sealing import note_seals
@@ -94,12 +94,7 @@ class Attempts:
         try:
             with heart.keeping(own):
                 old = self._previous(begun)
-                done = self.computer.compute(
-                    self._task(begun, old),
-                    timeout=settings.timeout_of(name),
-                    stop=lambda: heart.reason_to_stop() or self.stop(),
-                    progress=lambda done, total, what: self._progress(name, done, total, what),
-                )
+                done = self._done(begun, old, settings.timeout_of(name))
                 sys.audit("tidemill.point", "attempt.computed")
                 for warning in done.warnings:
                     logger.warning("%s", warning)
@@ -111,10 +106,12 @@ class Attempts:
                     begun.token,
                     begun.before,
                     begun.current,
+                    begun.step,
                     done,
                     time.monotonic() - started,
                     workspace.is_historical,
                     as_of=self._as_of() if component.is_release else None,
+                    fingerprint=self._fingerprint(begun, done),
                 )
                 snapshot_id = self._patiently(
                     lambda: commit_success(workspace, self.log, success, old), f"{name} is computed"
@@ -138,6 +135,26 @@ class Attempts:
         version = done.snapshot.version
         return Result(success.seconds, rows=done.snapshot.rows, version=version, is_cut_off=success.is_cut_off)
 
+    def _done(self, begun: OpenAttempt, old: Snapshot | None, timeout: float) -> Done:
+        """What comes of the attempt, computed or found again."""
+        name, reuse = begun.name, begun.step.reuse
+        component = self.workspace.facts.components[name]
+        if reuse is not None and not (component.has_gate or component.has_settle or component.has_projections):
+            return Done(self.survey.snapshot(reuse.snapshot_id))
+        return self.computer.compute(
+            self._task(begun, old),
+            timeout=timeout,
+            stop=lambda: self._heart.reason_to_stop() or self.stop(),
+            progress=lambda done, total, what: self._progress(name, done, total, what),
+        )
+
+    def _fingerprint(self, begun: OpenAttempt, done: Done) -> str | None:
+        """What a success is found by from now on; None where it may depend on more."""
+        if begun.step.reuse is not None:
+            return begun.step.reuse.fingerprint
+        found = self.survey.fingerprint(begun.name, begun.current, done.environment)
+        return found if found and self.survey.is_pure(begun.name, begun.current, done.warnings) else None
+
     def _previous(self, begun: OpenAttempt) -> Snapshot | None:
         """The output before this attempt; None where there is none or its rows were deleted by hand."""
         snapshot_id = begun.before.output_snapshot_id
@@ -150,7 +167,8 @@ class Attempts:
     def _task(self, begun: OpenAttempt, old: Snapshot | None) -> Task:
         name, before = begun.name, begun.before
         component = self.workspace.facts.components[name]
-        carry = old is not None and can_carry_over(begun.step.reasons)
+        reuse = begun.step.reuse
+        carry = old is not None and reuse is None and can_carry_over(begun.step.reasons)
         return Task(
             component=name,
             inputs={up: self.survey.snapshot(begun.current.inputs[up].snapshot_id) for up in component.upstream},
@@ -165,6 +183,7 @@ class Attempts:
             pending=self._pending() if component.has_settle else (),
             probes=self.survey.tokens() if component.reads_sources else {},
             outside=self._outside() if component.is_release else None,
+            found=None if reuse is None else self.survey.snapshot(reuse.snapshot_id),
         )
 
     def _outside(self) -> Outside:

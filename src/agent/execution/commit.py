@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.core.events import Assessed, CutOff, Finished
 from agent.core.explain import found_text
-from agent.core.model import Code, Current, InputRecord, Reason, State
+from agent.core.model import Code, Compute, Current, InputRecord, Reason, State
 from agent.errors import LeaseLost
 from agent.execution.host.interface import Done
 from agent.execution.lake_owner import require, require_own
@@ -25,7 +25,7 @@ from agent.execution.workspace import Workspace
 from agent.store import state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections, database_now
-from agent.store.outputs import catalog, projections, record, releases, trials
+from agent.store.outputs import catalog, projections, record, releases, results, trials
 from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot
 from pipelines.values import dataclass
@@ -33,17 +33,20 @@ from pipelines.values import dataclass
 
 @dataclass(frozen=True)
 class Success:
-    """An attempt that computed its output and asks to be recorded."""
+    """An attempt that has its output, computed or found again, and asks to be recorded. fingerprint: what it is found
+    by from now on; None where it is not to be found."""
 
     component: str
     attempt_id: int
     token: int
     before: State
     current: Current
+    step: Compute
     done: Done
     seconds: float
     historical: bool
     as_of: datetime | None
+    fingerprint: str | None
 
     @property
     def is_cut_off(self) -> bool:
@@ -56,10 +59,10 @@ class Success:
         return release_name(self.done.snapshot.version, self.as_of)
 
     def counts(self, old: Snapshot | None) -> tuple[int, int]:
-        """Partitions recomputed and carried over."""
+        """Partitions recomputed and carried over; none is recomputed where the output was found again."""
         paths = set() if old is None else {partition.path for partition in old.partitions}
         carried = sum(partition.path in paths for partition in self.done.snapshot.partitions)
-        return len(self.done.snapshot.partitions) - carried, carried
+        return 0 if self.step.reuse is not None else len(self.done.snapshot.partitions) - carried, carried
 
 
 def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> int | None:
@@ -133,8 +136,9 @@ def _record(
         output_version=snapshot.version,
         output_snapshot_id=snapshot_id,
         output_rows=snapshot.rows,
-        duration_s=success.seconds,
+        duration_s=success.seconds if success.step.reuse is None else None,
     )
+    _register(connections, log, success, snapshot_id, held.now)
     sys.audit("tidemill.point", "commit.state.written")
     _project(connections, success, snapshot_id, now)
     if component.is_release:
@@ -144,6 +148,18 @@ def _record(
             releases.move_to_snapshot(connections.project, success.release, snapshot_id)
     sys.audit("tidemill.point", "commit.projected")
     return snapshot_id
+
+
+def _register(connections: Connections, log: RunLog, success: Success, snapshot_id: int, now: datetime) -> None:
+    """Let the output be found again. Before releases are written, as gc locks these rows first."""
+    conn, name, mark = connections.project, success.component, success.fingerprint
+    if mark is None:
+        return
+    if success.step.reuse is not None:
+        results.move(conn, name, mark, snapshot_id, now)
+    else:
+        facts = {"snapshot_id": snapshot_id, "attempt_id": success.attempt_id, "run_id": log.run_id}
+        results.register(conn, name, mark, **facts, now=now)
 
 
 def _finish(
@@ -186,6 +202,7 @@ def _finish(
             recomputed_partitions=recomputed,
             carried_partitions=carried,
             marked=tuple(marked),
+            reused_run=None if success.step.reuse is None else success.step.reuse.run_id,
         )
     )
     if workspace.facts.components[success.component].is_release and not success.is_cut_off:

@@ -197,7 +197,10 @@ class Engine:
 
         def look(states: Mapping[str, State]) -> tuple[Mapping[str, State], Current, Step]:
             current = self._survey.current(name, states)
-            return states, current, self._decide(name, states, current)
+            step = self._decide(name, states, current)
+            if isinstance(step, Compute):
+                step = replace(step, reuse=self._survey.earlier(name, current, step.reasons))
+            return states, current, step
 
         return with_fresh_rows(lambda: self._states(name), look)
 
@@ -246,11 +249,12 @@ class Engine:
     def _end(self, status: str, error: str | None, plan: list[dict[str, Any]]) -> None:
         """Record the run's end, once, and on every component what the next run will see."""
         kind = {"COMPLETED": RunCompleted, "FAILED": RunFailed, "CANCELLED": RunCancelled}[status]
-        computed = [one for one in self._finished.values() if isinstance(one.step, Compute)]
+        done = [(one, one.step.reuse) for one in self._finished.values() if isinstance(one.step, Compute)]
         event = kind(
             error,
-            computed=tuple(one.component for one in computed if one.error is None),
-            failed=tuple(one.component for one in computed if one.error is not None),
+            computed=tuple(one.component for one, reuse in done if one.error is None and reuse is None),
+            failed=tuple(one.component for one, _ in done if one.error is not None),
+            reused=tuple(one.component for one, reuse in done if one.error is None and reuse is not None) or None,
         )
         texts = self._what_is_left()
 

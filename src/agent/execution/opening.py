@@ -13,6 +13,7 @@ from agent.clock import Clock
 from agent.core.events import Started, TakenOver
 from agent.core.explain import sentence
 from agent.core.model import Compute, Current, State, Step
+from agent.core.results import is_distrusted
 from agent.core.staleness import mark_in
 from agent.errors import Busy
 from agent.execution.host.interface import Cancelled
@@ -22,6 +23,7 @@ from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts, runs
 from agent.store.database.engine import Connections
+from agent.store.outputs import results
 from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.attempt")
@@ -109,6 +111,7 @@ class Opening:
             if is_as_seen:
                 seconds = self.workspace.settings.executor.lease_seconds
                 state.begin_attempt(connections.project, free, self.log.owner, seconds)
+                step = _held(connections, name, step, free)
             attempts.close_abandoned(connections.control, abandoned)  # control rows after the project's
             if not is_as_seen:
                 return None
@@ -124,6 +127,7 @@ class Opening:
                 token=lease.token,
                 owner=self.log.owner,
                 reasons=step.reasons,
+                reused_from=None if step.reuse is None else step.reuse.attempt_id,
                 now=self.clock.now(),
             )
             sys.audit("tidemill.point", "attempt.written")
@@ -141,6 +145,16 @@ class Opening:
             origin = identity.describe(lease.took_over_from or "")
             self.log.add(TakenOver(name, origin, tuple(attempt.id for attempt in abandoned)))
         return abandoned
+
+
+def _held(connections: Connections, name: str, step: Compute, free: leases.Free) -> Compute:
+    """The step with the result that it is to take kept from gc; where gc was first the component computes. Where a
+    person wants a computation, earlier results are out of the question from now on, also if the attempt fails."""
+    if is_distrusted(step.reasons):
+        results.forget(connections.project, name)
+    if step.reuse is None or results.hold(connections.project, name, step.reuse, free.now):
+        return step
+    return replace(step, reuse=None)
 
 
 def _essence(states: Mapping[str, State], name: str, component: str) -> object:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from agent import identity
 from agent.core import graph
 from agent.core.explain import cause
-from agent.core.model import Current, Plan, State
+from agent.core.model import Block, Compute, Current, Plan, State, Step
 from agent.core.plan import Outlook, make_plan
 from agent.core.staleness import decide_reasons
 from agent.errors import NotFound
@@ -120,8 +120,35 @@ def _think(
         outlook=outlook,
         assume_changed=assume_changed,
     )
+    if is_news and not assume_changed:
+        plan = _with_reuse(workspace, survey, request, states, plan, now)
     stale = {name: tuple(cause(name, one) for one in reasons) for name, reasons in found.items() if reasons}
     return Evaluation(states, currents, stale, plan)
+
+
+def _with_reuse(
+    workspace: Workspace, survey: Inspector, request: Request, states: Mapping[str, State], plan: Plan, now: datetime
+) -> Plan:
+    """`plan` with the results that earlier runs have computed, as far as the inputs are foreseen."""
+    foreseen, unknown, steps = dict(states), set[str](), list[Step]()
+    for step in plan.steps:
+        name = step.component
+        if isinstance(step, Compute) and not step.unless and not unknown & workspace.specs[name].upstream.keys():
+            current = survey.current(name, foreseen)
+            forced = name in request.force
+            reasons = decide_reasons(workspace.specs[name], states[name], current, now=now, forced=forced)
+            reuse = survey.earlier(name, current, reasons) if reasons else None
+            step = replace(step, reuse=reuse)
+            if reuse is not None:
+                foreseen[name] = replace(
+                    states[name], output_snapshot_id=reuse.snapshot_id, output_version=reuse.version
+                )
+            elif reasons:
+                unknown.add(name)
+        elif isinstance(step, Compute | Block):
+            unknown.add(name)
+        steps.append(step)
+    return Plan(tuple(steps))
 
 
 def _holders(workspace: Workspace, states: Mapping[str, State]) -> dict[str, str]:

@@ -66,6 +66,9 @@ def log_lines(happened: Sequence[EventRow], tried: Sequence[Attempt]) -> list[st
 def _ending(attempt: Attempt) -> str:
     name, number = attempt.component, f" at try {attempt.number}" if attempt.number > 1 else ""
     match attempt.status:
+        case "succeeded" if attempt.reused_from is not None:
+            news = "the same as before" if attempt.is_cut_off else f"version {(attempt.output_version or '')[:8]}"
+            return f"{name} took what attempt {attempt.reused_from} had computed{number}: {news}"
         case "succeeded" if attempt.is_cut_off:
             return f"{name} came out the same as before{number}, so nothing downstream had to run"
         case "succeeded":

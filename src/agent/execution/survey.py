@@ -6,15 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 
 from agent.core.explain import UNREACHABLE
-from agent.core.model import Current, InputRecord, State
+from agent.core.model import Current, InputRecord, Reason, Reuse, State
+from agent.core.results import Ingredients, fingerprint, is_pure, may_be_taken
+from agent.errors import AgentError
 from agent.execution.host.interface import ComponentFacts, Probed
 from agent.execution.workspace import Workspace
-from agent.store.outputs import catalog
+from agent.store.outputs import catalog, results
 from agent.store.outputs.catalog import FileFacts
+from agent.version import VERSION
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import FORMAT_VERSION
 from pipelines.lake import hash_file, look
-from pipelines.plugins.code import Code
+from pipelines.plugins.code import Code, environment
 from pipelines.snapshot import Snapshot, diff
 from pipelines.values import dataclass
 
@@ -35,6 +38,7 @@ class Inspector:
     _looks: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     _probes: dict[str, Probed] = field(default_factory=dict)
     _run_counts: dict[str, int] = field(default_factory=dict)  # of components that read sources, at the last look
+    _found: dict[tuple[str, str], Reuse | None] = field(default_factory=dict)
 
     def current(self, name: str, states: Mapping[str, State], *, check_files: bool = True) -> Current:
         """What is true now of component `name`. Raises PipelineError where its code cannot be read."""
@@ -103,6 +107,56 @@ class Inspector:
         """Keep a snapshot that was just committed: whatever lies downstream reads it next."""
         self._snapshots[snapshot_id] = snapshot
 
+    def earlier(self, name: str, current: Current, reasons: Sequence[Reason]) -> Reuse | None:
+        """The result that component `name`, stale for these `reasons`, may take instead of computing: registered for
+        what is true now, and whole in the lake."""
+        if not may_be_taken(reasons):
+            return None
+        mark = self.fingerprint(name, current, environment(self.workspace.facts.components[name].libraries))
+        if mark is None:
+            return None
+        if (name, mark) not in self._found:
+            with self.workspace.database.reading() as connections:
+                self._found[name, mark] = results.find(connections.project, name, mark)
+        found = self._found[name, mark]
+        return None if found is None or any(self._look(found.snapshot_id)) else found
+
+    def fingerprint(self, name: str, current: Current, versions: Mapping[str, str]) -> str | None:
+        """What a result of component `name` is registered and found by, computed with these `versions` of libraries;
+        None where more may count than can be said."""
+        component = self.workspace.facts.components[name]
+        if component.upstream.keys() - current.inputs.keys():
+            return None
+        inputs = {
+            # Not as recorded: an earlier declaration may have named other columns.
+            up: self.snapshot(current.inputs[up].snapshot_id).version_of(reads)
+            for up, reads in component.upstream.items()
+        }
+        return fingerprint(
+            Ingredients(
+                component=name,
+                format=FORMAT_VERSION,
+                program=VERSION,
+                code=self.code(name).version,
+                declared_version=component.version,
+                settings_hash=component.settings_hash,
+                inputs=inputs,
+                sources=_tokens_in(current),
+                environment=versions,
+                is_timeless=current.max_age_seconds is None and (component.has_gate or not component.is_release),
+            )
+        )
+
+    def is_pure(self, name: str, current: Current, undeclared: Sequence[str]) -> bool:
+        """Whether a success that has just been computed depends on its fingerprint alone: sources are asked again, and
+        `undeclared` are warnings about files."""
+        before = _tokens_in(current)
+        try:
+            after = {source: self.workspace.host.probe(source.removeprefix(SOURCE_PREFIX)).version for source in before}
+        except AgentError:
+            return False  # it does not answer any more
+        return is_pure(before, after, undeclared)
+
     def _facts(self, snapshot_id: int) -> list[FileFacts]:
         if snapshot_id not in self._files:
             self._read_facts([snapshot_id])
@@ -153,8 +207,9 @@ class Inspector:
     def _damage(self, state: State) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys whose files are gone, and keys whose bytes differ from those written, at the run's one look."""
         output = state.output_snapshot_id
-        if output is None:
-            return (), ()
+        return ((), ()) if output is None else self._look(output)
+
+    def _look(self, output: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if output not in self._looks:
             self._looks[output] = self._look_at(output)
         return self._looks[output]
@@ -178,6 +233,11 @@ class Inspector:
                 for key, mtime_ns in touched:
                     catalog.set_mtime(connections.project, output, key, mtime_ns)
         return tuple(missing), tuple(altered)
+
+
+def _tokens_in(current: Current) -> dict[str, str]:
+    """Source -> digest of the tokens of all its parts."""
+    return {name: one.version for name, one in current.inputs.items() if name.startswith(SOURCE_PREFIX)}
 
 
 def definitions_of(code: Code) -> dict[str, Mapping[str, str]]:

@@ -228,9 +228,11 @@ def commit_success(
     output_version: str,
     output_snapshot_id: int,
     output_rows: int,
-    duration_s: float,
+    duration_s: float | None,
 ) -> bool:
     """Record a success and give the lease back. False, and nothing written, where the lease was taken over.
+
+    duration_s: None where nothing was computed; then the last one stays.
 
     `is_dirty` stays as it is: a mark set while the component ran is for the next attempt.
     """
@@ -249,7 +251,7 @@ def commit_success(
         "output_version": output_version,
         "output_snapshot_id": output_snapshot_id,
         "output_rows": output_rows,
-        "last_duration_s": duration_s,
+        **({} if duration_s is None else {"last_duration_s": duration_s}),
         **COMPONENT_ROWS.released,
     }
     return _update(conn, component, token, values, _SUCCESS)

@@ -30,7 +30,7 @@ orchestrator_state = sa.Table(
     sa.Column("component", sa.String(100), primary_key=True, doc="its name"),
     sa.Column("last_run_at", UtcDateTime, doc="last success"),
     sa.Column("is_dirty", sa.Boolean, nullable=False, server_default=sa.true(), doc="a mark or a reason; see above"),
-    count("run_count", doc="successful attempts"),
+    count("run_count", doc="successful attempts, those that took an earlier result among them"),
     count("failure_count", doc="failed attempts"),
     sa.Column("status", sa.String(20), nullable=False, server_default="idle", doc="idle | running | failed"),
     sa.Column("dirty_reason", PlainText, doc="what the last evaluation found, for people who look; null: nothing"),
@@ -51,7 +51,7 @@ orchestrator_state = sa.Table(
     sa.Column("output_version", sa.String(64), doc="version of its newest output"),
     sa.Column("output_snapshot_id", ID, doc="that output in `snapshots`"),
     sa.Column("output_rows", sa.BigInteger),
-    sa.Column("last_duration_s", sa.Float, doc="of the last success"),
+    sa.Column("last_duration_s", sa.Float, doc="of the last success that computed"),
     sa.Column("lease_owner", sa.String(300), doc="host/boot/pidns/pid/start, see agent.identity"),
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
     sa.Column("lease_taken_at", UtcDateTime),
@@ -110,6 +110,23 @@ partitions = sa.Table(
     info={
         "purpose": "The files of each snapshot. A row is in all snapshots of its component from `first_snapshot` up "
         "to, and without, `replaced_by`."
+    },
+)
+
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("component", sa.String(100), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), primary_key=True, doc="hash over all that the output may depend on"),
+    sa.Column("snapshot_id", ID, nullable=False, doc="the output in `snapshots`"),
+    sa.Column("attempt_id", sa.BigInteger, nullable=False, doc="the attempt that computed it"),
+    sa.Column("run_id", sa.BigInteger, nullable=False, doc="its run"),
+    sa.Column("last_used_at", UtcDateTime, nullable=False, doc="computed or taken; gc goes by it"),
+    sa.Index(None, "last_used_at"),
+    schema=PROJECT,
+    info={
+        "purpose": "What was computed from which ingredients, so that it is found again. Rows may be deleted by hand: "
+        "what is not found is computed."
     },
 )
 
@@ -200,11 +217,12 @@ attempts = sa.Table(
     sa.Column("token", sa.BigInteger, nullable=False, doc="of the lease it ran under"),
     sa.Column("owner", sa.String(300), nullable=False, doc="process that made it"),
     sa.Column("reasons", JSON, nullable=False, doc="why it ran, with evidence"),
+    sa.Column("reused_from", sa.BigInteger, doc="the attempt whose output it took; null: it computed one itself"),
     sa.Column("input_versions", JSON, doc="input -> version that it read"),
     sa.Column("output_version", sa.String(64)),
     sa.Column("is_cut_off", sa.Boolean, doc="succeeded with the version it had before"),
     sa.Column("rows", sa.BigInteger, doc="of the output"),
-    sa.Column("recomputed_partitions", sa.Integer),
+    sa.Column("recomputed_partitions", sa.Integer, doc="0 where it took an earlier result"),
     sa.Column("carried_partitions", sa.Integer, doc="taken over from the output before"),
     sa.Column("seconds", sa.Float),
     sa.Column("peak_memory_bytes", sa.BigInteger, doc="of its process"),

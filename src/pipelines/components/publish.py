@@ -71,6 +71,17 @@ class Settings:
         return Limits(self.max_drift, self.max_age_bars, self.require == "edge", self.accept_skill)
 
 
+def check_release(ctx: Context, settings: Settings) -> None:
+    """The gate. Raises ReleaseRefused, with the decisions that were refused."""
+    predictions, model = _named_predictions(ctx), _json(ctx, "model", "metrics.json")
+    now = None if ctx.outside is None else ctx.outside.now
+    try:
+        check_gates(settings, predictions, _metrics(ctx, model), _facts(ctx, model), now)
+    except ReleaseRefused as refused:
+        refused.decisions = _decisions(predictions)
+        raise
+
+
 @component(
     upstream={
         "markets": Reads(_FACTS),
@@ -82,25 +93,13 @@ class Settings:
     },
     settings=Settings,
     is_release=True,
+    gate=check_release,
 )
 def publish_artifacts(ctx: Context, settings: Settings) -> None:
-    """Check the gates, then write predictions.parquet, predictions.csv, decisions.json, metrics.json, model_card.md,
-    report.html and manifest.json. Raises ReleaseRefused, with nothing written, where a gate is not passed."""
+    """Write predictions.parquet, predictions.csv, decisions.json, metrics.json, model_card.md, report.html and
+    manifest.json."""
     predictions = _named_predictions(ctx)
-    decisions = _decisions(predictions)
-    model = _json(ctx, "model", "metrics.json")
-    metrics = {
-        "assessment": model["assessment"],
-        "model": model["overall"],
-        "folds": model["folds"],
-        "backtest": _json(ctx, "backtest", "metrics.json"),
-    }
-    now = None if ctx.outside is None else ctx.outside.now
-    try:
-        check_gates(settings, predictions, metrics, _facts(ctx, model), now)
-    except ReleaseRefused as refused:
-        refused.decisions = decisions
-        raise
+    metrics = _metrics(ctx, _json(ctx, "model", "metrics.json"))
     as_of = ctx.inputs["ticks"].snapshot.watermark
     if as_of is None:
         raise PipelineError(
@@ -117,12 +116,22 @@ def publish_artifacts(ctx: Context, settings: Settings) -> None:
         "predictions.csv": neutralised(predictions).write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
         "metrics.json": _as_json(metrics),
         "model_card.md": _model_card(card, metrics, as_of, f"{account} {_costs_note(_default_costs(ctx))}"),
-        "decisions.json": decisions,
+        "decisions.json": _decisions(predictions),
     }
     for name, text in texts.items():
         ctx.write_bytes(name, text.encode())
     _write_report(ctx, report)
     ctx.write_bytes("manifest.json", _as_json(_manifest(ctx, settings, inputs, as_of, texts)).encode())
+
+
+def _metrics(ctx: Context, model: Mapping[str, Any]) -> dict[str, Any]:
+    """metrics.json of the release; `model` is that of the model."""
+    return {
+        "assessment": model["assessment"],
+        "model": model["overall"],
+        "folds": model["folds"],
+        "backtest": _json(ctx, "backtest", "metrics.json"),
+    }
 
 
 def _facts(ctx: Context, model: Mapping[str, Any]) -> Facts:

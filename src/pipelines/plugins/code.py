@@ -144,6 +144,8 @@ class CodeCache:
             return {}
 
 
+# Libraries that compute in whatever component, whether it declares them or not: distribution -> its module.
+_COMPUTING = {"scikit-learn": "sklearn"} | {name: name for name in ("polars", "numpy", "scipy", "lightgbm", "numba")}
 _IMPORTS = CodeCache(None)  # of files_behind: in memory, since nothing of a project is believed there yet
 
 
@@ -286,12 +288,27 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
 def loaded_versions(names: tuple[str, ...]) -> dict[str, str]:
     """As `library_versions`, but of what this process has loaded: an upgrade on disk meanwhile does not show. What is
     not loaded counts as installed."""
-    found = library_versions(names)
-    for name in found:
-        for module in _modules_of(name):
+    return {name: ".".join(one.split(".")[:2]) for name, one in _exact(names, loaded=True).items()}
+
+
+def environment(names: Iterable[str], *, loaded: bool = False) -> dict[str, str]:
+    """What results depend on beside code, settings and data: exact versions of the libraries `names` and of those that
+    compute everywhere, of Python, and the machine's architecture. As installed now, or as this process has `loaded`
+    them."""
+    import platform  # not needed by a run with nothing to do
+
+    found = _exact((*_COMPUTING, *names), loaded=loaded)
+    return {**found, "python": ".".join(map(str, sys.version_info[:2])), "machine": platform.machine()}
+
+
+def _exact(names: Iterable[str], *, loaded: bool) -> dict[str, str]:
+    """Versions of those that are installed."""
+    found = {name: one for name in names if (one := installed_version(name)) is not None}
+    for name in found if loaded else ():
+        for module in [_COMPUTING[name]] if name in _COMPUTING else _modules_of(name):
             version = getattr(sys.modules.get(module), "__version__", None)
             if isinstance(version, str):
-                found[name] = ".".join(version.split(".")[:2])
+                found[name] = version
                 break
     return found
 

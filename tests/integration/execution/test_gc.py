@@ -250,7 +250,13 @@ def test_a_crash_between_rows_and_files_is_made_good_by_the_next_gc(project: Pat
         now = SystemClock().now() + LATER
         with workspace.database.writing() as connections:
             doomed = garbage.find_doomed(
-                connections.project, keep_releases=1, releases_before=now, snapshots_before=now, slack=READER_TIME
+                connections.project,
+                keep_releases=1,
+                releases_before=now,
+                snapshots_before=now,
+                results_before=now,
+                slack=READER_TIME,
+                removes=True,
             )
             garbage.remove(connections.project, doomed)
         assert len(unreferenced(workspace)) == 3

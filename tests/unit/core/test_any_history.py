@@ -69,8 +69,9 @@ class AnyHistory(RuleBasedStateMachine):
         self.states = {name: State(name) for name in self.specs}
         self.snapshots: dict[int, Table] = {}
         self.source_seen: dict[int, dict[str, int]] = {}
-        self.damaged: set[tuple[int, str]] = set()
-        self.wrong: set[tuple[int, str]] = set()
+        self.files: dict[int, dict[str, int]] = {}  # snapshot -> partition -> its file, which several may share
+        self.damaged: set[int] = set()  # files
+        self.wrong: set[int] = set()
         self.broken: set[str] = set()
         self.lost_marks: dict[str, tuple[Reason, ...]] = {}
         self.ids = count(1)
@@ -99,14 +100,14 @@ class AnyHistory(RuleBasedStateMachine):
         """A damage that no check finds: the mark alone gets it recomputed."""
         snapshot_id = self.states[name].output_snapshot_id
         if snapshot_id is not None:
-            self.wrong.add((snapshot_id, wrong))
+            self.wrong.add(self.files[snapshot_id][wrong])
             self.mark(name, None if others is None else {wrong, *others})
 
     @rule(name=names, key=keys)
     def damage_a_file(self, name: str, key: str) -> None:
         snapshot_id = self.states[name].output_snapshot_id
         if snapshot_id is not None:
-            self.damaged.add((snapshot_id, key))
+            self.damaged.add(self.files[snapshot_id][key])
             self.settled = False
 
     @rule(name=names, how=st.sampled_from(["fails", "crashes"]))
@@ -188,28 +189,43 @@ class AnyHistory(RuleBasedStateMachine):
         inputs = {up: self.snapshots[record.snapshot_id] for up, record in current.inputs.items() if up in self.specs}
         source = dict(self.world.source[name])
         output: Table = {}
+        files: dict[str, int] = {}
         for key in KEYS:
             if carry and key not in redo and not self._changed(before, key, inputs, source):
-                assert (self._output(name), key) not in self.damaged | self.wrong, "a bad partition was carried over"
                 output[key] = self.snapshots[self._output(name)][key]
+                files[key] = self.files[self._output(name)][key]
+                assert files[key] not in self.damaged | self.wrong, "a bad partition was carried over"
             else:
                 seen = {
                     up: {column: table[key][column] for column in self.specs[name].reads(up).columns}
                     for up, table in inputs.items()
                 }
                 output[key] = self.world.compute(name, key, seen)
+                files[key] = next(self.ids)
         if change is not None:
             self.world.source[change[0]][change[1]] = change[2]
+        broke = self._broke(name, step)
+        if broke is None:
+            self._commit(before, current, output, files, source)
+        return broke
+
+    def _broke(self, name: str, step: Compute) -> str | None:
+        """How the attempt ended without a success; None where it had one."""
         broke = self.breaks.pop(name, None)
-        if broke is not None:
-            self.lost_marks[name] = step.reasons
-            self.broken.add(name)
-            if broke == "fails":
-                self.states[name] = replace(self.states[name], status="failed", consecutive_failures=1)
-            return broke
-        self.broken.discard(name)
-        snapshot_id = next(self.ids)
-        self.snapshots[snapshot_id] = output
+        if broke is None:
+            self.broken.discard(name)
+            return None
+        self.lost_marks[name] = step.reasons
+        self.broken.add(name)
+        if broke == "fails":
+            self.states[name] = replace(self.states[name], status="failed", consecutive_failures=1)
+        return broke
+
+    def _commit(
+        self, before: State, current: Current, output: Table, files: dict[str, int], source: dict[str, int]
+    ) -> None:
+        name, snapshot_id = before.component, next(self.ids)
+        self.snapshots[snapshot_id], self.files[snapshot_id] = output, files
         self.source_seen[snapshot_id] = source
         self.states[name] = replace(
             self.states[name],
@@ -223,7 +239,6 @@ class AnyHistory(RuleBasedStateMachine):
             output_version=version(output),
             output_snapshot_id=snapshot_id,
         )
-        return None
 
     def _assert_called_for(self, before: State, current: Current, step: Compute) -> None:
         """Nothing is computed whose fingerprint is that of its last success, unless someone or something asked."""
@@ -256,7 +271,9 @@ class AnyHistory(RuleBasedStateMachine):
             settings_hash=f"settings {world.setting[name]}",
             settings={"setting": world.setting[name]},
             inputs=inputs,
-            altered=tuple(key for key in KEYS if (state.output_snapshot_id, key) in self.damaged),
+            altered=tuple(
+                key for key, file in self.files.get(state.output_snapshot_id or 0, {}).items() if file in self.damaged
+            ),
         )
 
     def _full_recompute(self) -> dict[str, Table]:

@@ -68,6 +68,8 @@ class ComponentFacts:
     has_policy: bool
     has_settle: bool
     has_contract: bool
+    has_gate: bool
+    has_projections: bool
     version: str | None
     settings_hash: str
     settings: Mapping[str, Any]
@@ -126,7 +128,8 @@ class Question:
 @dataclass(frozen=True)
 class Task:
     """Everything an attempt needs. `previous` None means recompute in full. probes: tokens of the sources that answered
-    when it was decided to compute. `outside` is for what makes releases."""
+    when it was decided to compute. `outside` is for what makes releases. found: what would come out, where that is
+    known: all but the component's function runs."""
 
     component: str
     inputs: Mapping[str, Snapshot]
@@ -137,13 +140,15 @@ class Task:
     pending: tuple[Pending, ...] = ()
     probes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     outside: Outside | None = None
+    found: Snapshot | None = None
 
 
 @dataclass(frozen=True)
 class Done:
     """What came of it: the output, the rows that SQL tables show of it, outcomes found, memory used.
 
-    libraries: the declared ones as they were loaded. warnings: what the person who wrote the component should know.
+    libraries: the declared ones as they were loaded. environment: exact versions of all that computed. warnings: what
+    the person who wrote the component should know.
     notes: what the component said of its work.
     """
 
@@ -151,6 +156,7 @@ class Done:
     tables: Mapping[str, Any] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
     libraries: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     peak_memory_bytes: int | None = None

@@ -34,7 +34,16 @@ from pipelines.fingerprint import settings_hash
 from pipelines.lake import Lake
 from pipelines.plugins import generation
 from pipelines.plugins.closure import Module
-from pipelines.plugins.code import Code, CodeCache, CodeReader, joined, library_versions, loaded_versions, root_of
+from pipelines.plugins.code import (
+    Code,
+    CodeCache,
+    CodeReader,
+    environment,
+    joined,
+    library_versions,
+    loaded_versions,
+    root_of,
+)
 from pipelines.plugins.discovery import component_roots, named_roots, source_roots
 from pipelines.project import Project, build_project, modules_in, source_names_in
 from pipelines.settings import Faults, counted_values
@@ -168,6 +177,7 @@ class LocalHost:
                 base=base,
                 outside=task.outside,
                 on_note=notes.append,
+                found=task.found,
             )
             outcomes: tuple[Outcome, ...] = ()
             if component.settle is not None and task.pending:
@@ -180,6 +190,7 @@ class LocalHost:
             _tables(component, snapshot, self._lake),
             outcomes,
             loaded_versions(component.libraries),
+            environment(component.libraries, loaded=True),
             tuple(_undeclared(component.name, path) for path in watched.found),
             tuple(notes),
         )
@@ -247,6 +258,8 @@ class LocalHost:
             has_policy=one.policy is not None,
             has_settle=one.settle is not None,
             has_contract=one.contract is not None,
+            has_gate=one.gate is not None,
+            has_projections=bool(one.projections),
             version=one.version,
             settings_hash=hashed,
             settings=shown,

@@ -18,6 +18,7 @@ from pathlib import Path
 from agent.errors import Conflict
 from agent.execution.lake_owner import require_own
 from agent.execution.release import POINTER
+from agent.sections import lake
 from agent.settings import Settings
 from agent.store.database.engine import Connections, Database
 from agent.store.outputs import garbage
@@ -60,7 +61,7 @@ def collect(
     releasing: names of its components that make releases. keep_releases: newest releases to keep beside the current
     one. keep_days: outputs that no kept release and no component's state needs stay this long after they were replaced.
 
-    Raises Conflict where the lake is another database's.
+    Results stay as long as [lake] keep_results_days says. Raises Conflict where the lake is another database's.
     """
     # Listed before the database is asked: a file that is written later belongs to an attempt that is not asked about.
     files = list(files_below(settings.lake_path)) if settings.lake_path.is_dir() else []
@@ -79,7 +80,9 @@ def collect(
                 keep_releases=keep_releases,
                 releases_before=now - READER_TIME,
                 snapshots_before=now - max(READER_TIME, timedelta(days=keep_days)),
+                results_before=now - max(READER_TIME, timedelta(days=settings.of(lake.Settings).keep_results_days)),
                 slack=READER_TIME,
+                removes=not dry_run,
             )
         )
         if not dry_run and not files_only:

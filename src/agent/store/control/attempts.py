@@ -29,7 +29,8 @@ _FINISH = sa.update(attempts).where(attempts.c.id == sa.bindparam("attempt"), at
 class Attempt:
     """A row of attempts. status: running, succeeded, failed, crashed or cancelled. `number` is 1 for the first try.
 
-    input_versions: input -> version of what it read. `rows` of the output; `seconds` from start to commit.
+    reused_from: the attempt whose output it took. input_versions: input -> version of what it read. `rows` of the
+    output; `seconds` from start to commit.
     """
 
     id: int
@@ -40,6 +41,7 @@ class Attempt:
     token: int
     owner: str
     reasons: tuple[Reason, ...]
+    reused_from: int | None
     input_versions: Mapping[str, str] | None
     output_version: str | None
     is_cut_off: bool | None
@@ -63,6 +65,7 @@ def start_attempt(
     token: int,
     owner: str,
     reasons: Sequence[Reason],
+    reused_from: int | None,
     now: datetime,
 ) -> int:
     """Open an attempt and return its id, which names the files it will write."""
@@ -74,6 +77,7 @@ def start_attempt(
         "token": token,
         "owner": owner,
         "reasons": reasons_to_json(reasons),
+        "reused_from": reused_from,
         "started_at": now,
     }
     return int(conn.execute(_START, new).scalar_one())
@@ -199,11 +203,12 @@ def last_failed(conn: sa.Connection, project_id: int, components: Collection[str
 
 
 def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float | None, int | None]]:
-    """Component -> (seconds, rows) of its newest success in a project: what the next attempt is expected to take."""
+    """Component -> (seconds, rows) of the newest success in a project that computed it: what the next attempt is
+    expected to take."""
     newest = (
         sa.select(sa.func.max(attempts.c.id))
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(attempts.c.status == "succeeded", runs.c.project_id == project_id)
+        .where(attempts.c.status == "succeeded", attempts.c.reused_from.is_(None), runs.c.project_id == project_id)
         .group_by(attempts.c.component)
     )
     query = sa.select(attempts.c.component, attempts.c.seconds, attempts.c.rows).where(attempts.c.id.in_(newest))

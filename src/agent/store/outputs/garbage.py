@@ -10,6 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from agent.errors import DatabaseError
+from agent.store.outputs import results
 from agent.store.outputs.catalog import living_in
 from agent.store.published import backtest_metrics
 from agent.store.records import inputs_from_json
@@ -31,9 +32,18 @@ class Collectable:
 
 
 def find_doomed(
-    conn: sa.Connection, *, keep_releases: int, releases_before: datetime, snapshots_before: datetime, slack: timedelta
+    conn: sa.Connection,
+    *,
+    keep_releases: int,
+    releases_before: datetime,
+    snapshots_before: datetime,
+    results_before: datetime,
+    slack: timedelta,
+    removes: bool,
 ) -> Collectable:
-    """What may go.
+    """What may go; with `removes` results go at once, so that what is kept for them is certain.
+
+    A result: not used since `results_before`. It keeps its snapshot, and not what that was made of.
 
     A release: not current, not one of the `keep_releases` newest, and followed by another before `releases_before`.
     A snapshot: no kept release, no component's state and no snapshot kept refers to it, and it was followed by another
@@ -44,8 +54,13 @@ def find_doomed(
     since = list(conn.scalars(sa.select(orchestrator_state.c.lease_taken_at).where(held)))
     if None in since:
         snapshots_before = datetime.min.replace(tzinfo=snapshots_before.tzinfo)
+        results_before = snapshots_before
     for taken_at in since:
-        snapshots_before = min(snapshots_before, taken_at - slack) if taken_at is not None else snapshots_before
+        if taken_at is not None:
+            snapshots_before = min(snapshots_before, taken_at - slack)
+            results_before = min(results_before, taken_at - slack)
+    if removes:  # before anything is looked up: see agent.store.outputs.results
+        results.forget_unused(conn, results_before)
     # Locked, so that no one puts a release in force that is about to go (PostgreSQL; SQLite has one writer at a time).
     rows = conn.execute(sa.select(releases).order_by(releases.c.id.desc()).with_for_update()).mappings().all()
     names = {
@@ -60,7 +75,8 @@ def find_doomed(
     for state in load_states(conn).values():
         roots |= {record.snapshot_id for record in state.inputs.values()}
         roots |= {state.output_snapshot_id} - {None}
-    return Collectable(tuple(sorted(names)), _unreachable(conn, roots, snapshots_before))
+    found = set(results.kept(conn, results_before))
+    return Collectable(tuple(sorted(names)), _unreachable(conn, roots, found, snapshots_before))
 
 
 def remove(conn: sa.Connection, doomed: Collectable) -> None:
@@ -130,7 +146,10 @@ def shared_keys(conn: sa.Connection, names: Collection[str]) -> set[str]:
     return {key for name, key in conn.execute(query) if name in names}
 
 
-def _unreachable(conn: sa.Connection, roots: Iterable[int | None], before: datetime) -> tuple[int, ...]:
+def _unreachable(
+    conn: sa.Connection, roots: Iterable[int | None], alone: Collection[int], before: datetime
+) -> tuple[int, ...]:
+    """Snapshots that are not needed. `roots` are, with what they were made of; of those `alone` nothing else is."""
     columns = (snapshots.c.id, snapshots.c.component, snapshots.c.created_at, snapshots.c.input_versions)
     rows = conn.execute(sa.select(*columns).order_by(snapshots.c.id)).all()
     inputs: dict[int, set[int]] = {}
@@ -156,7 +175,7 @@ def _unreachable(conn: sa.Connection, roots: Iterable[int | None], before: datet
         if one in inputs and one not in kept:
             kept.add(one)
             waiting += inputs[one]
-    return tuple(one for one in inputs if one not in kept)
+    return tuple(one for one in inputs if one not in kept and one not in alone)
 
 
 def _chunks(items: Iterable[_T]) -> Iterable[list[_T]]:

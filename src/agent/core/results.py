@@ -1,0 +1,81 @@
+"""Results that are found again: by what two computations are the same, and when an earlier result may be taken. Pure.
+
+A wrong result is worse than a needless computation: whatever an output might depend on beside its fingerprint keeps it
+from being registered, and whoever distrusts what there is gets a computation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from agent.core.explain import UNREACHABLE
+from agent.core.model import Code, Reason
+from pipelines.snapshot import digest
+from pipelines.values import dataclass
+
+# Nobody doubts what was computed before, there is only something else to compute. Of the others a person asked for a
+# computation (forced, marked), the sources are to be read whatever they say (too_old), or files are damaged.
+_TRUSTING = frozenset(
+    {
+        Code.NEVER_RUN,
+        Code.FAILED,
+        Code.CODE_CHANGED,
+        Code.SETTINGS_CHANGED,
+        Code.LIBRARY_CHANGED,
+        Code.INPUT_CHANGED,
+        Code.SOURCE_NEW_DATA,
+        Code.RETRAIN_DUE,
+    }
+)
+_DISTRUSTING = frozenset({Code.MARKED, Code.FORCED})
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """All that the output of a component may depend on.
+
+    format, program: versions of what components write, and of this program. code: hash of the tokens of all its code;
+    declared_version: what its author wrote by hand. settings_hash: of those that count. inputs: upstream -> its version
+    over the declared columns and prefix. sources: source -> digest of the tokens of all its parts. environment: exact
+    versions of libraries and of Python, the machine's architecture.
+
+    is_timeless: nothing else counts. False where a source's tokens cannot show every change (it is read again after a
+    time), and for what makes releases without having its gate apart.
+    """
+
+    component: str
+    format: int
+    program: str
+    code: str
+    declared_version: str | None
+    settings_hash: str
+    inputs: Mapping[str, str]
+    sources: Mapping[str, str]
+    environment: Mapping[str, str]
+    is_timeless: bool = True
+
+
+def fingerprint(of: Ingredients) -> str | None:
+    """A hash over the ingredients: equal ones give an equal output. None where they are not all that counts, or where a
+    source does not answer."""
+    if not of.is_timeless or any(version.startswith(UNREACHABLE) for version in of.sources.values()):
+        return None
+    facts = {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(of).items()}
+    return digest([json.dumps(facts, sort_keys=True)])
+
+
+def may_be_taken(reasons: Iterable[Reason]) -> bool:
+    """Whether a component that is stale for these reasons may take an earlier result instead of computing."""
+    return all(reason.code in _TRUSTING for reason in reasons)
+
+
+def is_distrusted(reasons: Iterable[Reason]) -> bool:
+    """Whether a person asked for a computation: then no earlier result of the component is taken any more."""
+    return any(reason.code in _DISTRUSTING for reason in reasons)
+
+
+def is_pure(before: Mapping[str, str], after: Mapping[str, str], undeclared: Sequence[str]) -> bool:
+    """Whether a success depends on its fingerprint alone, as far as could be seen: its sources (source -> digest of all
+    tokens) are after it what they were when it was planned, and it opened no file that it does not declare."""
+    return dict(before) == dict(after) and not undeclared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -55,6 +56,16 @@ def product(ctx, settings):
     ctx.progress(1, 2, "half")
     print("printed")
     ctx.write_bytes("n", str(settings.value * FACTOR).encode())
+
+
+def shut(ctx, settings):
+    if (ctx.base / "shut").exists():
+        raise Refused("the gate is shut", where="shut", fix="open it")
+
+
+@component(name="gated", heavy=False, gate=shut, projections={"n": "backtest_metrics"})
+def gated(ctx, settings):
+    ctx.write_bytes("n", b"{}")
 
 
 @component(name="refused", heavy=False)
@@ -140,6 +151,20 @@ def test_facts_questions_and_computations(host: Host, origin: Origin) -> None:
     nothing = Snapshot("product", ())
     assert host.ask_policy(Question("product", {}, {}, nothing, None, 0)) == Deferral("7 more", {"n": 1})
     assert content(origin, compute(host, "product")) == "70"
+
+
+def test_of_what_is_found_again_all_but_the_function_is_done(host: Host, origin: Origin) -> None:
+    made = compute(host, "gated")
+    found = replace(made.snapshot, partitions=tuple(replace(one, key="n") for one in made.snapshot.partitions))
+    task = Task("gated", {}, None, {}, frozenset(), "t9", found=found)
+    again = host.compute(task, timeout=10, stop=lambda: None, progress=lambda *_: None)
+    assert (again.snapshot, again.tables) == (found, {"backtest_metrics": {}})
+    assert host.facts.components["gated"].has_gate
+    assert host.facts.components["gated"].has_projections
+    assert made.environment["python"] == ".".join(map(str, sys.version_info[:2]))
+    (origin.base / "shut").touch()
+    with pytest.raises(AttemptFailed, match="the gate is shut"):
+        host.compute(task, timeout=10, stop=lambda: None, progress=lambda *_: None)
 
 
 def test_errors_of_the_project_arrive_in_words(host: Host) -> None:

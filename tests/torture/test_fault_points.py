@@ -56,6 +56,14 @@ def _again(world: World) -> None:
     world.write(3, [7])
 
 
+def _came_back(world: World) -> None:
+    """Data of which every result is known."""
+    world.run()
+    world.write(1, [9])
+    world.run()
+    world.write(1, [1, 2, 3])
+
+
 def _broken(world: World) -> None:
     world.run()
     world.flag("broken")
@@ -111,6 +119,7 @@ SCENARIOS = (
         ("run.recovering", "lake.file.discarding", "lake.file.discarded"),
         _again,
     ),
+    Scenario("data that came back", ("attempt.result.held", "attempt.result.found", "commit.result.moved"), _came_back),
     Scenario("failing", ("attempt.failed", "attempt.failure_recorded"), _broken, after=_fixed),
     Scenario("release altered by hand", ("release.altered.moved",), _altered, ("--force", "bulletin")),
     Scenario("gc", ("gc",), _litter, (str(24 * 60),), program="gc"),

@@ -270,6 +270,6 @@ def require_sound_events(history: Sequence[dict[str, Any]]) -> None:
             assert open_token.pop(name, None) == token, f"{name}: {phase} with token {token}, begun was another"
             if phase in ("finished", "cut off"):
                 inputs = json.dumps(payload["input_versions"], sort_keys=True)
-                only_data = set(asked[name]) <= {"input_changed", "source_new_data"}
+                only_data = set(asked[name]) <= {"input_changed", "source_new_data"} and "reused_run" not in payload
                 assert not (inputs in known[name] and only_data), f"{name} computed twice from {inputs}"
                 known[name].add(inputs)

@@ -139,6 +139,8 @@ class Attempts:
         """What comes of the attempt, computed or found again."""
         name, reuse = begun.name, begun.step.reuse
         component = self.workspace.facts.components[name]
+        if reuse is not None:
+            sys.audit("tidemill.point", "attempt.result.found")
         if reuse is not None and not (component.has_gate or component.has_settle or component.has_projections):
             return Done(self.survey.snapshot(reuse.snapshot_id))
         return self.computer.compute(

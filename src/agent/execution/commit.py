@@ -157,6 +157,7 @@ def _register(connections: Connections, log: RunLog, success: Success, snapshot_
         return
     if success.step.reuse is not None:
         results.move(conn, name, mark, snapshot_id, now)
+        sys.audit("tidemill.point", "commit.result.moved")
     else:
         facts = {"snapshot_id": snapshot_id, "attempt_id": success.attempt_id, "run_id": log.run_id}
         results.register(conn, name, mark, **facts, now=now)

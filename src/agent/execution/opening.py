@@ -152,9 +152,12 @@ def _held(connections: Connections, name: str, step: Compute, free: leases.Free)
     person wants a computation, earlier results are out of the question from now on, also if the attempt fails."""
     if is_distrusted(step.reasons):
         results.forget(connections.project, name)
-    if step.reuse is None or results.hold(connections.project, name, step.reuse, free.now):
+    if step.reuse is None:
         return step
-    return replace(step, reuse=None)
+    if not results.hold(connections.project, name, step.reuse, free.now):
+        return replace(step, reuse=None)
+    sys.audit("tidemill.point", "attempt.result.held")
+    return step
 
 
 def _essence(states: Mapping[str, State], name: str, component: str) -> object:

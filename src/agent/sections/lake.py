@@ -11,5 +11,5 @@ class Settings:
     """[lake]"""
 
     keep_results_days: float = setting(
-        7, "Results are found again, and kept, this long after they were last used.", unit="days", low=0
+        7, "Results are found again, and kept, this long after they were last used or replaced.", unit="days", low=0
     )

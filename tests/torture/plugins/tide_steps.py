@@ -42,7 +42,13 @@ def total(ctx: Context, settings: Any) -> None:
     ctx.write_bytes("all/total.json", json.dumps({key: int(sums.read_bytes(key)) for key in sums.keys}).encode())
 
 
-@component(upstream=("totals",), heavy=False, is_release=True, name="bulletin")
+def look_over(ctx: Context, settings: Any) -> None:
+    """The gate of the bulletin."""
+    if not json.loads(ctx.inputs["totals"].read_bytes("all/total.json")):
+        raise ValueError("there is nothing to print")
+
+
+@component(upstream=("totals",), heavy=False, is_release=True, gate=look_over, name="bulletin")
 def print_bulletin(ctx: Context, settings: Any) -> None:
     """What people read: a release."""
     totals = json.loads(ctx.inputs["totals"].read_bytes("all/total.json"))

@@ -65,8 +65,8 @@ def start_attempt(
     token: int,
     owner: str,
     reasons: Sequence[Reason],
-    reused_from: int | None,
     now: datetime,
+    reused_from: int | None = None,
 ) -> int:
     """Open an attempt and return its id, which names the files it will write."""
     new = {

@@ -43,7 +43,8 @@ def find_doomed(
 ) -> Collectable:
     """What may go; with `removes` results go at once, so that what is kept for them is certain.
 
-    A result: not used since `results_before`. It keeps its snapshot, and not what that was made of.
+    A result: neither used nor the present output since `results_before`. It keeps its snapshot, and not what that was
+    made of.
 
     A release: not current, not one of the `keep_releases` newest, and followed by another before `releases_before`.
     A snapshot: no kept release, no component's state and no snapshot kept refers to it, and it was followed by another

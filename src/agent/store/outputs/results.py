@@ -68,13 +68,20 @@ def forget(conn: sa.Connection, component: str) -> None:
 
 
 def forget_unused(conn: sa.Connection, before: datetime) -> None:
-    """Forget the results that nobody has used since `before`. One that is being taken at this moment stays."""
-    conn.execute(sa.delete(results).where(results.c.last_used_at < before))
+    """Forget the results that nobody has used since `before`, and whose output was replaced before that. One that is
+    being taken at this moment stays."""
+    conn.execute(sa.delete(results).where(_is_unused(before)))
 
 
-def kept(conn: sa.Connection, since: datetime) -> Iterable[int]:
-    """The snapshots of the results that were used since then."""
-    return conn.scalars(sa.select(results.c.snapshot_id).where(results.c.last_used_at >= since)).all()
+def kept(conn: sa.Connection, before: datetime) -> Iterable[int]:
+    """The snapshots of the other results."""
+    return conn.scalars(sa.select(results.c.snapshot_id).where(~_is_unused(before))).all()
+
+
+def _is_unused(before: datetime) -> sa.ColumnElement[bool]:
+    after = sa.and_(snapshots.c.component == results.c.component, snapshots.c.id > results.c.snapshot_id)
+    replaced = sa.select(snapshots.c.id).where(after, snapshots.c.created_at < before).correlate(results)
+    return sa.and_(results.c.last_used_at < before, replaced.exists())
 
 
 def _of(component: str, fingerprint: str) -> dict[str, str]:

@@ -32,9 +32,8 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     found = {"step": type(step).__name__.lower(), **vars(step)}
     if "reasons" in found:
         found["reasons"] = reasons_to_json(found["reasons"])
-    if found.get("reuse") is not None:
-        found["reuse"] = dict(vars(found["reuse"]))
-    return found
+    reuse = found.pop("reuse", None)
+    return found if reuse is None else {**found, "reuse": dict(vars(reuse))}
 
 
 def _step_from_json(step: Mapping[str, Any]) -> Step:

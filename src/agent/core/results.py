@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from agent.core.explain import UNREACHABLE
-from agent.core.model import Code, Reason
+from agent.core.model import Code, InputRecord, Reason
 from pipelines.snapshot import digest
 from pipelines.values import dataclass
 
@@ -75,7 +76,20 @@ def is_distrusted(reasons: Iterable[Reason]) -> bool:
     return any(reason.code in _DISTRUSTING for reason in reasons)
 
 
+def as_read(inputs: Mapping[str, InputRecord], after: Mapping[str, str]) -> dict[str, InputRecord]:
+    """Inputs as a computation is recorded with. `after`: of each source that answers, the digest of its tokens after
+    it. Of a source that moved meanwhile nobody knows what was read: its record is equal to no version, so that it is
+    read again even where it has moved back by then."""
+    moved = {name for name, version in after.items() if version != inputs[name].version}
+    return {
+        name: replace(one, version=f"{one.version} moved", read_version=f"{one.version} moved")
+        if name in moved
+        else one
+        for name, one in inputs.items()
+    }
+
+
 def is_pure(before: Mapping[str, str], after: Mapping[str, str], undeclared: Sequence[str]) -> bool:
     """Whether a success depends on its fingerprint alone, as far as could be seen: its sources (source -> digest of all
-    tokens) are after it what they were when it was planned, and it opened no file that it does not declare."""
+    tokens) answer after it as they did when it was planned, and it opened no file that it does not declare."""
     return dict(before) == dict(after) and not undeclared

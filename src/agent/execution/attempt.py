@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
@@ -15,7 +16,9 @@ from agent.clock import Clock
 from agent.core import events
 from agent.core.backoff import attempt_delay_seconds, next_retry_at
 from agent.core.events import Failed, Progress
+from agent.core.model import Current
 from agent.core.record import promise_text
+from agent.core.results import as_read, is_pure
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
 from agent.execution.commit import Success, commit_success
@@ -25,7 +28,7 @@ from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, 
 from agent.execution.opening import OpenAttempt
 from agent.execution.runlog import RunLog
 from agent.execution.sealing import note_seals
-from agent.execution.survey import Inspector
+from agent.execution.survey import Inspector, tokens_in
 from agent.execution.workspace import Workspace
 from agent.runtime.keeper import LeaseKeeper, keep_run
 from agent.runtime.patience import retry_while_unavailable
@@ -100,18 +103,19 @@ class Attempts:
                     logger.warning("%s", warning)
                 for note in done.notes:
                     logger.info("%s: %s", name, note)
+                current, mark = self._as_read(begun, done)
                 success = Success(
                     name,
                     begun.attempt_id,
                     begun.token,
                     begun.before,
-                    begun.current,
+                    current,
                     begun.step,
                     done,
                     time.monotonic() - started,
                     workspace.is_historical,
                     as_of=self._as_of() if component.is_release else None,
-                    fingerprint=self._fingerprint(begun, done),
+                    fingerprint=mark,
                 )
                 snapshot_id = self._patiently(
                     lambda: commit_success(workspace, self.log, success, old), f"{name} is computed"
@@ -150,12 +154,16 @@ class Attempts:
             progress=lambda done, total, what: self._progress(name, done, total, what),
         )
 
-    def _fingerprint(self, begun: OpenAttempt, done: Done) -> str | None:
-        """What a success is found by from now on; None where it may depend on more."""
+    def _as_read(self, begun: OpenAttempt, done: Done) -> tuple[Current, str | None]:
+        """What a success is recorded with, and what it is found by from now on; None where it may depend on more."""
+        current = begun.current
         if begun.step.reuse is not None:
-            return begun.step.reuse.fingerprint
-        found = self.survey.fingerprint(begun.name, begun.current, done.environment)
-        return found if found and self.survey.is_pure(begun.name, begun.current, done.warnings) else None
+            return current, begun.step.reuse.fingerprint
+        before, after = tokens_in(current), self.survey.sources_now(current)
+        found = None
+        if is_pure(before, after, done.warnings):
+            found = self.survey.fingerprint(begun.name, current, done.environment)
+        return replace(current, inputs=as_read(current.inputs, after)), found
 
     def _previous(self, begun: OpenAttempt) -> Snapshot | None:
         """The output before this attempt; None where there is none or its rows were deleted by hand."""

@@ -7,7 +7,7 @@ from dataclasses import field
 
 from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, Reason, Reuse, State
-from agent.core.results import Ingredients, fingerprint, is_pure, may_be_taken
+from agent.core.results import Ingredients, fingerprint, may_be_taken
 from agent.errors import AgentError
 from agent.execution.host.interface import ComponentFacts, Probed
 from agent.execution.workspace import Workspace
@@ -141,21 +141,23 @@ class Inspector:
                 declared_version=component.version,
                 settings_hash=component.settings_hash,
                 inputs=inputs,
-                sources=_tokens_in(current),
+                sources=tokens_in(current),
                 environment=versions,
                 is_timeless=current.max_age_seconds is None and (component.has_gate or not component.is_release),
             )
         )
 
-    def is_pure(self, name: str, current: Current, undeclared: Sequence[str]) -> bool:
-        """Whether a success that has just been computed depends on its fingerprint alone: sources are asked again, and
-        `undeclared` are warnings about files."""
-        before = _tokens_in(current)
-        try:
-            after = {source: self.workspace.host.probe(source.removeprefix(SOURCE_PREFIX)).version for source in before}
-        except AgentError:
-            return False  # it does not answer any more
-        return is_pure(before, after, undeclared)
+    def sources_now(self, current: Current) -> dict[str, str]:
+        """Of each source among the inputs that answers, the digest of its tokens at this moment."""
+        found = {}
+        for name in tokens_in(current):
+            try:
+                probed = self.workspace.host.probe(name.removeprefix(SOURCE_PREFIX))
+            except AgentError:
+                continue
+            if probed.error is None:
+                found[name] = probed.version
+        return found
 
     def _facts(self, snapshot_id: int) -> list[FileFacts]:
         if snapshot_id not in self._files:
@@ -235,7 +237,7 @@ class Inspector:
         return tuple(missing), tuple(altered)
 
 
-def _tokens_in(current: Current) -> dict[str, str]:
+def tokens_in(current: Current) -> dict[str, str]:
     """Source -> digest of the tokens of all its parts."""
     return {name: one.version for name, one in current.inputs.items() if name.startswith(SOURCE_PREFIX)}
 

@@ -24,6 +24,7 @@ from agent.execution.upkeep.gc import READER_TIME, Collected, collect
 from agent.execution.upkeep.integrity import examine
 from agent.execution.upkeep.reproduce import reproduce
 from agent.execution.workspace import Workspace, open_workspace
+from agent.sections import lake
 from agent.store import leases, state
 from agent.store.outputs import catalog, garbage, releases
 from pipelines.lake import files_below
@@ -46,10 +47,10 @@ def project_anywhere(tmp_path: Path, database_url: str) -> Path:
 
 
 def gc(workspace: Workspace, *, keep_releases: int = 1, keep_days: float = 0, later: timedelta = LATER) -> Collected:
-    """Collect as if `later` had passed."""
+    """Collect as if `later` had passed, with no results kept (of those see test_reuse.py)."""
     now = SystemClock().now() + later
     return collect(
-        workspace.settings,
+        workspace.settings.with_parts(lake=lake.Settings(keep_results_days=0)),
         workspace.database,
         workspace.releasing,
         keep_releases=keep_releases,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from agent.core.model import Compute, Current
-from agent.core.results import Ingredients, fingerprint, is_distrusted, is_pure, may_be_taken
+from agent.core.results import Ingredients, as_read, fingerprint, is_distrusted, is_pure, may_be_taken
 from tests.unit.core.test_any_history import KEYS, AnyHistory, keys, names, small, version
 
 _SOURCE = "source:own"
@@ -131,10 +131,13 @@ class AnyReuse(AnyHistory):
                 change = None  # back again before it ends: no token shows that, with results found again or without
         made_of = self._made_of(name, current)
         broke = super()._attempt(name, current, step, change)
-        mark = self._mark_of(name, current)
-        before, after = ({_SOURCE: one.inputs[_SOURCE].version} for one in (current, self._current(name)))
-        if broke is None and mark is not None and is_pure(before, after, ()):
-            self.results[name, mark] = Registered(self._output(name), made_of)
+        if broke is None:
+            mark = self._mark_of(name, current)
+            before, after = ({_SOURCE: one.inputs[_SOURCE].version} for one in (current, self._current(name)))
+            if mark is not None and is_pure(before, after, ()):
+                self.results[name, mark] = Registered(self._output(name), made_of)
+            state = self.states[name]
+            self.states[name] = replace(state, inputs=as_read(state.inputs, after))
         return broke
 
     def _earlier(self, name: str, current: Current, step: Compute) -> Registered | None:

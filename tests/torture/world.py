@@ -47,7 +47,8 @@ class World:
         """Write agent.toml."""
         text = (
             f"[project]\nmodules = ['tide_steps']\n[sources.tide]\n[database]\nurl = {json.dumps(self.url)}\n"
-            f"[executor]\nkind = '{self.kind}'\nlease_seconds = {self.lease_seconds}\nretry_seconds = 0.05\n{extra}"
+            f"[executor]\nkind = '{self.kind}'\nlease_seconds = {self.lease_seconds}\nretry_seconds = 0.05\n"
+            f"[lake]\nkeep_results_days = 0\n{extra}"
         )
         (self.folder / "agent.toml").write_text(text, encoding="utf-8")
 

@@ -46,7 +46,14 @@ def project_anywhere(tmp_path: Path, database_url: str) -> Path:
     return tiny_project(tmp_path / "project", url=database_url)
 
 
-def gc(workspace: Workspace, *, keep_releases: int = 1, keep_days: float = 0, later: timedelta = LATER) -> Collected:
+def gc(
+    workspace: Workspace,
+    *,
+    keep_releases: int = 1,
+    keep_days: float = 0,
+    later: timedelta = LATER,
+    dry_run: bool = False,
+) -> Collected:
     """Collect as if `later` had passed, with no results kept (of those see test_reuse.py)."""
     now = SystemClock().now() + later
     return collect(
@@ -56,6 +63,7 @@ def gc(workspace: Workspace, *, keep_releases: int = 1, keep_days: float = 0, la
         keep_releases=keep_releases,
         keep_days=keep_days,
         now=now,
+        dry_run=dry_run,
     )
 
 
@@ -111,25 +119,13 @@ def test_a_dry_run_says_the_same_and_takes_nothing(project: Path) -> None:
     run(project, (2,))
     with opened(project) as workspace:
         before = sorted(files_below(workspace.settings.home))
-        now = SystemClock().now() + LATER
-        said = collect(
-            workspace.settings,
-            workspace.database,
-            workspace.releasing,
-            keep_releases=1,
-            keep_days=0,
-            now=now,
-            dry_run=True,
-        )
+        said = gc(workspace, dry_run=True)
         after = sorted(files_below(workspace.settings.home))
         assert [path for path in before if path.suffix != ".sqlite-shm"] == [
             path for path in after if path.suffix != ".sqlite-shm"
         ]
         assert said.files == 3
-        assert (
-            collect(workspace.settings, workspace.database, workspace.releasing, keep_releases=1, keep_days=0, now=now)
-            == said
-        )
+        assert gc(workspace) == said
 
 
 def test_a_file_beside_the_releases_stays_while_one_of_them_refers_to_it(project: Path) -> None:

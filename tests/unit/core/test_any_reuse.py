@@ -17,6 +17,7 @@ from hypothesis.stateful import initialize, rule
 
 from agent.core.model import Compute, Current
 from agent.core.results import Ingredients, as_read, fingerprint, is_distrusted, is_pure, may_be_taken
+from tests.examples import examples
 from tests.unit.core.test_any_history import KEYS, AnyHistory, keys, names, small, version
 
 _SOURCE = "source:own"
@@ -194,4 +195,6 @@ class AnyReuse(AnyHistory):
 
 TestAnyReuse = AnyReuse.TestCase
 # The long form: EXAMPLES=100000.
-TestAnyReuse.settings = settings(stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+TestAnyReuse.settings = settings(
+    max_examples=examples(60), stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)

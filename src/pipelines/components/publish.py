@@ -38,7 +38,6 @@ _FACTS = (
 _REPORT = "report.html"
 _DRAWS = "draws/"
 _BAND_POINTS = 300
-_CHART_POINTS = 1500  # more points than pixels only make the page heavy
 
 
 @dataclass(frozen=True)
@@ -271,7 +270,7 @@ def _report_data(
 ) -> dict[str, Any]:
     import polars as pl
 
-    from pipelines.modelling.report import CURVES
+    from pipelines.modelling.report import CURVES, points_of
 
     equity = ctx.inputs["backtest"].read_all("equity/", ("strategy", "ts", "equity"))
     first, last = equity.get_column("ts").min(), equity.get_column("ts").max()
@@ -284,7 +283,7 @@ def _report_data(
         "as_of": f"{as_of:%Y-%m-%d %H:%M}",
         "span": f"From {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
         "backtest": metrics["backtest"],
-        "curves": {name: _curve(equity.filter(pl.col("strategy") == name)) for name in CURVES},
+        "curves": {name: points_of(equity.filter(pl.col("strategy") == name)) for name in CURVES},
         "band": _band(ctx, first, last),
         "assessment": metrics["assessment"]["sentence"],
         "model": metrics["model"],
@@ -318,20 +317,6 @@ def _band(ctx: Context, first: datetime, last: datetime) -> dict[str, list[Any]]
         "ts": [f"{times[n]:%Y-%m-%dT%H:%M:%SZ}" for n in shown],
         **{name: [values[n] for n in shown] for name, values in made.items()},
     }
-
-
-def _curve(curve: pl.DataFrame) -> dict[str, list[Any]]:
-    """A strategy's equity and drawdown at no more than _CHART_POINTS times, the newest always among them."""
-    import polars as pl
-
-    step = max(1, math.ceil(curve.height / _CHART_POINTS))
-    peak = pl.col("equity").cum_max()
-    table = (
-        curve.with_columns(drawdown=(peak - pl.col("equity")) / peak, number=pl.int_range(pl.len()))
-        .filter((pl.col("number") % step == 0) | (pl.col("number") == pl.len() - 1))
-        .with_columns(pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    )
-    return {name: table.get_column(name).to_list() for name in ("ts", "equity", "drawdown")}
 
 
 def _manifest(

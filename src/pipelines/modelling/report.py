@@ -9,17 +9,22 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.modelling.metrics import chance_text
 from pipelines.quoting import price_text
 from pipelines.snapshot import digest
 
+if TYPE_CHECKING:
+    import polars as pl
+
 CURVES = {"model": "Model", "buy_and_hold": "Buy and hold"}
 # Okabe and Ito's blue, orange and grey, shifted to stand out on white and on black; told apart by dashes as well.
 _LINES = {"model": ("#2f86d0", "solid"), "buy_and_hold": ("#d9820f", "dash")}
 _SHOWN_PREDICTIONS = 50
+_CHART_POINTS = 1500  # more points than pixels only make the page heavy
 _LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logarithmic axis
 
 _STYLE = """
@@ -252,6 +257,20 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], *, text_columns: 
     top = "".join(cell("th", column, title) for column, title in enumerate(head))
     rows = ("".join(cell("td", column, text) for column, text in enumerate(row)) for row in body)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>"
+
+
+def points_of(curve: pl.DataFrame) -> dict[str, list[Any]]:
+    """A strategy's equity and drawdown at no more times than a chart has room for, the newest always among them."""
+    import polars as pl
+
+    step = max(1, math.ceil(curve.height / _CHART_POINTS))
+    peak = pl.col("equity").cum_max()
+    table = (
+        curve.with_columns(drawdown=(peak - pl.col("equity")) / peak, number=pl.int_range(pl.len()))
+        .filter((pl.col("number") % step == 0) | (pl.col("number") == pl.len() - 1))
+        .with_columns(pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    )
+    return {name: table.get_column(name).to_list() for name in ("ts", "equity", "drawdown")}
 
 
 def _curve_chart(

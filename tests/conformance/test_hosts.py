@@ -173,7 +173,7 @@ def test_errors_of_the_project_arrive_in_words(host: Host) -> None:
     assert (refused.value.where, refused.value.fix) == ("data.csv, line 7", "correct it")
     with pytest.raises(AttemptFailed, match="ZeroDivisionError: division by zero") as broken:
         compute(host, "broken")
-    assert "own.py, line 43" in broken.value.where
+    assert "own.py, line 53" in broken.value.where
     assert "return 1 / 0" in broken.value.trace
 
 

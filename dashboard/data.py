@@ -17,8 +17,10 @@ from typing import Any
 import streamlit as st
 
 from agent.clock import SystemClock
+from agent.core.answers import Answer
 from agent.core.graph import order
 from agent.core.model import Plan, State
+from agent.core.morning_text import answers_of
 from agent.core.record import Promise
 from agent.execution.host.child import ChildHost
 from agent.execution.planning import Evaluation, think
@@ -36,6 +38,7 @@ from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
+from agent.store.morning import load_morning
 from agent.store.outputs import catalog, projections, promises, releases
 from agent.store.outputs.catalog import SnapshotRow
 from agent.store.outputs.projections import LiveScore
@@ -174,6 +177,13 @@ def current_release(desk: Session) -> Release | None:
     """The release in force."""
     with desk.workspace.database.reading() as connections:
         return releases.current_release(connections.project)
+
+
+def morning_of(desk: Session, at: datetime) -> tuple[Answer, ...]:
+    """The morning's questions, answered; none before the first release."""
+    with desk.workspace.database.reading() as connections:
+        found = load_morning(connections, at)
+    return () if found is None else answers_of(found)
 
 
 def kept_promise(desk: Session) -> Promise | None:

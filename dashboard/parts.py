@@ -9,6 +9,7 @@ import streamlit as st
 
 from agent import identity
 from agent.core.explain import plan_lines
+from agent.core.figures import span_text
 from agent.core.model import Plan, State, Step
 from agent.core.record import promise_text
 from agent.store import leases
@@ -52,7 +53,7 @@ def took(run: Run, at: datetime) -> str:
     """How long a run took, or has taken so far."""
     if run.started_at is None:
         return "–"
-    return look.span(((run.finished_at or at) - run.started_at).total_seconds())
+    return span_text(((run.finished_at or at) - run.started_at).total_seconds())
 
 
 def assessment(desk: Session, release: Release) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from agent.core.figures import span_text
 from dashboard import charts, data, look, market_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
@@ -134,12 +135,12 @@ def _gaps(desk: Session, market_id: str) -> None:
     gaps = market_data.gaps(desk, market_id)
     if gaps is None:
         return
-    with st.expander(f"{gaps.bars:,} bars, usually {look.span(gaps.spacing_seconds)} apart, {gaps.count:,} gaps"):
+    with st.expander(f"{gaps.bars:,} bars, usually {span_text(gaps.spacing_seconds)} apart, {gaps.count:,} gaps"):
         st.caption(f"A gap is more than {GAP_FACTOR} times the usual spacing. No bar is made up for it.")
         look.table(
             [Column("From", "short"), Column("To", "short"), Column("Length", "num")],
             [
-                (look.when(start), look.when(end), look.span((end - start).total_seconds()))
+                (look.when(start), look.when(end), span_text((end - start).total_seconds()))
                 for start, end in gaps.longest[:_GAPS_LISTED]
             ],
             label="gaps",
@@ -155,7 +156,7 @@ def _quality(desk: Session) -> None:
     )
     span = market_data.market_span(desk)
     columns[2].metric(
-        "Span of bars", "–" if span is None else look.span((span[1] - span[0]).total_seconds()), border=True
+        "Span of bars", "–" if span is None else span_text((span[1] - span[0]).total_seconds()), border=True
     )
     if not bad.is_empty():
         with st.expander("Quarantined rows", expanded=True):

@@ -18,7 +18,6 @@ from agent.store.outputs.projections import MarketFacts, Record
 from pipelines.quoting import price_text
 from pipelines.values import dataclass
 
-_LOOKED_AT = 20  # runs: one of them had a plan
 _UNKNOWN = MarketFacts("", None, None)
 
 
@@ -38,9 +37,8 @@ def component_looks(at: Connections) -> list[ComponentLook]:
     rows = state.load_states(at.project)
     failed = [name for name, row in rows.items() if row.status == "failed"]
     tried = attempts.last_failed(at.control, DEFAULT_PROJECT, failed) if failed else {}
-    wanted = runs.Wanted(project_id=DEFAULT_PROJECT)
-    plans = (run.plan for run in runs.list_runs(at.control, wanted, limit=_LOOKED_AT) if run.plan)
-    order = {step.component: number for number, step in enumerate(plan_from_json(next(plans, ())).steps)}
+    plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
+    order = {step.component: number for number, step in enumerate(plan.steps)}
     names = sorted(rows, key=lambda name: (order.get(name, len(order)), name))
     return [_look(name, rows[name], tried.get(name)) for name in names]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,8 +21,10 @@ from agent.api.server import Server, ServerHere
 from agent.api.session import COOKIE, LIFETIME, Sessions
 from agent.api.shown import component_looks, tracebacks, with_names
 from agent.api.wording import operations_of
+from agent.core.answers import polyline
 from agent.core.explain import event_sentence, plan_lines
 from agent.core.figures import without_annual
+from agent.core.morning_text import answers_of
 from agent.core.plan_json import plan_from_json
 from agent.core.record import promise_text
 from agent.errors import UsageError
@@ -32,6 +34,7 @@ from agent.service import queue
 from agent.store.control import approvals, events, projects, runs
 from agent.store.control.runs import FINAL, Wanted
 from agent.store.database.engine import Connections
+from agent.store.morning import load_morning
 from agent.store.outputs import projections, promises, releases
 from pipelines.errors import PipelineError
 
@@ -75,6 +78,13 @@ async def portfolio(request: Request, server: ServerHere, until: date | None = N
     """The agent's status, what the current release decided (`until`: the last one of that day or before), and what
     became of earlier predictions."""
     return await _portfolio(request, server, until=until)
+
+
+@router.get("/ui/morning")
+async def morning(request: Request, server: ServerHere) -> Response:
+    """The morning's questions and their answers alone."""
+    now = server.now()
+    return _page(request, server, "morning.html", await server.read(lambda at: _morning(at, now), is_long=True))
 
 
 @router.get("/ui/agent")
@@ -272,10 +282,16 @@ async def _portfolio(
             "settled": with_names(at, projections.predictions_with_outcome(at.project, _SIGNALS)),
             "live": projections.live_score(at.project),
             "components": component_looks(at),
+            **_morning(at, server.now()),
         }
 
-    shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look)}
+    shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look, is_long=True)}
     return _page(request, server, "portfolio.html", shown | await _agent(server) | (values or {}), status)
+
+
+def _morning(at: Connections, now: datetime) -> dict[str, Any]:
+    found = load_morning(at, now)
+    return {"answers": () if found is None else answers_of(found), "polyline": polyline}
 
 
 def _kept(at: Connections) -> str:

@@ -198,6 +198,22 @@ def last_failed(conn: sa.Connection, project_id: int, components: Collection[str
     return {row["component"]: _attempt(row) for row in found}
 
 
+def causes_between(
+    conn: sa.Connection, project_id: int, after_run: int, to_run: int, limit: int = 500
+) -> list[tuple[str, tuple[Reason, ...]]]:
+    """(component, why it ran) of a project's attempts that brought something new in the runs after `after_run` up to
+    `to_run`, in the order they were started, the newest `limit`."""
+    query = (
+        sa.select(attempts.c.component, attempts.c.reasons)
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(runs.c.project_id == project_id, runs.c.id > after_run, runs.c.id <= to_run)
+        .where(attempts.c.status == "succeeded", attempts.c.is_cut_off.is_not(True))
+        .order_by(attempts.c.id.desc())
+        .limit(limit)
+    )
+    return [(row.component, reasons_from_json(row.reasons)) for row in reversed(conn.execute(query).all())]
+
+
 def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float | None, int | None]]:
     """Component -> (seconds, rows) of its newest success in a project: what the next attempt is expected to take."""
     newest = (

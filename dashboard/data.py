@@ -22,6 +22,7 @@ from agent.core.graph import order
 from agent.core.model import Plan, State
 from agent.core.morning_text import answers_of
 from agent.core.record import Promise
+from agent.errors import NotFound
 from agent.execution.host.child import ChildHost
 from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
@@ -122,6 +123,23 @@ def run_with_attempts(desk: Session, run_id: int) -> tuple[Run, list[Attempt]]:
     """A run and its attempts. Raises NotFound."""
     with desk.workspace.database.reading() as connections:
         return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
+
+
+def find_run(desk: Session, run_id: int) -> Run | None:
+    """A run of this project; None where there is none, or no longer."""
+    with desk.workspace.database.reading() as connections:
+        try:
+            found = runs.load_run(connections.control, run_id)
+        except NotFound:
+            return None
+    return found if found.project_id == desk.workspace.database.project_id else None
+
+
+def attempts_of(desk: Session, component: str, limit: int) -> list[Attempt]:
+    """The newest attempts of a component, newest first."""
+    database = desk.workspace.database
+    with database.reading() as connections:
+        return attempts.of_component(connections.control, database.project_id, component, limit)
 
 
 def events_of(desk: Session, run_id: int) -> list[EventRow]:

@@ -15,6 +15,7 @@ import streamlit as st
 
 from agent.core.answers import Line, Ref
 from agent.core.figures import span_text
+from dashboard import address
 from dashboard.palette import BLUE, GREEN, RED
 from pipelines.errors import PipelineError
 
@@ -138,6 +139,11 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, label:
     )
 
 
+def link(ref: Ref) -> Html:
+    """A name that leads to its place."""
+    return Html(f'<a href="{html.escape(address.of(ref))}" target="_self">{html.escape(ref.text)}</a>')
+
+
 def text(parts: Line) -> Html:
     """A line of the agent's own words."""
     return Html("".join(when(part) if isinstance(part, datetime) else _part(part) for part in parts))
@@ -169,7 +175,7 @@ def short(version: str | None) -> str:
 
 
 def _part(part: str | Ref) -> str:
-    return html.escape(part.text if isinstance(part, Ref) else part)
+    return link(part) if isinstance(part, Ref) else html.escape(part)
 
 
 def _cell(value: object) -> str:

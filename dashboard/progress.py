@@ -100,13 +100,13 @@ def _lines(steps: Mapping[str, Step], happened: Sequence[Event], attempts: Seque
             seconds = (at - running[name].started_at).total_seconds()
             # An estimate from the last success: it never claims to be done.
             done = min(0.95, seconds / expected) if expected else 0.5
-            rows.append((name, look.dot(BLUE, "running"), look.bar(done), _so_far(seconds, expected)))
+            rows.append((parts.component(name), look.dot(BLUE, "running"), look.bar(done), _so_far(seconds, expected)))
             continue
         if event is None:
-            rows.append((name, look.dot(GREY, "waiting"), look.bar(0.0), ""))
+            rows.append((parts.component(name), look.dot(GREY, "waiting"), look.bar(0.0), ""))
             continue
         word, colour = _LABELS[type(event)]
-        rows.append((name, look.dot(colour, word), look.bar(1.0), _detail(event)))
+        rows.append((parts.component(name), look.dot(colour, word), look.bar(1.0), _detail(event)))
     done = sum(name in last and name not in running for name in steps)
     st.caption(f"{done} of {len(steps)} components done")
     look.table(

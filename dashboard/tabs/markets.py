@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from agent.core.figures import span_text
-from dashboard import charts, data, look, market_data, parts
+from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -45,14 +46,14 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
         st.info("No market is like that. Take a filter away.")
         return
     zone = look.zone().key
-    picked = st.dataframe(
+    st.dataframe(
         chosen.select(
             *("name", "kind", "status", "last_price", "quote_currency", "last_ts"),
             *("bars", "volume", "end_at", "market_id"),
         ),
         height=260,
         hide_index=True,
-        on_select="rerun",
+        on_select=partial(_pick, chosen.get_column("market_id").to_list()),
         selection_mode="single-row",
         key="market_table",
         placeholder="–",
@@ -69,10 +70,24 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
             "market_id": st.column_config.TextColumn("Id"),
         },
     )
-    selected = picked["selection"]["rows"]
-    # A selection of rows outlives the filter that showed them.
-    number = selected[0] if selected and selected[0] < chosen.height else _most_bars(chosen)
-    _market(desk, chosen.row(number, named=True))
+    _market(desk, _asked_for(universe) or chosen.row(_most_bars(chosen), named=True))
+
+
+def _pick(market_ids: list[str]) -> None:
+    """Let the address say which row was chosen, and nothing where the choice was taken back."""
+    rows = st.session_state["market_table"]["selection"]["rows"]
+    address.put("market", market_ids[rows[0]] if rows and rows[0] < len(market_ids) else None)
+
+
+def _asked_for(universe: pl.DataFrame) -> dict[str, Any] | None:
+    """The market that the address names; None where it names none that is known."""
+    import polars as pl
+
+    asked = address.asked("market")
+    found = universe.filter(pl.col("market_id") == asked)
+    if asked is not None and found.is_empty():
+        st.warning(f"The market {look.literal(asked[:300])} is not listed any more.", icon=":material/link_off:")
+    return None if found.is_empty() else found.row(0, named=True)
 
 
 def _filtered(universe: pl.DataFrame, text: str, kinds: list[str], statuses: list[str]) -> pl.DataFrame:

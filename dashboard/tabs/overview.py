@@ -68,6 +68,6 @@ def _next(desk: Session, release: Release | None, at: datetime) -> None:
 
 
 def _not_current(looks: Mapping[str, Look]) -> None:
-    rows = [(name, look.dot(one.colour, one.word), one.why) for name, one in looks.items() if one.why]
+    rows = [(parts.component(name), look.dot(one.colour, one.word), one.why) for name, one in looks.items() if one.why]
     if rows:
         look.table([Column("Component", "short"), Column("State", "short"), Column("Why", "long")], rows, label="stale")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from agent.core.explain import event_sentence
 from agent.core.graph import order
 from agent.store.control.runs import FINAL, Run
-from dashboard import actions, charts, data, graph, look, parts, press, progress
+from dashboard import actions, address, charts, data, graph, look, parts, press, progress
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -44,12 +45,30 @@ def show(desk: Session) -> None:
     pages = -(-len(chosen) // _PAGE)
     page = st.pagination(pages, key="run_page") if pages > 1 else 1
     parts.runs_table(chosen[(page - 1) * _PAGE : page * _PAGE], data.now())
-    by_id = {run.id: run for run in chosen}
+    by_id = {run.id: run for run in [*_asked_for(desk, chosen), *chosen]}
+    address.follow("run", "run_chosen", {str(number): number for number in by_id}, chosen[0].id)
     run_id = st.selectbox(
-        "Look closely at", list(by_id), format_func=lambda number: _named(by_id[number]), key="run_chosen"
+        "Look closely at",
+        list(by_id),
+        format_func=lambda number: _named(by_id[number]),
+        key="run_chosen",
+        on_change=address.keep,
+        args=("run", "run_chosen"),
     )
     is_open = by_id[run_id].status not in FINAL
     st.fragment(guarded(_closely), run_every=_WORKING_SECONDS if is_open else _IDLE_SECONDS)(desk, run_id)
+
+
+def _asked_for(desk: Session, chosen: Sequence[Run]) -> list[Run]:
+    """The run that the address names, where a filter hides it or it is older than those shown."""
+    asked = address.asked("run")
+    if asked is None or asked in {str(run.id) for run in chosen}:
+        return []
+    found = data.find_run(desk, int(asked)) if asked.isdecimal() and len(asked) < 10 else None
+    if found is None:
+        st.warning(f"There is no run {look.literal(asked[:20])} any more.", icon=":material/link_off:")
+        return []
+    return [found]
 
 
 def _named(run: Run) -> str:

@@ -43,6 +43,12 @@ def component_looks(at: Connections) -> list[ComponentLook]:
     return [_look(name, rows[name], tried.get(name)) for name in names]
 
 
+def component_look(at: Connections, row: State) -> ComponentLook:
+    """How one component of the server's own project stands."""
+    tried = attempts.last_failed(at.control, DEFAULT_PROJECT, [row.component]) if row.status == "failed" else {}
+    return _look(row.component, row, tried.get(row.component))
+
+
 def _look(name: str, row: State, failed: Attempt | None) -> ComponentLook:
     if row.status == "failed":
         return ComponentLook(name, "failed", row.last_error, row, failed)

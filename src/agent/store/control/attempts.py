@@ -185,6 +185,13 @@ def list_attempts(conn: sa.Connection, run_id: int, limit: int | None = None) ->
     return [_attempt(row) for row in conn.execute(query).mappings()]
 
 
+def of_component(conn: sa.Connection, project_id: int, component: str, limit: int) -> list[Attempt]:
+    """The newest attempts of a component in a project, newest first."""
+    query = sa.select(attempts).join(runs, runs.c.id == attempts.c.run_id)
+    here = query.where(runs.c.project_id == project_id, attempts.c.component == component)
+    return [_attempt(row) for row in conn.execute(here.order_by(attempts.c.id.desc()).limit(limit)).mappings()]
+
+
 def last_failed(conn: sa.Connection, project_id: int, components: Collection[str]) -> dict[str, Attempt]:
     """The newest attempt of each of `components` in a project that failed or crashed."""
     failed = (

@@ -53,6 +53,11 @@ def of(ref: Ref) -> str:
     return f"./{tab}?{urlencode({name: ref.key})}"
 
 
+def of_step(run_id: int, component: str) -> str:
+    """The address of what happened to a component in a run."""
+    return f"./runs?{urlencode({'run': run_id, 'component': component})}"
+
+
 def asked(name: str) -> str | None:
     """What the address says under `name`."""
     found: str | None = st.query_params.get(name)
@@ -80,5 +85,5 @@ def follow(name: str, key: str, options: Mapping[str, _T], default: _T) -> None:
 
 
 def keep(name: str, key: str) -> None:
-    """Let the address say what the widget `key` was set to."""
+    """Let the address say what the widget `key` was set to, and nothing more of what was there before."""
     put(name, st.session_state[key])

@@ -19,13 +19,16 @@ import streamlit as st
 from agent.clock import SystemClock
 from agent.core.answers import Answer
 from agent.core.graph import order
+from agent.core.grid import Grid
 from agent.core.model import Plan, State
 from agent.core.morning_text import answers_of
 from agent.core.record import Promise
 from agent.errors import NotFound
+from agent.execution import story
 from agent.execution.host.child import ChildHost
 from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
+from agent.execution.story import StepHistory
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace, open_workspace
 from agent.sections.dashboard import Settings as DashboardSettings
@@ -37,6 +40,7 @@ from agent.store.control import approvals, attempts, events, runner, runs, sched
 from agent.store.control.approvals import Approval
 from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
+from agent.store.control.grid import load_grid
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
 from agent.store.morning import load_morning
@@ -123,6 +127,22 @@ def run_with_attempts(desk: Session, run_id: int) -> tuple[Run, list[Attempt]]:
     """A run and its attempts. Raises NotFound."""
     with desk.workspace.database.reading() as connections:
         return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
+
+
+def grid_of(desk: Session) -> Grid:
+    """The components and the last runs as a grid."""
+    database = desk.workspace.database
+    with database.reading() as connections:
+        return load_grid(connections.control, database.project_id)
+
+
+def step_of(desk: Session, run_id: int, component: str) -> StepHistory | None:
+    """What happened to a component in a run; None where the run was not about it, or is gone."""
+    with desk.workspace.database.reading() as connections:
+        try:
+            return story.step_of(connections, run_id, component)
+        except NotFound:
+            return None
 
 
 def find_run(desk: Session, run_id: int) -> Run | None:

@@ -47,6 +47,15 @@ _STYLE = f"""
 .tm-card .tm-head{{font-size:1.12rem;font-weight:600;margin:.15rem 0 .3rem}}
 .tm-card p{{margin:.12rem 0;font-size:.9rem}}
 .tm-card img{{display:block;width:100%;height:2.4rem;margin:.3rem 0}}
+.tm-grid{{overflow-x:auto;direction:rtl}}
+.tm-grid table{{border-collapse:collapse;direction:ltr;margin:0 auto 0 0}}
+.tm-grid th,.tm-grid td{{padding:0 2px;text-align:center;vertical-align:bottom;border:0}}
+.tm-grid th:first-child{{text-align:left;padding-right:.8rem;font-weight:400;font-size:.85rem;white-space:nowrap}}
+.tm-grid a{{display:block;width:1.25rem;text-decoration:none;line-height:1.6}}
+.tm-grid th:first-child a{{width:auto;color:{BLUE}}}
+.tm-grid th i{{display:block;width:.85rem;margin:0 auto}}
+.tm-grid td a:hover{{background:color-mix(in srgb,currentColor 20%,transparent)}}
+.tm-legend{{font-size:.8rem;display:flex;flex-wrap:wrap;gap:.1rem .9rem;margin:.35rem 0 .6rem}}
 .tm-good{{color:{GREEN}}} .tm-bad{{color:{RED}}} .tm-plain{{color:inherit}}
 .tm-line{{font-size:1.02rem;line-height:1.5}}
 .tm-bar{{margin-top:.42rem;height:.5rem;min-width:7rem;

@@ -84,8 +84,10 @@ def _asked_for(universe: pl.DataFrame) -> dict[str, Any] | None:
     import polars as pl
 
     asked = address.asked("market")
+    if asked is None:
+        return None
     found = universe.filter(pl.col("market_id") == asked)
-    if asked is not None and found.is_empty():
+    if found.is_empty():
         st.warning(f"The market {look.literal(asked[:300])} is not listed any more.", icon=":material/link_off:")
     return None if found.is_empty() else found.row(0, named=True)
 

@@ -30,6 +30,7 @@ OpenPage = Callable[..., Any]
 FULL = {
     "Overview": "section[aria-label=morning]",
     "Agent": "table[aria-label=orchestrator_state]",
+    "Components": "table[aria-label=attempts]",
     "Runs": "table[aria-label=events]",
     "Signals": "table[aria-label=signals]",
     "Markets and ticks": "text=Newest rows of its source",

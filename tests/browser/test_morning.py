@@ -15,7 +15,6 @@ from agent.store.database.engine import Connections, open_engine, reading
 from agent.store.morning import load_morning
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
-from tests.history import write_history
 from tests.served import served
 
 pytestmark = [pytest.mark.browser, needs_chrome]
@@ -27,19 +26,6 @@ QUESTIONS = [
     "How did yesterday go?",
     "Where was money made?",
 ]
-
-
-@pytest.fixture
-def written(database_url: str, tmp_path: Path) -> Path:
-    """A project with a written history, on either database."""
-    write_history(database_url, datetime.now(UTC))
-    folder = tmp_path / "written"
-    folder.mkdir()
-    url = f'[database]\nurl = "{database_url}"\n'
-    (folder / "agent.toml").write_text(
-        f'[executor]\nkind = "inline"\n[worker]\nenabled = false\n{url}', encoding="utf-8"
-    )
-    return folder
 
 
 def test_both_pages_answer_the_same(

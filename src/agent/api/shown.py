@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from agent.core.explain import dirty_text
+from agent.core.figures import span_text
+from agent.core.grid import MEANINGS, SIGNS
 from agent.core.model import State
 from agent.core.plan_json import plan_from_json
 from agent.masking import masked
@@ -12,6 +15,7 @@ from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
 from agent.store.control import attempts, runs
 from agent.store.control.attempts import Attempt
+from agent.store.control.grid import load_grid
 from agent.store.database.engine import Connections, secrets_in
 from agent.store.outputs import projections
 from agent.store.outputs.projections import MarketFacts, Record
@@ -70,8 +74,22 @@ def _named(row: Record, facts: MarketFacts) -> Record:
     return {**row, "name": facts.name or row["market_id"], "price_text": price}
 
 
+SIGNED = {"signs": SIGNS, "meanings": MEANINGS, "span": span_text}
+
+
+def grid_values(at: Connections) -> dict[str, Any]:
+    """What the grid of the server's own project needs."""
+    return {"grid": load_grid(at.control, DEFAULT_PROJECT), **SIGNED}
+
+
+def without_secrets(at: Connections, text: str) -> str:
+    """A text without the database's passwords."""
+    return masked(text, secrets_in(at.control.engine.url))
+
+
 def tracebacks(at: Connections, run_id: int, limit: int) -> list[tuple[str, str]]:
     """(component and try, traceback without passwords) of each attempt of a run that has one."""
-    secrets = secrets_in(at.control.engine.url)
     tried = attempts.list_attempts(at.control, run_id, limit)
-    return [(f"{one.component}, try {one.number}", masked(one.traceback, secrets)) for one in tried if one.traceback]
+    return [
+        (f"{one.component}, try {one.number}", without_secrets(at, one.traceback)) for one in tried if one.traceback
+    ]

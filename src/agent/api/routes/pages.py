@@ -17,7 +17,7 @@ from agent.api.rendering import missing, page, sessions_of, set_cookie
 from agent.api.routes import runs as run_routes
 from agent.api.security import is_token, wait_for_turn
 from agent.api.server import Server, ServerHere
-from agent.api.shown import component_looks, tracebacks, with_names
+from agent.api.shown import component_looks, grid_values, tracebacks, with_names
 from agent.api.wording import operations_of
 from agent.core.explain import event_sentence, plan_lines
 from agent.core.morning_text import answers_of
@@ -109,7 +109,7 @@ async def act(request: Request, server: ServerHere, action: str, form: Form) -> 
 @router.get("/ui/runs")
 async def runs_page(request: Request, server: ServerHere, before: Before = None) -> Response:
     """Runs, newest first."""
-    return page(request, server, "runs.html", {"here": "/ui/runs", **await _runs(server, before)})
+    return page(request, server, "runs.html", await _runs_with_grid(server, before))
 
 
 @router.get("/ui/runs/table")
@@ -129,8 +129,8 @@ async def queue_run(request: Request, server: ServerHere, form: Form) -> Respons
             require_approval=form.get("require_approval") == "true",
         )
     except ValueError:  # pydantic's is one
-        values = {"here": "/ui/runs", "message": "Say what the run is for, in up to 2000 characters."}
-        values |= await _runs(server, None)
+        values = {"message": "Say what the run is for, in up to 2000 characters."}
+        values |= await _runs_with_grid(server, None)
         return page(request, server, "runs.html", values, 422)
     run, _ = await run_routes.enqueue(server, wanted)
     return RedirectResponse(f"/ui/runs/{run.id}", 303)
@@ -289,6 +289,10 @@ def _kept(at: Connections) -> str:
 async def _agent(server: Server) -> dict[str, Any]:
     newest = await server.read(lambda at: runs.list_runs(at.control, limit=1))
     return {"status": server.runner.get_status(), "newest": newest[0] if newest else None}
+
+
+async def _runs_with_grid(server: Server, before: int | None) -> dict[str, Any]:
+    return {"here": "/ui/runs", **await server.read(grid_values), **await _runs(server, before)}
 
 
 async def _runs(server: Server, before: int | None) -> dict[str, Any]:

@@ -8,15 +8,19 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from agent.api.rendering import address, missing, page, ref
+from agent.api.routes.runs import RunId
 from agent.api.server import Server, ServerHere
-from agent.api.shown import component_look, with_names
+from agent.api.shown import SIGNED, component_look, grid_values, with_names, without_secrets
 from agent.core.figures import without_annual
+from agent.core.grid import evidence_rows
 from agent.core.record import promise_text
 from agent.core.release_diff import change_text, changes, figure_cells, figures
 from agent.errors import NotFound
+from agent.execution.story import step_of
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
-from agent.store.control import attempts
+from agent.store.control import attempts, runs
+from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
 from agent.store.outputs import projections, promises, releases
 from agent.store.outputs.releases import Release
@@ -106,6 +110,30 @@ async def component(request: Request, server: ServerHere, name: Name) -> Respons
         return {"one": component_look(at, row), "attempts": tried}
 
     return await _place(request, server, "component.html", look, "/")
+
+
+@router.get("/ui/grid")
+async def grid(request: Request, server: ServerHere) -> Response:
+    """The grid of components and runs alone."""
+    return page(request, server, "grid.html", await server.read(grid_values))
+
+
+@router.get("/ui/runs/{run_id}/components/{name}")
+async def step(request: Request, server: ServerHere, run_id: RunId, name: Name) -> Response:
+    """What happened to a component in a run: why, with the evidence, and what came of it."""
+
+    def look(at: Connections) -> dict[str, Any]:
+        found = step_of(at, run_id, name)
+        traceback = found.attempt.traceback if found.attempt else None
+        return {
+            "step": found,
+            "evidence": evidence_rows(found.reasons),
+            "traceback": without_secrets(at, traceback or ""),
+            "is_final": runs.load_run(at.control, run_id).status in FINAL,
+            **SIGNED,
+        }
+
+    return await _place(request, server, "step.html", look, "/ui/runs")
 
 
 async def _place(request: Request, server: Server, template: str, look: Any, here: str) -> Response:

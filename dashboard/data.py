@@ -17,9 +17,10 @@ from typing import Any
 import streamlit as st
 
 from agent.clock import SystemClock
-from agent.core.answers import Answer
+from agent.core.answers import Answer, Line
 from agent.core.graph import order
 from agent.core.grid import Grid
+from agent.core.lineage import Output
 from agent.core.model import Plan, State
 from agent.core.morning_text import answers_of
 from agent.core.record import Promise
@@ -43,6 +44,7 @@ from agent.store.control.events import EventRow
 from agent.store.control.grid import load_grid
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
+from agent.store.lineage import load_origins, load_outputs
 from agent.store.morning import load_morning
 from agent.store.outputs import catalog, projections, promises, releases
 from agent.store.outputs.catalog import SnapshotRow
@@ -143,6 +145,13 @@ def step_of(desk: Session, run_id: int, component: str) -> StepHistory | None:
             return story.step_of(connections, run_id, component)
         except NotFound:
             return None
+
+
+def outputs_of(desk: Session, component: str, limit: int) -> tuple[list[Output], list[Line]]:
+    """The newest outputs of a component, and where the newest of them came from."""
+    with desk.workspace.database.reading() as connections:
+        found = load_outputs(connections, component, limit)
+        return found, load_origins(connections, found[0]) if found else []
 
 
 def find_run(desk: Session, run_id: int) -> Run | None:

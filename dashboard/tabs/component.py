@@ -1,16 +1,17 @@
-"""Components: one of them closely, how it stands and why, and its attempts."""
+"""Components: one of them closely, how it stands and why, its outputs and where they came from, its attempts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from agent.core.answers import Ref
-from agent.core.explain import causes_text
+from agent.core.answers import Ref, listed
+from agent.core.explain import causes_text, chain
 from agent.core.graph import order
+from agent.core.model import State
 from agent.store.control.attempts import Attempt
-from dashboard import address, data, look, parts
+from dashboard import address, charts, data, look, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -18,7 +19,7 @@ from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
 
 TITLE, ICON, ORDER = "Components", ":material/account_tree:", 25
 _REFRESH_SECONDS = 5.0
-_ATTEMPTS = 50
+_ATTEMPTS, _OUTPUTS = 50, 8
 _WORDS = {
     "succeeded": ("computed", GREEN),
     "failed": ("failed", RED),
@@ -59,6 +60,10 @@ def _closely(desk: Session, name: str) -> None:
         return
     stand = parts.looks({name: row}, {}, at)[name]
     look.line(look.dot(stand.colour, stand.word), f": {stand.why}" if stand.why else "")
+    _explained(desk, name, states)
+    _outputs(desk, name)
+    st.subheader("Attempts")
+    _durations(tried)
     look.table(
         [
             Column("Run", "num"),
@@ -75,10 +80,64 @@ def _closely(desk: Session, name: str) -> None:
     )
 
 
+def _explained(desk: Session, name: str, states: dict[str, State]) -> None:
+    """What the next run would do with it, from the first cause on."""
+    if data.open_run(desk) is not None:  # the answer changes under a run
+        return
+    steps = {step.component: step for step in data.recent_plan(desk, states).steps}
+    for sentence in chain(name, desk.workspace.specs, steps):
+        look.line(f"{sentence}.")
+
+
+def _outputs(desk: Session, name: str) -> None:
+    outputs, lines = data.outputs_of(desk, name, _OUTPUTS)
+    if not outputs:
+        return
+    st.subheader("Outputs", help="Its newest ones, and which releases used them.")
+    rows = [
+        (
+            look.short(one.made.version),
+            look.when(one.made.created_at),
+            _run(one.made.run_id),
+            f"{one.made.rows:,}",
+            look.when(one.made.watermark),
+            look.text(listed([Ref("release", release, release) for release in one.releases])),
+        )
+        for one in outputs
+    ]
+    look.table(
+        [
+            Column("Version"),
+            Column("Made at", "short"),
+            Column("Run", "num"),
+            Column("Rows", "num"),
+            Column("Data to", "short"),
+            Column("Used by", "long"),
+        ],
+        rows,
+        label="outputs",
+    )
+    with st.expander("Where the newest one came from", expanded=True):
+        for line in lines:
+            look.line(look.text(line))
+
+
+def _durations(tried: Sequence[Attempt]) -> None:
+    timed = [one for one in reversed(tried) if one.status == "succeeded" and one.seconds is not None]
+    if len(timed) > 1:
+        seconds = {"Seconds": [one.seconds for one in timed]}
+        figure = charts.history([one.started_at for one in timed], seconds)
+        charts.put(figure, "durations", height=180, alt="Seconds of each success")
+
+
+def _run(run_id: int | None) -> look.Html | None:
+    return None if run_id is None else look.link(Ref("run", str(run_id), str(run_id)))
+
+
 def _row(one: Attempt) -> tuple[object, ...]:
     word, colour = ("came out the same", BLUE) if one.is_cut_off else _WORDS[one.status]
     return (
-        look.link(Ref("run", str(one.run_id), str(one.run_id))),
+        _run(one.run_id),
         look.when(one.started_at),
         look.dot(colour, word),
         causes_text(one.component, one.reasons),

@@ -13,6 +13,7 @@ from agent.store.database.engine import open_engine, writing
 from agent.store.outputs.projections import decisions_of
 from agent.store.outputs.releases import current_release
 from agent.store.published import markets, predictions
+from agent.store.state import load_states
 from tests.integration.api.conftest import MakeClient
 from tests.integration.api.test_security import form_token
 from tests.served import FAILING
@@ -81,6 +82,23 @@ def test_each_thing_has_an_address_and_each_name_leads_to_it(make_client: MakeCl
     assert "Nothing behind them differs." in compared
     figures = release.metrics["backtest"]["model"]
     assert f'<td>total return of the backtest</td><td class="number">{figures["total_return"]:,.4f}</td>' in compared
+
+
+def test_a_component_says_what_its_output_came_from_and_who_used_it(make_client: MakeClient, published: Path) -> None:
+    page = make_client().get("/ui/components/model").text
+    with opened(published) as workspace, workspace.database.reading() as connections:
+        release = current_release(connections.project)
+        states = load_states(connections.project)
+    assert release is not None
+    used, _, origins = page.partition("Where the newest one came from")
+    assert f"<code>{(states['model'].output_version or '')[:12]}</code>" in used
+    assert f'href="/ui/releases/{release.name}"' in used
+    lines = [re.sub("<[^>]+>", "", line) for line in re.findall("<li>(.*?)</li>", origins)]
+    versions = {name: (row.output_version or "")[:8] for name, row in states.items()}
+    run = f"made in run {release.run_id} read"
+    assert lines[0] == f"model {versions['model']} {run} features {versions['features']}, markets {versions['markets']}"
+    assert f"ticks {versions['ticks']} {run} markets {versions['markets']}, source sample: AAPL, FB" in "\n".join(lines)
+    assert "it has never run" in origins, "why its attempt ran"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from agent.api.rendering import address, missing, page, ref
 from agent.api.routes.runs import RunId
 from agent.api.server import Server, ServerHere
 from agent.api.shown import SIGNED, component_look, grid_values, with_names, without_secrets
+from agent.core.explain import causes_text
 from agent.core.figures import without_annual
 from agent.core.grid import evidence_rows
 from agent.core.record import promise_text
@@ -22,12 +23,13 @@ from agent.store import state
 from agent.store.control import attempts, runs
 from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
+from agent.store.lineage import load_origins, load_outputs
 from agent.store.outputs import projections, promises, releases
 from agent.store.outputs.releases import Release
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
 router = APIRouter(include_in_schema=False)
-_RELEASES, _DECISIONS, _ATTEMPTS = 50, 500, 50
+_RELEASES, _DECISIONS, _ATTEMPTS, _OUTPUTS = 50, 500, 50, 8
 Name = Annotated[str, Path(max_length=300)]
 Asked = Annotated[str, Query(max_length=300)]
 
@@ -100,14 +102,23 @@ async def market(request: Request, server: ServerHere, market_id: Name) -> Respo
 
 @router.get("/ui/components/{name}")
 async def component(request: Request, server: ServerHere, name: Name) -> Response:
-    """A component: how it stands and why, and its attempts."""
+    """A component: how it stands and why, its outputs and where they came from, its attempts."""
 
     def look(at: Connections) -> dict[str, Any]:
         row = state.load_states(at.project, [name]).get(name)
         if row is None:
             raise NotFound(f"there is no component {name!r}", where="components", fix="/state lists them")
         tried = attempts.of_component(at.control, DEFAULT_PROJECT, name, _ATTEMPTS)
-        return {"one": component_look(at, row), "attempts": tried}
+        outputs = load_outputs(at, name, _OUTPUTS)
+        timed = [one.seconds for one in reversed(tried) if one.status == "succeeded" and one.seconds is not None]
+        return {
+            "one": component_look(at, row),
+            "attempts": tried,
+            "seconds": timed,
+            "outputs": outputs,
+            "origins": load_origins(at, outputs[0]) if outputs else [],
+            "causes_text": causes_text,
+        }
 
     return await _place(request, server, "component.html", look, "/")
 

@@ -9,11 +9,12 @@ import streamlit as st
 
 from agent.core.figures import span_text
 from agent.store.outputs.releases import Release
-from dashboard import cards, charts, data, graph, health, look, parts
+from dashboard import charts, data, health, look, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.health import Look
 from dashboard.look import Column
+from dashboard.shapes import cards, graph
 
 TITLE, ICON, ORDER = "Overview", ":material/home:", 10
 _RUNS = 6

@@ -10,10 +10,11 @@ import streamlit as st
 from agent.core.explain import event_sentence
 from agent.core.graph import order
 from agent.store.control.runs import FINAL, Run
-from dashboard import actions, address, charts, data, graph, gridview, look, parts, press, progress
+from dashboard import actions, address, charts, data, look, parts, press, progress
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
+from dashboard.shapes import graph, grid
 
 TITLE, ICON, ORDER = "Runs", ":material/history:", 30
 _WORKING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
@@ -78,7 +79,7 @@ def _named(run: Run) -> str:
 
 def _grid(desk: Session) -> None:
     """The grid, and what happened in the cell that the address names."""
-    gridview.show(data.grid_of(desk))
+    grid.show(data.grid_of(desk))
     run, component = _run_in_address(desk), address.asked("component")
     if run is None or component is None:
         return
@@ -87,7 +88,7 @@ def _grid(desk: Session) -> None:
         st.warning(f"Run {run.id} was not about {look.literal(component[:100])}.", icon=":material/link_off:")
         return
     st.subheader(f"{component} in run {run.id}")
-    gridview.step(step)
+    grid.step(step)
     _buttons(desk, run, "grid")
 
 

@@ -72,7 +72,9 @@ def _cell(one: Cell) -> str:
 def step(one: StepHistory) -> None:
     """What happened in one cell, and why."""
     size = ""
-    if one.attempt is not None:
+    if one.attempt is not None and one.attempt.rows is None:
+        size = f", {look.number(one.attempt.seconds, '.2f')} s"
+    elif one.attempt is not None:
         size = (
             f", {look.number(one.attempt.seconds, '.2f')} s, {look.number(one.attempt.rows, ',.0f')} rows; "
             f"partitions: {look.number(one.attempt.recomputed_partitions, ',.0f')} recomputed, "

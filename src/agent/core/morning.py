@@ -6,7 +6,9 @@ Rows in, figures out, then sentences: the pages of the server and of the dashboa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import date, datetime
+from itertools import accumulate
 
 from agent.core.answers import Ref
 from agent.core.explain import cause
@@ -97,32 +99,25 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Settled entries whose horizon ended on one day (UTC): how many, how many gained, and their gains in fractions of
-    equity: of the day, of its part in the last 24 hours, in the last 7 days, and how many those were."""
+class Gains:
+    """Settled entries: how many, how many of them gained, and the sum of their gains in fractions of equity; the same
+    sum over those whose horizon ended in the last 24 hours and in the last 7 days, and how many those were."""
 
-    day: date
-    entered: int
-    gained: int
-    total: float
-    last_day: float
-    last_week: float
-    entered_last_day: int
-    entered_last_week: int
+    entered: int = 0
+    gained: int = 0
+    total: float = 0.0
+    last_day: float = 0.0
+    last_week: float = 0.0
+    entered_last_day: int = 0
+    entered_last_week: int = 0
 
 
 @dataclass(frozen=True)
 class Money:
-    """What following every published entry gained, in fractions of equity, before costs; curve: its sum after each day
-    on which one ended. best, worst: the markets with the largest and the smallest sums."""
+    """What following every published entry gained, before costs; curve: its sum after each day (UTC) on which a horizon
+    ended. best, worst: the markets with the largest and the smallest sums."""
 
-    entered: int
-    gained: int
-    total: float
-    last_day: float
-    last_week: float
-    entered_last_day: int
-    entered_last_week: int
+    gains: Gains
     curve: tuple[float, ...]
     best: tuple[tuple[Ref, float], ...]
     worst: tuple[tuple[Ref, float], ...]
@@ -221,22 +216,13 @@ def outcomes(day: date, settled: Sequence[Decided], base_rate: float | None) -> 
     )
 
 
-def money(days: Sequence[Gain], by_market: Sequence[tuple[Ref, float]]) -> Money:
+def money(days: Sequence[Gains], by_market: Sequence[tuple[Ref, float]]) -> Money:
     """The sums over `days`, which are in order, and the markets at both ends of `by_market`, up to three each."""
-    curve, so_far = [0.0], 0.0
-    for one in days:
-        so_far += one.total
-        curve.append(so_far)
+    curve = tuple(accumulate((one.total for one in days), initial=0.0))
     ranked = sorted(by_market, key=lambda pair: (-pair[1], pair[0].key))
     return Money(
-        entered=sum(one.entered for one in days),
-        gained=sum(one.gained for one in days),
-        total=so_far,
-        last_day=sum(one.last_day for one in days),
-        last_week=sum(one.last_week for one in days),
-        entered_last_day=sum(one.entered_last_day for one in days),
-        entered_last_week=sum(one.entered_last_week for one in days),
-        curve=tuple(curve) if days else (),
+        gains=Gains(**{one.name: sum(getattr(day, one.name) for day in days) for one in fields(Gains)}),
+        curve=curve if days else (),
         best=tuple(pair for pair in ranked if pair[1] > 0)[:3],
         worst=tuple(pair for pair in reversed(ranked) if pair[1] < 0)[:3],
     )

@@ -122,20 +122,21 @@ def _better(one: Outcomes) -> str:
 
 def _money(one: Money) -> Answer:
     question = "Where was money made?"
-    if not one.entered:
+    sums = one.gains
+    if not sums.entered:
         return Answer(question, ("Nothing that was entered has its outcome yet",))
     windows = (
-        ("1 d", one.last_day, one.entered_last_day),
-        ("7 d", one.last_week, one.entered_last_week),
-        ("all", one.total, one.entered),
+        ("1 d", sums.last_day, sums.entered_last_day),
+        ("7 d", sums.last_week, sums.entered_last_week),
+        ("all", sums.total, sums.entered),
     )
     head = " · ".join(f"{name} {percent_text(gain, 2, sign=True) if count else '–'}" for name, gain, count in windows)
-    lines: list[Line] = [(f"{one.gained:,} of {one.entered:,} entries gained. Of equity, before costs",)]
+    lines: list[Line] = [(f"{sums.gained:,} of {sums.entered:,} entries gained. Of equity, before costs",)]
     for word, found in (("Most: ", one.best), ("Least: ", one.worst)):
         if found:
             named: list[Line] = [(ref, f" {percent_text(gain, 2, sign=True)}") for ref, gain in found]
             lines.append((word, *joined(named, ", ")))
-    return Answer(question, (head,), tuple(lines), _tone(one.total), one.curve)
+    return Answer(question, (head,), tuple(lines), _tone(sums.total), one.curve)
 
 
 def _tone(value: float) -> Tone:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from agent.core import morning
 from agent.core.answers import Ref
-from agent.core.morning import SIDES, Decided, Fresh, Gain, Morning, Outcomes, Since
+from agent.core.morning import SIDES, Decided, Fresh, Gains, Morning, Outcomes, Since
 from agent.core.record import promise_text
 from agent.core.release_diff import changes
 from agent.store.control import attempts
@@ -107,7 +107,7 @@ def _outcomes(conn: sa.Connection, now: datetime, base_rate: float | None) -> tu
     return morning.outcomes(begin.date(), settled, base_rate), count
 
 
-def _gains(conn: sa.Connection, now: datetime) -> list[Gain]:
+def _gains(conn: sa.Connection, now: datetime) -> list[Gains]:
     """Gains of settled entries by the day (UTC) on which their horizon ended, in order."""
     end, gain = predictions.c.horizon_end_at, _gain()
     day = sa.func.date(end if conn.dialect.name == "sqlite" else sa.func.timezone("UTC", end)).label("day")
@@ -117,7 +117,7 @@ def _gains(conn: sa.Connection, now: datetime) -> list[Gain]:
     gained = sa.func.sum(sa.case((gain > 0, 1), else_=0))
     query = _entries(day, sa.func.count(), gained, sa.func.sum(gain), *sums, *counts)
     rows = conn.execute(query.group_by(day).order_by(day))
-    return [Gain(_as_date(first), *rest) for first, *rest in rows]
+    return [Gains(*sums) for _, *sums in rows]
 
 
 def _by_market(conn: sa.Connection) -> list[tuple[Ref, float]]:
@@ -143,7 +143,3 @@ def _gain() -> sa.ColumnElement[Any]:
     side = sa.case((sells, float(SIDES["sell"])), else_=float(SIDES["buy"]))
     share = predictions.c.realized_return / sa.func.nullif(cost, 0.0)  # of a price of 0 nothing is bought
     return sa.func.coalesce(side * predictions.c.weight * share, 0.0)
-
-
-def _as_date(value: object) -> date:
-    return value if isinstance(value, date) else date.fromisoformat(str(value))

@@ -54,10 +54,14 @@ def test_its_figures_are_those_of_the_tables(engine: sa.Engine, database_url: st
     assert found.outcomes.base_brier == pytest.approx(sum((base_rate - r["outcome"]) ** 2 for r in yesterday) / 3)
     assert found.waiting == 6
     gains = {row["id"]: _gain(row) for row in rows}
-    for days, shown in ((1, found.money.last_day), (7, found.money.last_week), (999, found.money.total)):
+    for days, shown in (
+        (1, found.money.gains.last_day),
+        (7, found.money.gains.last_week),
+        (999, found.money.gains.total),
+    ):
         since = NOW - timedelta(days=days)
         assert shown == pytest.approx(sum(gains[row["id"]] for row in rows if since < row["horizon_end_at"] <= NOW))
-    assert (found.money.entered, found.money.gained) == (36, 24)
+    assert (found.money.gains.entered, found.money.gains.gained) == (36, 24)
     assert found.money.curve[-1] == pytest.approx(sum(gains.values()))
     assert len(found.money.curve) == 13, "a point before the first day, one for each day"
     assert found.money.best[0][0] == Ref("market", "crypto:RAIN", "Will it <rain>?")

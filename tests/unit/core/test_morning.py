@@ -14,7 +14,7 @@ from agent.core.model import Code, Reason
 from agent.core.morning import (
     Decided,
     Fresh,
-    Gain,
+    Gains,
     Morning,
     Since,
     causes_of,
@@ -183,7 +183,7 @@ def test_yesterday_is_counted_against_the_base_rate() -> None:
 
 
 def test_money_is_summed_over_days_and_markets() -> None:
-    days = [Gain(DAY - timedelta(days=9), 2, 1, 0.01, 0.0, 0.0, 0, 0), Gain(DAY, 3, 1, -0.03, -0.02, -0.03, 1, 3)]
+    days = [Gains(2, 1, 0.01), Gains(3, 1, -0.03, -0.02, -0.03, 1, 3)]
     by_market = [(Ref("market", f"x:{n}", n), gain) for n, gain in (("A", 0.02), ("B", -0.05), ("C", 0.0), ("D", 0.01))]
     found = money(days, by_market)
     assert found.curve == (0.0, 0.01, pytest.approx(-0.02))

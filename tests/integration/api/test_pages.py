@@ -56,7 +56,7 @@ def test_questions_prices_and_live_scores(make_client: MakeClient, published: Pa
         conn.execute(sa.update(predictions).where(predictions.c.id == first["id"]).values(**outcome))
     page = client.get("/").text
     assert "Will it &lt;rain&gt;?" in page
-    assert f"{first['price']:,.4f}</td>" in page
+    assert f"{first['price']:,.4f} USD</td>" in page
     brier = (first["probability"] - 1) ** 2
     assert f"Brier score {brier:.4f} on 1; always saying how often it came true (100.0 %) would have 0.0000" in page
     assert "NO EDGE" in page

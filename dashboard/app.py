@@ -13,7 +13,7 @@ from types import ModuleType
 import streamlit as st
 
 from agent.sections.dashboard import Settings as DashboardSettings
-from dashboard import access, data, look, memory
+from dashboard import access, address, data, look, memory
 from dashboard.data import Session
 from dashboard.guard import guarded
 from pipelines.errors import PipelineError
@@ -25,6 +25,7 @@ def main() -> None:
     """Run the page that is open."""
     st.set_page_config(page_title="Tidemill", page_icon=":material/water:", layout="wide")
     look.style()
+    address.follow_links()
     memory.keep_small()
     try:
         desk = data.open_desk()

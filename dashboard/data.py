@@ -17,12 +17,19 @@ from typing import Any
 import streamlit as st
 
 from agent.clock import SystemClock
+from agent.core.answers import Answer, Line
 from agent.core.graph import order
+from agent.core.grid import Grid
+from agent.core.lineage import Output
 from agent.core.model import Plan, State
+from agent.core.morning_text import answers_of
 from agent.core.record import Promise
+from agent.errors import NotFound
+from agent.execution import story
 from agent.execution.host.child import ChildHost
 from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
+from agent.execution.story import StepHistory
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace, open_workspace
 from agent.sections.dashboard import Settings as DashboardSettings
@@ -34,8 +41,11 @@ from agent.store.control import approvals, attempts, events, runner, runs, sched
 from agent.store.control.approvals import Approval
 from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
+from agent.store.control.grid import load_grid
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
+from agent.store.lineage import load_origins, load_outputs
+from agent.store.morning import load_morning
 from agent.store.outputs import catalog, projections, promises, releases
 from agent.store.outputs.catalog import SnapshotRow
 from agent.store.outputs.projections import LiveScore
@@ -121,6 +131,46 @@ def run_with_attempts(desk: Session, run_id: int) -> tuple[Run, list[Attempt]]:
         return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
 
 
+def grid_of(desk: Session) -> Grid:
+    """The components and the last runs as a grid."""
+    database = desk.workspace.database
+    with database.reading() as connections:
+        return load_grid(connections.control, database.project_id)
+
+
+def step_of(desk: Session, run_id: int, component: str) -> StepHistory | None:
+    """What happened to a component in a run; None where the run was not about it, or is gone."""
+    with desk.workspace.database.reading() as connections:
+        try:
+            return story.step_of(connections, run_id, component)
+        except NotFound:
+            return None
+
+
+def outputs_of(desk: Session, component: str, limit: int) -> tuple[list[Output], list[Line]]:
+    """The newest outputs of a component, and where the newest of them came from."""
+    with desk.workspace.database.reading() as connections:
+        found = load_outputs(connections, component, limit)
+        return found, load_origins(connections, found[0]) if found else []
+
+
+def find_run(desk: Session, run_id: int) -> Run | None:
+    """A run of this project; None where there is none, or no longer."""
+    with desk.workspace.database.reading() as connections:
+        try:
+            found = runs.load_run(connections.control, run_id)
+        except NotFound:
+            return None
+    return found if found.project_id == desk.workspace.database.project_id else None
+
+
+def attempts_of(desk: Session, component: str, limit: int) -> list[Attempt]:
+    """The newest attempts of a component, newest first."""
+    database = desk.workspace.database
+    with database.reading() as connections:
+        return attempts.of_component(connections.control, database.project_id, component, limit)
+
+
 def events_of(desk: Session, run_id: int) -> list[EventRow]:
     """The events of a run, in order."""
     with desk.workspace.database.reading() as connections:
@@ -174,6 +224,13 @@ def current_release(desk: Session) -> Release | None:
     """The release in force."""
     with desk.workspace.database.reading() as connections:
         return releases.current_release(connections.project)
+
+
+def morning_of(desk: Session, at: datetime) -> tuple[Answer, ...]:
+    """The morning's questions, answered; none before the first release."""
+    with desk.workspace.database.reading() as connections:
+        found = load_morning(connections, at)
+    return () if found is None else answers_of(found)
 
 
 def kept_promise(desk: Session) -> Promise | None:

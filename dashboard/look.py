@@ -13,7 +13,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-from dashboard.palette import BLUE
+from agent.core.answers import Line, Ref
+from agent.core.figures import span_text
+from dashboard import address
+from dashboard.palette import BLUE, GREEN, RED
 from pipelines.errors import PipelineError
 
 _STYLE = f"""
@@ -32,7 +35,28 @@ _STYLE = f"""
 .tm-table td.long{{min-width:15rem}}
 .tm-dot{{display:inline-block;width:.62em;height:.62em;border-radius:50%;margin-right:.42em}}
 .tm-soft{{opacity:.68}}
-.tm-table time,.tm-line time{{border-bottom:1px dotted color-mix(in srgb,currentColor 40%,transparent);cursor:help}}
+.tm-table time,.tm-line time,.tm-card time{{cursor:help;
+ border-bottom:1px dotted color-mix(in srgb,currentColor 40%,transparent)}}
+.tm-table a,.tm-line a,.tm-card a{{color:{BLUE};text-decoration:none}}
+.tm-table a:hover,.tm-line a:hover,.tm-card a:hover{{text-decoration:underline}}
+.tm-cards{{display:flex;flex-wrap:wrap;gap:.8rem}}
+.tm-card{{flex:1 1 20rem;border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:.6rem;
+ padding:.75rem .95rem;
+ overflow-wrap:anywhere;line-height:1.45}}
+.tm-card h3{{font-size:.82rem;font-weight:600;opacity:.7;margin:0;padding:0}}
+.tm-card .tm-head{{font-size:1.12rem;font-weight:600;margin:.15rem 0 .3rem}}
+.tm-card p{{margin:.12rem 0;font-size:.9rem}}
+.tm-card img{{display:block;width:100%;height:2.4rem;margin:.3rem 0}}
+.tm-grid{{overflow-x:auto;direction:rtl}}
+.tm-grid table{{border-collapse:collapse;direction:ltr;margin:0 auto 0 0}}
+.tm-grid th,.tm-grid td{{padding:0 2px;text-align:center;vertical-align:bottom;border:0}}
+.tm-grid th:first-child{{text-align:left;padding-right:.8rem;font-weight:400;font-size:.85rem;white-space:nowrap}}
+.tm-grid a{{display:block;width:1.25rem;text-decoration:none;line-height:1.6}}
+.tm-grid th:first-child a{{width:auto;color:{BLUE}}}
+.tm-grid th i{{display:block;width:.85rem;margin:0 auto}}
+.tm-grid td a:hover{{background:color-mix(in srgb,currentColor 20%,transparent)}}
+.tm-legend{{font-size:.8rem;display:flex;flex-wrap:wrap;gap:.1rem .9rem;margin:.35rem 0 .6rem}}
+.tm-good{{color:{GREEN}}} .tm-bad{{color:{RED}}} .tm-plain{{color:inherit}}
 .tm-line{{font-size:1.02rem;line-height:1.5}}
 .tm-bar{{margin-top:.42rem;height:.5rem;min-width:7rem;
  border-radius:.25rem;background:color-mix(in srgb,currentColor 14%,transparent)}}
@@ -96,15 +120,7 @@ def ago(at: datetime | None, now: datetime) -> str:
     """How long ago, in words; "never" for None."""
     if at is None:
         return "never"
-    return f"{span((now - at).total_seconds())} ago"
-
-
-def span(seconds: float) -> str:
-    """A length of time in words, to two figures."""
-    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0):.1f} s"
+    return f"{span_text((now - at).total_seconds())} ago"
 
 
 def dot(colour: str, text: str) -> Html:
@@ -132,6 +148,16 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, label:
     )
 
 
+def link(ref: Ref) -> Html:
+    """A name that leads to its place."""
+    return Html(f'<a href="{html.escape(address.of(ref))}" target="_self">{html.escape(ref.text)}</a>')
+
+
+def text(parts: Line) -> Html:
+    """A line of the agent's own words."""
+    return Html("".join(when(part) if isinstance(part, datetime) else _part(part) for part in parts))
+
+
 def line(*parts: str) -> None:
     """A line of text; parts that are not Html are escaped."""
     st.html(f'<div class="tm-line">{"".join(_cell(part) for part in parts)}</div>')
@@ -155,6 +181,10 @@ def number(value: float | None, form: str = ",.2f") -> str:
 def short(version: str | None) -> str:
     """A version's first eight characters."""
     return (version or "")[:8] or "–"
+
+
+def _part(part: str | Ref) -> str:
+    return link(part) if isinstance(part, Ref) else html.escape(part)
 
 
 def _cell(value: object) -> str:

@@ -8,13 +8,15 @@ from datetime import datetime
 import streamlit as st
 
 from agent import identity
+from agent.core.answers import Ref
 from agent.core.explain import plan_lines
+from agent.core.figures import span_text
 from agent.core.model import Plan, State, Step
 from agent.core.record import promise_text
 from agent.store import leases
 from agent.store.control.runs import Run
 from agent.store.outputs.releases import Release
-from dashboard import actions, data, health, look
+from dashboard import actions, address, data, health, look
 from dashboard.data import Session
 from dashboard.health import Look
 from dashboard.look import Column, Html
@@ -52,7 +54,7 @@ def took(run: Run, at: datetime) -> str:
     """How long a run took, or has taken so far."""
     if run.started_at is None:
         return "–"
-    return look.span(((run.finished_at or at) - run.started_at).total_seconds())
+    return span_text(((run.finished_at or at) - run.started_at).total_seconds())
 
 
 def assessment(desk: Session, release: Release) -> None:
@@ -62,6 +64,33 @@ def assessment(desk: Session, release: Release) -> None:
     kept = data.kept_promise(desk)
     if kept is not None:
         look.line(f"Forward record: {promise_text(kept)}")
+
+
+def component(name: str) -> Html:
+    """A component's name, which leads to its page."""
+    return look.link(Ref("component", name, name))
+
+
+def choose_release(known: Sequence[Release], label: str, name: str, key: str, default: Release) -> Release:
+    """A box to choose a release in, which the address follows under `name`."""
+    by_name = {one.name: one for one in known}
+    asked = address.asked(name)
+    if asked is not None and asked not in by_name:
+        st.warning(f"There is no release {look.literal(asked[:200])} any more.", icon=":material/link_off:")
+    address.follow(name, key, {one: one for one in by_name}, default.name)
+    chosen = st.selectbox(
+        label,
+        list(by_name),
+        format_func=lambda one: f"{look.when_text(by_name[one].created_at)} · {one}{_current(by_name[one])}",
+        key=key,
+        on_change=address.keep,
+        args=(name, key),
+    )
+    return by_name[chosen]
+
+
+def _current(release: Release) -> str:
+    return " · current" if release.is_current else ""
 
 
 def owner(run: Run) -> str:
@@ -81,7 +110,14 @@ def runs_table(runs: Sequence[Run], at: datetime) -> None:
             Column("Took", "num short"),
         ],
         [
-            (run.id, status(run, at), run.goal, run.trigger, look.when(run.started_at or run.created_at), took(run, at))
+            (
+                look.link(Ref("run", str(run.id), str(run.id))),
+                status(run, at),
+                run.goal,
+                run.trigger,
+                look.when(run.started_at or run.created_at),
+                took(run, at),
+            )
             for run in runs
         ],
         label="runs",
@@ -93,7 +129,7 @@ def plan_table(plan: Plan) -> None:
     rows = []
     for step, line in zip(plan.steps, plan_lines(plan), strict=True):
         verb, _, why = line.removeprefix(step.component).strip().partition(" ")
-        rows.append((step.component, look.dot(_VERBS[verb.rstrip("?")], verb), why.strip()))
+        rows.append((component(step.component), look.dot(_VERBS[verb.rstrip("?")], verb), why.strip()))
     look.table([Column("Component", "short"), Column("Step", "short"), Column("Why", "long")], rows, label="plan")
 
 

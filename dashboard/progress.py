@@ -10,6 +10,7 @@ import streamlit as st
 
 from agent.core import events
 from agent.core.events import Event, Executing
+from agent.core.figures import span_text
 from agent.core.model import Step
 from agent.store.control.attempts import Attempt
 from agent.store.control.runs import Run
@@ -47,7 +48,7 @@ def show(desk: Session, run: Run, at: datetime) -> None:
         )
     elif run.status == "QUEUED":
         waited = (at - run.created_at).total_seconds()
-        look.line(head, f", for {look.span(waited)}")
+        look.line(head, f", for {span_text(waited)}")
         if waited > _SLOW_SECONDS:
             st.warning(
                 "No worker has taken it yet. Press **Run Agent Once** again to start one; "
@@ -59,7 +60,7 @@ def show(desk: Session, run: Run, at: datetime) -> None:
     else:
         stop = ", asked to stop" if run.cancel_requested else ""
         look.line(
-            head, f" since {look.span((at - (run.started_at or at)).total_seconds())} in {parts.owner(run)}{stop}"
+            head, f" since {span_text((at - (run.started_at or at)).total_seconds())} in {parts.owner(run)}{stop}"
         )
     happened = [row.event for row in data.events_of(desk, run.id)]
     steps = _planned(happened)
@@ -99,13 +100,13 @@ def _lines(steps: Mapping[str, Step], happened: Sequence[Event], attempts: Seque
             seconds = (at - running[name].started_at).total_seconds()
             # An estimate from the last success: it never claims to be done.
             done = min(0.95, seconds / expected) if expected else 0.5
-            rows.append((name, look.dot(BLUE, "running"), look.bar(done), _so_far(seconds, expected)))
+            rows.append((parts.component(name), look.dot(BLUE, "running"), look.bar(done), _so_far(seconds, expected)))
             continue
         if event is None:
-            rows.append((name, look.dot(GREY, "waiting"), look.bar(0.0), ""))
+            rows.append((parts.component(name), look.dot(GREY, "waiting"), look.bar(0.0), ""))
             continue
         word, colour = _LABELS[type(event)]
-        rows.append((name, look.dot(colour, word), look.bar(1.0), _detail(event)))
+        rows.append((parts.component(name), look.dot(colour, word), look.bar(1.0), _detail(event)))
     done = sum(name in last and name not in running for name in steps)
     st.caption(f"{done} of {len(steps)} components done")
     look.table(
@@ -115,10 +116,10 @@ def _lines(steps: Mapping[str, Step], happened: Sequence[Event], attempts: Seque
 
 def _so_far(seconds: float, expected: float | None) -> str:
     if expected is None:
-        return look.span(seconds)
+        return span_text(seconds)
     if seconds <= expected:
-        return f"{look.span(seconds)} of about {look.span(expected)}"
-    return f"{look.span(seconds)}, last time {look.span(expected)}"
+        return f"{span_text(seconds)} of about {span_text(expected)}"
+    return f"{span_text(seconds)}, last time {span_text(expected)}"
 
 
 def _detail(event: Executing) -> str:

@@ -93,7 +93,7 @@ def _state_table(states: Mapping[str, State], steps: Mapping[str, Step], at: dat
         row = states[name]
         rows.append(
             (
-                name,
+                parts.component(name),
                 look.when(row.last_run_at),
                 str(row.is_dirty).lower(),
                 row.run_count,

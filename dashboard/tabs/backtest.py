@@ -151,12 +151,12 @@ def _releases(desk: Session) -> None:
     if len(releases) < 2:
         st.info("There is one release so far; a second one can be compared with it.")
         return
-    by_name = {one.name: one for one in releases}
-    names = list(by_name)
     left, right = st.columns(2)
-    first = left.selectbox("This", names, index=0, key="release_first")
-    second = right.selectbox("Against", names, index=1, key="release_second")
-    _compare(by_name[first], by_name[second])
+    with left:
+        first = parts.choose_release(releases, "This", "release", "release_first", releases[0])
+    with right:
+        second = parts.choose_release(releases, "Against", "against", "release_second", releases[1])
+    _compare(first, second)
 
 
 def _compare(first: Release, second: Release) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import charts, data, look, market_data, parts
+from agent.core.figures import span_text
+from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -44,14 +46,14 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
         st.info("No market is like that. Take a filter away.")
         return
     zone = look.zone().key
-    picked = st.dataframe(
+    st.dataframe(
         chosen.select(
             *("name", "kind", "status", "last_price", "quote_currency", "last_ts"),
             *("bars", "volume", "end_at", "market_id"),
         ),
         height=260,
         hide_index=True,
-        on_select="rerun",
+        on_select=partial(_pick, chosen.get_column("market_id").to_list()),
         selection_mode="single-row",
         key="market_table",
         placeholder="–",
@@ -68,10 +70,26 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
             "market_id": st.column_config.TextColumn("Id"),
         },
     )
-    selected = picked["selection"]["rows"]
-    # A selection of rows outlives the filter that showed them.
-    number = selected[0] if selected and selected[0] < chosen.height else _most_bars(chosen)
-    _market(desk, chosen.row(number, named=True))
+    _market(desk, _asked_for(universe) or chosen.row(_most_bars(chosen), named=True))
+
+
+def _pick(market_ids: list[str]) -> None:
+    """Let the address say which row was chosen, and nothing where the choice was taken back."""
+    rows = st.session_state["market_table"]["selection"]["rows"]
+    address.put("market", market_ids[rows[0]] if rows and rows[0] < len(market_ids) else None)
+
+
+def _asked_for(universe: pl.DataFrame) -> dict[str, Any] | None:
+    """The market that the address names; None where it names none that is known."""
+    import polars as pl
+
+    asked = address.asked("market")
+    if asked is None:
+        return None
+    found = universe.filter(pl.col("market_id") == asked)
+    if found.is_empty():
+        st.warning(f"The market {look.literal(asked[:300])} is not listed any more.", icon=":material/link_off:")
+    return None if found.is_empty() else found.row(0, named=True)
 
 
 def _filtered(universe: pl.DataFrame, text: str, kinds: list[str], statuses: list[str]) -> pl.DataFrame:
@@ -134,12 +152,12 @@ def _gaps(desk: Session, market_id: str) -> None:
     gaps = market_data.gaps(desk, market_id)
     if gaps is None:
         return
-    with st.expander(f"{gaps.bars:,} bars, usually {look.span(gaps.spacing_seconds)} apart, {gaps.count:,} gaps"):
+    with st.expander(f"{gaps.bars:,} bars, usually {span_text(gaps.spacing_seconds)} apart, {gaps.count:,} gaps"):
         st.caption(f"A gap is more than {GAP_FACTOR} times the usual spacing. No bar is made up for it.")
         look.table(
             [Column("From", "short"), Column("To", "short"), Column("Length", "num")],
             [
-                (look.when(start), look.when(end), look.span((end - start).total_seconds()))
+                (look.when(start), look.when(end), span_text((end - start).total_seconds()))
                 for start, end in gaps.longest[:_GAPS_LISTED]
             ],
             label="gaps",
@@ -155,7 +173,7 @@ def _quality(desk: Session) -> None:
     )
     span = market_data.market_span(desk)
     columns[2].metric(
-        "Span of bars", "–" if span is None else look.span((span[1] - span[0]).total_seconds()), border=True
+        "Span of bars", "–" if span is None else span_text((span[1] - span[0]).total_seconds()), border=True
     )
     if not bad.is_empty():
         with st.expander("Quarantined rows", expanded=True):

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard import charts, data, look, market_data, parts
+from agent.core.answers import Ref
+from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Record, Session
 from dashboard.look import Column
 from pipelines.quoting import price_text
@@ -24,15 +25,8 @@ def show(desk: Session) -> None:
         parts.nothing_yet("There are no predictions yet.")
         return
     names = market_data.names(desk)
-    with st.expander("Decisions of an earlier release"):
-        known = data.recent_releases(desk)
-        release = st.selectbox(
-            "Release",
-            known,
-            index=next((n for n, one in enumerate(known) if one.name == release.name), 0),
-            format_func=lambda one: f"{look.when(one.created_at)} · {one.name}{' · current' if one.is_current else ''}",
-            key="signal_release",
-        )
+    with st.expander("Decisions of an earlier release", expanded=address.asked("release") is not None):
+        release = parts.choose_release(data.recent_releases(desk), "Release", "release", "signal_release", release)
     parts.assessment(desk, release)
     rows = data.decisions(desk, release)
     if rows:
@@ -101,6 +95,11 @@ def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) 
         charts.put(charts.prices(bars, mine, None), f"signal_{market}", height=380, alt=f"Newest bars of {market}")
 
 
+def _linked(row: Record, names: Mapping[str, str]) -> look.Html:
+    """A row's market, which leads to its page."""
+    return look.link(Ref("market", row["market_id"], names.get(row["market_id"], row["market_id"])))
+
+
 def _net_edge(row: Record) -> float:
     """Of the better side; of predictions from before it was recorded the edge of buying."""
     edge: float = row["edge"] if row["net_edge"] is None else row["net_edge"]
@@ -109,7 +108,7 @@ def _net_edge(row: Record) -> float:
 
 def _row(row: Record, names: Mapping[str, str], quoted: Mapping[str, market_data.Quoted]) -> tuple[object, ...]:
     return (
-        names.get(row["market_id"], row["market_id"]),
+        _linked(row, names),
         look.when(row["ts"]),
         price_text(row["price"], *quoted.get(row["market_id"], ())),
         f"{row['probability']:.1%}",
@@ -173,7 +172,7 @@ def _outcomes(desk: Session, settled: Sequence[Record], names: Mapping[str, str]
         ],
         [
             (
-                names.get(row["market_id"], row["market_id"]),
+                _linked(row, names),
                 look.when(row["ts"]),
                 f"{row['probability']:.1%}",
                 f"{_net_edge(row):+.2%}",

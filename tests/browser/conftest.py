@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from agent import orchestrator
 from tests.chrome import SLOW
+from tests.history import write_history
 from tests.paths import PROJECT
 from tests.processes import Nursery, Process
 from tests.served import free_port, wait_until
@@ -123,6 +125,19 @@ def empty(serve: Callable[..., Dashboard], tmp_path: Path) -> Dashboard:
     """A dashboard on a project that never ran."""
     _new_project(tmp_path / "empty")
     return serve(tmp_path / "empty")
+
+
+@pytest.fixture
+def written(database_url: str, tmp_path: Path) -> Path:
+    """A project with a written history, on either database."""
+    write_history(database_url, datetime.now(UTC))
+    folder = tmp_path / "written"
+    folder.mkdir()
+    url = f'[database]\nurl = "{database_url}"\n'
+    (folder / "agent.toml").write_text(
+        f'[executor]\nkind = "inline"\n[worker]\nenabled = false\n{url}', encoding="utf-8"
+    )
+    return folder
 
 
 @pytest.fixture

@@ -28,8 +28,9 @@ OpenPage = Callable[..., Any]
 
 # Tab -> something that only a tab with data has.
 FULL = {
-    "Overview": "text=Current release",
+    "Overview": "section[aria-label=morning]",
     "Agent": "table[aria-label=orchestrator_state]",
+    "Components": "text=Where the newest one came from",
     "Runs": "table[aria-label=events]",
     "Signals": "table[aria-label=signals]",
     "Markets and ticks": "text=Newest rows of its source",
@@ -179,7 +180,7 @@ def test_who_may_look_and_who_may_act(
     # Without a password it shows nothing on an address that others reach.
     opened = open_page(serve(project, STREAMLIT_SERVER_ADDRESS="0.0.0.0").url)
     expect(opened.get_by_text("has no password")).to_be_visible(timeout=SLOW)
-    expect(opened.get_by_text("Current release")).to_have_count(0)
+    expect(opened.get_by_role("article")).to_have_count(0)
 
 
 def _press(page: Any) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from agent.core.explain import dirty_text
+from agent.core.figures import span_text
+from agent.core.grid import MEANINGS, SIGNS
 from agent.core.model import State
 from agent.core.plan_json import plan_from_json
 from agent.masking import masked
@@ -12,13 +15,13 @@ from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
 from agent.store.control import attempts, runs
 from agent.store.control.attempts import Attempt
+from agent.store.control.grid import load_grid
 from agent.store.database.engine import Connections, secrets_in
 from agent.store.outputs import projections
 from agent.store.outputs.projections import MarketFacts, Record
 from pipelines.quoting import price_text
 from pipelines.values import dataclass
 
-_LOOKED_AT = 20  # runs: one of them had a plan
 _UNKNOWN = MarketFacts("", None, None)
 
 
@@ -38,11 +41,16 @@ def component_looks(at: Connections) -> list[ComponentLook]:
     rows = state.load_states(at.project)
     failed = [name for name, row in rows.items() if row.status == "failed"]
     tried = attempts.last_failed(at.control, DEFAULT_PROJECT, failed) if failed else {}
-    wanted = runs.Wanted(project_id=DEFAULT_PROJECT)
-    plans = (run.plan for run in runs.list_runs(at.control, wanted, limit=_LOOKED_AT) if run.plan)
-    order = {step.component: number for number, step in enumerate(plan_from_json(next(plans, ())).steps)}
+    plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
+    order = {step.component: number for number, step in enumerate(plan.steps)}
     names = sorted(rows, key=lambda name: (order.get(name, len(order)), name))
     return [_look(name, rows[name], tried.get(name)) for name in names]
+
+
+def component_look(at: Connections, row: State) -> ComponentLook:
+    """How one component of the server's own project stands."""
+    tried = attempts.last_failed(at.control, DEFAULT_PROJECT, [row.component]) if row.status == "failed" else {}
+    return _look(row.component, row, tried.get(row.component))
 
 
 def _look(name: str, row: State, failed: Attempt | None) -> ComponentLook:
@@ -66,8 +74,22 @@ def _named(row: Record, facts: MarketFacts) -> Record:
     return {**row, "name": facts.name or row["market_id"], "price_text": price}
 
 
+SIGNED = {"signs": SIGNS, "meanings": MEANINGS, "span": span_text}
+
+
+def grid_values(at: Connections) -> dict[str, Any]:
+    """What the grid of the server's own project needs."""
+    return {"grid": load_grid(at.control, DEFAULT_PROJECT), **SIGNED}
+
+
+def without_secrets(at: Connections, text: str) -> str:
+    """A text without the database's passwords."""
+    return masked(text, secrets_in(at.control.engine.url))
+
+
 def tracebacks(at: Connections, run_id: int, limit: int) -> list[tuple[str, str]]:
     """(component and try, traceback without passwords) of each attempt of a run that has one."""
-    secrets = secrets_in(at.control.engine.url)
     tried = attempts.list_attempts(at.control, run_id, limit)
-    return [(f"{one.component}, try {one.number}", masked(one.traceback, secrets)) for one in tried if one.traceback]
+    return [
+        (f"{one.component}, try {one.number}", without_secrets(at, one.traceback)) for one in tried if one.traceback
+    ]

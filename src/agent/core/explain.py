@@ -175,7 +175,7 @@ def chain(component: str, specs: Mapping[str, Spec], steps: Mapping[str, Step], 
     are listed.
     """
     reported = _rests_on(component, steps)
-    return [line for name in order(specs) if name in reported for line in _step_sentences(steps[name], verb)]
+    return [line for name in order(specs) if name in reported for line in step_sentences(steps[name], verb)]
 
 
 def _rests_on(component: str, steps: Mapping[str, Step]) -> frozenset[str]:
@@ -196,7 +196,8 @@ def _rests_on(component: str, steps: Mapping[str, Step]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _step_sentences(step: Step, verb: str) -> list[str]:
+def step_sentences(step: Step, verb: str) -> list[str]:
+    """Why a component runs (or "ran", the verb), or does not: a sentence for each cause."""
     name, be = step.component, "is" if verb == "runs" else "was"
     match step:
         case Compute():

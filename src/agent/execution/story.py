@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from agent.core.events import Blocked, Deferred, PlanGenerated, Skipped
-from agent.core.explain import event_sentence
-from agent.core.model import Block, Compute, Defer, Skip, Step
+from agent.core.explain import event_sentence, step_sentences
+from agent.core.grid import Outcome, outcome_of
+from agent.core.model import Block, Compute, Defer, Reason, Skip, Step
 from agent.core.plan_json import plan_from_json
+from agent.errors import NotFound
 from agent.store.control import attempts, events, runs
 from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
-from agent.store.database.engine import Database
+from agent.store.database.engine import Connections, Database
 from pipelines.values import dataclass
+
+_OUTCOMES: Mapping[type[Step], Outcome] = {Compute: "waiting", Skip: "up to date", Defer: "deferred", Block: "blocked"}
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,50 @@ class RunHistory:
     endings: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class StepHistory:
+    """What happened to one component in a run, and why: sentences; `reasons` with their evidence; the last attempt,
+    None where there was none."""
+
+    run_id: int
+    component: str
+    outcome: Outcome
+    sentences: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    attempt: Attempt | None
+
+
+def step_of(at: Connections, run_id: int, component: str) -> StepHistory:
+    """What happened to a component in a run. Raises NotFound where there is no such run, or it was not about that
+    component."""
+    story, tried = _story(at, run_id)
+    step = story.steps.get(component)
+    if step is None:
+        raise NotFound(f"there is no {component!r} in run {run_id}", where="runs", fix="`agent runs` lists them")
+    mine = [one for one in tried if one.component == component]
+    attempt = mine[-1] if mine else None
+    ending = story.endings.get(component)
+    sentences = (*step_sentences(step, "ran"), *(() if ending is None else (ending,)))
+    # A plan that was not carried out that far reached nothing.
+    outcome = (
+        _OUTCOMES[type(step)] if attempt is None else outcome_of(attempt.status, is_cut_off=bool(attempt.is_cut_off))
+    )
+    return StepHistory(run_id, component, outcome, sentences, getattr(step, "reasons", ()), attempt)
+
+
 def story_of(database: Database, run_id: int) -> RunHistory:
     """The story of run `run_id`. Raises NotFound.
 
     The plan of its start says what was foreseen; attempts and events say what was decided when its turn came.
     """
     with database.reading() as connections:
-        run = runs.load_run(connections.control, run_id)
-        tried = attempts.list_attempts(connections.control, run_id)
-        reported = [row.event for row in events.load_events(connections.control, run_id)]
+        return _story(connections, run_id)[0]
+
+
+def _story(at: Connections, run_id: int) -> tuple[RunHistory, list[Attempt]]:
+    run = runs.load_run(at.control, run_id)
+    tried = attempts.list_attempts(at.control, run_id)
+    reported = [row.event for row in events.load_events(at.control, run_id)]
     planned = next(
         (one.steps for one in reported if isinstance(one, PlanGenerated)), plan_from_json(run.plan or ()).steps
     )
@@ -51,7 +90,7 @@ def story_of(database: Database, run_id: int) -> RunHistory:
     for attempt in tried:
         steps[attempt.component] = Compute(attempt.component, attempt.reasons)
         endings[attempt.component] = _ending(attempt)
-    return RunHistory(steps, endings)
+    return RunHistory(steps, endings), tried
 
 
 def log_lines(happened: Sequence[EventRow], tried: Sequence[Attempt]) -> list[str]:

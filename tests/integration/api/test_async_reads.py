@@ -20,7 +20,7 @@ from agent.store.database.reader import Reader
 from tests.integration.api.conftest import MakeClient
 
 FILES = sorted(path.stem for path in Path(routes.__file__).parent.glob("*.py") if path.stem != "__init__")
-PAGES = ["/", "/ui/agent", "/ui/runs", "/ui/runs/table", "/ui/runs/1", "/ui/runs/1/timeline", "/ui/release"]
+PAGES = ["/ui/agent", "/ui/grid", "/ui/runs", "/ui/runs/table", "/ui/runs/1", "/ui/runs/1/timeline", "/ui/release"]
 READS = [
     "/healthz",
     "/readyz",
@@ -49,7 +49,12 @@ NEW: dict[str, Any] = {
     "trigger": "queue",
     "now": datetime(2026, 1, 1, tzinfo=UTC),
 }
-LONG = ["/metrics", "/diagnostics/calibration"]  # more than a page of rows: in a thread where the database is a file
+LONG = [
+    "/",
+    "/ui/morning",
+    "/metrics",
+    "/diagnostics/calibration",
+]  # more than a page of rows: in a thread where the database is a file
 
 
 @pytest.fixture

@@ -6,10 +6,14 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from agent.store.database.engine import open_engine, writing
+from agent.store.outputs.projections import decisions_of
+from agent.store.outputs.releases import current_release
 from agent.store.published import markets, predictions
+from agent.store.state import load_states
 from tests.integration.api.conftest import MakeClient
 from tests.integration.api.test_security import form_token
 from tests.served import FAILING
@@ -25,10 +29,10 @@ def test_a_failure_is_on_the_first_page_with_its_cause_and_can_be_tried_again(
     run_id = client.post("/runs", json={"goal": "publish"}).json()["id"]
     client.app.state.server.worker.process()  # type: ignore[attr-defined]
     page = client.get("/").text
-    assert "markets failed" in page
+    assert re.search(r"markets</a> failed", page)
     assert "no-such-folder" in page
     assert f'href="/ui/runs/{run_id}"' in page
-    assert re.search(r"ticks</td><td[^>]*>never run<", page)
+    assert re.search(r"ticks</a></td><td[^>]*>never run<", page)
     own = open_engine(f"sqlite:///{tmp_path / '.tidemill' / 'state.sqlite'}")
     with writing(own) as conn:
         conn.execute(sa.text("UPDATE attempts SET traceback = 'Traceback: <b> postgresql://u:hunter22hunter22@h/d'"))
@@ -52,9 +56,63 @@ def test_questions_prices_and_live_scores(make_client: MakeClient, published: Pa
         conn.execute(sa.update(predictions).where(predictions.c.id == first["id"]).values(**outcome))
     page = client.get("/").text
     assert "Will it &lt;rain&gt;?" in page
-    assert f"{first['price']:,.4f}</td>" in page
+    assert f"{first['price']:,.4f} USD</td>" in page
     brier = (first["probability"] - 1) ** 2
     assert f"Brier score {brier:.4f} on 1; always saying how often it came true (100.0 %) would have 0.0000" in page
     assert "NO EDGE" in page
-    release = client.get("/ui/release").text
+    release = client.get("/ui/release", follow_redirects=True).text
     assert "annualised return" in release
+
+
+def test_each_thing_has_an_address_and_each_name_leads_to_it(make_client: MakeClient, published: Path) -> None:
+    client = make_client()
+    with opened(published) as workspace, workspace.database.reading() as connections:
+        release = current_release(connections.project)
+        assert release is not None
+        market = decisions_of(connections.project, release, 1)[0]["market_id"]
+    first = client.get("/").text
+    for address in ("/ui/components/model", f"/ui/markets/{market}", f"/ui/releases/{release.name}"):
+        assert f'href="{address}"' in first, address
+        assert client.get(address).status_code == 200, address
+    assert client.get("/ui/release").headers["location"] == f"/ui/releases/{release.name}"
+    run = f'href="/ui/runs/{release.run_id}"'
+    assert run in client.get("/ui/components/model").text
+    assert run in client.get(f"/ui/releases/{release.name}").text
+    compared = client.get("/ui/compare", params={"before": release.name, "after": release.name}).text
+    assert "Nothing behind them differs." in compared
+    figures = release.metrics["backtest"]["model"]
+    assert f'<td>total return of the backtest</td><td class="number">{figures["total_return"]:,.4f}</td>' in compared
+
+
+def test_a_component_says_what_its_output_came_from_and_who_used_it(make_client: MakeClient, published: Path) -> None:
+    page = make_client().get("/ui/components/model").text
+    with opened(published) as workspace, workspace.database.reading() as connections:
+        release = current_release(connections.project)
+        states = load_states(connections.project)
+    assert release is not None
+    used, _, origins = page.partition("Where the newest one came from")
+    assert f"<code>{(states['model'].output_version or '')[:12]}</code>" in used
+    assert f'href="/ui/releases/{release.name}"' in used
+    lines = [re.sub("<[^>]+>", "", line) for line in re.findall("<li>(.*?)</li>", origins)]
+    versions = {name: (row.output_version or "")[:8] for name, row in states.items()}
+    run = f"made in run {release.run_id} read"
+    assert lines[0] == f"model {versions['model']} {run} features {versions['features']}, markets {versions['markets']}"
+    assert f"ticks {versions['ticks']} {run} markets {versions['markets']}, source sample: AAPL, FB" in "\n".join(lines)
+    assert "it has never run" in origins, "why its attempt ran"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/ui/components/no-such",
+        "/ui/markets/no:such/one",
+        "/ui/releases/no-such",
+        "/ui/runs/999",
+        "/ui/compare?before=no-such&after=no-such",
+    ],
+)
+def test_an_address_that_leads_nowhere_says_so_on_a_page(make_client: MakeClient, address: str) -> None:
+    answer = make_client().get(address)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "there is no" in answer.text

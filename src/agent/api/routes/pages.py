@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
-from pathlib import Path
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from fastapi.templating import Jinja2Templates
 from starlette.datastructures import FormData
 
 from agent.api.errors import status_of
 from agent.api.leaving import unless_leaving
 from agent.api.models import RunIn
+from agent.api.rendering import missing, page, sessions_of, set_cookie
 from agent.api.routes import runs as run_routes
 from agent.api.security import is_token, wait_for_turn
 from agent.api.server import Server, ServerHere
-from agent.api.session import COOKIE, LIFETIME, Sessions
-from agent.api.shown import component_looks, tracebacks, with_names
+from agent.api.shown import component_looks, grid_values, tracebacks, with_names
 from agent.api.wording import operations_of
 from agent.core.explain import event_sentence, plan_lines
-from agent.core.figures import without_annual
+from agent.core.morning_text import answers_of
 from agent.core.plan_json import plan_from_json
 from agent.core.record import promise_text
-from agent.errors import UsageError
+from agent.errors import NotFound, UsageError
 from agent.execution.cancel import cancel_run
 from agent.execution.release import whole_page
 from agent.service import queue
 from agent.store.control import approvals, events, projects, runs
 from agent.store.control.runs import FINAL, Wanted
 from agent.store.database.engine import Connections
+from agent.store.morning import load_morning
 from agent.store.outputs import projections, promises, releases
 from pipelines.errors import PipelineError
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
 router = APIRouter(include_in_schema=False)
-_TEMPLATES = Jinja2Templates(Path(__file__).parents[1] / "templates")
 _PAGE = 50
 _SANDBOX = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
@@ -53,7 +51,7 @@ async def checked_form(request: Request) -> dict[str, str]:
     """The fields of a form whose token is right. Raises HTTPException 403."""
     fields = {name: value for name, value in (await _form_of(request)).items() if isinstance(value, str)}
     session = request.state.session
-    if not session or not _sessions(request).is_form_token(session, fields.get("csrf", "")):
+    if not session or not sessions_of(request).is_form_token(session, fields.get("csrf", "")):
         raise HTTPException(403, "the form is too old or not ours: load the page again and send it once more")
     return fields
 
@@ -77,10 +75,17 @@ async def portfolio(request: Request, server: ServerHere, until: date | None = N
     return await _portfolio(request, server, until=until)
 
 
+@router.get("/ui/morning")
+async def morning(request: Request, server: ServerHere) -> Response:
+    """The morning's questions and their answers alone."""
+    now = server.now()
+    return page(request, server, "morning.html", await server.read(lambda at: _morning(at, now), is_long=True))
+
+
 @router.get("/ui/agent")
 async def agent(request: Request, server: ServerHere) -> Response:
     """The agent's status alone."""
-    return _page(request, server, "agent.html", await _agent(server))
+    return page(request, server, "agent.html", await _agent(server))
 
 
 @router.post("/ui/agent/{action}")
@@ -97,20 +102,20 @@ async def act(request: Request, server: ServerHere, action: str, form: Form) -> 
     values = {"message": message, "is_error": status != 200}
     if is_fragment:
         values |= await _agent(server)
-        return _page(request, server, "agent.html", values)
+        return page(request, server, "agent.html", values)
     return await _portfolio(request, server, values, status)
 
 
 @router.get("/ui/runs")
 async def runs_page(request: Request, server: ServerHere, before: Before = None) -> Response:
     """Runs, newest first."""
-    return _page(request, server, "runs.html", {"here": "/ui/runs", **await _runs(server, before)})
+    return page(request, server, "runs.html", await _runs_with_grid(server, before))
 
 
 @router.get("/ui/runs/table")
 async def runs_table(request: Request, server: ServerHere, before: Before = None) -> Response:
     """The table of runs alone."""
-    return _page(request, server, "runs_table.html", await _runs(server, before))
+    return page(request, server, "runs_table.html", await _runs(server, before))
 
 
 @router.post("/ui/runs")
@@ -124,9 +129,9 @@ async def queue_run(request: Request, server: ServerHere, form: Form) -> Respons
             require_approval=form.get("require_approval") == "true",
         )
     except ValueError:  # pydantic's is one
-        values = {"here": "/ui/runs", "message": "Say what the run is for, in up to 2000 characters."}
-        values |= await _runs(server, None)
-        return _page(request, server, "runs.html", values, 422)
+        values = {"message": "Say what the run is for, in up to 2000 characters."}
+        values |= await _runs_with_grid(server, None)
+        return page(request, server, "runs.html", values, 422)
     run, _ = await run_routes.enqueue(server, wanted)
     return RedirectResponse(f"/ui/runs/{run.id}", 303)
 
@@ -134,13 +139,17 @@ async def queue_run(request: Request, server: ServerHere, form: Form) -> Respons
 @router.get("/ui/runs/{run_id}")
 async def run_page(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
     """A run and its events as they happen."""
-    return _page(request, server, "run.html", {"here": "/ui/runs", **await _run(server, run_id)})
+    try:
+        values = await _run(server, run_id)
+    except NotFound as error:
+        return missing(request, server, error)
+    return page(request, server, "run.html", {"here": "/ui/runs", **values})
 
 
 @router.get("/ui/runs/{run_id}/timeline")
 async def timeline(request: Request, server: ServerHere, run_id: run_routes.RunId) -> Response:
     """A run's state and events alone."""
-    return _page(request, server, "timeline.html", await _run(server, run_id))
+    return page(request, server, "timeline.html", await _run(server, run_id))
 
 
 @router.post("/ui/runs/{run_id}/{action}")
@@ -150,21 +159,8 @@ async def answer(request: Request, server: ServerHere, run_id: run_routes.RunId,
         shown = await asyncio.to_thread(_answered, server, run_id, action)
     except PipelineError as error:
         values = {"here": "/ui/runs", "message": f"{error.what}: {error.fix}", **await _run(server, run_id)}
-        return _page(request, server, "run.html", values, status_of(error))
+        return page(request, server, "run.html", values, status_of(error))
     return RedirectResponse(f"/ui/runs/{shown}", 303)
-
-
-@router.get("/ui/release")
-async def release_page(request: Request, server: ServerHere) -> Response:
-    """The release in force."""
-    release, backtests, kept = await server.read(
-        lambda at: (releases.current_release(at.project), projections.backtest_runs(at.project, 1), _kept(at))
-    )
-    metrics = {name: without_annual(found) for name, found in backtests[0]["metrics"].items()} if backtests else {}
-    folder = "" if release is None else str(server.settings.releases_path / release.name)
-    names = sorted({name for values in metrics.values() for name in values})
-    values = {"here": "/ui/release", "release": release, "metrics": metrics, "metric_names": names, "folder": folder}
-    return _page(request, server, "release.html", values | {"kept": kept})
 
 
 @router.get("/ui/release/report")
@@ -181,13 +177,13 @@ async def report(server: ServerHere) -> Response:
 async def reference(request: Request, server: ServerHere) -> Response:
     """The API's addresses."""
     values = {"here": "/ui/reference", "groups": operations_of(request.app.openapi())}
-    return _page(request, server, "reference.html", values)
+    return page(request, server, "reference.html", values)
 
 
 @router.get("/login")
 async def login_page(request: Request, server: ServerHere) -> Response:
     """Where a browser gives the token once."""
-    return _page(request, server, "login.html", {})
+    return page(request, server, "login.html", {})
 
 
 @router.post("/login")
@@ -196,10 +192,10 @@ async def login(request: Request, server: ServerHere) -> Response:
     given = (await _form_of(request)).get("token")
     if not isinstance(given, str) or not is_token(given, server.settings.api.token):
         if await wait_for_turn(request.app.state.wrong, request.scope):
-            return _page(request, server, "login.html", {"message": "That is not the token."}, 401)
-        return _page(request, server, "login.html", {"message": "Too many wrong tokens: wait a little."}, 429)
+            return page(request, server, "login.html", {"message": "That is not the token."}, 401)
+        return page(request, server, "login.html", {"message": "Too many wrong tokens: wait a little."}, 429)
     response = RedirectResponse("/", 303)
-    _set_cookie(request, response, _sessions(request).new(server.now()))
+    set_cookie(request, response, sessions_of(request).new(server.now()))
     return response
 
 
@@ -272,10 +268,16 @@ async def _portfolio(
             "settled": with_names(at, projections.predictions_with_outcome(at.project, _SIGNALS)),
             "live": projections.live_score(at.project),
             "components": component_looks(at),
+            **_morning(at, server.now()),
         }
 
-    shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look)}
-    return _page(request, server, "portfolio.html", shown | await _agent(server) | (values or {}), status)
+    shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look, is_long=True)}
+    return page(request, server, "portfolio.html", shown | await _agent(server) | (values or {}), status)
+
+
+def _morning(at: Connections, now: datetime) -> dict[str, Any]:
+    found = load_morning(at, now)
+    return {"answers": () if found is None else answers_of(found)}
 
 
 def _kept(at: Connections) -> str:
@@ -287,6 +289,10 @@ def _kept(at: Connections) -> str:
 async def _agent(server: Server) -> dict[str, Any]:
     newest = await server.read(lambda at: runs.list_runs(at.control, limit=1))
     return {"status": server.runner.get_status(), "newest": newest[0] if newest else None}
+
+
+async def _runs_with_grid(server: Server, before: int | None) -> dict[str, Any]:
+    return {"here": "/ui/runs", **await server.read(grid_values), **await _runs(server, before)}
 
 
 async def _runs(server: Server, before: int | None) -> dict[str, Any]:
@@ -319,36 +325,3 @@ async def _run(server: Server, run_id: int) -> dict[str, Any]:
         "plan_lines": plan_lines(plan_from_json(run.plan)) if run.plan else [],
         "event_sentence": event_sentence,
     }
-
-
-def _page(request: Request, server: Server, template: str, values: dict[str, Any], status: int = 200) -> HTMLResponse:
-    """A template with what all of them need; a session begins with the first page."""
-    sessions = _sessions(request)
-    session = request.state.session
-    is_new = not session and not server.settings.api.token
-    if is_new:
-        session = sessions.new(server.now())
-    csrf = sessions.form_token(session) if session else ""
-    mode = server.settings.trading_mode.replace("_", " ")
-    response = _TEMPLATES.TemplateResponse(
-        request, template, {"csrf": csrf, "trading_mode": mode, **values}, status_code=status
-    )
-    if is_new:
-        _set_cookie(request, response, session)
-    return response
-
-
-def _set_cookie(request: Request, response: Response, value: str) -> None:
-    response.set_cookie(
-        COOKIE,
-        value,
-        max_age=int(LIFETIME.total_seconds()),
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-
-
-def _sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions

@@ -189,6 +189,13 @@ def list_attempts(conn: sa.Connection, run_id: int, limit: int | None = None) ->
     return [_attempt(row) for row in conn.execute(query).mappings()]
 
 
+def of_component(conn: sa.Connection, project_id: int, component: str, limit: int) -> list[Attempt]:
+    """The newest attempts of a component in a project, newest first."""
+    query = sa.select(attempts).join(runs, runs.c.id == attempts.c.run_id)
+    here = query.where(runs.c.project_id == project_id, attempts.c.component == component)
+    return [_attempt(row) for row in conn.execute(here.order_by(attempts.c.id.desc()).limit(limit)).mappings()]
+
+
 def last_failed(conn: sa.Connection, project_id: int, components: Collection[str]) -> dict[str, Attempt]:
     """The newest attempt of each of `components` in a project that failed or crashed."""
     failed = (
@@ -200,6 +207,22 @@ def last_failed(conn: sa.Connection, project_id: int, components: Collection[str
     )
     found = conn.execute(sa.select(attempts).where(attempts.c.id.in_(failed))).mappings()
     return {row["component"]: _attempt(row) for row in found}
+
+
+def causes_between(
+    conn: sa.Connection, project_id: int, after_run: int, to_run: int, limit: int = 500
+) -> list[tuple[str, tuple[Reason, ...]]]:
+    """(component, why it ran) of a project's attempts that brought something new in the runs after `after_run` up to
+    `to_run`, in the order they were started, the newest `limit`."""
+    query = (
+        sa.select(attempts.c.component, attempts.c.reasons)
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(runs.c.project_id == project_id, runs.c.id > after_run, runs.c.id <= to_run)
+        .where(attempts.c.status == "succeeded", attempts.c.is_cut_off.is_not(True))
+        .order_by(attempts.c.id.desc())
+        .limit(limit)
+    )
+    return [(row.component, reasons_from_json(row.reasons)) for row in reversed(conn.execute(query).all())]
 
 
 def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float | None, int | None]]:

@@ -157,6 +157,12 @@ def iterate_runs(conn: sa.Connection, wanted: Wanted = ANY, *, limit: int = 50) 
     yield from (_run(row) for row in conn.execute(query.execution_options(yield_per=_PAGE)).mappings())
 
 
+def newest_plan(conn: sa.Connection, project_id: int) -> Any:
+    """The plan of the newest run that has one, as stored; None where none has."""
+    planned = sa.select(runs.c.plan).where(runs.c.project_id == project_id, runs.c.plan.is_not(None))
+    return conn.scalar(planned.order_by(runs.c.id.desc()).limit(1))
+
+
 def repeated_after_death(conn: sa.Connection, run: Run) -> int:
     """How many of the runs that `run` repeats, itself among them, ended because their process died."""
     count, at = 0, run

@@ -172,6 +172,12 @@ def snapshot_row(conn: sa.Connection, snapshot_id: int) -> SnapshotRow:
     return _row(row)
 
 
+def snapshot_rows(conn: sa.Connection, snapshot_ids: Collection[int]) -> list[SnapshotRow]:
+    """Where snapshots came from, of those that are still there."""
+    query = sa.select(snapshots).where(snapshots.c.id.in_(snapshot_ids)).order_by(snapshots.c.id)
+    return [_row(row) for row in conn.execute(query).mappings()]
+
+
 def snapshot_history(conn: sa.Connection, component: str, limit: int) -> list[SnapshotRow]:
     """The newest snapshots of a component, newest first."""
     query = sa.select(snapshots).where(snapshots.c.component == component).order_by(snapshots.c.id.desc()).limit(limit)

@@ -134,6 +134,12 @@ def decisions_of(conn: sa.Connection, release: Release | None, limit: int) -> li
     return _records(conn, query)
 
 
+def load_market(conn: sa.Connection, market_id: str) -> Record | None:
+    """A market's row; None where it is not listed any more."""
+    found = _records(conn, sa.select(markets).where(markets.c.market_id == market_id))
+    return found[0] if found else None
+
+
 def market_facts(conn: sa.Connection, market_ids: Collection[str]) -> dict[str, MarketFacts]:
     """How markets are shown, those among `market_ids` that are known."""
     name = sa.func.coalesce(markets.c.question, markets.c.symbol, markets.c.market_id)

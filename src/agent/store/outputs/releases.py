@@ -44,10 +44,18 @@ class Release:
         return str(found["sentence"]) if isinstance(found, dict) and "sentence" in found else None
 
     @property
+    def base_rate(self) -> float | None:
+        """How often the outcome came true on out-of-fold rows; None where nobody judged it."""
+        return self._of_model("base_rate")
+
+    @property
     def promised(self) -> float | None:
         """Brier score of its model on out-of-fold rows; None where nobody judged it."""
+        return self._of_model("brier")
+
+    def _of_model(self, figure: str) -> float | None:
         found = self.metrics.get("model")
-        value = found.get("brier") if isinstance(found, dict) else None
+        value = found.get(figure) if isinstance(found, dict) else None
         return float(value) if isinstance(value, int | float) else None
 
 
@@ -108,6 +116,13 @@ def list_releases(conn: sa.Connection, limit: int) -> list[Release]:
     """The newest releases, newest first."""
     query = sa.select(releases).order_by(releases.c.id.desc()).limit(limit)
     return [Release(**row) for row in conn.execute(query).mappings()]
+
+
+def newest_other(conn: sa.Connection, name: str) -> Release | None:
+    """The newest release but `name`: the one before the current one, or the one that it was rolled back from."""
+    query = sa.select(releases).where(releases.c.name != name).order_by(releases.c.id.desc()).limit(1)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else Release(**row)
 
 
 def make_current(conn: sa.Connection, name: str) -> Release:

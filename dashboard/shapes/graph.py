@@ -8,10 +8,11 @@ from datetime import datetime
 
 import plotly.graph_objects as go
 
+from agent.core.answers import Ref
 from agent.core.graph import order, reads_of
 from agent.core.model import Spec, State
 from agent.store.control.attempts import Attempt
-from dashboard import look
+from dashboard import address, look
 from dashboard.charts import local
 from dashboard.health import Look
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
@@ -43,7 +44,7 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
         y=[places[name][1] for name in names],
         mode="markers+text",
         marker={"size": 26, "color": [looks[name].colour for name in names], "symbol": "circle"},
-        text=[f"<b>{name}</b><br>{looks[name].word}" for name in names],
+        text=[_named(name, looks[name].word) for name in names],
         # Names stand outside the line of nodes, where no arrow crosses them.
         textposition=["top center" if places[name][1] > 0 else "bottom center" for name in names],
         textfont={"size": 13, "color": look.ink()},
@@ -101,6 +102,12 @@ def _attempt_hover(attempt: Attempt, end: datetime) -> str:
     if attempt.peak_memory_bytes:
         lines.append(f"{attempt.peak_memory_bytes / 1e6:,.0f} MB at most")
     return "<br>".join(lines)
+
+
+def _named(name: str, word: str) -> str:
+    """A node's text, whose name leads to the component."""
+    href = address.of(Ref("component", name, name))
+    return f'<a href="{href}" target="_self" style="color:{look.ink()}"><b>{name}</b></a><br>{word}'
 
 
 def _places(specs: Mapping[str, Spec]) -> dict[str, tuple[float, float]]:

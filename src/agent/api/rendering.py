@@ -1,0 +1,72 @@
+"""How pages are made: a template with what all of them need, the session's cookie, and where names lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.templating import Jinja2Templates
+
+from agent.api.server import Server
+from agent.api.session import COOKIE, LIFETIME, Sessions
+from agent.core.answers import Ref, polyline
+from pipelines.errors import PipelineError
+
+_TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
+_ROOMS = {"component": "components", "market": "markets", "release": "releases", "run": "runs"}
+
+
+def address(ref: Ref) -> str:
+    """The page of what a name stands for."""
+    return f"/ui/{_ROOMS[ref.kind]}/{quote(ref.key, safe=':')}"
+
+
+def ref(kind: Any, key: object, text: str = "") -> Ref:
+    """A name in a template, which leads to its page."""
+    return Ref(kind, str(key), text or str(key))
+
+
+_TEMPLATES.env.globals.update(address=address, ref=ref, polyline=polyline)
+
+
+def page(request: Request, server: Server, template: str, values: dict[str, Any], status: int = 200) -> HTMLResponse:
+    """A template with what all of them need; a session begins with the first page."""
+    sessions = sessions_of(request)
+    session = request.state.session
+    is_new = not session and not server.settings.api.token
+    if is_new:
+        session = sessions.new(server.now())
+    csrf = sessions.form_token(session) if session else ""
+    mode = server.settings.trading_mode.replace("_", " ")
+    response = _TEMPLATES.TemplateResponse(
+        request, template, {"csrf": csrf, "trading_mode": mode, **values}, status_code=status
+    )
+    if is_new:
+        set_cookie(request, response, session)
+    return response
+
+
+def missing(request: Request, server: Server, error: PipelineError) -> HTMLResponse:
+    """What an address shows that leads to nothing any more: it may have been pasted somewhere long ago."""
+    return page(request, server, "missing.html", {"message": f"{error.what}: {error.fix}"}, 404)
+
+
+def set_cookie(request: Request, response: Response, value: str) -> None:
+    """Let the browser keep its session."""
+    response.set_cookie(
+        COOKIE,
+        value,
+        max_age=int(LIFETIME.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+def sessions_of(request: Request) -> Sessions:
+    """The server's sessions."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions

@@ -1,0 +1,165 @@
+"""The pages of one thing each, with an address that lasts: a release, two of them compared, a market, a component."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from agent.api.rendering import address, missing, page, ref
+from agent.api.routes.runs import RunId
+from agent.api.server import Server, ServerHere
+from agent.api.shown import SIGNED, component_look, grid_values, with_names, without_secrets
+from agent.core.explain import causes_text
+from agent.core.figures import without_annual
+from agent.core.grid import evidence_rows
+from agent.core.record import promise_text
+from agent.core.release_diff import change_text, changes, figure_cells, figures
+from agent.errors import NotFound
+from agent.execution.story import step_of
+from agent.service.projects import DEFAULT_PROJECT
+from agent.store import state
+from agent.store.control import attempts, runs
+from agent.store.control.runs import FINAL
+from agent.store.database.engine import Connections
+from agent.store.lineage import load_origins, load_outputs
+from agent.store.outputs import projections, promises, releases
+from agent.store.outputs.releases import Release
+
+# Not strict: a browser's address may carry parameters of others (?utm_source=…).
+router = APIRouter(include_in_schema=False)
+_RELEASES, _DECISIONS, _ATTEMPTS, _OUTPUTS = 50, 500, 50, 8
+Name = Annotated[str, Path(max_length=300)]
+Asked = Annotated[str, Query(max_length=300)]
+
+
+@router.get("/ui/release")
+async def current_release(request: Request, server: ServerHere) -> Response:
+    """The release in force: its own address, or that there is none."""
+    release = await server.read(lambda at: releases.current_release(at.project))
+    if release is not None:
+        return RedirectResponse(address(ref("release", release.name)), 302)
+    return page(request, server, "release.html", {"here": "/ui/release", "release": None})
+
+
+@router.get("/ui/releases/{name}")
+async def release(request: Request, server: ServerHere, name: Name) -> Response:
+    """A release: what it is made from, its figures, what it decided, and the others to compare it with."""
+
+    def look(at: Connections) -> dict[str, Any]:
+        found = releases.load_release(at.project, name)
+        kept = promises.load_promise(at.project) if found.is_current else None
+        return {
+            "release": found,
+            "metrics": _metrics(at, found),
+            "kept": "" if kept is None else promise_text(kept),
+            "others": [one for one in releases.list_releases(at.project, _RELEASES) if one.name != name],
+            "signals": with_names(at, projections.decisions_of(at.project, found, _DECISIONS)),
+        }
+
+    try:
+        values = await server.read(look, is_long=True)
+    except NotFound as error:
+        return missing(request, server, error)
+    names = sorted({name for each in values["metrics"].values() for name in each})
+    folder = str(server.settings.releases_path / name)
+    shown = {"here": "/ui/release", "metric_names": names, "folder": folder}
+    return page(request, server, "release.html", shown | values)
+
+
+@router.get("/ui/compare")
+async def compare(request: Request, server: ServerHere, before: Asked, after: Asked) -> Response:
+    """Two releases: what changed and why, then the figures of both."""
+
+    def look(at: Connections) -> dict[str, Any]:
+        first, second = (releases.load_release(at.project, name) for name in (before, after))
+        found = changes(first.versions, second.versions, releases.settings_behind(at.project, first, second))
+        return {
+            "first": first,
+            "second": second,
+            "changes": [change_text(one) for one in found],
+            "figures": [figure_cells(one) for one in figures(first.metrics, second.metrics)],
+        }
+
+    return await _place(request, server, "compare.html", look, "/ui/release")
+
+
+@router.get("/ui/markets/{market_id:path}")
+async def market(request: Request, server: ServerHere, market_id: Name) -> Response:
+    """A market: its facts, and everything that was ever decided about it."""
+
+    def look(at: Connections) -> dict[str, Any]:
+        facts = projections.load_market(at.project, market_id)
+        rows = with_names(at, projections.predictions_of(at.project, market_id, _DECISIONS))
+        if facts is None and not rows:
+            raise NotFound(f"there is no market {market_id!r}", where="markets", fix="/markets/latest lists them")
+        name = rows[0]["name"] if rows else facts["question"] or facts["symbol"] or market_id if facts else market_id
+        return {"market_id": market_id, "name": name, "facts": facts, "rows": rows}
+
+    return await _place(request, server, "market.html", look, "/")
+
+
+@router.get("/ui/components/{name}")
+async def component(request: Request, server: ServerHere, name: Name) -> Response:
+    """A component: how it stands and why, its outputs and where they came from, its attempts."""
+
+    def look(at: Connections) -> dict[str, Any]:
+        row = state.load_states(at.project, [name]).get(name)
+        if row is None:
+            raise NotFound(f"there is no component {name!r}", where="components", fix="/state lists them")
+        tried = attempts.of_component(at.control, DEFAULT_PROJECT, name, _ATTEMPTS)
+        outputs = load_outputs(at, name, _OUTPUTS)
+        timed = [one.seconds for one in reversed(tried) if one.status == "succeeded" and one.seconds is not None]
+        return {
+            "one": component_look(at, row),
+            "attempts": tried,
+            "seconds": timed,
+            "outputs": outputs,
+            "origins": load_origins(at, outputs[0]) if outputs else [],
+            "causes_text": causes_text,
+        }
+
+    return await _place(request, server, "component.html", look, "/")
+
+
+@router.get("/ui/grid")
+async def grid(request: Request, server: ServerHere) -> Response:
+    """The grid of components and runs alone."""
+    return page(request, server, "grid.html", await server.read(grid_values))
+
+
+@router.get("/ui/runs/{run_id}/components/{name}")
+async def step(request: Request, server: ServerHere, run_id: RunId, name: Name) -> Response:
+    """What happened to a component in a run: why, with the evidence, and what came of it."""
+
+    def look(at: Connections) -> dict[str, Any]:
+        found = step_of(at, run_id, name)
+        traceback = found.attempt.traceback if found.attempt else None
+        return {
+            "step": found,
+            "evidence": evidence_rows(found.reasons),
+            "traceback": without_secrets(at, traceback or ""),
+            "is_final": runs.load_run(at.control, run_id).status in FINAL,
+            **SIGNED,
+        }
+
+    return await _place(request, server, "step.html", look, "/ui/runs")
+
+
+async def _place(request: Request, server: Server, template: str, look: Any, here: str) -> Response:
+    try:
+        values = await server.read(look, is_long=True)
+    except NotFound as error:
+        return missing(request, server, error)
+    return page(request, server, template, {"here": here, **values})
+
+
+def _metrics(at: Connections, release: Release) -> dict[str, dict[str, float | None]]:
+    """Strategy -> metric -> value, of the release's own backtest; empty where it is no longer on record."""
+    made = release.versions.get("backtest")
+    try:
+        found = projections.backtest_run(at.project, made["snapshot_id"]) if made else {"metrics": {}}
+    except NotFound:
+        return {}
+    return {name: without_annual(values) for name, values in found["metrics"].items()}

@@ -1,0 +1,89 @@
+"""Every run, component, market, release and comparison has an address: names lead there, and a reload stays there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.orchestrator import load_state
+from tests.browser.conftest import Dashboard
+from tests.chrome import SLOW, needs_chrome
+
+pytestmark = [pytest.mark.browser, needs_chrome]
+
+OpenPage = Callable[..., Any]
+
+
+def test_names_lead_to_their_places_without_a_new_session(
+    serve: Callable[..., Dashboard], project: Any, open_page: OpenPage
+) -> None:
+    from playwright.sync_api import expect
+
+    # With a password: a page that is loaded again asks for it again, a link that is followed does not.
+    page = open_page(serve(project, AGENT_DASHBOARD_PASSWORD="tide").url)
+    page.get_by_label("Password", exact=True).fill("tide")
+    page.get_by_role("button", name="Open").click()
+    page.get_by_role("region", name="morning").get_by_role("link", name=re.compile("^20")).click()
+    expect(page.locator("table[aria-label=signals]")).to_be_visible(timeout=SLOW)
+    assert re.search(r"/signals\?release=20", page.url)
+    page.locator("table[aria-label=signals]").get_by_role("link", name="IBM").click()
+    expect(page.get_by_role("heading", name="IBM")).to_be_visible(timeout=SLOW)
+    assert page.url.endswith("/markets?market=sample%3AIBM")
+    page.get_by_role("link", name="Agent", exact=True).click()
+    page.locator("table[aria-label=orchestrator_state]").get_by_role("link", name="features").click()
+    expect(page.get_by_role("heading", name="features")).to_be_visible(timeout=SLOW)
+    assert page.url.endswith("/component?component=features")
+    page.locator("table[aria-label=attempts]").get_by_role("link", name="1").click()
+    expect(page.locator("table[aria-label=events]")).to_be_visible(timeout=SLOW)
+    assert page.url.endswith("/runs?run=1")
+    page.go_back()
+    expect(page.get_by_role("heading", name="features")).to_be_visible(timeout=SLOW)
+    page.get_by_role("link", name="Overview", exact=True).click()
+    page.locator(".js-plotly-plot").get_by_text("model", exact=True).click()
+    expect(page.get_by_role("heading", name="model")).to_be_visible(timeout=SLOW)
+    assert page.get_by_label("Password", exact=True).count() == 0
+
+
+def test_a_pasted_link_lands_there_and_a_reload_stays(dashboard: Dashboard, open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    release = next((dashboard.folder / ".tidemill" / "releases").glob("20*")).name
+    places = {
+        "runs?run=1": "table[aria-label=events]",
+        "component?component=backtest": "h3:has-text('backtest')",
+        "markets?market=sample:AAPL": "h3:has-text('AAPL')",
+        f"signals?release={release}": "table[aria-label=signals]",
+        f"backtest?release={release}&against={release}": "table[aria-label=figures]",
+    }
+    page = open_page("about:blank")
+    for place, marker in places.items():
+        page.goto(f"{dashboard.url}/{place}")
+        for _ in range(2):
+            expect(page.locator(marker).first).to_be_visible(timeout=SLOW)
+            _idle(page)
+            assert page.url == f"{dashboard.url}/{place}"
+            page.reload()
+    # What is chosen on the page is in its address.
+    page.goto(f"{dashboard.url}/component?component=backtest")
+    page.get_by_role("radio", name="ticks", exact=True).or_(page.get_by_role("button", name="ticks")).click()
+    page.wait_for_url("**/component?component=ticks")
+    expect(page.locator("h3:has-text('ticks')")).to_be_visible(timeout=SLOW)
+    page.reload()
+    expect(page.locator("h3:has-text('ticks')")).to_be_visible(timeout=SLOW)
+    assert load_state(dashboard.folder)["ticks"].run_count == 1
+
+
+def test_what_is_gone_is_said(dashboard: Dashboard, open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page("about:blank")
+    for place in ("runs?run=99", "component?component=gone", "markets?market=gone", "signals?release=gone"):
+        page.goto(f"{dashboard.url}/{place}")
+        expect(page.get_by_role("alert").filter(has_text=re.compile("any more"))).to_be_visible(timeout=SLOW)
+
+
+def _idle(page: Any) -> None:
+    page.locator("[data-test-script-state=notRunning]").wait_for()

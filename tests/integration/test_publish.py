@@ -99,7 +99,8 @@ def test_parquet_and_csv_hold_the_same_predictions(lake: Lake, inputs: dict[str,
     table = lake.read_table(release.by_key["predictions.parquet"])
     text = pl.read_csv(read(lake, release, "predictions.csv").encode())
     predicted = lake.read_table(inputs["inference"].by_key["predictions"])
-    assert table.drop("name").equals(predicted)
+    assert table.drop("name", "quote_currency").equals(predicted)
+    assert text["quote_currency"].to_list() == table["quote_currency"].to_list()
     assert set(table["name"]) == {"Will <it> rise?"}
     for column in ("market_id", "price", "probability", "edge", "confidence"):
         assert text[column].to_list() == table[column].to_list()
@@ -215,6 +216,7 @@ def report_data(**changes: Any) -> dict[str, Any]:
         "as_of": "2020-01-02 00:00",
         "assessment": "NO EDGE: <nothing>",
         "span": "From a to b",
+        "account": "All markets are quoted in <USD>.",
         "backtest": {name: dict.fromkeys(("total_return", "sharpe")) for name in strategies},
         "curves": dict.fromkeys(strategies, curve),
         "band": {},
@@ -231,6 +233,7 @@ def test_a_report_without_predictions_or_defined_figures_still_reads() -> None:
     page = render(report_data(), "x.js")
     assert "<b>NO EDGE: &lt;nothing&gt;</b>" in page
     assert "The newest bar of 0 markets" in page
+    assert "All markets are quoted in &lt;USD&gt;." in page
     assert "2020-01-01 to 2020-01-02 06:00" in page
     assert "nan" not in page[page.index("<h2>Backtest") :].lower().split("<script")[0]
     assert render(report_data(), "x.js") == page
@@ -240,6 +243,7 @@ def test_many_predictions_are_cut_and_the_page_says_so() -> None:
     row = {"market_id": "m", "name": "m", "ts": "2020-01-01T00:00:00Z", "price": 1.0, "probability": 0.5}
     row |= {"confidence": 0.0, "edge": 0.1, "horizon_end_at": "2020-01-06T00:00:00Z", "net_edge": 0.1}
     row |= {"threshold": None, "distance": None, "weight": 0.2, "action": "buy", "reason": "why"}
+    row |= {"tick_size": 0.25, "quote_currency": "USD"}
     page = render(report_data(predictions=[row] * 60), "x.js")
     assert "the 50 of 60 markets nearest to a trade, or beyond," in page
     assert page.count("<td>2020-01-06</td>") == 50

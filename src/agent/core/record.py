@@ -29,6 +29,15 @@ class Sealed:
     hash: str
 
 
+@dataclass(frozen=True)
+class Note:
+    """What is kept of a row outside the database."""
+
+    sealed_at: str
+    release: str
+    hash: str
+
+
 def seal(previous_hash: str, release: str, sealed_at: str, decisions: str) -> str:
     """The hash of a row (SHA-256, hexadecimal)."""
     content = hashlib.sha256(decisions.encode()).hexdigest()
@@ -52,11 +61,11 @@ def promise_text(one: Promise) -> str:
     return f"{promised}, kept {one.kept:.4f} on {one.count:,}, since {one.since:%Y-%m-%d}"
 
 
-def faults(rows: Sequence[Sealed], published: Mapping[str, str], noted: Iterable[tuple[str, str]]) -> list[str]:
+def faults(rows: Sequence[Sealed], published: Mapping[str, str], noted: Iterable[Note]) -> list[str]:
     """What does not agree, a sentence each; empty where the record is as it was sealed.
 
     `rows` in order. `published`: release -> decisions that lie in its files now, of the releases that are still kept.
-    `noted`: (release, hash) of each seal as kept outside the database, in order.
+    `noted`: each seal as kept outside the database, in order.
     """
     found, before = [], FIRST
     for row in rows:
@@ -71,18 +80,21 @@ def faults(rows: Sequence[Sealed], published: Mapping[str, str], noted: Iterable
     return found + _against_notes(rows, list(noted))
 
 
-def _against_notes(rows: Sequence[Sealed], noted: Sequence[tuple[str, str]]) -> list[str]:
+def _against_notes(rows: Sequence[Sealed], noted: Sequence[Note]) -> list[str]:
     """A seal is noted after its transaction: rows at the end may lack a note for a moment, no row before them may."""
-    hashes = [one for _, one in noted]
+    hashes = {one.hash for one in noted}
     last = max((number for number, row in enumerate(rows) if row.hash in hashes), default=-1)
     found = [
         f"row {row.id} ({row.release}) has no note outside the database"
         for row in rows[:last]
         if row.hash not in hashes
     ]
-    known = {row.hash for row in rows}
-    return found + [
-        f"a seal noted outside the database, of {release}, is missing: its row was changed or removed"
-        for release, one in noted
-        if one not in known
-    ]
+    known = {row.hash: Note(row.sealed_at, row.release, row.hash) for row in rows}
+    for note in noted:
+        if note.hash not in known:
+            found.append(
+                f"a seal noted outside the database, of {note.release}, is missing: its row was changed or removed"
+            )
+        elif known[note.hash] != note:
+            found.append(f"the note of {known[note.hash].release} outside the database was changed")
+    return found

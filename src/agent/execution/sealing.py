@@ -6,10 +6,11 @@ import logging
 import os
 from pathlib import Path
 
-from agent.core.record import Sealed, faults
+from agent.core.record import Note, Sealed, faults
 from agent.execution.workspace import Workspace
 from agent.store.outputs import catalog, record, releases
 from pipelines.errors import LakeError
+from pipelines.lake import hash_file, place_in_release
 from pipelines.private import make_folder, open_new
 from pipelines.snapshot import Snapshot
 
@@ -22,7 +23,7 @@ def note_seals(workspace: Workspace) -> None:
     """Write every seal that has no note yet down outside the database, flushed to disk: those just committed, and one
     of a process that died before it came to this."""
     folder = workspace.settings.releases_path
-    noted = {one for _, one in read_notes(folder)}
+    noted = {one.hash for one in read_notes(folder)}
     with workspace.database.reading() as connections:
         new = [seal for seal in record.load_seals(connections.project) if seal[2] not in noted]
     if not new:
@@ -36,14 +37,14 @@ def note_seals(workspace: Workspace) -> None:
         os.fsync(file.fileno())
 
 
-def read_notes(folder: Path) -> list[tuple[str, str]]:
-    """(release, hash) of each seal noted; a line that is no note counts as one of an unknown seal."""
+def read_notes(folder: Path) -> list[Note]:
+    """Each seal noted; a line that is no note counts as one of an unknown seal."""
     try:
-        lines = (folder / NOTES).read_bytes().decode(errors="replace").splitlines()
+        text = (folder / NOTES).read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return []
-    parts = (line.split("\t") for line in lines)
-    return [(part[1], part[2]) if len(part) == 3 else ("an unreadable note", "") for part in parts]
+    parts = (line.split("\t") for line in text.removesuffix("\n").split("\n"))
+    return [Note(*part) if len(part) == 3 else Note("", "an unreadable note", "") for part in parts]
 
 
 def verify(workspace: Workspace) -> tuple[list[Sealed], list[str]]:
@@ -54,7 +55,27 @@ def verify(workspace: Workspace) -> tuple[list[Sealed], list[str]]:
         kept = {one.name: one.snapshot_id for one in releases.list_releases(connections.project, limit=10_000)}
         snapshots = {name: catalog.load_snapshot(connections.project, number) for name, number in kept.items()}
     published = {name: _published(workspace, folder / name, snapshot) for name, snapshot in snapshots.items()}
-    return rows, faults(rows, {name: text for name, text in published.items() if text is not None}, read_notes(folder))
+    known = {name: text for name, text in published.items() if text is not None}
+    changed = [
+        f"release {name}: {file} is not what was published"
+        for name, snapshot in snapshots.items()
+        for file in _changed(folder / name, snapshot)
+    ]
+    return rows, faults(rows, known, read_notes(folder)) + changed
+
+
+def _changed(folder: Path, snapshot: Snapshot) -> list[str]:
+    """The files of a release's folder that differ, by a byte, from what was written; none where it is kept no more."""
+    places = {one.key: place_in_release(folder, one.key) for one in snapshot.partitions} if folder.is_dir() else {}
+    hashes = {one.key: one.file_hash for one in snapshot.partitions}
+    return [key for key, place in places.items() if place is not None and _hash_of(place) != hashes[key]]
+
+
+def _hash_of(file: Path) -> str | None:
+    try:
+        return hash_file(file)
+    except OSError:
+        return None
 
 
 def _published(workspace: Workspace, folder: Path, snapshot: Snapshot) -> str | None:

@@ -216,6 +216,7 @@ class ExchangeFeed:
             "interval": None if seconds is None else f"{seconds}s",
             "interval_seconds": seconds,
             "timezone": None if seconds is None else "UTC",
+            "quote_currency": market["quote"],
             "handle": market["id"],
         }
 

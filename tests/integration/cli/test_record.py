@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from agent.cli.main import main
-from agent.execution.sealing import NOTES
+from agent.execution.sealing import NOTES, verify
+from agent.execution.workspace import Workspace
 from tests import tiny
 
 SEALED = 'ctx.write_bytes("decisions.json", ctx.inputs["total"].read_bytes("total"))'
@@ -73,6 +76,53 @@ def test_a_change_in_the_release_is_found(project: Path, capsys: pytest.CaptureF
     code, said = verified(project, capsys)
     assert code == 1
     assert "the release's files hold other decisions" in str(said["faults"])
+
+
+def test_any_byte_changed_in_the_record_or_its_releases_is_found(project: Path) -> None:
+    """200 edits at random: of a row, of the notes, of a file of a release, in the database itself and on disk."""
+    chance, columns = random.Random(7), ("release", "sealed_at", "decisions", "previous_hash", "hash")
+    with tiny.opened(project) as workspace:
+        assert verify(workspace)[1] == []
+        root = workspace.settings.releases_path
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        assert {path.name for path in files} == {"metrics.json", "board.txt", "decisions.json", NOTES}
+        places: list[Path | str] = [*files, *columns]
+        for number in range(200):
+            place = chance.choice(places)
+            with contextlib.ExitStack() as undo:
+                if isinstance(place, Path):
+                    edit_file(place, chance, undo)
+                else:
+                    edit_row(workspace, place, chance, undo)
+                assert verify(workspace)[1], f"edit {number} of {place} was not found"
+        assert verify(workspace)[1] == []
+
+
+def edit_file(path: Path, chance: random.Random, undo: contextlib.ExitStack) -> None:
+    before = path.read_bytes()
+    path.chmod(0o600)
+    undo.callback(path.write_bytes, before)
+    path.write_bytes(other_byte(before, chance))
+
+
+def edit_row(workspace: Workspace, column: str, chance: random.Random, undo: contextlib.ExitStack) -> None:
+    row = chance.choice([1, 2])
+    with workspace.database.reading() as connections:
+        query = sa.text(f"SELECT {column} FROM forward_record WHERE id = :id")
+        before: str = connections.project.execute(query, {"id": row}).scalar_one()
+
+    def write(text: str) -> None:
+        with workspace.database.writing() as connections:
+            change = sa.text(f"UPDATE forward_record SET {column} = :text WHERE id = :id")
+            connections.project.execute(change, {"text": text, "id": row})
+
+    undo.callback(write, before)
+    write(other_byte(before.encode(), chance).decode("latin-1"))
+
+
+def other_byte(content: bytes, chance: random.Random) -> bytes:
+    place = chance.randrange(len(content))
+    return content[:place] + bytes([(content[place] + chance.randrange(1, 128)) % 128]) + content[place + 1 :]
 
 
 def test_a_note_that_was_lost_with_its_process_is_written_by_the_next(

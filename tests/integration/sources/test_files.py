@@ -167,6 +167,20 @@ def test_list_positions_empty_books_and_the_end_of_a_market(tmp_path: Path) -> N
     assert source(tmp_path, dataset | {"stop_at_end": False}).fetch("books.parquet").frame.height == 3
 
 
+def test_what_prices_are_in_and_which_event_is_said_for_all_or_by_the_table(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    (tmp_path / "b.csv").write_text(CSV)
+    common = {**BARS, "path": "*.csv", "market_pattern": r"(?P<market>\w+)\.csv"}
+    said = source(tmp_path, common | {"quote_currency": "USDT"}).markets()
+    assert said.select("external_id", "quote_currency", "event_id").rows() == [("a", "USDT", None), ("b", "USDT", None)]
+    assert source(tmp_path, common).markets().get_column("quote_currency").to_list() == [None, None]
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "m.csv").write_text("m,paid_in,of\na,EUR,cup\nb,,cup\n")
+    table = {"path": "known/m.csv", "id": "m", "quote_currency": "paid_in", "event": "of"}
+    told = source(tmp_path, common | {"quote_currency": "USD", "markets": table}).markets()
+    assert told.select("external_id", "quote_currency", "event_id").rows() == [("a", "EUR", "cup"), ("b", "USD", "cup")]
+
+
 def test_where_filters_by_value_and_list_and_type(tmp_path: Path) -> None:
     rows = pl.DataFrame({"ts": [datetime(2020, 1, 1, tzinfo=UTC)] * 3, "price": [1.0, 2.0, 3.0], "n": [1, 2, 3]})
     rows.with_columns(live=pl.col("n") > 1, s=pl.col("n").cast(pl.String)).write_parquet(tmp_path / "a.parquet")

@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 
 import pytest
 
-from agent.core.record import FIRST, Sealed, faults, seal
+from agent.core.record import FIRST, Note, Sealed, faults, seal
 
 RELEASES = ["2026-01-01-a", "2026-01-02-b", "2026-01-02-b", "2026-01-03-c", "2026-01-04-d"]
 
 
-def record() -> tuple[list[Sealed], dict[str, str], list[tuple[str, str]]]:
+def record() -> tuple[list[Sealed], dict[str, str], list[Note]]:
     rows, before = [], FIRST
     for number, release in enumerate(RELEASES, 1):
         at, decisions = f"2026-01-0{number}T00:00:00+00:00", f'{{"rows":[["m:{release}",0.5{number}]]}}'
@@ -20,7 +20,11 @@ def record() -> tuple[list[Sealed], dict[str, str], list[tuple[str, str]]]:
             decisions = rows[-1].decisions  # the same release, published again
         rows.append(Sealed(number, release, at, decisions, before, seal(before, release, at, decisions)))
         before = rows[-1].hash
-    return rows, {row.release: row.decisions for row in rows}, [(row.release, row.hash) for row in rows]
+    return rows, {row.release: row.decisions for row in rows}, [note_of(row) for row in rows]
+
+
+def note_of(row: Sealed) -> Note:
+    return Note(row.sealed_at, row.release, row.hash)
 
 
 def test_a_record_as_it_was_sealed_has_no_faults() -> None:
@@ -48,8 +52,8 @@ def test_a_changed_byte_is_found(seed: int) -> None:
         name = RELEASES[number]
         published[name] = changed(published[name], chance)
     else:
-        release, one = noted[number]
-        noted[number] = (release, changed(one, chance))
+        name = chance.choice([one.name for one in fields(Note)])
+        noted[number] = replace(noted[number], **{name: changed(getattr(noted[number], name), chance)})
     assert faults(rows, published, noted)
 
 

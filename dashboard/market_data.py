@@ -13,11 +13,11 @@ import streamlit as st
 from agent.execution.row_account import accounts_in
 from dashboard import data
 from dashboard.data import Session
+from pipelines.data.quoting import account_text
 from pipelines.data.spans import span_key, span_of
 from pipelines.data.tick_parts.account import Account
 from pipelines.lake import Lake
 from pipelines.modelling.labels import GAP_FACTOR, usual_spacing
-from pipelines.quoting import account_text
 from pipelines.snapshot import Snapshot, diff
 from pipelines.source import completed_markets
 

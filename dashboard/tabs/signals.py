@@ -10,7 +10,7 @@ from agent.core.answers import Ref
 from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Record, Session
 from dashboard.look import Column
-from pipelines.quoting import price_text
+from pipelines.data.quoting import price_text
 
 TITLE, ICON, ORDER = "Signals", ":material/insights:", 40
 _PAGE = 20

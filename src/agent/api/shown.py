@@ -19,7 +19,7 @@ from agent.store.control.grid import load_grid
 from agent.store.database.engine import Connections, secrets_in
 from agent.store.outputs import projections
 from agent.store.outputs.projections import MarketFacts, Record
-from pipelines.quoting import price_text
+from pipelines.data.quoting import price_text
 from pipelines.values import dataclass
 
 _UNKNOWN = MarketFacts("", None, None)

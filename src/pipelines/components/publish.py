@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.component import Context, component
 from pipelines.costs import DEFAULTS
 from pipelines.data.csv_text import neutralised
+from pipelines.data.quoting import account_text
 from pipelines.data.spans import span_of
 from pipelines.data.whole import broken_markets, newest_bars, scrambled_partitions
 from pipelines.errors import PipelineError, ReleaseRefused
@@ -23,7 +24,6 @@ from pipelines.evaluation.gate import Facts, Limits, refusals
 from pipelines.feature import LEAKS
 from pipelines.lake import SHARED, SHARED_FOLDER
 from pipelines.modelling.retraining import feature_drift
-from pipelines.quoting import account_text
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
 

@@ -13,8 +13,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.data.quoting import price_text
 from pipelines.modelling.metrics import chance_text
-from pipelines.quoting import price_text
 from pipelines.snapshot import digest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from agent.console import table
 from agent.execution.workspace import open_workspace
 from agent.store.outputs import projections, releases
 from agent.store.outputs.projections import MarketFacts
-from pipelines.quoting import price_text
+from pipelines.data.quoting import price_text
 
 HELP = "Show what the current release decided: one row per market, those to enter first."
 _MOST = 100_000

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pipelines.quoting import account_text, price_text
+from pipelines.data.quoting import account_text, price_text
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ NOT_HERE = {
     "python -m agent.orchestrator --mode scheduled --interval-sec 3600": "runs until it is stopped",
     "agent serve": "runs until it is stopped: tests/e2e",
     "make dashboard": "runs until it is stopped: tests/browser",
+    "make start": "runs until it is stopped",
 }
 QUICK = '[executor]\nkind = "inline"\n[sources.sample]\nsymbols = ["AAPL"]\n[model]\nkind = "logistic"\n'
 QUICK += "[publish]\nmax_brier_excess = 1.0\n"

@@ -177,13 +177,17 @@ class Lake:
             )
         path = self.root / component / f"{key}.{content[:12]}.{attempt}{suffix}"
         with _DiskErrors(path):
-            for folder in reversed([f for f in path.parents if f.is_relative_to(self.root)]):
-                if not folder.exists():
-                    make_folder(folder)
-                    self._unsynced.add(folder.parent)
-                    sys.audit("tidemill.point", "lake.folder.made")
+            if not path.parent.is_dir():
+                self._make_folders(path.parent)
         sys.audit("tidemill.point", "lake.file.writing")
         return path
+
+    def _make_folders(self, innermost: Path) -> None:
+        for folder in reversed([f for f in (innermost, *innermost.parents) if f.is_relative_to(self.root)]):
+            if not folder.exists():
+                make_folder(folder)
+                self._unsynced.add(folder.parent)
+                sys.audit("tidemill.point", "lake.folder.made")
 
     def _seal(
         self,

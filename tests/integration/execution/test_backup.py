@@ -212,7 +212,7 @@ def test_a_lake_that_is_not_whole_is_not_saved(project: Path, tmp_path: Path) ->
 
 
 def test_rows_survive_json_with_their_types(sqlite_url: str) -> None:
-    from agent.store.database.engine import open_engine, reading, writing
+    from agent.store.database.engine import consistent, open_engine, writing
 
     engine = open_engine(sqlite_url)
     with writing(engine) as conn:
@@ -225,7 +225,7 @@ def test_rows_survive_json_with_their_types(sqlite_url: str) -> None:
                 code_files=None,
             )
         )
-    with reading(engine) as conn:
+    with consistent(engine) as conn:
         before = list(dump.rows_of(conn, "orchestrator_state"))
     assert before[0]["last_run_at"] == "2026-01-31T12:00:00+00:00"
     with writing(engine) as conn:

@@ -47,7 +47,7 @@ class FileFacts(NamedTuple):
 
 
 _SAVE = sa.insert(snapshots).returning(snapshots.c.id)  # made once: building one costs more than executing it
-_ADD = sa.insert(partitions)
+_ADD = sa.insert(partitions).inline()
 _PRESENT = sa.and_(partitions.c.component == sa.bindparam("of"), partitions.c.replaced_by.is_(None))
 _REPLACE = sa.update(partitions).where(_PRESENT, partitions.c.key == sa.bindparam("gone"))
 

@@ -160,7 +160,7 @@ class Inspector:
 
     def _read_stamps(self, snapshot_ids: Sequence[int]) -> None:
         with self.workspace.database.reading() as connections:
-            self._stamps |= {one: catalog.file_stamps(connections.project, one) for one in snapshot_ids}
+            self._stamps |= catalog.file_stamps(connections.project, snapshot_ids)
 
     def _upstream(self, component: ComponentFacts, state: State, states: Mapping[str, State]) -> dict[str, InputRecord]:
         found = {}

@@ -123,10 +123,11 @@ def test_facts_of_files_can_be_updated_one_by_one(conn: sa.Connection) -> None:
 
 def test_a_line_break_that_a_person_wrote_into_a_path_mixes_up_no_others(conn: sa.Connection) -> None:
     snapshot_id = save(conn)
-    paths = sorted(catalog.file_stamps(conn, snapshot_id))
+    paths = sorted(catalog.file_stamps(conn, [snapshot_id])[snapshot_id])
     conn.execute(sa.update(partitions).where(partitions.c.path == paths[0]).values(path="a\nb"))
-    assert sorted(catalog.file_stamps(conn, snapshot_id)) == sorted(["a\nb", *paths[1:]])
-    assert catalog.file_stamps(conn, snapshot_id + 1) == {}
+    found = catalog.file_stamps(conn, [snapshot_id, snapshot_id + 1])
+    assert sorted(found[snapshot_id]) == sorted(["a\nb", *paths[1:]])
+    assert found[snapshot_id + 1] == {}
 
 
 def test_every_path_is_referenced(conn: sa.Connection) -> None:

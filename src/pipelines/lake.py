@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -177,13 +177,17 @@ class Lake:
             )
         path = self.root / component / f"{key}.{content[:12]}.{attempt}{suffix}"
         with _DiskErrors(path):
-            for folder in reversed([f for f in path.parents if f.is_relative_to(self.root)]):
-                if not folder.exists():
-                    make_folder(folder)
-                    self._unsynced.add(folder.parent)
-                    sys.audit("tidemill.point", "lake.folder.made")
+            if not path.parent.is_dir():
+                self._make_folders(path.parent)
         sys.audit("tidemill.point", "lake.file.writing")
         return path
+
+    def _make_folders(self, innermost: Path) -> None:
+        for folder in reversed([f for f in (innermost, *innermost.parents) if f.is_relative_to(self.root)]):
+            if not folder.exists():
+                make_folder(folder)
+                self._unsynced.add(folder.parent)
+                sys.audit("tidemill.point", "lake.folder.made")
 
     def _seal(
         self,
@@ -280,6 +284,45 @@ def place_in_release(folder: Path, key: str) -> Path | None:
     if key.startswith(SHARED):
         return folder.parent / SHARED_FOLDER / key.removeprefix(SHARED)
     return None if key.startswith(".") else folder / key
+
+
+def unlike(root: Path, stamps: Mapping[str, str]) -> set[str]:
+    """Those of `stamps` (path below `root` -> "BYTES TIME", of change in ns) that are not true of a file there: it is
+    gone, or another one. A folder is listed once.
+
+    Every run does this for every file, so that it is written for speed.
+    """
+    left = dict(stamps)
+    for folder in {path.rpartition("/")[0] for path in stamps}:
+        prefix = f"{folder}/" if folder else ""
+        with contextlib.suppress(OSError), _listed(root / folder) as entries:
+            for entry in entries:
+                path = prefix + entry.name
+                stamp = left.get(path)
+                if stamp is None:
+                    continue
+                try:
+                    stat = entry.stat()
+                except OSError:
+                    continue  # gone since it was listed
+                if stamp == f"{stat.st_size} {stat.st_mtime_ns}":
+                    del left[path]
+    return set(left)
+
+
+@contextlib.contextmanager
+def _listed(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """The entries of a folder, which is found once, not again for each of them, where the system can do so."""
+    if os.scandir not in os.supports_fd:
+        with os.scandir(folder) as entries:
+            yield entries
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with os.scandir(handle) as entries:
+            yield entries
+    finally:
+        os.close(handle)
 
 
 def look(root: Path, paths: Collection[str]) -> dict[str, tuple[int, int]]:

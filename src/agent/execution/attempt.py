@@ -21,7 +21,7 @@ from agent.core.record import promise_text
 from agent.core.results import as_read, is_pure
 from agent.core.staleness import can_carry_over, mark_in, redo_keys
 from agent.errors import DatabaseError, DatabaseUnavailable, LeaseLost, NotFound
-from agent.execution.commit import Success, commit_success
+from agent.execution.commit import Recorded, Success, commit_success
 from agent.execution.computing import Computer
 from agent.execution.host.failures import failure_of
 from agent.execution.host.interface import AttemptFailed, Cancelled, CodeMoved, Done, Task
@@ -58,6 +58,7 @@ class Result:
     error: str | None = None
     trace: str = ""
     may_retry: bool = False
+    recorded: Recorded | None = None  # of a success that no earlier try recorded
 
 
 @dataclass
@@ -117,11 +118,11 @@ class Attempts:
                     as_of=self._as_of() if component.is_release else None,
                     fingerprint=mark,
                 )
-                snapshot_id = self._patiently(
+                recorded = self._patiently(
                     lambda: commit_success(workspace, self.log, success, old), f"{name} is computed"
                 )
-                if snapshot_id is not None:
-                    self.survey.remember(snapshot_id, done.snapshot)
+                if recorded is not None:
+                    self.survey.remember(recorded.snapshot_id, done.snapshot)
         except AttemptFailed as error:
             return self._fail(begun, error, time.monotonic() - started)
         except Cancelled as error:
@@ -136,8 +137,13 @@ class Attempts:
             raise
         except Exception as error:  # of the lake, the catalog, a row refused: this attempt's fault, not the run's
             return self._fail(begun, AttemptFailed(failure_of(error)), time.monotonic() - started)
-        version = done.snapshot.version
-        return Result(success.seconds, rows=done.snapshot.rows, version=version, is_cut_off=success.is_cut_off)
+        return Result(
+            success.seconds,
+            rows=done.snapshot.rows,
+            version=done.snapshot.version,
+            is_cut_off=success.is_cut_off,
+            recorded=recorded,
+        )
 
     def _done(self, begun: OpenAttempt, old: Snapshot | None, timeout: float) -> Done:
         """What comes of the attempt, computed or found again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -65,9 +66,19 @@ class Success:
         return 0 if self.step.reuse is not None else len(self.done.snapshot.partitions) - carried, carried
 
 
-def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> int | None:
-    """Record a success, once, however often it is called; the id of its snapshot, None where an earlier call recorded
-    it. Raises LeaseLost, with nothing recorded, when the token is not the newest any more."""
+@dataclass(frozen=True)
+class Recorded:
+    """What a commit wrote: id and version of the output's snapshot, and what the flags of its readers show since
+    (component -> reason in words)."""
+
+    snapshot_id: int
+    version: str
+    shown: Mapping[str, str | None]
+
+
+def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> Recorded | None:
+    """Record a success, once, however often it is called; None where an earlier call recorded it. Raises LeaseLost,
+    with nothing recorded, when the token is not the newest any more."""
     component = workspace.facts.components[success.component]
     if component.is_release:
         make_folder(workspace.settings.releases_path)
@@ -79,11 +90,12 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             require_own(connections, workspace.settings.lake_path)
         else:
             require(workspace.settings.lake_path, held.lake)
-        now, snapshot_id = log.clock.now(), None
+        now, recorded = log.clock.now(), None
         if held is not None:
             snapshot_id = _record(workspace, connections, log, success, old, held, now)
             stale = _seen_to_change(workspace, connections, success)
             state.show_reasons(connections.project, stale)
+            recorded = Recorded(snapshot_id, success.done.snapshot.version, stale)
             _finish(workspace, connections, log, success, old, sorted(stale), now)
         elif attempts.attempt_status(connections.control, success.attempt_id) != "succeeded":
             _require_recorded(connections, success)  # by the first of two transactions: the second is made up for
@@ -93,7 +105,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
     if component.is_release:
         note_seals(workspace)
         repair_current(workspace)
-    return snapshot_id
+    return recorded
 
 
 def _record(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
@@ -29,7 +30,7 @@ from agent.core.model import Block, Compute, Current, Defer, Skip, State, Step
 from agent.core.plan import decide_step, why_unavailable
 from agent.core.plan_json import plan_to_json
 from agent.core.staleness import decide_reasons
-from agent.errors import Busy, LeaseLost
+from agent.errors import Busy, LeaseLost, NotFound
 from agent.execution.computing import Computer
 from agent.execution.host.interface import Cancelled
 from agent.execution.planning import names_of, think, with_fresh_rows
@@ -44,6 +45,7 @@ from pipelines.component import Deferral, Due
 
 if TYPE_CHECKING:
     from agent.execution.attempt import Attempts
+    from agent.execution.commit import Recorded
     from agent.execution.opening import Opening
 
 
@@ -94,6 +96,8 @@ class Engine:
     stop: Callable[[], str | None] = lambda: None
     earlier: Mapping[str, Finished] = field(default_factory=dict)
     _finished: dict[str, Finished] = field(default_factory=dict)
+    _rows: dict[str, State] = field(default_factory=dict)  # as this run read them and left them
+    _looked_at: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._survey = Inspector(self.workspace)
@@ -147,6 +151,7 @@ class Engine:
 
     def _perform_all(self, planned: Mapping[str, Step], states: Mapping[str, State]) -> None:
         """One component after the other. Raises Cancelled, Busy, LeaseLost and CodeMoved, which end the run."""
+        self._rows = dict(states)
         try:
             for name, step in planned.items():
                 why = self.stop()
@@ -193,7 +198,11 @@ class Engine:
         )
 
     def _look(self, name: str) -> tuple[Mapping[str, State], Current, Step]:
-        """What is recorded, what is true now, and what follows for one component."""
+        """What is recorded, what is true now, and what follows for one component.
+
+        The first look is at the rows as this run knows them: one that leads to computing is compared with the database
+        under the lease. Anything else follows from what is recorded at this moment.
+        """
 
         def look(states: Mapping[str, State]) -> tuple[Mapping[str, State], Current, Step]:
             current = self._survey.current(name, states)
@@ -202,7 +211,21 @@ class Engine:
                 step = replace(step, reuse=self._survey.earlier(name, current, step.reasons))
             return states, current, step
 
+        if name not in self._looked_at:
+            self._looked_at.add(name)
+            with suppress(NotFound):  # an output that gc took since
+                found = look(self._rows)
+                if isinstance(found[2], Compute):
+                    return found
         return with_fresh_rows(lambda: self._states(name), look)
+
+    def _note(self, before: State, recorded: Recorded) -> None:
+        """Note what a success of this run changed in the rows that are decided from next."""
+        self._rows[before.component] = replace(
+            before, output_snapshot_id=recorded.snapshot_id, output_version=recorded.version
+        )
+        for name, text in recorded.shown.items():
+            self._rows[name] = replace(self._rows[name], dirty_reason=text, is_dirty=True)
 
     def _perform(self, name: str) -> Finished:
         """Bring one component up to date if it is stale; try again after a transient failure."""
@@ -211,6 +234,8 @@ class Engine:
             if isinstance(begun, tuple):
                 return self._left(*begun)
             result = self._attempts.carry_out(begun)
+            if result.recorded is not None:
+                self._note(begun.before, result.recorded)
             if result.error is None or not result.may_retry:
                 break
         assert not isinstance(begun, tuple)

@@ -101,17 +101,19 @@ class Opening:
             self._owns_lake = True
         sys.audit("tidemill.point", "attempt.opening")
         with self.log.writing() as connections:
-            # The lease first: it locks the row, so that no mark comes in between what is read and what is cleared.
-            free = leases.find_free(connections.project, leases.of_component(name))
-            lease = free.lease
+            # The row is locked first, so that no mark comes in between what is read and what is cleared.
+            found = state.find_free(connections.project, name)
+            lease, before = found.free.lease, found.state
             abandoned = [] if lease.took_over_from is None else self._take_over(connections, name, lease)
-            upstream = self.workspace.specs[name].upstream
-            states = state.load_states(connections.project, (name, *upstream))
-            is_as_seen = all(_essence(states, one, name) == _essence(seen, one, name) for one in (name, *upstream))
+            if abandoned:  # a mark of theirs is in the row by now
+                before = state.load_states(connections.project, (name,))[name]
+            is_as_seen = _essence(before) == _essence(seen[name]) and all(
+                found.outputs.get(one) == seen[one].output_snapshot_id for one in self.workspace.specs[name].upstream
+            )
             if is_as_seen:
                 seconds = self.workspace.settings.executor.lease_seconds
-                state.begin_attempt(connections.project, free, self.log.owner, seconds)
-                step = _held(connections, name, step, free)
+                state.begin_attempt(connections.project, found.free, self.log.owner, seconds)
+                step = _held(connections, name, step, found.free)
             attempts.close_abandoned(connections.control, abandoned)  # control rows after the project's
             if not is_as_seen:
                 return None
@@ -132,7 +134,7 @@ class Opening:
             )
             sys.audit("tidemill.point", "attempt.written")
         sys.audit("tidemill.point", "attempt.opened")
-        return OpenAttempt(name, number, attempt_id, lease.token, states[name], current, step)
+        return OpenAttempt(name, number, attempt_id, lease.token, before, current, step)
 
     def _take_over(self, connections: Connections, name: str, lease: leases.Lease) -> list[attempts.Attempt]:
         """What a dead holder left running, to be closed; the mark that its attempt had started from is set again."""
@@ -160,10 +162,6 @@ def _held(connections: Connections, name: str, step: Compute, free: leases.Free)
     return step
 
 
-def _essence(states: Mapping[str, State], name: str, component: str) -> object:
-    """What a decision about `component` was read from in the row of `name`: all but the lease; of an upstream its
-    output alone."""
-    one = states[name]
-    if name != component:
-        return one.output_snapshot_id
-    return replace(one, lease_owner=None, lease_token=0, lease_expires_at=None)
+def _essence(own: State) -> State:
+    """What a decision about a component was read from in its own row: all but the lease."""
+    return replace(own, lease_owner=None, lease_token=0, lease_expires_at=None)

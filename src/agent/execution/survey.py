@@ -12,11 +12,10 @@ from agent.errors import AgentError
 from agent.execution.host.interface import ComponentFacts, Probed
 from agent.execution.workspace import Workspace
 from agent.store.outputs import catalog, results
-from agent.store.outputs.catalog import FileFacts
 from agent.version import VERSION
 from pipelines.errors import PipelineError
 from pipelines.fingerprint import FORMAT_VERSION
-from pipelines.lake import hash_file, look
+from pipelines.lake import hash_file, look, unlike
 from pipelines.plugins.code import Code, environment
 from pipelines.snapshot import Snapshot, diff
 from pipelines.values import dataclass
@@ -34,7 +33,7 @@ class Inspector:
 
     workspace: Workspace
     _snapshots: dict[int, Snapshot] = field(default_factory=dict)
-    _files: dict[int, list[FileFacts]] = field(default_factory=dict)
+    _stamps: dict[int, dict[str, str]] = field(default_factory=dict)
     _looks: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     _probes: dict[str, Probed] = field(default_factory=dict)
     _run_counts: dict[str, int] = field(default_factory=dict)  # of components that read sources, at the last look
@@ -65,7 +64,7 @@ class Inspector:
     def currents(self, names: Sequence[str], states: Mapping[str, State]) -> dict[str, Current]:
         """What is true now of several components, the files of their outputs read from the catalog at once."""
         outputs = [states[name].output_snapshot_id for name in names]
-        self._read_facts([snapshot_id for snapshot_id in outputs if snapshot_id is not None])
+        self._read_stamps([snapshot_id for snapshot_id in outputs if snapshot_id is not None])
         return {name: self.current(name, states) for name in names}
 
     def code(self, name: str) -> Code:
@@ -159,14 +158,9 @@ class Inspector:
                 found[name] = probed.version
         return found
 
-    def _facts(self, snapshot_id: int) -> list[FileFacts]:
-        if snapshot_id not in self._files:
-            self._read_facts([snapshot_id])
-        return self._files[snapshot_id]
-
-    def _read_facts(self, snapshot_ids: Sequence[int]) -> None:
+    def _read_stamps(self, snapshot_ids: Sequence[int]) -> None:
         with self.workspace.database.reading() as connections:
-            self._files |= catalog.file_facts(connections.project, snapshot_ids)
+            self._stamps |= catalog.file_stamps(connections.project, snapshot_ids)
 
     def _upstream(self, component: ComponentFacts, state: State, states: Mapping[str, State]) -> dict[str, InputRecord]:
         found = {}
@@ -219,10 +213,17 @@ class Inspector:
     def _look_at(self, output: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """As `_damage`: hashed where size agrees and the time of change does not; a file that was only touched is noted
         as seen."""
-        root, facts = self.workspace.settings.lake_path, self._facts(output)
-        seen = look(root, {fact.path for fact in facts})
+        if output not in self._stamps:
+            self._read_stamps([output])
+        root = self.workspace.settings.lake_path
+        unlike_noted = unlike(root, self._stamps[output])
+        if not unlike_noted:
+            return (), ()
+        with self.workspace.database.reading() as connections:
+            facts = catalog.file_facts(connections.project, [output])[output]
+        seen = look(root, unlike_noted)
         missing, altered, touched = [], [], []
-        for fact in [one for one in facts if seen.get(one.path) != (one.size, one.mtime_ns)]:
+        for fact in [one for one in facts if one.path in unlike_noted]:
             found = seen.get(fact.path)
             if found is None:
                 missing.append(fact.key)

@@ -7,7 +7,6 @@ then migrated, whatever the tables are by now.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,7 +18,7 @@ from agent.amounts import parsed, plain
 from agent.errors import Busy
 from agent.store import leases
 from agent.store.column_types import Money, UtcDateTime
-from agent.store.database.engine import database_now, reading
+from agent.store.database.engine import database_now
 
 Row = dict[str, Any]  # column -> JSON value; times in ISO 8601
 _NO_DATA = ("alembic_version", "lake_identity")  # of this very database: a restored one is another
@@ -33,15 +32,6 @@ _LEASED = {
 }
 
 
-@contextmanager
-def reading_all(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that sees one and the same state of the database however long it reads."""
-    with reading(engine) as conn:
-        if engine.dialect.name != "sqlite":  # where every reading transaction is like that
-            conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        yield conn
-
-
 def table_names(conn: sa.Connection) -> tuple[str, ...]:
     """Every table that holds data, those that others refer to first."""
     ordered = sa.inspect(conn).get_sorted_table_and_fkc_names()
@@ -49,7 +39,7 @@ def table_names(conn: sa.Connection) -> tuple[str, ...]:
 
 
 def rows_of(conn: sa.Connection, name: str) -> Iterator[Row]:
-    """The rows of table `name`, in the order of its primary key."""
+    """The rows of table `name`, in the order of its primary key; `conn` is a `consistent` one."""
     table = _table(conn, name)
     keys = [table.c[key] for key in sa.inspect(conn).get_pk_constraint(name)["constrained_columns"]]
     result = conn.execution_options(yield_per=_BATCH).execute(sa.select(table).order_by(*keys))

@@ -109,9 +109,9 @@ class Kind:
         """The key where the lease is held, its row locked until the transaction ends."""
         return sa.select(self.key).where(self.is_held).with_for_update()
 
-    def held_by(self, owner: str, now: datetime, seconds: float) -> dict[str, Any]:
-        """Values of a row whose lease `owner` takes at `now` for `seconds`, without the token."""
-        return {self.owner: owner, "lease_taken_at": now, "lease_expires_at": now + timedelta(seconds=seconds)}
+    def held_by(self, owner: str, taken_at: Any, expires_at: Any) -> dict[str, Any]:
+        """Values of a row whose lease `owner` takes, without the token; times as such or as SQL."""
+        return {self.owner: owner, "lease_taken_at": taken_at, "lease_expires_at": expires_at}
 
     @cached_property
     def released(self) -> Mapping[str, Any]:
@@ -163,18 +163,37 @@ def find_free(conn: sa.Connection, name: str) -> Free:
     kind, key = _of(name)
     found = ask_with_time(conn, kind.row, {"key": key})
     if found is None:
-        what, _, text = name.partition(":")
-        raise NotFound(f"there is no {what} {text!r}", where=kind.table.name, fix="see `agent state`")
+        raise no_such_row(name)
     row, now = found
-    held_by, seen, expires_at, taken_at = row[:4]
+    held_by, token, expires_at, taken_at = row[:4]
+    return free_at(name, now, held_by=held_by, token=token, expires_at=expires_at, taken_at=taken_at)
+
+
+def free_at(
+    name: str,
+    now: datetime,
+    *,
+    held_by: str | None,
+    token: int,
+    expires_at: datetime | None,
+    taken_at: datetime | None,
+) -> Free:
+    """The lease `name`, whose locked row says so at `now`. Raises Busy where it is held."""
     if is_at_work(held_by, expires_at, now):
+        kind, key = _of(name)
         since = "" if taken_at is None else f" since {taken_at:%Y-%m-%d %H:%M:%S} UTC"
         raise Busy(
-            kind.says.format(key, identity.describe(held_by)) + since,
+            kind.says.format(key, identity.describe(held_by or "")) + since,
             where=f"its lease ends at {expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is extended",
             fix=kind.fix,
         )
-    return Free(Lease(name, seen + 1, held_by), now)
+    return Free(Lease(name, token + 1, held_by), now)
+
+
+def no_such_row(name: str) -> NotFound:
+    """The error about a lease whose row is not there."""
+    what, _, key = name.partition(":")
+    return NotFound(f"there is no {what} {key!r}", where=_of(name)[0].table.name, fix="see `agent state`")
 
 
 def take_free(
@@ -184,7 +203,8 @@ def take_free(
     Raises Busy where another process was first (a database that locks no rows)."""
     lease = free.lease
     kind, key = _of(lease.name)
-    values = {"lease_token": lease.token, **also, **kind.held_by(owner, free.now, seconds)}
+    held = kind.held_by(owner, free.now, free.now + timedelta(seconds=seconds))
+    values = {"lease_token": lease.token, **also, **held}
     if conn.execute(kind.unless_taken, {"key": key, "seen": lease.token - 1, **values}).rowcount != 1:
         raise Busy(
             f"{lease.name.replace(':', ' ')} was taken by another process at this moment",

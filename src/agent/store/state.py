@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -24,7 +25,7 @@ from agent.core.model import Code, InputRecord, Mark, Reason, State
 from agent.errors import DatabaseError, NotFound
 from agent.store import lake_identity
 from agent.store.database.engine import ask_with_time, database_now, insert, shown
-from agent.store.leases import COMPONENT_ROWS, Free, Lease, holding, take_free
+from agent.store.leases import COMPONENT_ROWS, Free, Lease, free_at, holding, no_such_row, of_component, take_free
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state as rows
 from agent.store.tables import snapshots
@@ -64,6 +65,13 @@ _EVERY_ROW = sa.select(
     *(sa.cast(rows.c[name], sa.Text).label(name) if name in _READERS else rows.c[name] for name in _COLUMNS)
 ).order_by(rows.c.component)
 _SOME_ROWS = _EVERY_ROW.where(rows.c.component.in_(sa.bindparam("components", expanding=True)))
+# One row of it, locked, with when its lease was taken and what all components have put out: a line each.
+_each = rows.alias()
+_output = sa.cast(sa.func.coalesce(_each.c.output_snapshot_id, 0), sa.Text)
+_OUTPUTS = sa.select(sa.func.aggregate_strings(_output + " " + _each.c.component, "\n")).scalar_subquery()
+_LOCKED = (
+    _EVERY_ROW.add_columns(rows.c.lease_taken_at, _OUTPUTS).where(rows.c.component == sa.bindparam("key"))
+).with_for_update()
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,16 @@ class Held:
     lake: str | None
     newest_snapshot_id: int | None
     now: datetime
+
+
+@dataclass(frozen=True)
+class FreeRow:
+    """The row of a component whose lease is free, locked until the transaction ends. `outputs`: component -> its
+    newest snapshot, of those that have one."""
+
+    free: Free
+    state: State
+    outputs: Mapping[str, int]
 
 
 def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
@@ -91,23 +109,61 @@ def load_states(conn: sa.Connection, components: Collection[str] | None = None) 
     `dirty_reason`, and a warning is logged. Raises DatabaseError for a time that is none.
     """
     found = {}
-    try:
+    with _readable_times(conn):
         if components is None:
             loaded = conn.execute(_EVERY_ROW).all()
         else:
             loaded = conn.execute(_SOME_ROWS, {"components": list(components)}).all()
-    except ValueError as error:  # SQLite alone takes any text for a time
-        raise DatabaseError(
-            f"a time in orchestrator_state cannot be read: {error}",
-            where=shown(conn.engine.url),
-            fix="write it as '2026-01-31 12:00:00' (UTC), or set it to NULL",
-        ) from error
     for row in loaded:
         one, broken = _state_of(*row)
         if broken:
             log.warning("component %s: %s; it is recomputed", one.component, one.dirty_reason)
         found[one.component] = one
     return found
+
+
+def find_free(conn: sa.Connection, component: str) -> FreeRow:
+    """Look whether the lease on a component can be taken, lock its row and read it. Raises Busy and NotFound as
+    `leases.find_free` does.
+
+    One statement: outputs of other components are those at its beginning. A commit that locked this row to show a
+    changed input has changed the row by then, for whoever waited for it.
+    """
+    name = of_component(component)
+    with _readable_times(conn):
+        found = ask_with_time(conn, _LOCKED, {"key": component})
+    if found is None:
+        raise no_such_row(name)
+    row, now = found
+    count = len(_COLUMNS)
+    one, _ = _state_of(*row[:count])
+    taken_at, outputs = row[count : count + 2]
+    lines = (line.partition(" ") for line in outputs.split("\n"))
+    return FreeRow(
+        free_at(
+            name,
+            now,
+            held_by=one.lease_owner,
+            token=one.lease_token,
+            expires_at=one.lease_expires_at,
+            taken_at=taken_at,
+        ),
+        one,
+        {name: int(number) for number, _, name in lines if number != "0"},
+    )
+
+
+@contextmanager
+def _readable_times(conn: sa.Connection) -> Iterator[None]:
+    """Raise DatabaseError where a row holds a time that is none."""
+    try:
+        yield
+    except ValueError as error:  # SQLite alone takes any text for a time
+        raise DatabaseError(
+            f"a time in orchestrator_state cannot be read: {error}",
+            where=shown(conn.engine.url),
+            fix="write it as '2026-01-31 12:00:00' (UTC), or set it to NULL",
+        ) from error
 
 
 @lru_cache(maxsize=_ROWS)

@@ -17,6 +17,7 @@ from agent.cli.main import main
 from agent.execution.workspace import read_settings
 from agent.store import state
 from agent.store.control import runs
+from agent.store.database import migrations
 from agent.store.database.engine import Connections
 from tests.small import small_project
 from tests.tiny import opened, run, tiny_project
@@ -268,6 +269,19 @@ def test_reproduce_names_the_code_that_changed_since(project: Path, agent: Typed
         ("board", "different"),
     ]
     assert found["components"][2]["code_changes"][0].endswith("tiny:board")
+
+
+def test_a_release_of_before_snapshots_shared_rows_is_reproduced(project: Path, agent: Typed) -> None:
+    """Of two runs, so that some rows of the first one's snapshots were replaced when the second one was recorded."""
+    name = agent.json("state")["current_release"]["name"]
+    run(project, (1, 2, 7))
+    with opened(project) as workspace:
+        migrations.downgrade(workspace.database.project, "0006")
+    found = agent.json("reproduce", name)
+    assert {one["component"]: one["outcome"] for one in found["components"]} == dict.fromkeys(
+        ("numbers", "total", "board"), "same"
+    )
+    assert all(one["recomputed"] == one["recorded"] for one in found["components"])
 
 
 def test_settings_say_where_they_come_from_and_hide_secrets(

@@ -21,6 +21,7 @@ from agent.execution.upkeep.integrity import examine
 from agent.execution.workspace import Workspace, read_settings
 from agent.store import collecting, dump, leases, tables
 from agent.store.control import runs
+from agent.store.database.engine import consistent
 from pipelines.errors import PipelineError
 from tests.tiny import bring_up_to_date, opened, run, steps, tiny_project
 
@@ -55,8 +56,7 @@ def here(workspace: Workspace) -> Workspace:
 
 
 def content(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    with opened(folder) as workspace, workspace.database.reading() as connections:
-        conn = connections.project
+    with opened(folder) as workspace, consistent(workspace.database.project) as conn:
         return {name: list(dump.rows_of(conn, name)) for name in dump.table_names(conn)}
 
 
@@ -148,10 +148,8 @@ def test_what_is_there_is_replaced_only_when_told(project: Path, backup: Path) -
     run(project, (9, 9, 9))
     with pytest.raises(Conflict, match="there is a state here already"):
         restore_backup(backup, project)
-    with opened(project) as workspace, workspace.database.reading() as connections:
-        before = {
-            row["component"]: row["lease_token"] for row in dump.rows_of(connections.project, "orchestrator_state")
-        }
+    with opened(project) as workspace, consistent(workspace.database.project) as conn:
+        before = {row["component"]: row["lease_token"] for row in dump.rows_of(conn, "orchestrator_state")}
     restore_backup(backup, project, force=True)
     found = content(project)
     tokens = {row["component"]: row["lease_token"] for row in found["orchestrator_state"]}
@@ -212,7 +210,7 @@ def test_a_lake_that_is_not_whole_is_not_saved(project: Path, tmp_path: Path) ->
 
 
 def test_rows_survive_json_with_their_types(sqlite_url: str) -> None:
-    from agent.store.database.engine import open_engine, reading, writing
+    from agent.store.database.engine import open_engine, writing
 
     engine = open_engine(sqlite_url)
     with writing(engine) as conn:
@@ -225,7 +223,7 @@ def test_rows_survive_json_with_their_types(sqlite_url: str) -> None:
                 code_files=None,
             )
         )
-    with reading(engine) as conn:
+    with consistent(engine) as conn:
         before = list(dump.rows_of(conn, "orchestrator_state"))
     assert before[0]["last_run_at"] == "2026-01-31T12:00:00+00:00"
     with writing(engine) as conn:

@@ -15,6 +15,7 @@ from agent.store import state
 from agent.store.database.engine import writing
 from agent.store.outputs import catalog, releases
 from agent.store.outputs.releases import Release
+from agent.store.tables import partitions
 from pipelines.snapshot import Partition, Snapshot
 from tests.integration.store.conftest import NOW
 
@@ -118,6 +119,15 @@ def test_facts_of_files_can_be_updated_one_by_one(conn: sa.Connection) -> None:
     catalog.set_mtime(conn, other, "2013", 6)  # the same file in both
     assert [one[2].mtime_ns for one in catalog.file_facts(conn, [snapshot_id, other]).values()] == [6, 6]
     assert catalog.file_facts(conn, []) == {}
+
+
+def test_a_line_break_that_a_person_wrote_into_a_path_mixes_up_no_others(conn: sa.Connection) -> None:
+    snapshot_id = save(conn)
+    paths = sorted(catalog.file_stamps(conn, [snapshot_id])[snapshot_id])
+    conn.execute(sa.update(partitions).where(partitions.c.path == paths[0]).values(path="a\nb"))
+    found = catalog.file_stamps(conn, [snapshot_id, snapshot_id + 1])
+    assert sorted(found[snapshot_id]) == sorted(["a\nb", *paths[1:]])
+    assert found[snapshot_id + 1] == {}
 
 
 def test_every_path_is_referenced(conn: sa.Connection) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -19,7 +20,15 @@ from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.store import state
 from agent.store.control import runs
 from agent.store.database import migrations
-from agent.store.database.engine import Database, database_now, of_project, open_engine, reading, writing
+from agent.store.database.engine import (
+    Database,
+    consistent,
+    database_now,
+    of_project,
+    open_engine,
+    reading,
+    writing,
+)
 from agent.store.database.json_columns import to_json
 from tests.paths import PROJECT
 
@@ -95,6 +104,28 @@ def test_a_project_s_tables_are_not_found_in_the_server_s_database(engine: sa.En
     with pytest.raises(DatabaseError, match="project_in_another_database"), database.reading() as connections:
         state.load_states(connections.control)
     database.close()
+
+
+def test_what_reads_consistently_sees_one_state_page_by_page(engine: sa.Engine) -> None:
+    with writing(engine) as conn:
+        state.ensure_rows(conn, ["features", "markets"])
+    with consistent(engine) as conn:
+        assert sorted(state.load_states(conn)) == ["features", "markets"]
+        with writing(engine) as other:
+            state.ensure_rows(other, ["ticks"])
+        query = sa.text("SELECT component FROM orchestrator_state ORDER BY component").execution_options(yield_per=1)
+        assert list(conn.scalars(query)) == ["features", "markets"]
+    assert names(engine) == ["features", "markets", "ticks"]
+
+
+@pytest.mark.postgres
+def test_a_look_at_a_server_is_one_round_trip(postgres_url: str) -> None:
+    engine = open_engine(postgres_url)
+    with reading(engine) as conn:
+        driver: Any = conn.connection.driver_connection
+        state.load_states(conn)
+        assert driver.info.transaction_status.name == "IDLE"  # none is begun, so that none is to be ended
+    engine.dispose()
 
 
 @pytest.mark.postgres

@@ -96,7 +96,10 @@ def test_any_history_comes_back_and_survives_gc(engine: sa.Engine, seed: int) ->
         assert catalog.load_snapshots(conn, saved) == saved
         for snapshot_id, snapshot in saved.items():
             files = catalog.file_facts(conn, [snapshot_id])[snapshot_id]
+            stamps = {one.path: f"{one.size} {one.mtime_ns}" for one in files}
+            assert catalog.file_stamps(conn, [snapshot_id])[snapshot_id] == stamps
             assert [one.path for one in files] == [one.path for one in snapshot.partitions]
+        assert [*catalog.file_stamps(conn, saved)] == [*saved]
         doomed = garbage.Collectable((), tuple(one for one in saved if draw.random() < 0.6))
         kept = {one: snapshot for one, snapshot in saved.items() if one not in doomed.snapshots}
         paths = {one.path for snapshot in kept.values() for one in snapshot.partitions}

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from agent.errors import Busy
 from agent.store import leases
 from agent.store.column_types import Money
-from agent.store.database.engine import reading, writing
+from agent.store.database.engine import consistent, reading, writing
 from agent.store.dump import replace_all, rows_of, table_names
 from agent.store.ledger_tables import cash_movements, discrepancies, equity, fills, market_links, positions, trades
 from agent.store.trading_tables import (
@@ -341,7 +341,7 @@ def test_rows_are_the_same_json_on_both_and_come_back(engine: sa.Engine) -> None
 
 
 def dump(engine: sa.Engine) -> dict[str, list[dict[str, Any]]]:
-    with reading(engine) as conn:
+    with consistent(engine) as conn:
         return {name: list(rows_of(conn, name)) for name in table_names(conn)}
 
 

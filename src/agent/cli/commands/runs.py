@@ -12,6 +12,7 @@ from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.store.control import runs
 from agent.store.control.runs import Run, Wanted
+from agent.store.database.engine import consistent
 
 HELP = "List the newest runs."
 _PAGE = 1000  # a table of its own: no list is held as a whole
@@ -31,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     if options.limit < 1:
         raise UsageError(f"--limit {options.limit} is no number of runs", where="agent runs", fix="give 1 or more")
     wanted = Wanted(statuses=(options.status,) if options.status else ())
-    with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
-        found = runs.iterate_runs(connections.control, wanted, limit=options.limit)
+    with open_workspace(options.project_dir) as workspace, consistent(workspace.database.control) as conn:
+        found = runs.iterate_runs(conn, wanted, limit=options.limit)
         if options.json:
             emit_rows(found)
             return 0

@@ -26,7 +26,7 @@ from agent.execution.upkeep import inbox_backup
 from agent.execution.workspace import Workspace, open_workspace, read_settings
 from agent.store import dump, lake_identity
 from agent.store.database import migrations
-from agent.store.database.engine import open_engine, reading, writing
+from agent.store.database.engine import consistent, open_engine, reading, writing
 from pipelines.lake import fsync_folder
 from pipelines.private import make_folder, open_new
 from pipelines.values import dataclass
@@ -81,7 +81,7 @@ def _write(workspace: Workspace, file: IO[bytes], now: datetime) -> Backup:
     entries: dict[str, str] = {}
     rows, files = 0, {}
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        with dump.reading_all(workspace.database.project) as conn:
+        with consistent(workspace.database.project) as conn:
             names = dump.table_names(conn)
             for name in names:
                 with tempfile.TemporaryFile() as spool:

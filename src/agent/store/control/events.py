@@ -39,7 +39,7 @@ _run: sa.BindParameter[int] = sa.bindparam("run")
 _LOCK = sa.select(runs.c.id).where(runs.c.id == _run).with_for_update(key_share=True)
 _NOTE = sa.update(runs).where(runs.c.id == _run)
 _last = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.run_id == _run)
-_APPEND = sa.insert(events).values(run_id=_run, seq=_last.scalar_subquery() + 1)
+_APPEND = sa.insert(events).values(run_id=_run, seq=_last.scalar_subquery() + 1).inline()
 
 
 def append(conn: sa.Connection, run_id: int, event: Event, now: datetime) -> None:

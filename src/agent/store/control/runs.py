@@ -18,13 +18,19 @@ from agent.core.lifecycle import RUNS, final_states, require_move
 from agent.errors import Conflict, NotFound
 from agent.store import leases
 from agent.store.control import events
-from agent.store.database.engine import database_now, insert
+from agent.store.database.engine import database_now, insert, now_to_write
 from agent.store.tables import approvals, attempts, projects, runs
 from pipelines.values import dataclass
 
 FINAL = final_states(RUNS)
 _PAGE = 500
 _DIED = "the process that ran it died"
+_ANY_RUNNING = sa.select(
+    sa.or_(
+        sa.exists().where(runs.c.status == "RUNNING"),
+        sa.exists().where(attempts.c.status == "running"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,8 @@ def create_run(
         if conn.scalar(sa.select(projects.c.id).where(projects.c.id == project_id)) is None:
             raise NotFound(f"there is no project {project_id}", where="projects", fix="GET /projects lists them")
     else:
-        at = database_now(conn)
-        begun = {"started_at": at, "lease_token": 1, **leases.RUN_ROWS.held_by(owner, at, lease_seconds)}
+        at, until = now_to_write(conn), now_to_write(conn, plus_seconds=lease_seconds)
+        begun = {"started_at": at, "lease_token": 1, **leases.RUN_ROWS.held_by(owner, at, until)}
     new = insert(conn, runs).values(
         project_id=project_id,
         goal=goal,
@@ -148,13 +154,17 @@ ANY = Wanted()
 
 def list_runs(conn: sa.Connection, wanted: Wanted = ANY, *, limit: int = 50) -> list[Run]:
     """Runs, newest first."""
-    return list(iterate_runs(conn, wanted, limit=limit))
+    return [_run(row) for row in conn.execute(_newest_first(wanted, limit)).mappings()]
 
 
 def iterate_runs(conn: sa.Connection, wanted: Wanted = ANY, *, limit: int = 50) -> Iterator[Run]:
-    """As `list_runs`, one after the other, for a number that need not fit into memory."""
-    query = sa.select(runs).where(wanted.condition()).order_by(runs.c.id.desc()).limit(limit)
-    yield from (_run(row) for row in conn.execute(query.execution_options(yield_per=_PAGE)).mappings())
+    """As `list_runs`, one after the other, for a number that need not fit into memory; `conn` is a `consistent` one."""
+    query = _newest_first(wanted, limit).execution_options(yield_per=_PAGE)
+    yield from (_run(row) for row in conn.execute(query).mappings())
+
+
+def _newest_first(wanted: Wanted, limit: int) -> sa.Select[Any]:
+    return sa.select(runs).where(wanted.condition()).order_by(runs.c.id.desc()).limit(limit)
 
 
 def newest_plan(conn: sa.Connection, project_id: int) -> Any:
@@ -179,10 +189,7 @@ def repeated_after_death(conn: sa.Connection, run: Run) -> int:
 
 def any_running(conn: sa.Connection) -> bool:
     """Whether some run is RUNNING or some attempt running, alive or left behind."""
-    return (
-        conn.scalar(sa.select(runs.c.id).where(runs.c.status == "RUNNING").limit(1)) is not None
-        or conn.scalar(sa.select(attempts.c.id).where(attempts.c.status == "running").limit(1)) is not None
-    )
+    return bool(conn.scalar(_ANY_RUNNING))
 
 
 def move_run(
@@ -203,11 +210,9 @@ def move_run(
         require_move(RUNS, status, to_status)
     values: dict[str, Any] = {"status": to_status}
     if to_status == "RUNNING":
-        values["started_at"] = sa.func.coalesce(
-            runs.c.started_at, sa.literal(database_now(conn), runs.c.started_at.type)
-        )
+        values["started_at"] = sa.func.coalesce(runs.c.started_at, now_to_write(conn))
     if to_status in FINAL:
-        values |= {"finished_at": database_now(conn), **leases.RUN_ROWS.released}
+        values |= {"finished_at": now_to_write(conn), **leases.RUN_ROWS.released}
     if error is not None:
         values["error"] = error
     if plan is not None:

@@ -62,9 +62,10 @@ class Process:
         return self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
 
     def kill(self) -> None:
-        """SIGKILL for it and what it started."""
+        """SIGKILL for it and what it started, unless it is over: its number may be another's by then."""
         with suppress(ProcessLookupError):
-            kill_all(self.pid)
+            if not self.is_over and os.getpgid(self.pid) == self.pid:
+                kill_all(self.pid)
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -89,6 +90,7 @@ class Nursery:
             text=True,
             cwd=PROJECT,
             env=environment(PYTHONPATH=os.pathsep.join(map(str, (PROJECT, PROJECT / "src", PLUGINS)))),
+            process_group=0,
         )
         self._ids = itertools.count()
         self._lock = threading.Lock()

@@ -106,6 +106,13 @@ def fork_hosts_of(path: Callable[[], str]) -> Callable[[], Forked]:
     return started
 
 
+def lead_own_group(pid: int) -> None:
+    """Put a process that was just forked into a group of its own before anybody hears of it: one that is killed before
+    it has done so itself would take the nursery's group along, and with it the whole session of tests."""
+    with suppress(OSError):  # it was quicker, or is over
+        os.setpgid(pid, pid)
+
+
 class Listener:
     """The nursery's side. `accept` returns in the nursery, and never in the process that it has forked."""
 
@@ -131,6 +138,7 @@ class Listener:
         pid = os.fork()
         if pid == 0:
             self._become(streams, **json.loads(order))
+        lead_own_group(pid)
         for one in streams:
             os.close(one)
         self._living[pid] = connection

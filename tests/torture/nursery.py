@@ -24,7 +24,7 @@ from typing import Any
 from agent.execution.host import process
 from agent.store.database import migrations
 from pipelines.plugins.code import CodeCache, code_of
-from tests.torture.host_fork import Listener, fork_hosts_of
+from tests.torture.host_fork import Listener, fork_hosts_of, lead_own_group
 from tests.torture.template import statements, upgrade
 
 
@@ -139,7 +139,7 @@ def _become(order: dict[str, Any], hosts: str | None) -> None:
     """The forked process: never returns. `hosts` is where it asks for processes of projects."""
     code = 70
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(order["cwd"])
@@ -204,6 +204,7 @@ def _serve(living: dict[int, Any], hosts: Listener | None) -> None:
                 pid = os.fork()
                 if pid == 0:
                     _become(order, path)
+                lead_own_group(pid)
                 living[pid] = order["id"]
                 print(json.dumps({"id": order["id"], "pid": pid}), flush=True)
         _note_ends(living, hosts)

@@ -17,43 +17,12 @@ from agent.cli.main import main
 from agent.execution.workspace import read_settings
 from agent.store import state
 from agent.store.control import runs
-from agent.store.database import migrations
 from agent.store.database.engine import Connections
+from tests.integration.cli.conftest import Typed
 from tests.small import small_project
 from tests.tiny import opened, run, tiny_project
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny project that has run once, as the current folder."""
-    folder = tiny_project(tmp_path / "project")
-    run(folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-class Typed:
-    """Types `agent …` and reads what it prints."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        self._capsys.readouterr()
-        found = main(arguments)
-        out, error = self._capsys.readouterr()
-        assert found == code, out + error
-        return out if code in (0, 1) and out else error
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--json", code=code))
-
-
-@pytest.fixture
-def agent(capsys: pytest.CaptureFixture[str]) -> Typed:
-    return Typed(capsys)
 
 
 def test_help_lists_every_command_and_loads_none() -> None:
@@ -251,37 +220,6 @@ def test_releases_are_listed_and_compared(project: Path, agent: Typed) -> None:
     assert "total changed by its inputs" in said
     assert "Nothing behind them differs." in agent("diff", first, first)
     assert "there is no release 'x'" in agent("diff", first, "x", code=2)
-
-
-def test_reproduce_names_the_code_that_changed_since(project: Path, agent: Typed) -> None:
-    name = agent.json("state")["current_release"]["name"]
-    assert f"Release {name} is reproduced." in agent("reproduce", name)
-    path = project / "tiny.py"
-    path.write_text(path.read_text(encoding="utf-8").replace('b"total " +', 'b"sum " +'), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "agent", "reproduce", name, "--json"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1, done.stderr
-    found = json.loads(done.stdout)
-    assert [(one["component"], one["outcome"]) for one in found["components"]] == [
-        ("numbers", "same"),
-        ("total", "same"),
-        ("board", "different"),
-    ]
-    assert found["components"][2]["code_changes"][0].endswith("tiny:board")
-
-
-def test_a_release_of_before_snapshots_shared_rows_is_reproduced(project: Path, agent: Typed) -> None:
-    """Of two runs, so that some rows of the first one's snapshots were replaced when the second one was recorded."""
-    name = agent.json("state")["current_release"]["name"]
-    run(project, (1, 2, 7))
-    with opened(project) as workspace:
-        migrations.downgrade(workspace.database.project, "0006")
-    found = agent.json("reproduce", name)
-    assert {one["component"]: one["outcome"] for one in found["components"]} == dict.fromkeys(
-        ("numbers", "total", "board"), "same"
-    )
-    assert all(one["recomputed"] == one["recorded"] for one in found["components"])
 
 
 def test_settings_say_where_they_come_from_and_hide_secrets(

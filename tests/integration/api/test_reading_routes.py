@@ -108,7 +108,8 @@ def test_a_broken_settings_file_is_told_and_does_not_end_the_server(make_client:
 
 @pytest.mark.parametrize("page", ["/", "/ui/runs", "/ui/release", "/ui/reference"])
 def test_pages_can_be_read_without_javascript(make_client: MakeClient, published: Path, page: str) -> None:
-    answer = make_client().get(page)
+    """Also where an address without a name leads: to the release in force."""
+    answer = make_client().get(page, follow_redirects=True)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert "<h1>" in answer.text

@@ -32,6 +32,8 @@ TARGET = ("ticks",)
 ROUNDS = 5
 SOURCES = str(Path(__file__).resolve().parent.parent / "src")
 SETTINGS = """
+[lake]
+keep_results_days = 0
 [ticks]
 partition = "day"
 [[sources.files.datasets]]

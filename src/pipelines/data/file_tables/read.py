@@ -6,10 +6,11 @@ Knows nothing of what the columns mean. Lines of JSON are flattened to columns w
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,15 +58,15 @@ def find_files(base: Path, path: str | tuple[str, ...]) -> list[Path]:
     root = target
     if target.is_dir():
         # A .txt or .json in a folder is a note or a setting as often as a table: it is to be named.
-        found: Iterable[Path] = (file for file in walk(root) if _format(file) not in (".txt", _JSON))
+        found: Iterable[Path] = (file for file in walk(root) if _format(file) not in (".txt", _JSON) and file.is_file())
     else:
         # Path.glob takes no absolute pattern: start at the part of it that has no wildcard.
         parts = target.parts
         first = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
         root = Path(*parts[:first])
-        found = root.glob(str(Path(*parts[first:]))) if first < len(parts) and root.is_dir() else []
+        found = _matching(root, parts[first:]) if first < len(parts) and root.is_dir() else []
     depth = len(root.parts)
-    known = (file for file in found if _format(file) in _KNOWN and file.is_file())
+    known = (file for file in found if _format(file) in _KNOWN)
     shown = (file for file in known if not any(part.startswith(".") for part in file.parts[depth:]))
     files = sorted(shown, key=lambda file: file.parts)
     if not files:
@@ -75,6 +76,23 @@ def find_files(base: Path, path: str | tuple[str, ...]) -> list[Path]:
             fix=f"correct the path in agent.toml; it starts from {base}; formats: {', '.join(_KNOWN)}",
         )
     return files
+
+
+def _matching(root: Path, pattern: Sequence[str]) -> Iterator[Path]:
+    """Files that a glob below `root` means. In one folder the listing itself says what is a file: thousands need not be
+    asked for what they are. Raises BadInput where it cannot be listed."""
+    if len(pattern) > 1 or "**" in pattern[0]:
+        yield from (file for file in root.glob(str(Path(*pattern))) if file.is_file())
+        return
+    matches = re.compile(fnmatch.translate(pattern[0])).match
+    try:
+        entries = os.scandir(root)
+    except OSError as error:
+        raise BadInput(
+            f"the folder cannot be read: {error.strerror}", where=str(root), fix="check its permissions, then run again"
+        ) from error
+    with entries:
+        yield from (root / entry.name for entry in entries if matches(entry.name) and entry.is_file())
 
 
 def walk(root: Path) -> Iterable[Path]:

@@ -14,10 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipelines.data.file_tables.adjust import MarketFacts, read_splits
-from pipelines.data.file_tables.markets import DatasetFiles, list_markets, market_ends, market_history
-from pipelines.data.file_tables.read import find_files, name_from_file
-from pipelines.data.file_tables.rows import no_rows, read_batch, read_bulks
+from pipelines.data.file_tables.find import find_files
 from pipelines.data.file_tables.settings import Dataset, Settings
 from pipelines.errors import BadInput
 from pipelines.fingerprint import settings_hash
@@ -25,6 +22,8 @@ from pipelines.source import Batch, Bulk, Probe
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from pipelines.data.file_tables.adjust import MarketFacts
 
 __all__ = ["SOURCE", "FilesSource", "Settings"]
 
@@ -87,6 +86,8 @@ class FilesSource:
 
     def markets(self) -> pl.DataFrame:
         """Every market that a file or a table of markets names. Reads files whose market stands in a column."""
+        from pipelines.data.file_tables.markets import DatasetFiles, list_markets
+
         found = [
             DatasetFiles(self._datasets[n], tuple(self._paths(n)), tuple(self._tables(n)))
             for n in range(len(self._datasets))
@@ -97,6 +98,8 @@ class FilesSource:
         """States of the markets whose table says when each row was seen."""
         import polars as pl
 
+        from pipelines.data.file_tables.markets import market_history
+
         tables = (
             market_history(self.name, dataset, tuple(self._tables(n))) for n, dataset in enumerate(self._datasets)
         )
@@ -104,6 +107,8 @@ class FilesSource:
 
     def fetch(self, part: str) -> Batch:
         """The rows of one file, in its order. Raises BadInput for a file that cannot be read as the settings say."""
+        from pipelines.data.file_tables.rows import no_rows, read_batch
+
         found = self._part(part)
         if found.is_table:
             return no_rows()
@@ -111,6 +116,8 @@ class FilesSource:
 
     def fetch_many(self, parts: Sequence[str]) -> Iterator[Bulk]:
         """The rows of many files, those of one dataset together. Raises as `fetch` does."""
+        from pipelines.data.file_tables.rows import no_rows, read_bulks
+
         by_dataset: dict[int, dict[str, tuple[Path, ...]]] = {}
         for part in parts:
             found = self._part(part)
@@ -130,6 +137,9 @@ class FilesSource:
         return found
 
     def _facts_of(self, number: int) -> MarketFacts:
+        from pipelines.data.file_tables.adjust import MarketFacts, read_splits
+        from pipelines.data.file_tables.markets import market_ends
+
         if number not in self._facts:
             dataset = self._datasets[number]
             ends = market_ends(self.name, dataset, self._tables(number))
@@ -180,6 +190,8 @@ def _stamp(file: Path) -> str:
 
 def _pair(dataset: Dataset, bids: list[Path], asks: list[Path]) -> list[tuple[Path, ...]]:
     """Each bid file with the ask file of the same market. Raises BadInput where one is left over."""
+    from pipelines.data.file_tables.read import name_from_file
+
     if len(bids) == len(asks) == 1:
         return [(bids[0], asks[0])]
     by_name = [{name_from_file(dataset, file): file for file in side} for side in (bids, asks)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.data.calendars import CALENDARS, seconds_of
+from pipelines.data.file_tables.find import stem
 from pipelines.data.file_tables.joined import is_small, read_joined
 from pipelines.data.file_tables.raw import market_name
 from pipelines.data.file_tables.read import (
@@ -19,7 +20,6 @@ from pipelines.data.file_tables.read import (
     name_from_file,
     only_where,
     open_table,
-    stem,
     template,
     unreadable,
 )

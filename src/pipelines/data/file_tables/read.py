@@ -6,14 +6,13 @@ Knows nothing of what the columns mean. Lines of JSON are flattened to columns w
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import io
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.data.file_tables.find import ARROW, COMPRESSED, JSON, JSON_LINES, PARQUET, SEPARATORS, format_of
 from pipelines.data.file_tables.json_text import read_json_array, read_json_lines
 from pipelines.data.file_tables.settings import Dataset, Value
 from pipelines.data.file_tables.texts import TextRules, header_of, read_text_table
@@ -24,87 +23,10 @@ if TYPE_CHECKING:
 
 _AS_USUAL = TextRules()
 LINE = "_line"  # column: number of the line (text files) or row (others), from 1
-_COMPRESSED = (".gz", ".bz2", ".zst", ".zip")
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ","}
-_JSON_LINES = (".jsonl", ".ndjson")
-_JSON = ".json"  # one array of records, or of arrays as freqtrade and exchanges write them
-_PARQUET = (".parquet", ".pq")
-_ARROW = (".feather", ".arrow", ".ipc")
-_KNOWN = (*_SEPARATORS, *_JSON_LINES, _JSON, *_PARQUET, *_ARROW)
-ENDINGS = (*_KNOWN, *_COMPRESSED)
 _HIVE = re.compile(r"(?:market|market_id|symbol|ticker|pair|name)=(.+)", re.IGNORECASE)  # a folder that says it
 _HEAD_BYTES = 65_536
 _SELECTOR = re.compile(r"(.*?)((?:\[\d+\])*)")
 _BRACES = re.compile(r"\{([^{}]+)\}")
-
-
-def find_files(base: Path, path: str | tuple[str, ...]) -> list[Path]:
-    """The data files that `path` (file, folder, glob or several, relative to `base`) means, in order.
-
-    Raises BadInput where one of them means none. In a folder or a glob, files of other formats are passed over, and so
-    is what lies in a hidden folder, such as the lake in `.tidemill`; a file named outright must be of a known format.
-    """
-    if isinstance(path, tuple):
-        return sorted({file for one in path for file in find_files(base, one)})
-    target = base / path
-    if target.is_file():
-        if _format(target) not in _KNOWN:
-            raise BadInput(
-                f"a file ending in {target.suffix!r} cannot be read",
-                where=str(target),
-                fix=f"one of {', '.join(_KNOWN)}",
-            )
-        return [target]
-    root = target
-    if target.is_dir():
-        # A .txt or .json in a folder is a note or a setting as often as a table: it is to be named.
-        found: Iterable[Path] = (file for file in walk(root) if _format(file) not in (".txt", _JSON) and file.is_file())
-    else:
-        # Path.glob takes no absolute pattern: start at the part of it that has no wildcard.
-        parts = target.parts
-        first = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
-        root = Path(*parts[:first])
-        found = _matching(root, parts[first:]) if first < len(parts) and root.is_dir() else []
-    depth = len(root.parts)
-    known = (file for file in found if _format(file) in _KNOWN)
-    shown = (file for file in known if not any(part.startswith(".") for part in file.parts[depth:]))
-    files = sorted(shown, key=lambda file: file.parts)
-    if not files:
-        raise BadInput(
-            "no file matches",
-            where=str(target),
-            fix=f"correct the path in agent.toml; it starts from {base}; formats: {', '.join(_KNOWN)}",
-        )
-    return files
-
-
-def _matching(root: Path, pattern: Sequence[str]) -> Iterator[Path]:
-    """Files that a glob below `root` means. In one folder the listing itself says what is a file: thousands need not be
-    asked for what they are. Raises BadInput where it cannot be listed."""
-    if len(pattern) > 1 or "**" in pattern[0]:
-        yield from (file for file in root.glob(str(Path(*pattern))) if file.is_file())
-        return
-    matches = re.compile(fnmatch.translate(pattern[0])).match
-    try:
-        entries = os.scandir(root)
-    except OSError as error:
-        raise BadInput(
-            f"the folder cannot be read: {error.strerror}", where=str(root), fix="check its permissions, then run again"
-        ) from error
-    with entries:
-        yield from (root / entry.name for entry in entries if matches(entry.name) and entry.is_file())
-
-
-def walk(root: Path) -> Iterable[Path]:
-    """Every file below a folder, those of linked folders too; a folder that links to one above it is entered once."""
-    entered: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        yield from (Path(folder, name) for name in files)
 
 
 def name_from_file(dataset: Dataset, file: Path) -> str:
@@ -130,12 +52,12 @@ def market_of_folder(file: Path) -> str | None:
 
 def is_text_table(file: Path) -> bool:
     """Whether a file is a table of text, with separators."""
-    return _format(file) in _SEPARATORS
+    return format_of(file) in SEPARATORS
 
 
 def is_parquet(file: Path) -> bool:
     """Whether a file is Parquet, not compressed once more."""
-    return _format(file) in _PARQUET and file.suffix.lower() in _PARQUET
+    return format_of(file) in PARQUET and file.suffix.lower() in PARQUET
 
 
 def text_of(file: Path) -> bytes:
@@ -148,12 +70,12 @@ def text_of(file: Path) -> bytes:
 
 def separator_of(file: Path) -> str:
     """What stands between columns where the settings do not say, by the file's ending."""
-    return _SEPARATORS[_format(file)]
+    return SEPARATORS[format_of(file)]
 
 
 def _head(file: Path) -> bytes:
     """The beginning of a table of text."""
-    if file.suffix.lower() in _COMPRESSED:
+    if file.suffix.lower() in COMPRESSED:
         return text_of(file)[:_HEAD_BYTES]
     try:
         with file.open("rb") as opened:
@@ -174,26 +96,26 @@ def text_head(file: Path, count: int = 50) -> list[str]:
 
 def is_text(file: Path) -> bool:
     """Whether rows of this file are known by their line."""
-    return _format(file) in (*_SEPARATORS, *_JSON_LINES)
+    return format_of(file) in (*SEPARATORS, *JSON_LINES)
 
 
 def open_table(file: Path, records: str | None = None, rules: TextRules = _AS_USUAL) -> pl.LazyFrame:
     """A file as a lazy table, with LINE. Columns of text files are text. Raises BadInput where it cannot be read."""
     import polars as pl
 
-    form = _format(file)
-    if form in _SEPARATORS:
+    form = format_of(file)
+    if form in SEPARATORS:
         return _open_text(file, rules)
     try:
         if file.stat().st_size == 0:
             raise BadInput("the file is empty", where=str(file), fix="fill or remove it")
-        if form == _JSON:
+        if form == JSON:
             return _flatten(read_json_array(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
-        if form in _JSON_LINES:
+        if form in JSON_LINES:
             return _flatten(read_json_lines(_bytes(file)).with_row_index(LINE, 1), records, file).lazy()
-        if form in _ARROW:
+        if form in ARROW:
             return pl.read_ipc(io.BytesIO(_bytes(file))).with_row_index(LINE, 1).lazy()
-        if file.suffix in _COMPRESSED:
+        if file.suffix in COMPRESSED:
             return pl.read_parquet(io.BytesIO(_bytes(file))).with_row_index(LINE, 1).lazy()
         table = pl.scan_parquet(file, glob=False, row_index_name=LINE, row_index_offset=1)
         table.collect_schema()
@@ -204,8 +126,8 @@ def open_table(file: Path, records: str | None = None, rules: TextRules = _AS_US
 
 def column_names(file: Path, records: str | None = None, rules: TextRules = _AS_USUAL) -> list[str]:
     """The columns of a file, LINE left out; of a table of text only its beginning is read. Raises BadInput."""
-    if _format(file) in _SEPARATORS:
-        found = header_of(_head(file), rules.separator or _SEPARATORS[_format(file)], rules)
+    if format_of(file) in SEPARATORS:
+        found = header_of(_head(file), rules.separator or SEPARATORS[format_of(file)], rules)
         if found is not None:
             return found
     return [name for name in open_table(file, records, rules).collect_schema().names() if name != LINE]
@@ -298,37 +220,13 @@ def _is_text(given: pl.Expr, value: Value) -> pl.Expr:
     return given == pl.lit(value)
 
 
-def _format(file: Path) -> str:
-    """The ending that tells the format, compression left out."""
-    stem, ending = _split(file.name.lower())
-    if ending not in _COMPRESSED:
-        return ending
-    inner = _split(stem)[1]
-    # BTCUSDT-1m-2024-01.zip and such: what is in it is a table of text unless its own name says otherwise.
-    return ".csv" if ending == ".zip" and inner not in _KNOWN else inner
-
-
-def stem(file: Path) -> str:
-    """A file's name without the endings that say its format."""
-    name = file.name
-    while (cut := _split(name))[1].lower() in ENDINGS:
-        name = cut[0]
-    return name
-
-
-def _split(name: str) -> tuple[str, str]:
-    """A name before its ending, and the ending with its dot. (Path.suffix costs ten times as much, for every file.)"""
-    stem, dot, ending = name.rpartition(".")
-    return (stem, dot + ending) if stem else (name, "")
-
-
 def _bytes(file: Path) -> bytes:
     """A file's content, decompressed by its ending."""
     import pyarrow as pa
 
     if file.suffix.lower() == ".zip":
         return _only_member(file)
-    if file.suffix.lower() not in _COMPRESSED:
+    if file.suffix.lower() not in COMPRESSED:
         return file.read_bytes()
     with pa.input_stream(str(file), compression="detect") as stream:
         content: bytes = stream.read()
@@ -354,7 +252,7 @@ def _only_member(file: Path) -> bytes:
 
 
 def _open_text(file: Path, rules: TextRules) -> pl.LazyFrame:
-    return read_text_table(text_of(file), _SEPARATORS[_format(file)], rules, file, LINE).lazy()
+    return read_text_table(text_of(file), SEPARATORS[format_of(file)], rules, file, LINE).lazy()
 
 
 def _flatten(lines: pl.DataFrame, records: str | None, file: Path) -> pl.DataFrame:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.data.file_tables.adjust import MarketFacts
+from pipelines.data.file_tables.find import ENDINGS, find_files, stem, walk
 from pipelines.data.file_tables.markets import market_ends
-from pipelines.data.file_tables.read import ENDINGS, find_files, name_from_file, stem, walk
+from pipelines.data.file_tables.read import name_from_file
 from pipelines.data.file_tables.rows import read_batch
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.guessing.look import Look, look_at

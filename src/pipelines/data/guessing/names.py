@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.file_tables.read import find_files, market_of_folder, stem
+from pipelines.data.file_tables.find import find_files, stem
+from pipelines.data.file_tables.read import market_of_folder
 from pipelines.errors import BadInput
 
 _SIGN = "[-_. ]"

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.core import events as happened
+from agent.core.grid import Outcome as Happened
 from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Skip
 from agent.core.plan_json import plan_to_json
 from agent.store.control import attempts, events, runs
@@ -31,6 +32,15 @@ RUNS = (
     (8, "new", "defer", "skip"),
     (9, "skip", "fail", "block"),
 )
+# What a step of RUNS is called on the grid.
+OUTCOMES: dict[str, Happened] = {
+    "new": "computed",
+    "same": "same",
+    "skip": "up to date",
+    "defer": "deferred",
+    "block": "blocked",
+    "fail": "failed",
+}
 
 
 def write_history(url: str, now: datetime) -> None:

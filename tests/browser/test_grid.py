@@ -8,24 +8,15 @@ from typing import Any
 
 import pytest
 
-from agent.core.grid import MEANINGS, SIGNS, Outcome
+from agent.core.grid import MEANINGS, SIGNS
 from agent.store.control import runs
 from agent.store.database.engine import open_engine, reading
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
-from tests.history import COMPONENTS, RUNS
+from tests.history import COMPONENTS, OUTCOMES, RUNS
 from tests.served import served
 
 pytestmark = [pytest.mark.browser, needs_chrome]
-
-OUTCOMES: dict[str, Outcome] = {
-    "new": "computed",
-    "same": "same",
-    "skip": "up to date",
-    "defer": "deferred",
-    "block": "blocked",
-    "fail": "failed",
-}
 
 
 def test_a_cell_says_what_happened_and_leads_to_why(

@@ -12,17 +12,9 @@ from agent.errors import NotFound
 from agent.execution.story import step_of
 from agent.store.control.grid import load_grid
 from agent.store.database.engine import Connections, reading
-from tests.history import COMPONENTS, NEW_DATA, RUNS, write_history
+from tests.history import COMPONENTS, NEW_DATA, OUTCOMES, RUNS, write_history
 
 NOW = datetime(2026, 11, 27, 7, tzinfo=UTC)
-WORDS = {
-    "new": "computed",
-    "same": "same",
-    "skip": "up to date",
-    "defer": "deferred",
-    "block": "blocked",
-    "fail": "failed",
-}
 
 
 def loaded(engine: sa.Engine, **limits: int) -> Grid:
@@ -38,7 +30,7 @@ def test_it_shows_what_happened_in_each_run(engine: sa.Engine, database_url: str
     assert [one.status for one in found.columns][-1] == "FAILED"
     assert [name for name, _ in found.rows] == list(COMPONENTS)
     for number, (_, *steps) in enumerate(RUNS):
-        assert [cells[number].outcome for _, cells in found.rows] == [WORDS[step] for step in steps]
+        assert [cells[number].outcome for _, cells in found.rows] == [OUTCOMES[step] for step in steps]
     newest = loaded(engine, limit=2)
     assert [one.run_id for one in newest.columns] == [one.run_id for one in found.columns][-2:]
 

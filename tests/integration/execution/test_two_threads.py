@@ -50,7 +50,7 @@ def project(tmp_path: Path, database_url: str) -> Path:
     folder = tiny_project(tmp_path / "project", url=database_url)
     path = folder / "agent.toml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("kind = 'inline'", "kind = 'inline'\nlease_seconds = 1.5"), encoding="utf-8")
+    path.write_text(text.replace("kind = 'inline'", "kind = 'inline'\nlease_seconds = 30"), encoding="utf-8")
     with opened(folder):  # its rows are made
         return folder
 
@@ -78,6 +78,9 @@ def _is_extended(project: Path, end: datetime | None) -> bool:
 
 
 def test_the_second_thread_is_refused_and_takes_nothing_over(project: Path) -> None:
+    path = project / "agent.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("lease_seconds = 30", "lease_seconds = 3"), encoding="utf-8")
     computing = Computing()
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(run, project, watchers=(computing,))

@@ -8,9 +8,11 @@ from exactly the bars that the feature declares.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ContractViolation
@@ -71,10 +73,11 @@ def find_leaks(
     frame: pl.DataFrame,
     features: Sequence[Feature],
     max_reach: float,
-    tested: Collection[str] = (),
+    here: Collection[str],
+    tested: Collection[str],
 ) -> Tested:
-    """Test the rows `written` for partition `key`, which are the values of `frame` (of windows.counted). tested: names
-    of features that other partitions have tested already.
+    """Test the rows `written` for partition `key`, which are the values of `frame` (of windows.counted). here: names of
+    the features that this partition can test (`testable`); tested: of those that others have tested already.
 
     In a wide universe on some of the markets, others for each partition, so that the test costs less than the
     partition did."""
@@ -82,10 +85,14 @@ def find_leaks(
 
     span = longest(features)
     drawn = _drawn(key, frame, span)
-    drawn += _markets_of(written, sorted(testable(written, features) - _held(written, drawn, features)))
-    is_drawn = pl.col("market_id").is_in(drawn)
-    written, frame = written.filter(is_drawn), frame.filter(is_drawn)
-    cut = _cut(key, written, features, tested)
+    rows = written.filter(pl.col("market_id").is_in(drawn))
+    spans = _value_spans(rows, features)
+    if missing := sorted(set(here) - _between_two(spans)):
+        drawn += _markets_of(written, missing)
+        rows = written.filter(pl.col("market_id").is_in(drawn))
+        spans = _value_spans(rows, features)
+    written, frame = rows, frame.filter(pl.col("market_id").is_in(drawn))
+    cut = _cut(key, written, spans, tested)
     if cut is None:
         return Tested(frozenset(), ())
     is_before = pl.col("ts") <= cut
@@ -95,8 +102,8 @@ def find_leaks(
     before = before.with_columns((newest & pl.col(OWN_ROW)).alias(OWN_ROW))
     other = pl.concat([before, _scrambled(after).with_columns(pl.lit(False).alias(OWN_ROW))])
     few = frame.filter(is_before & pl.col("market_id").is_in(drawn[:_LEAST_MARKETS]))
-    spans = _spans(few, features)
-    ended, changed, *alone = _values_of([before, other.sort(*_KEYS), *spans.values()], features, max_reach)
+    looks = _spans(few, features)
+    ended, changed, *alone = _values_of([before, other.sort(*_KEYS), *looks.values()], features, max_reach)
     actual = written.join(ended.select(_KEYS), on=_KEYS, how="semi", maintain_order="left")
     leaks = [
         *_differing(features, ended, changed, "future"),
@@ -104,7 +111,7 @@ def find_leaks(
     ]
     known = {leak.feature.name for leak in leaks}
     sound = [one for one in features if one.name not in known]
-    leaks += _beyond_span(dict(zip(spans, alone, strict=True)), sound, ended)
+    leaks += _beyond_span(dict(zip(looks, alone, strict=True)), sound, ended)
     return Tested(_on_both_sides(written, features, cut), tuple(leaks))
 
 
@@ -151,7 +158,10 @@ def _drawn(key: str, frame: pl.DataFrame, span: int) -> list[str]:
 
 def testable(written: pl.DataFrame, features: Sequence[Feature]) -> set[str]:
     """The names of the features with values at two instants of `written` or more: some cut lies between them."""
-    spans = _value_spans(written, features)
+    return _between_two(_value_spans(written, features))
+
+
+def _between_two(spans: Mapping[str, tuple[datetime, datetime]]) -> set[str]:
     return {name for name, (first, last) in spans.items() if first < last}
 
 
@@ -160,16 +170,10 @@ def _value_spans(written: pl.DataFrame, features: Sequence[Feature]) -> dict[str
     import polars as pl
 
     held = [pl.col("ts").filter(pl.col(one.name).is_not_null()) for one in features]
-    firsts = written.select(each.min().alias(one.name) for each, one in zip(held, features, strict=True)).row(0)
-    lasts = written.select(each.max().alias(one.name) for each, one in zip(held, features, strict=True)).row(0)
-    ends = zip(features, firsts, lasts, strict=True)
-    return {one.name: (first, last) for one, first, last in ends if first is not None}
-
-
-def _held(written: pl.DataFrame, drawn: Sequence[str], features: Sequence[Feature]) -> set[str]:
-    import polars as pl
-
-    return testable(written.filter(pl.col("market_id").is_in(drawn)), features)
+    ends = [end.alias(f"{n}") for n, end in enumerate(end for times in held for end in (times.min(), times.max()))]
+    found = written.select(ends).row(0)
+    pairs = zip(features, found[::2], found[1::2], strict=True)
+    return {one.name: (first, last) for one, first, last in pairs if first is not None}
 
 
 def _markets_of(written: pl.DataFrame, names: Sequence[str]) -> list[str]:
@@ -183,20 +187,29 @@ def _markets_of(written: pl.DataFrame, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _cut(key: str, written: pl.DataFrame, features: Sequence[Feature], tested: Collection[str]) -> datetime | None:
+def _cut(
+    key: str, written: pl.DataFrame, spans: Mapping[str, tuple[datetime, datetime]], tested: Collection[str]
+) -> datetime | None:
     """An instant of the partition, drawn from its key among those that lie between values of most features, of those
-    not yet tested first: where a volume hardly ever changes, say, its z-score has few."""
-    times = written.get_column("ts").unique().sort().to_list()[:-1]
-    spans = _value_spans(written, features)
+    not yet tested first: where a volume hardly ever changes, say, its z-score has few. spans: of _value_spans."""
+    times = written.get_column("ts").unique().sort().to_list()
+    if len(times) < 2:
+        return None
     new = [ends for name, ends in spans.items() if name not in tested]
-    between = [(_between(time, new), _between(time, spans.values())) for time in times]
-    most = [time for time, count in zip(times, between, strict=True) if count == max(between)]
-    found: datetime | None = most[int(digest([key, "cut"])[:8], 16) % len(most)] if most else None
+    between = list(zip(_counts(times, new), _counts(times, spans.values()), strict=True))[:-1]
+    most = max(between)
+    best = [time for time, count in zip(times, between, strict=False) if count == most]
+    found: datetime = best[int(digest([key, "cut"])[:8], 16) % len(best)]
     return found
 
 
-def _between(time: datetime, spans: Iterable[tuple[datetime, datetime]]) -> int:
-    return sum(first <= time < last for first, last in spans)
+def _counts(times: Sequence[datetime], spans: Iterable[tuple[datetime, datetime]]) -> list[int]:
+    """How many of `spans` each of the sorted `times` lies in, the first instant with it, the last without."""
+    steps = Counter[datetime]()
+    for first, last in spans:
+        steps[first] += 1
+        steps[last] -= 1
+    return list(accumulate(steps[time] for time in times))
 
 
 def _scrambled(after: pl.DataFrame) -> pl.DataFrame:

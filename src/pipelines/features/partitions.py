@@ -127,7 +127,7 @@ class FeatureWork:
         self.filled |= here
         if self.ctx.previous is not None and not is_sampled(key) and here <= self.tested:
             return
-        found = find_leaks(key, rows, frame, self.features, self.max_reach, self.tested)
+        found = find_leaks(key, rows, frame, self.features, self.max_reach, here, self.tested)
         refuse(found.leaks)
         self.tested |= found.names
 

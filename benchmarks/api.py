@@ -79,7 +79,7 @@ def bare(folder: Path) -> Iterator[str]:
     (folder / "bare.py").write_text(BARE, encoding="utf-8")
     port = free_port()
     options = ["--port", str(port), "--log-level", "warning", "--no-access-log"]
-    command = [sys.executable, "-m", "uvicorn", "bare:app", *options]
+    command = [sys.executable, "-m", "uvicorn", "bare:app", "--loop", "asyncio", *options]  # as ours is
     process = subprocess.Popen(command, cwd=folder, env=environment(WORKER_CHECK_INTERVAL="0.2"))
     try:
         wait_until(lambda: listens(port), what="the bare server")

@@ -24,12 +24,8 @@ Row = dict[str, Any]  # column -> JSON value; times in ISO 8601
 _NO_DATA = ("alembic_version", "lake_identity")  # of this very database: a restored one is another
 _BATCH = 500
 # Tables of rows that stay, with a lease each, and what is held by it.
-_LEASED = {
-    "orchestrator_state": "component {} is being run by {}",
-    "runner": "runner {} is run by {}",
-    "collectors": "source {} is being collected by {}",
-    "agents": "the account of agent {} is traded by {}",
-}
+_LEASED = {kind.table.name: kind.says for kind in (leases.COMPONENT_ROWS, leases.RUNNER_ROWS, leases.COLLECTOR_ROWS)}
+_LEASED["agents"] = "the account of agent {} is traded by {}"
 
 
 def table_names(conn: sa.Connection) -> tuple[str, ...]:

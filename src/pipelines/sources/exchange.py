@@ -108,16 +108,16 @@ class ExchangeFeed:
     def page(self, stream: Stream, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Page:
         """A list, or bars or trades of a span."""
         exchange = self._exchange(stream)
-        _require_answer(exchange, request, status, headers, body)
+        reply = _answer(exchange, request, status, headers, body)
         if stream.kind == "markets":
-            if not any(collections(decode(body))):
+            if not any(collections(reply)):
                 raise Refused("the reply has no markets")
             return Page(body, "", None, None, is_last=True)
-        rows = _rows(exchange, stream, body)
+        rows = _rows(exchange, stream, reply)
         assert stream.since is not None
         assert stream.until is not None
         if stream.kind == "trades":
-            return _page_of_trades(exchange, stream, request, body, rows)
+            return _page_of_trades(exchange, stream, request, body, reply, rows)
         key = Key(stream.key)
         low, high = (epoch(int(one)) for one in request.note.split())
         is_last = low <= stream.since + timedelta(seconds=1)
@@ -139,7 +139,7 @@ class ExchangeFeed:
             return parse_rows(
                 "markets", replies, {"reply"}, lambda row: self._markets(exchange, key.venue, row["reply"])
             )
-        rows = [{"row": one} for one in _rows(exchange, stream, body)]
+        rows = [{"row": one} for one in _rows(exchange, stream, decode(body))]
         known = {"market_id": f"{self.name}:{key.venue}/{key.pair}"}
         if stream.kind == "trades":
             return parse_rows("ticks", rows, {"row"}, lambda row: known | _trade(exchange, row["row"]))
@@ -163,15 +163,9 @@ class ExchangeFeed:
             exchange = _offline(key.venue)({"enableRateLimit": False, "options": {"fetchMarkets": {"types": ["spot"]}}})
             exchange.number = Decimal
             base, _, counter = key.pair.partition("-")
-            market: dict[str, Any] = {
-                "id": key.handle,
-                "symbol": key.symbol,
-                "base": base,
-                "quote": counter,
-                "type": "spot",
-            }
-            market |= {"spot": True, "contract": False, "active": True}
-            exchange.set_markets([exchange.safe_market_structure(market)])
+            market = {"id": key.handle, "symbol": key.symbol, "base": base, "quote": counter}
+            kind = {"type": "spot", "spot": True, "contract": False, "active": True}
+            exchange.set_markets([exchange.safe_market_structure(market | kind)])
             self._exchanges[key.venue, key.pair] = exchange
         return self._exchanges[key.venue, key.pair]
 
@@ -260,9 +254,9 @@ def _offline(venue: str) -> Any:
     return Offline
 
 
-def _rows(exchange: Any, stream: Stream, body: bytes) -> Sequence[Any]:
+def _rows(exchange: Any, stream: Stream, reply: Any) -> Sequence[Any]:
     """The rows of a reply as the exchange wrote them. Raises Refused where ccxt finds none, but for an empty list."""
-    reply, key = decode(body), Key(stream.key)
+    key = Key(stream.key)
     lists = [len(one) for one in collections(reply) if isinstance(one, list)]
     exchange.reply, exchange.rows = reply, None
     try:
@@ -280,7 +274,9 @@ def _rows(exchange: Any, stream: Stream, body: bytes) -> Sequence[Any]:
     return rows
 
 
-def _page_of_trades(exchange: Any, stream: Stream, request: Request, body: bytes, rows: Sequence[Any]) -> Page:
+def _page_of_trades(
+    exchange: Any, stream: Stream, request: Request, body: bytes, reply: Any, rows: Sequence[Any]
+) -> Page:
     """Trades go from old to new: a page is known from the end of the one before to its last trade."""
     assert stream.until is not None
     low = high = datetime.fromtimestamp(int(request.note) / 1000, UTC)
@@ -291,7 +287,7 @@ def _page_of_trades(exchange: Any, stream: Stream, request: Request, body: bytes
         high = max(low, datetime.fromtimestamp(int(dict(request.params).get("endTime", _NEVER)) / 1000, UTC))
     place = _BY_TIME
     if rows:
-        place = decode(body)["result"]["last"] if exchange.id == "kraken" else str(int(last["id"]) + 1)
+        place = reply["result"]["last"] if exchange.id == "kraken" else str(int(last["id"]) + 1)
     if high >= stream.until:
         return Page(body, "", low, max(low, stream.until), is_last=True)
     return Page(body, f"{place} {_milliseconds(high)}", low, high, is_last=False)
@@ -354,8 +350,8 @@ def _tick_size(exchange: Any, market: Mapping[str, Any]) -> float | None:
     return float(precision) if is_step else float(Decimal(1).scaleb(-int(precision)))
 
 
-def _require_answer(exchange: Any, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Raise what ccxt knows of an exchange's errors as a FeedFault."""
+def _answer(exchange: Any, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Any:
+    """The reply, decoded. Raises what ccxt knows of an exchange's errors as a FeedFault."""
     reply = decode(body) if status < 400 or body[:1] in b"{[" else None
     text = body.decode(errors="replace")
     try:
@@ -369,6 +365,7 @@ def _require_answer(exchange: Any, request: Request, status: int, headers: Mappi
             raise NotThisStream(f"the exchange has no such market: {why}") from error
         raise Refused(f"the exchange refuses the request (HTTP {status}): {why}") from error
     require_answer(status, body)
+    return reply
 
 
 def _milliseconds(at: datetime) -> int:

@@ -95,9 +95,18 @@ PUBLIC: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+class _QuickDataclasses(griffe.Extension):
+    """Lets griffe know our dataclasses, which behave as the standard ones, so that it writes their signatures."""
+
+    def on_alias_instance(self, *, alias: griffe.Alias, **_: object) -> None:
+        """Take the name for the standard library's."""
+        if alias.target_path == "pipelines.values.dataclass":
+            alias.target_path = "dataclasses.dataclass"
+
+
 def page() -> str:
     """The page's text. Raises KeyError for a public name that does not exist, ValueError for one without docstring."""
-    loader = griffe.GriffeLoader(search_paths=[ROOT / "src"])
+    loader = griffe.GriffeLoader(search_paths=[ROOT / "src"], extensions=griffe.load_extensions(_QuickDataclasses))
     packages = {name: loader.load(name) for name in ("pipelines", "agent")}
     loader.resolve_aliases(implicit=True)
     parts = [HEAD]

@@ -9,7 +9,7 @@ or the network: the same inputs give the same bytes. Sources alone reach outside
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +18,7 @@ from pipelines.errors import PipelineError, SettingsError
 from pipelines.lake import Lake
 from pipelines.signatures import caller, require_call, require_settings
 from pipelines.snapshot import EVERYTHING, Partition, Reads, Snapshot, diff
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

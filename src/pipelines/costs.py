@@ -10,10 +10,11 @@ The formulas use arithmetic alone: they take floats, NumPy arrays, Polars expres
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pipelines.settings import setting
+from pipelines.values import dataclass
 
 BASIS_POINT = 1e-4
 BINARY = "binary"

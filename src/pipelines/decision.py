@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.costs import Costs, unit_cost
 from pipelines.sizing import position_weight
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

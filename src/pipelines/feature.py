@@ -12,7 +12,6 @@ or behind an entry point in the group tidemill.features (a module, or a feature)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import SettingsError
 from pipelines.plugins.modules import entry_points, load_entry, load_module, shown_name
 from pipelines.signatures import caller, require_call
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

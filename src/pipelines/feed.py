@@ -8,12 +8,13 @@ reply is a test of an adapter, and no adapter can get retries, limits or the ord
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pipelines.settings import setting
 from pipelines.source import MARKET_COLUMNS
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from pipelines.errors import LakeError
 from pipelines.parallel import in_threads
 from pipelines.private import close_file, make_folder
 from pipelines.snapshot import Partition, digest
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

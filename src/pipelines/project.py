@@ -10,7 +10,7 @@ Sections of other packages (the orchestrator's) are handed over as they are: thi
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipelines.inbox import INBOX_FOLDER
 from pipelines.plugins.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.settings import Faults, build, read_toml
 from pipelines.source import Source
+from pipelines.values import dataclass
 
 SETTINGS_FILE = "agent.toml"
 DEFAULT_SOURCE = "sample"

@@ -10,12 +10,13 @@ import dataclasses
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pipelines.errors import SettingsError
 from pipelines.fingerprint import counting_fields
+from pipelines.values import dataclass
 
 FRACTION, PERCENT = "fraction", "percent"
 

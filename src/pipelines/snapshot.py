@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import cached_property, lru_cache
 
 from pipelines.errors import PipelineError
+from pipelines.values import dataclass
 
 ALL_COLUMNS: tuple[str, ...] = ("*",)
 

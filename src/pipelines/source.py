@@ -7,10 +7,12 @@ shows a change; `fetch(part)` reads one whole. A component, `ticks`, works out w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -42,6 +42,7 @@ from agent.runtime.patience import retry_while_unavailable
 from agent.store import state
 from agent.store.control import runs
 from pipelines.component import Deferral, Due
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     from agent.execution.attempt import Attempts

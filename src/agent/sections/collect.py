@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pipelines.settings import setting
+from pipelines.values import dataclass
 
 
 @dataclass(frozen=True)

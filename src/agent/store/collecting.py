@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 
 from agent.store.collect_tables import collectors, streams
 from agent.store.database.engine import insert
+from pipelines.values import dataclass
 
 SOURCE_LIST = "markets"  # kind of streams that say which markets there are
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,6 +24,7 @@ from pipelines.modelling.labels import MARKET_FACTS
 from pipelines.modelling.metrics import equity_metrics, random_metrics
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

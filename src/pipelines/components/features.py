@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +19,7 @@ from pipelines.features.partitions import MADE, OWN, FeatureWork
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.source import BAR_COLUMNS
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

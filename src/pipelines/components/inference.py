@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from pipelines.modelling.learner import FittedModel
 from pipelines.modelling.moves import Errors, Moves, volatility
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Partition, Reads
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,7 +8,7 @@ market or its kind; and `history`, earlier states of the market (features.facts)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pipelines.component import Context, component
@@ -17,6 +17,7 @@ from pipelines.data.checks import check_markets
 from pipelines.errors import BadInput
 from pipelines.features.facts import encode
 from pipelines.source import MARKET_COLUMNS, MARKET_HISTORY, NAME_LENGTHS, completed_markets, frame_schema
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

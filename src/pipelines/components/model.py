@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -39,6 +39,7 @@ from pipelines.modelling.walk import (
 )
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads, digest
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

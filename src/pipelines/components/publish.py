@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,7 @@ from pipelines.lake import SHARED, SHARED_FOLDER
 from pipelines.modelling.retraining import feature_drift
 from pipelines.settings import setting
 from pipelines.snapshot import EVERYTHING, Reads
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

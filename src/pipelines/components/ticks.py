@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +30,7 @@ from pipelines.errors import BadInput, LakeError
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.source import QUARANTINE_KEY, Bulk
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

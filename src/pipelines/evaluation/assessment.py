@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from pipelines.evaluation.evidence import BASE_RATE, LOGISTIC, PRICE, VOLATILITY, Evidence
 from pipelines.evaluation.figures import Figures, figures
+from pipelines.values import dataclass
 
 LEAST_BLOCKS = 10  # fewer say nothing, whatever they show
 _MOSTLY = 0.5  # share of the information coefficient that another forecast explains

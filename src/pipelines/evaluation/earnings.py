@@ -3,12 +3,12 @@ is left. (Entries at random at the model's exposure: pipelines.modelling.random_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.costs import BASIS_POINT
 from pipelines.evaluation.evidence import Evidence
 from pipelines.evaluation.intervals import Interval, mean_interval
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

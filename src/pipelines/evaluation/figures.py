@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipelines.evaluation.earnings import Earnings, earnings
@@ -20,6 +20,7 @@ from pipelines.evaluation.scores import (
     squared_error,
 )
 from pipelines.modelling.metrics import beyond_base
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

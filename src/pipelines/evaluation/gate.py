@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
+
+from pipelines.values import dataclass
 
 SKILL_DIRECTION, SKILL_DIRECTION_LOW = 0.65, 0.6  # real markets do not show more: beyond it a leak is likelier
 SKILL_COEFFICIENT = 0.3

@@ -8,10 +8,10 @@ An area under the curve follows its blocks as a mean does (scores.auc_interval).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.evaluation.blocks import block_sums, present
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.evaluation.blocks import block_sums, present
 from pipelines.evaluation.intervals import Interval, mean_interval, student_t
 from pipelines.modelling.metrics import auc
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist, fmean, pvariance, variance
+
+from pipelines.values import dataclass
 
 _EULER = 0.5772156649015329
 _NORMAL = NormalDist()

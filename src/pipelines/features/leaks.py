@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from pipelines.feature import Feature
 from pipelines.features.windows import OWN_ROW, longest, values
 from pipelines.plugins.modules import shown_name
 from pipelines.snapshot import digest
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

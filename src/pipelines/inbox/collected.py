@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from pipelines.source import (
     Probe,
     frame_schema,
 )
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,12 +13,13 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import LakeError
+from pipelines.values import dataclass
 
 PART_BYTES = 1 << 20  # frames that begin within so many bytes are one part
 SEALED_MODE = 0o400

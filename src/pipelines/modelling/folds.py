@@ -6,8 +6,9 @@ has doubled, the next longer span of the ladder is taken, and all folds are new.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from pipelines.values import dataclass
 
 LADDER: dict[str, timedelta] = {
     **{f"{hours}h": timedelta(hours=hours) for hours in (1, 2, 4, 8, 12)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from pipelines.modelling.deciding import columns_of, distance
 from pipelines.modelling.kernel import PAYOUT, Closes, Markets, Opens
 from pipelines.modelling.labels import GAP_FACTOR
 from pipelines.modelling.simulation import Piece
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

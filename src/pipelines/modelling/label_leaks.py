@@ -7,11 +7,11 @@ must be unknown where the bars end. So what a fold trains on is what could be kn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.modelling.labels import RESOLUTION, with_labels
 from pipelines.snapshot import digest
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.errors import PipelineError
 from pipelines.modelling.offset import PriceOffset
 from pipelines.parallel import cores, pinned
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

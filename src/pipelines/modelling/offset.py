@@ -6,8 +6,10 @@ the likelihood less PENALTY / 2 · rows · |b|². There is no constant: what not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

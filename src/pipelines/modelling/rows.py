@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.modelling.derived import derive, price_log_odds
 from pipelines.modelling.labels import RESOLUTION, usual_spacing, with_labels
 from pipelines.modelling.moves import volatility
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

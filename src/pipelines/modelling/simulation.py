@@ -8,12 +8,12 @@ the open of the market's next bar. Short positions pay no borrowing fee; cash ea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.decision import Rules
 from pipelines.modelling.fast import Loops, loops
 from pipelines.modelling.kernel import Books, Closed, Closes, Curve, Markets, Opens
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

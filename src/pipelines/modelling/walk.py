@@ -7,7 +7,7 @@ reaches past that instant are dropped (Lopez de Prado 2018, Advances in Financia
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pipelines.modelling.learner import Calibration, Recipe, fit, fit_shrunk_slo
 from pipelines.modelling.moves import Errors, Moves, fit_errors, fit_moves
 from pipelines.modelling.rows import UNKNOWN, Rows
 from pipelines.parallel import MOST_WORKERS, as_done, cores
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,6 +20,7 @@ from pipelines.errors import SettingsError
 from pipelines.feed import FeedSettings, Limits, NotThisStream, Page, Parsed, Refused, Request, Retry, Stream
 from pipelines.inbox.rows import BadRow, PassedOver, decode, epoch, parse_rows, require_answer, sequence
 from pipelines.settings import setting
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,6 +18,7 @@ from pipelines.data.file_tables.settings import Dataset, Settings
 from pipelines.errors import BadInput
 from pipelines.fingerprint import settings_hash
 from pipelines.source import Batch, Bulk, Probe
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,7 +7,6 @@ dollar texts with fixed-point counts, and the candles of markets settled long ag
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -44,6 +43,7 @@ from pipelines.inbox.rows import (
     text,
 )
 from pipelines.settings import setting
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

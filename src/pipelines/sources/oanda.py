@@ -7,7 +7,6 @@ OANDA_ACCOUNT. A price is the middle of bid and ask. Days are those of UTC; ther
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -30,6 +29,7 @@ from pipelines.inbox.rows import (
     text,
 )
 from pipelines.settings import setting
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,7 +8,6 @@ the first where none is called so. A price of another outcome of two is turned r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -43,6 +42,7 @@ from pipelines.inbox.rows import (
 )
 from pipelines.settings import setting
 from pipelines.source import QUARANTINE_COLUMNS, TICK_COLUMNS, frame_schema
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -6,7 +6,6 @@ Origin and licences: src/pipelines/data/SAMPLE.md, and prediction_sample/SOURCE.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -14,6 +13,7 @@ from pipelines.errors import BadInput
 from pipelines.lake import hash_file
 from pipelines.settings import setting
 from pipelines.source import BAR_COLUMNS, MARKET_COLUMNS, Batch, Probe, frame_schema
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

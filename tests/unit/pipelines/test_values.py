@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import inspect
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -74,3 +78,96 @@ def test_frozen_ones_refuse_a_change_and_keep_what_a_class_says_itself() -> None
     assert Nothing() == Nothing()
     assert len({Nothing(), Nothing()}) == 1
     assert repr(Nothing()).endswith("Nothing()")
+
+
+@values.dataclass(frozen=True, slots=True)
+class Slotted:
+    market: str
+    value: float = 1.0
+
+
+@values.dataclass(frozen=True)
+class Base:
+    market: str
+    note: str = dataclasses.field(default="", kw_only=True)
+
+
+@values.dataclass(frozen=True)
+class Derived(Base):
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.value < 0:
+            raise ValueError(f"{self.value} is negative")
+
+
+class Plain(Base):
+    """No dataclass itself, derived from a frozen one."""
+
+
+@values.dataclass(order=True)
+class Ordered:
+    value: float
+
+
+@pytest.mark.parametrize("one", [Slotted("a", 2.0), Base("a", note="n"), Derived("a", 2.0, note="n"), Ordered(1.0)])
+def test_a_copy_and_a_pickled_one_are_equal(one: Any) -> None:
+    assert copy.copy(one) == copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
+
+
+def test_slots_leave_no_room_for_more() -> None:
+    one = Slotted("a")
+    assert not hasattr(one, "__dict__")
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'value'"):
+        one.value = 2.0  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot delete field 'value'"):
+        del one.value
+
+
+def test_a_derived_class_has_the_fields_and_checks_of_both() -> None:
+    assert Derived("a", 2.0, note="n") == Derived(market="a", value=2.0, note="n")
+    assert [item.name for item in dataclasses.fields(Derived)] == ["market", "note", "value"]
+    with pytest.raises(ValueError, match="negative"):
+        Derived("a", -1.0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Derived("a").note = "m"  # type: ignore[misc]
+    with pytest.raises(TypeError, match="cannot inherit non-frozen dataclass from a frozen one"):
+
+        @values.dataclass
+        class _Open(Base):  # type: ignore[misc]
+            value: float = 0.0
+
+
+def test_a_plain_class_derived_from_a_frozen_one_may_have_more() -> None:
+    one: Any = Plain("a")
+    one.more = 1
+    assert one.more == 1
+    del one.more
+    assert not hasattr(one, "more")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.market = "b"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del one.market
+
+
+def test_a_signature_and_the_errors_of_a_call_are_the_standard_ones() -> None:
+    ours, theirs = made(values.dataclass, frozen=True), made(dataclasses.dataclass, frozen=True)
+    assert str(inspect.signature(ours)) == str(inspect.signature(theirs))
+    for arguments, named in (((), {}), (("a", 1.0, [], 4), {}), (("a",), {"nothing": 1}), (("a",), {"market": "b"})):
+        errors = []
+        for cls in (ours, theirs):
+            with pytest.raises(TypeError) as caught:
+                cls(*arguments, **named)
+            errors.append(str(caught.value))
+        assert errors[0] == errors[1]
+
+
+def test_an_order_is_the_standard_one() -> None:
+    assert sorted([Ordered(2.0), Ordered(1.0)]) == [Ordered(1.0), Ordered(2.0)]
+
+
+def test_threads_may_ask_for_the_first_one_at_once() -> None:
+    for _ in range(20):
+        cls = made(values.dataclass, frozen=True)
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(lambda name, cls=cls: repr(cls(name)), ["a"] * 8)) == {repr(cls("a"))}

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.inbox.pages import SEALED_MODE, Inbox
 from pipelines.lake import fsync_folder
 from pipelines.private import FILE_MODE, make_folder
+from pipelines.values import dataclass
 
 FOLDER = "inbox"
 

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from pipelines.evaluation.noise import outcomes, shuffled
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from pipelines.source import BAR_COLUMNS
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

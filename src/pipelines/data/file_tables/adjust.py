@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.file_tables.times import TimeRules, to_utc
 from pipelines.data.file_tables.values import ALL_PRICES
 from pipelines.errors import BadInput
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from pipelines.data.file_tables.read import LINE, is_panic, is_parquet, is_text_
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.file_tables.texts import join_texts, without_blank_rows
 from pipelines.errors import BadInput
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

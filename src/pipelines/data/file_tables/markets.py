@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from pipelines.data.file_tables.settings import Dataset, MarketTable
 from pipelines.data.file_tables.times import TimeRules, to_utc
 from pipelines.errors import BadInput
 from pipelines.source import MARKET_COLUMNS, MARKET_HISTORY, frame_schema
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

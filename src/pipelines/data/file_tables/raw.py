@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from pipelines.data.file_tables.read import (
 from pipelines.data.file_tables.settings import Dataset
 from pipelines.data.file_tables.times import since_midnight
 from pipelines.errors import BadInput
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.data.file_tables.texts import TextRules
 from pipelines.settings import setting
 from pipelines.source import BAR_COLUMNS
+from pipelines.values import dataclass
 
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 Value = str | int | float | bool | tuple[str, ...]

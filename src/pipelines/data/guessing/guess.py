@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from pipelines.data.guessing.tables import ends_too_early, key_of, table_setting
 from pipelines.data.guessing.words import kind_of
 from pipelines.errors import BadInput
 from pipelines.settings import Faults, build
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.data.file_tables.read import LINE, is_text_table, open_table, text_head
 from pipelines.data.file_tables.texts import TextRules
 from pipelines.data.guessing.words import folded, roles_of
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

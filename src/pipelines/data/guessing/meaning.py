@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.data.file_tables.raw import PRICES, QUOTES, role_columns
@@ -20,6 +20,7 @@ from pipelines.data.guessing.words import (
     outcome_names,
     roles_of,
 )
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.file_tables.find import find_files, stem
 from pipelines.data.file_tables.read import market_of_folder
 from pipelines.errors import BadInput
+from pipelines.values import dataclass
 
 _SIGN = "[-_. ]"
 _DATE = r"(?:19|20)\d{2}(?:[-_.]?(?:0[1-9]|1[0-2])(?:[-_.]?[0-3]\d)?)?"

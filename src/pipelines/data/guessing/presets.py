@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.data.file_tables.raw import PRICES, QUOTES
+from pipelines.values import dataclass
 
 _KLINES = ("ts", *PRICES, "volume")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import time
 from typing import TYPE_CHECKING, Any
 
 from pipelines.data.file_tables.times import TimeRules, to_utc
 from pipelines.data.guessing.words import ENDS_A_BAR, folded, times_of
 from pipelines.errors import BadInput
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

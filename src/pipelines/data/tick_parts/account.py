@@ -6,9 +6,9 @@ read = kept + replaced + repeated + filtered + running + quarantined
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pipelines.data.tick_parts.memo import PartId, PartRecord
+from pipelines.values import dataclass
 
 FATES = ("read", "kept", "replaced", "repeated", "filtered", "running", "quarantined")
 WARN_FRACTION = 0.01  # more lost than this is worth a look

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.data.calendars import CALENDARS
 from pipelines.parallel import MANY_ROWS, in_threads
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, Batch
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

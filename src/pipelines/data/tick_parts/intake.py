@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from pipelines.source import (
     frame_schema,
     rules_broken,
 )
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.data.tick_parts.frames import BARS, IDENTITY, SIDES, VALUES, Kind
 from pipelines.source import BAR_COLUMNS, TICK_COLUMNS, frame_schema
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

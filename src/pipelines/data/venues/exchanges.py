@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
 from pipelines.feed import Stream
+from pipelines.values import dataclass
 
 TIMEFRAMES: Mapping[str, int] = {  # seconds
     "1m": 60,

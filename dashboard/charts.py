@@ -278,6 +278,23 @@ def distribution(drift: Drift) -> go.Figure:
     return figure
 
 
+def overlaid(curves: Mapping[str, tuple[Sequence[datetime], Sequence[float]]]) -> go.Figure:
+    """Curves of two things of one kind over the same time: the first one dashed."""
+    figure = go.Figure()
+    styles = ((ORANGE, "dash"), (BLUE, "solid"))
+    for (name, (times, values)), (colour, dash) in zip(curves.items(), styles, strict=False):
+        figure.add_scatter(
+            x=local(times),
+            y=list(values),
+            mode="lines",
+            line={"color": colour, "dash": dash, "width": 1.6},
+            customdata=utc_text(times),
+            hovertemplate=f"%{{y:.3f}}<br>{_UTC_HOVER}<extra>{name}</extra>",
+            name=name,
+        )
+    return figure
+
+
 def history(times: Sequence[datetime], series: Mapping[str, Sequence[float | None]]) -> go.Figure:
     """A few named lines over time, with points."""
     figure = go.Figure()

@@ -26,6 +26,7 @@ from agent.core.morning_text import answers_of
 from agent.core.record import Promise
 from agent.errors import NotFound
 from agent.execution import story
+from agent.execution.backtests import Pair, find_backtests, read_pair
 from agent.execution.host.child import ChildHost
 from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
@@ -37,6 +38,7 @@ from agent.service import schedule
 from agent.service.projects import PLANNERS
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
 from agent.store import leases, state
+from agent.store.comparing import Comparison, load_comparison
 from agent.store.control import approvals, attempts, events, runner, runs, schedules
 from agent.store.control.approvals import Approval
 from agent.store.control.attempts import Attempt
@@ -50,6 +52,7 @@ from agent.store.outputs import catalog, projections, promises, releases
 from agent.store.outputs.catalog import SnapshotRow
 from agent.store.outputs.projections import LiveScore
 from agent.store.outputs.releases import Release
+from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 
 RUNS_SHOWN = 200
@@ -245,6 +248,19 @@ def recent_releases(desk: Session, limit: int = 50) -> list[Release]:
         return releases.list_releases(connections.project, limit)
 
 
+def comparison_of(desk: Session, before: str, after: str) -> Comparison:
+    """One release against another. Raises NotFound."""
+    with desk.workspace.database.reading() as connections:
+        return load_comparison(connections, before, after)
+
+
+def backtests_of(desk: Session, snapshot_ids: tuple[int | None, int | None]) -> Pair | None:
+    """What two backtests wrote; None where one is no longer on disk."""
+    with desk.workspace.database.reading() as connections:
+        found = find_backtests(connections, snapshot_ids)
+    return None if found is None else _pair(f"{found[0].version} {found[1].version}", desk.workspace.lake, found)
+
+
 def predictions_in(desk: Session) -> int:
     """Markets that the present output of inference predicts."""
     found = output(desk, "inference")
@@ -296,6 +312,11 @@ def snapshot(desk: Session, snapshot_id: int) -> Snapshot:
 def _snapshot(key: str, snapshot_id: int, _workspace: Workspace) -> Snapshot:
     with _workspace.database.reading() as connections:
         return catalog.load_snapshot(connections.project, snapshot_id)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _pair(versions: str, _lake: Lake, _found: tuple[Snapshot, Snapshot]) -> Pair | None:
+    return read_pair(_lake, _found)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda opened: opened.stack.close())

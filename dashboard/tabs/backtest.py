@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from agent.core.figures import points_text, without_annual
-from agent.store.outputs.releases import Release
+from agent.core.figures import without_annual
 from dashboard import charts, data, look, market_data, model_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.palette import STRATEGIES
+from dashboard.shapes import comparison
 from pipelines.modelling.metrics import chance_text
 
 TITLE, ICON, ORDER = "Backtest", ":material/trending_up:", 70
@@ -156,28 +155,4 @@ def _releases(desk: Session) -> None:
         first = parts.choose_release(releases, "This", "release", "release_first", releases[0])
     with right:
         second = parts.choose_release(releases, "Against", "against", "release_second", releases[1])
-    _compare(first, second)
-
-
-def _compare(first: Release, second: Release) -> None:
-    ours, theirs = (_model_figures(one) for one in (first, second))
-    rows: list[tuple[object, ...]] = [("Published", look.when(first.created_at), look.when(second.created_at), "")]
-    for key, (title, form) in _FIGURES.items():
-        one, other = ours.get(key), theirs.get(key)
-        change = None if one is None or other is None else one - other
-        said = "same" if change == 0 else _shown(change, points_text if form is _percent else form)
-        rows.append((title, _shown(one, form), _shown(other, form), said))
-    for name in first.versions:
-        one, other = (release.versions.get(name, {}).get("version") for release in (first, second))
-        same = "same" if one == other else "other"
-        rows.append((f"{name} version", look.short(one), look.short(other), same))
-    look.table(
-        [Column(""), Column(first.name, "num"), Column(second.name, "num"), Column("Difference", "num")],
-        rows,
-        label="releases",
-    )
-
-
-def _model_figures(release: Release) -> Mapping[str, Any]:
-    backtest: Mapping[str, Any] = release.metrics.get("backtest", {})
-    return without_annual(backtest.get("model", {}))
+    comparison.show(desk, second.name, first.name)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent import orchestrator
 from agent.orchestrator import load_state
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
@@ -83,6 +85,24 @@ def test_what_is_gone_is_said(dashboard: Dashboard, open_page: OpenPage) -> None
     for place in ("runs?run=99", "component?component=gone", "markets?market=gone", "signals?release=gone"):
         page.goto(f"{dashboard.url}/{place}")
         expect(page.get_by_role("alert").filter(has_text=re.compile("any more"))).to_be_visible(timeout=SLOW)
+
+
+def test_one_release_against_another_says_why(
+    serve: Callable[..., Dashboard], project: Path, open_page: OpenPage
+) -> None:
+    from playwright.sync_api import expect
+
+    with (project / "agent.toml").open("a", encoding="utf-8") as file:
+        file.write("[inference]\nmargin = 0.03\n")
+    assert orchestrator.run_once(project).status == "COMPLETED"
+    page = open_page(f"{serve(project).url}/backtest")
+    expect(page.get_by_text("Only [inference] margin 0.0 → 0.03 differs.")).to_be_visible(timeout=SLOW)
+    table = page.locator("table[aria-label=releases]")
+    expect(table.locator("tbody tr").first.locator("td").last).not_to_have_text("same")
+    expect(page.get_by_text(re.compile(r"Trades: \d+ in both; "))).to_be_visible()
+    expect(page.locator("table[aria-label='trades of one alone'] tbody tr").first).to_be_visible()
+    _idle(page)
+    expect(page.get_by_role("alert").filter(has_text="fault")).to_have_count(0)
 
 
 def _idle(page: Any) -> None:

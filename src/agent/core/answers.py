@@ -69,3 +69,18 @@ def polyline(values: Sequence[float], width: float, height: float) -> str:
     span = (high - low) or 1.0
     step = width / (len(values) - 1)
     return " ".join(f"{number * step:.1f},{height * (high - value) / span:.1f}" for number, value in enumerate(values))
+
+
+def together(curves: Sequence[Sequence[tuple[float, float]]], width: float, height: float) -> list[str]:
+    """Points of SVG polylines through curves of (x, y), on the same axes; empty for one of fewer than two points."""
+    every = [point for curve in curves for point in curve]
+    if not every:
+        return ["" for _ in curves]
+    (left, right), (low, high) = ((min(axis), max(axis)) for axis in zip(*every, strict=True))
+    wide, tall = (right - left) or 1.0, (high - low) or 1.0
+    return [
+        " ".join(f"{width * (x - left) / wide:.1f},{height * (high - y) / tall:.1f}" for x, y in curve)
+        if len(curve) > 1
+        else ""
+        for curve in curves
+    ]

@@ -147,7 +147,7 @@ def causes_of(recorded: Iterable[tuple[str, Sequence[Reason]]], changes: Sequenc
         if reason.code not in _FOLLOWS and not _is_unset(reason)
     ]
     if not found:
-        found = [change_text(one) for one in changes if one.causes != ("inputs",)]
+        found = [change_text(one) for one in changes if one.is_own]
     if not found and changes:
         found = ["new data"]
     return tuple(dict.fromkeys(found))

@@ -46,14 +46,18 @@ def _since(one: Since) -> Answer:
     for word, refs in (("New: ", one.new), ("Gone: ", one.gone)):
         if refs:
             lines.append((word, *listed(refs)))
-    acted = sum(then.action != now.action for then, now in one.moved)
-    if one.moved:
-        lines.append((f"{_count(len(one.moved), 'decision')} moved, {acted:,} to another action",))
-        lines += [_move(*pair) for pair in one.moved[:_LINES]]
-    else:
-        lines.append(("No decision moved",))
+    lines += moved_lines(one, _LINES)
     lines.append(("Before it: ", Ref("release", one.before, one.before)))
     return Answer(question, (one.causes[0] if one.causes else "Nothing behind it differs",), tuple(lines))
+
+
+def moved_lines(one: Since, most: int) -> list[Line]:
+    """How many decisions moved, and those that moved most, at most `most`."""
+    if not one.moved:
+        return [("No decision moved",)]
+    acted = sum(then.action != now.action for then, now in one.moved)
+    head = f"{_count(len(one.moved), 'decision')} moved, {acted:,} to another action"
+    return [(head,), *(_move(*pair) for pair in one.moved[:most])]
 
 
 def _move(then: Decided, now: Decided) -> Line:

@@ -1,38 +1,58 @@
-"""How two releases differ: what changed and why, then their figures. Pure."""
+"""How two releases differ: what changed and why, then their figures, those that changed first. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
+from agent.core.figures import percent_text, points_text, without_annual
+from agent.core.staleness import changed_settings
 from pipelines.values import dataclass
 
-# Path into metrics.json -> what a person calls it.
-_FIGURES: Mapping[tuple[str, ...], str] = {
-    ("assessment", "verdict"): "assessment",
-    ("assessment", "tradable"): "tradable",
-    ("assessment", "ic", "value"): "information coefficient",
-    ("model", "rows"): "out-of-fold rows",
-    ("model", "brier"): "Brier score",
-    ("model", "brier_base_rate"): "Brier score of the base rate",
-    ("model", "log_loss"): "log loss",
-    ("model", "auc"): "AUC",
-    ("backtest", "model", "total_return"): "total return of the backtest",
-    ("backtest", "model", "sharpe"): "Sharpe ratio",
-    ("backtest", "model", "max_drawdown"): "largest drawdown",
-    ("backtest", "model", "trades"): "trades",
+Form = Literal["plain", "percent", "count"]
+Settings = tuple[Mapping[str, Any], Mapping[str, Any]]
+# Path into metrics.json -> what a person calls it, and how it is written.
+_FIGURES: Mapping[tuple[str, ...], tuple[str, Form]] = {
+    ("assessment", "verdict"): ("assessment", "plain"),
+    ("assessment", "tradable"): ("tradable", "plain"),
+    ("assessment", "ic", "value"): ("information coefficient", "plain"),
+    ("model", "rows"): ("out-of-fold rows", "count"),
+    ("model", "brier"): ("Brier score", "plain"),
+    ("model", "brier_base_rate"): ("Brier score of the base rate", "plain"),
+    ("model", "log_loss"): ("log loss", "plain"),
+    ("model", "auc"): ("AUC", "plain"),
+    ("backtest", "model", "total_return"): ("total return of the backtest", "percent"),
+    ("backtest", "model", "annualised_return"): ("return a year", "percent"),
+    ("backtest", "model", "annualised_volatility"): ("volatility a year", "percent"),
+    ("backtest", "model", "sharpe"): ("Sharpe ratio", "plain"),
+    ("backtest", "model", "sortino"): ("Sortino ratio", "plain"),
+    ("backtest", "model", "max_drawdown"): ("largest drawdown", "percent"),
+    ("backtest", "model", "trades"): ("trades", "count"),
+    ("backtest", "model", "hit_rate"): ("winning trades", "percent"),
+    ("backtest", "model", "exposure"): ("mean exposure", "percent"),
+    ("backtest", "model", "turnover_per_year"): ("turnover a year, times equity", "plain"),
+    ("backtest", "model", "costs_paid"): ("costs paid, multiples of the start", "plain"),
 }
-_OWN_CAUSES = (("code", "code_version"), ("settings", "settings_hash"))
+
+
+_DATA = "the data"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A component behind both releases whose output differs. causes: of "code", "settings" and "inputs"; settings: key
-    -> (before, after), where both are known."""
+    """A component behind both releases whose output differs. causes: of "code" and "settings"; where both are the same
+    "inputs" or, where no component that it reads differs, "data"; "new" or "gone". settings: dotted name -> (before,
+    after) as JSON, where both are known."""
 
     component: str
     causes: tuple[str, ...]
     settings: Mapping[str, tuple[Any, Any]]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it does not merely follow from another component's change."""
+        return self.causes != ("inputs",)
 
 
 @dataclass(frozen=True)
@@ -42,18 +62,27 @@ class Figure:
     name: str
     before: Any
     after: Any
+    form: Form = "plain"
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether people would read two different values."""
+        _, before, after, _ = figure_cells(self)
+        return before != after
 
 
 def changes(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
-    settings: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]],
+    settings: Mapping[str, Settings],
+    reads: Mapping[str, Collection[str]] | None = None,
 ) -> list[Change]:
     """What changed between the `versions` of two releases, component by component in the order of the later one.
 
-    `settings`: component -> its settings then and now, as far as they are still on record. A component whose own code
-    and settings are the same changed because of its inputs.
+    `settings`: component -> its settings then and now; `reads`: component -> what it reads; both as far as they are
+    still on record.
     """
+    differing = {name for name, new in after.items() if name not in before or before[name]["version"] != new["version"]}
     found = []
     for name, new in after.items():
         old = before.get(name)
@@ -65,32 +94,105 @@ def changes(
         ]
         if not own and old["version"] == new["version"]:
             continue
+        if not own:
+            its = (reads or {}).get(name)
+            own = ["inputs" if its is None or differing.intersection(its) else "data"]
         then, now = settings.get(name, ({}, {}))
-        keys = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
-        found.append(Change(name, tuple(own) or ("inputs",), {key: (then.get(key), now.get(key)) for key in keys}))
+        found.append(Change(name, tuple(own), changed_settings(then, now)))
     return found + [Change(name, ("gone",), {}) for name in before if name not in after]
 
 
+def headline(found: Sequence[Change]) -> str:
+    """What all of it comes from, in a sentence: "Only [backtest] seed 7 → 8 differs"."""
+    causes = [text for one in found if one.is_own for text in _own_causes(one)]
+    if not found:
+        return "Nothing behind them differs"
+    causes = list(dict.fromkeys(causes))
+    if causes == [_DATA] or not causes:
+        return "Only the data differ; the settings and the code are the same"
+    if len(causes) == 1:
+        return f"Only {causes[0]} differs"
+    first, *others = causes
+    listed = f"{'; '.join([f'{first[0].upper()}{first[1:]}', *others[:-1]])} and {others[-1]}"
+    return f"{listed} differ"
+
+
+def _own_causes(change: Change) -> list[str]:
+    """What of a component differs by itself, as what "differs" follows."""
+    if change.causes in (("new",), ("gone",)):
+        return [f"{change.component} ({change.causes[0]})"]
+    if change.causes == ("data",):
+        return [_DATA]
+    found = []
+    if "settings" in change.causes:
+        found += [_placed(change.component, text) for text in _settings_texts(change)] or [f"[{change.component}]"]
+    if "code" in change.causes:
+        found.append(f"the code of {change.component}")
+    return found
+
+
+def _placed(component: str, text: str) -> str:
+    """A setting with its section; one of a source names it itself."""
+    return text if text.startswith("sources.") else f"[{component}] {text}"
+
+
+def _settings_texts(change: Change) -> list[str]:
+    return [f"{key} {_value(old)} → {_value(new)}" for key, (old, new) in change.settings.items()]
+
+
+def _value(coded: str | None) -> str:
+    """A value that was kept as JSON, as one writes it."""
+    if coded in (None, "null"):
+        return "not set"
+    try:
+        value = json.loads(str(coded))
+    except ValueError:  # several fields of a table
+        return str(coded)
+    return value if isinstance(value, str) and value else str(coded)
+
+
 def figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Figure]:
-    """The figures in metrics.json that two releases have, in the order in which a person asks."""
-    found = [Figure(name, _at(before, path), _at(after, path)) for path, name in _FIGURES.items()]
-    return [one for one in found if one.before is not None or one.after is not None]
+    """The figures in metrics.json that one of two releases has: those that differ first, each part in the order in
+    which a person asks. Figures a year of less than a year are none."""
+    then, now = _shown(before), _shown(after)
+    found = [Figure(name, _at(then, path), _at(now, path), form) for path, (name, form) in _FIGURES.items()]
+    found = [one for one in found if one.before is not None or one.after is not None]
+    return sorted(found, key=lambda one: not one.is_changed)
+
+
+def _shown(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    model = _at(metrics, ("backtest", "model"))
+    return {**metrics, "backtest": {"model": without_annual(model)}} if isinstance(model, Mapping) else metrics
 
 
 def change_text(change: Change) -> str:
     """A sentence."""
-    if change.causes == ("new",):
-        return f"{change.component} is new"
-    if change.causes == ("gone",):
-        return f"{change.component} is gone"
-    why = " and ".join("its inputs" if cause == "inputs" else f"its {cause}" for cause in change.causes)
-    shown = ", ".join(f"{key} {old!r} → {new!r}" for key, (old, new) in change.settings.items())
+    if change.causes in (("new",), ("gone",)):
+        return f"{change.component} is {change.causes[0]}"
+    words = {"inputs": "its inputs", "data": "new data"}
+    why = " and ".join(words.get(cause, f"its {cause}") for cause in change.causes)
+    shown = ", ".join(_settings_texts(change))
     return f"{change.component} changed by {why}{f' ({shown})' if shown else ''}"
 
 
-def figure_cells(figure: Figure) -> tuple[str, str, str]:
-    """Name, before and after as people read them."""
-    return figure.name, _text(figure.before), _text(figure.after)
+def figure_cells(figure: Figure) -> tuple[str, str, str, str]:
+    """Name, before, after and by how much it changed, as people read them."""
+    return figure.name, _text(figure.before, figure.form), _text(figure.after, figure.form), _difference(figure)
+
+
+def _difference(figure: Figure) -> str:
+    before, after = figure.before, figure.after
+    if not (_is_number(before) and _is_number(after)):
+        return ""
+    if _text(before, figure.form) == _text(after, figure.form):
+        return "same"
+    if figure.form == "percent":
+        return points_text(after - before)
+    return f"{after - before:+,.0f}" if figure.form == "count" else f"{after - before:+,.4f}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _at(value: Any, path: Sequence[str]) -> Any:
@@ -99,9 +201,13 @@ def _at(value: Any, path: Sequence[str]) -> Any:
     return value
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, form: Form) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.4f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    if form == "percent":
+        return percent_text(value)
+    return f"{value:,.0f}" if form == "count" or isinstance(value, int) else f"{value:,.4f}"

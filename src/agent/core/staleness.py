@@ -122,13 +122,19 @@ def _definitions(files: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def _settings(state: State, current: Current) -> Iterator[Reason]:
     if state.settings_hash == current.settings_hash:
         return
-    old, new = _flat(state.settings), _flat(current.settings)
-    _fold_tables(old, new)
-    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-    for name in changed:
-        yield Reason(Code.SETTINGS_CHANGED, subject=name, old=old.get(name), new=new.get(name))
+    changed = changed_settings(state.settings, current.settings)
+    for name, (old, new) in changed.items():
+        yield Reason(Code.SETTINGS_CHANGED, subject=name, old=old, new=new)
     if not changed:
         yield Reason(Code.SETTINGS_CHANGED, detail="a setting whose value is not shown")
+
+
+def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+    """Dotted name -> (value before, value after) as JSON, of the settings that differ; None where one has it not."""
+    old, new = _flat(before), _flat(after)
+    _fold_tables(old, new)
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return {name: (old.get(name), new.get(name)) for name in names}
 
 
 def _fold_tables(old: dict[str, str], new: dict[str, str]) -> None:

@@ -62,18 +62,24 @@ def _fresh(conn: sa.Connection, release: Release, now: datetime) -> Fresh:
 
 def _since(at: Connections, release: Release, decided: Sequence[Decided]) -> Since:
     before = releases.newest_other(at.project, release.name)
-    if before is None:
-        return Since(None)
-    recorded = (
-        attempts.causes_between(at.control, at.project_id, before.run_id, release.run_id)
-        if before.run_id is not None and release.run_id is not None
-        else []
-    )
-    found = changes(before.versions, release.versions, releases.settings_behind(at.project, before, release))
+    return Since(None) if before is None else _between(at, before, release, decided)
+
+
+def load_between(at: Connections, before: Release, after: Release) -> Since:
+    """What is different in one release from another: recorded causes, markets, and decisions that moved, most first."""
+    return _between(at, before, after, _decided(at.project, projections.decisions_of(at.project, after, _DECISIONS)))
+
+
+def _between(at: Connections, before: Release, after: Release, decided: Sequence[Decided]) -> Since:
+    known = [one.run_id for one in (before, after) if one.run_id is not None]
+    # Either may be the later one.
+    ran = attempts.causes_between(at.control, at.project_id, min(known), max(known)) if len(known) == 2 else []
+    settings = {name: one.settings for name, one in releases.behind(at.project, before, after).items()}
+    found = changes(before.versions, after.versions, settings)
     old = _decided(at.project, projections.decisions_of(at.project, before, _DECISIONS))
     return morning.since(
         before.name,
-        morning.causes_of(recorded, found),
+        morning.causes_of(ran, found),
         {one.market_id: one for one in old},
         {one.market_id: one for one in decided},
     )

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from agent import orchestrator
+from agent.execution.backtests import find_backtests, read_pair
+from agent.store.comparing import load_comparison
 from agent.store.database.engine import open_engine, writing
 from agent.store.outputs.projections import decisions_of
 from agent.store.outputs.releases import current_release
@@ -81,7 +84,10 @@ def test_each_thing_has_an_address_and_each_name_leads_to_it(make_client: MakeCl
     compared = client.get("/ui/compare", params={"before": release.name, "after": release.name}).text
     assert "Nothing behind them differs." in compared
     figures = release.metrics["backtest"]["model"]
-    assert f'<td>total return of the backtest</td><td class="number">{figures["total_return"]:,.4f}</td>' in compared
+    assert (
+        f'<td>total return of the backtest</td><td class="number">{figures["total_return"]:.1%}'.replace("%", " %")
+        in compared
+    )
 
 
 def test_a_component_says_what_its_output_came_from_and_who_used_it(make_client: MakeClient, published: Path) -> None:
@@ -116,3 +122,29 @@ def test_an_address_that_leads_nowhere_says_so_on_a_page(make_client: MakeClient
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
     assert "there is no" in answer.text
+
+
+def test_two_releases_say_why_they_differ(make_client: MakeClient, published: Path) -> None:
+    """One setting is changed: it is named, and so are the trades that only one of both made."""
+    with opened(published) as workspace, workspace.database.reading() as connections:
+        before = current_release(connections.project)
+    assert before is not None
+    (published / "agent.toml").write_text("[inference]\nmargin = 0.03\n", encoding="utf-8")
+    assert orchestrator.run_once(published).status == "COMPLETED"
+    with opened(published) as workspace, workspace.database.reading() as connections:
+        after = current_release(connections.project)
+        assert after is not None
+        found = find_backtests(connections, load_comparison(connections, before.name, after.name).backtests)
+        assert found is not None
+        pair = read_pair(workspace.lake, found)
+    assert pair is not None
+    page = make_client().get("/ui/compare", params={"before": before.name, "after": after.name}).text
+    assert "Only [inference] margin 0.0 → 0.03 differs." in page
+    then, now = (int(one.metrics["backtest"]["model"]["trades"]) for one in (before, after))
+    assert then != now
+    only_then, only_now = pair.trades.before.height, pair.trades.after.height
+    assert (pair.trades.both + only_then, pair.trades.both + only_now) == (then, now)
+    assert f"{pair.trades.both:,} in both; {only_then:,} only before" in page
+    rows = re.findall(r'<tr( class="soft")?><td>', page.partition("<h2>Figures")[2].partition("</table>")[0])
+    assert rows == sorted(rows)  # what changed comes first
+    assert page.count("<polyline class=") == 2

@@ -216,6 +216,7 @@ def test_releases_are_listed_and_compared(project: Path, agent: Typed) -> None:
     assert [(one["name"], one["is_current"]) for one in listed] == [(second, True), (first, False)]
     assert [one["name"] for one in agent.json("releases", "--limit", "1")] == [second]
     said = agent("diff", first, second)
+    assert said.startswith("Only [numbers] values [1, 2, 3] → [7] differs.")
     assert "numbers changed by its settings (values [1, 2, 3] → [7])" in said
     assert "total changed by its inputs" in said
     assert "Nothing behind them differs." in agent("diff", first, first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.core.release_diff import Figure, change_text, changes, figure_cells, figures
+from agent.core.release_diff import Change, Figure, change_text, changes, figure_cells, figures, headline
 
 
 def version(output: str, code: str = "c", settings: str = "s") -> dict[str, Any]:
@@ -49,8 +49,41 @@ def test_figures_are_those_that_one_of_both_has() -> None:
         Figure("Brier score", 0.25, 0.24),
     ]
     assert [figure_cells(one) for one in figures(before, after)] == [
-        ("assessment", "-", "NO EDGE"),
-        ("tradable", "-", "no"),
-        ("Brier score", "0.2500", "0.2400"),
+        ("assessment", "-", "NO EDGE", ""),
+        ("tradable", "-", "no", ""),
+        ("Brier score", "0.2500", "0.2400", "-0.0100"),
     ]
     assert figures({}, {}) == []
+
+
+def test_figures_that_changed_come_first_and_differ_in_their_own_unit() -> None:
+    model = {"total_return": 0.1, "trades": 5, "sharpe": 9.0, "hit_rate": 0.5, "annualised_return": None}
+    found = figures(
+        {"backtest": {"model": model}}, {"backtest": {"model": {**model, "total_return": 0.15, "trades": 7}}}
+    )
+    assert [figure_cells(one) for one in found] == [
+        ("total return of the backtest", "10.0 %", "15.0 %", "+5.0 pp"),
+        ("trades", "5", "7", "+2"),
+        ("winning trades", "50.0 %", "50.0 %", "same"),
+    ]
+
+
+def test_the_headline_names_what_all_of_it_comes_from() -> None:
+    versions = {name: version("1") for name in ("ticks", "model", "backtest")}
+    settings = {"backtest": ({"costs": {"fee_bps": 10}, "seed": 7}, {"costs": {"fee_bps": 1}, "seed": 7})}
+    one = {**versions, "backtest": version("2", settings="t")}
+    assert headline(changes(versions, one, settings)) == "Only [backtest] costs.fee_bps 10 → 1 differs"
+    assert headline(changes(versions, versions, {})) == "Nothing behind them differs"
+    reads = {"ticks": ("crypto",), "model": ("ticks",), "backtest": ("model",)}
+    new_data = {name: version("2") for name in versions}
+    assert (
+        headline(changes(versions, new_data, {}, reads))
+        == "Only the data differ; the settings and the code are the same"
+    )
+    assert headline(changes(versions, new_data, {})) == "Only the data differ; the settings and the code are the same"
+    both = {**new_data, "model": version("2", code="d"), "backtest": version("2", settings="t")}
+    assert headline(changes(versions, both, settings, reads)) == (
+        "The data; the code of model and [backtest] costs.fee_bps 10 → 1 differ"
+    )
+    source = Change("ticks", ("settings",), {"sources.files.path": ('"a"', "null")})
+    assert headline([source]) == "Only sources.files.path a → not set differs"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from agent.api.comparing import compared
 from agent.api.rendering import address, missing, page, ref
 from agent.api.routes.runs import RunId
 from agent.api.server import Server, ServerHere
@@ -15,17 +18,19 @@ from agent.core.explain import causes_text
 from agent.core.figures import without_annual
 from agent.core.grid import evidence_rows
 from agent.core.record import promise_text
-from agent.core.release_diff import change_text, changes, figure_cells, figures
 from agent.errors import NotFound
+from agent.execution.backtests import find_backtests, read_pair
 from agent.execution.story import step_of
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
+from agent.store.comparing import Comparison, load_comparison
 from agent.store.control import attempts, runs
 from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
 from agent.store.lineage import load_origins, load_outputs
 from agent.store.outputs import projections, promises, releases
 from agent.store.outputs.releases import Release
+from pipelines.lake import Lake
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
 router = APIRouter(include_in_schema=False)
@@ -72,17 +77,18 @@ async def release(request: Request, server: ServerHere, name: Name) -> Response:
 async def compare(request: Request, server: ServerHere, before: Asked, after: Asked) -> Response:
     """Two releases: what changed and why, then the figures of both."""
 
-    def look(at: Connections) -> dict[str, Any]:
-        first, second = (releases.load_release(at.project, name) for name in (before, after))
-        found = changes(first.versions, second.versions, releases.settings_behind(at.project, first, second))
-        return {
-            "first": first,
-            "second": second,
-            "changes": [change_text(one) for one in found],
-            "figures": [figure_cells(one) for one in figures(first.metrics, second.metrics)],
-        }
+    def look(at: Connections) -> tuple[Comparison, Any]:
+        found = load_comparison(at, before, after)
+        return found, find_backtests(at, found.backtests)
 
-    return await _place(request, server, "compare.html", look, "/ui/release")
+    try:
+        found, backtests = await server.read(look, is_long=True)
+    except NotFound as error:
+        return missing(request, server, error)
+    read = partial(read_pair, Lake(server.settings.lake_path))
+    pair = None if backtests is None else await asyncio.to_thread(read, backtests)
+    values = {"here": "/ui/release", **compared(found, pair)}
+    return page(request, server, "compare.html", values)
 
 
 @router.get("/ui/markets/{market_id:path}")

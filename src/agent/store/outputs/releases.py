@@ -151,16 +151,23 @@ def load_release(conn: sa.Connection, name: str) -> Release:
     return Release(**row)
 
 
-def settings_behind(
-    conn: sa.Connection, before: Release, after: Release
-) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Component -> its settings behind each of two releases, of those components whose outputs are still on record."""
+@dataclass(frozen=True)
+class Behind:
+    """What is on record of a component's outputs behind two releases: its settings then and now, and the names of what
+    the later one read."""
+
+    settings: tuple[Mapping[str, Any], Mapping[str, Any]]
+    reads: tuple[str, ...]
+
+
+def behind(conn: sa.Connection, before: Release, after: Release) -> dict[str, Behind]:
+    """Component -> what is on record behind each of two releases, of those whose outputs were not removed."""
     numbers = [{name: one["snapshot_id"] for name, one in release.versions.items()} for release in (before, after)]
     wanted = {number for each in numbers for number in each.values()}
-    query = sa.select(snapshots.c.id, snapshots.c.settings).where(snapshots.c.id.in_(wanted))
-    known = {row.id: row.settings for row in conn.execute(query)}
+    columns = (snapshots.c.id, snapshots.c.settings, snapshots.c.input_versions)
+    known = {row.id: row for row in conn.execute(sa.select(*columns).where(snapshots.c.id.in_(wanted)))}
     return {
-        name: (known[number], known[numbers[1][name]])
+        name: Behind((known[number].settings, known[numbers[1][name]].settings), tuple(known[number].input_versions))
         for name, number in numbers[0].items()
         if number in known and numbers[1].get(name) in known
     }

@@ -6,9 +6,9 @@ import argparse
 
 from agent.cli.output import emit
 from agent.console import table
-from agent.core.release_diff import change_text, changes, figure_cells, figures
+from agent.core.release_diff import change_text, figure_cells
 from agent.execution.workspace import open_workspace
-from agent.store.outputs import releases
+from agent.store.comparing import load_comparison
 
 HELP = "Show what changed between two releases and why, then their figures."
 
@@ -22,11 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print causes, then figures."""
     with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
-        before, after = (releases.load_release(connections.project, name) for name in (options.before, options.after))
-        settings = releases.settings_behind(connections.project, before, after)
-    found, scores = changes(before.versions, after.versions, settings), figures(before.metrics, after.metrics)
-    parts = ["\n".join(change_text(one) for one in found) or "Nothing behind them differs."]
-    if scores:
-        parts.append(table([figure_cells(one) for one in scores], ("figure", "A", "B"), right={1, 2}))
-    emit(options, {"changes": found, "figures": scores}, "\n\n".join(parts))
+        found = load_comparison(connections, options.before, options.after)
+    parts = [f"{found.headline}."]
+    if found.changes:
+        parts.append("\n".join(change_text(one) for one in found.changes))
+    if found.figures:
+        cells = [figure_cells(one) for one in found.figures]
+        parts.append(table(cells, ("figure", "A", "B", "difference"), right={1, 2, 3}))
+    shown = {"headline": found.headline, "changes": found.changes, "figures": found.figures}
+    emit(options, shown, "\n\n".join(parts))
     return 0

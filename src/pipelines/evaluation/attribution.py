@@ -5,8 +5,9 @@ Trades have what the backtest writes: market_id, side, entry_at, pnl (multiples 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl

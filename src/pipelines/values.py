@@ -2,14 +2,13 @@
 
 The standard library writes up to eight methods for a dataclass as text and compiles each when the class is made:
 half a millisecond per class, a quarter of such a run. This `dataclass` is the same but for how they come about:
-equality, hash, representation and the refusal of changes are functions that all classes share; `__init__` is the
-standard one, compiled when somebody first asks for it.
+equality, hash, representation and the refusal of changes are functions that all classes share; `__init__` is
+compiled when somebody first asks for it.
 """
 
 from __future__ import annotations
 
-from copy import copy
-from dataclasses import FrozenInstanceError, fields, make_dataclass
+from dataclasses import MISSING, FrozenInstanceError, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +51,16 @@ else:
     from dataclasses import dataclass as dataclass
 
 
+class _Absent:
+    """Stands in a signature for the value of a default_factory."""
+
+    def __repr__(self) -> str:
+        return "<factory>"
+
+
+_ABSENT = _Absent()
+
+
 class _Init:
     """Stands for the `__init__` of one class until it is asked for; then the class has the real one."""
 
@@ -60,14 +69,38 @@ class _Init:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         cls = self._cls
-        after = {"__post_init__": cls.__post_init__} if hasattr(cls, "__post_init__") else {}
-        parts = [(item.name, item.type, copy(item)) for item in fields(cls)]
-        frozen = cls.__dataclass_params__.frozen
-        made: Any = make_dataclass(cls.__name__, parts, namespace=after, frozen=frozen, repr=False, eq=False)
-        init = made.__init__
-        init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
+        init = _compiled(cls)
         cls.__init__ = init
         return init.__get__(instance, owner)
+
+
+def _compiled(cls: Any) -> Any:
+    """The `__init__` that the standard library would have written."""
+    values: dict[str, Any] = {"_set_": object.__setattr__, "_absent_": _ABSENT}
+    heads: dict[bool, list[str]] = {False: [], True: []}  # by whether a field must be named
+    body, frozen = [], cls.__dataclass_params__.frozen
+    for item in fields(cls):
+        name, value, default = item.name, item.name, ""
+        if item.default_factory is not MISSING:
+            values[f"_make_{name}_"], default = item.default_factory, "=_absent_"
+            made = f"_make_{name}_()"
+            value = f"{made} if {name} is _absent_ else {name}" if item.init else made
+        elif item.default is not MISSING:
+            values[f"_default_{name}_"], default = item.default, f"=_default_{name}_"
+            value = name if item.init else f"_default_{name}_"
+        if item.init:
+            heads[item.kw_only is True].append(name + default)
+        if item.init or default:
+            body.append(f" _set_(self, {name!r}, {value})" if frozen else f" self.{name} = {value}")
+    if hasattr(cls, "__post_init__"):
+        body.append(" self.__post_init__()")
+    named = ["*", *heads[True]] if heads[True] else []
+    head = f"def __init__({', '.join(['self', *heads[False], *named])}):"
+    exec("\n".join([head, *body, " return"]), values)  # noqa: S102 - of the fields' names, which are identifiers
+    init = values["__init__"]
+    init.__annotations__ = {item.name: item.type for item in fields(cls) if item.init} | {"return": None}
+    init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
+    return init
 
 
 def _freeze(cls: Any, *, slots: bool) -> None:

@@ -162,6 +162,44 @@ def test_a_signature_and_the_errors_of_a_call_are_the_standard_ones() -> None:
         assert errors[0] == errors[1]
 
 
+@pytest.mark.parametrize("options", [{}, {"frozen": True}, {"slots": True}, {"frozen": True, "slots": True}])
+@pytest.mark.parametrize("kw_only", [False, True])
+def test_each_kind_of_field_gets_its_value(options: dict[str, bool], kw_only: bool) -> None:
+    shapes: dict[str, Any] = {
+        "default": dataclasses.field(default=1),
+        "made": dataclasses.field(default_factory=list),
+        "hidden": dataclasses.field(default="h", init=False),
+        "counted": dataclasses.field(default_factory=dict, init=False),
+        "named": dataclasses.field(default=2, kw_only=True),
+        "needed": dataclasses.field(kw_only=True),
+    }
+
+    def build(decorate: Any) -> Any:
+        space = {"__annotations__": dict.fromkeys(shapes, "object"), **{k: copy.copy(v) for k, v in shapes.items()}}
+        return decorate(kw_only=kw_only, **options)(type("Kinds", (), space))
+
+    ours, theirs = build(values.dataclass), build(dataclasses.dataclass)
+    assert str(inspect.signature(ours)) == str(inspect.signature(theirs))
+    for arguments in ({"needed": 1}, {"needed": 1, "made": [2], "default": 3, "named": 4}):
+        one, other = ours(**arguments), theirs(**arguments)
+        assert dataclasses.asdict(one) == dataclasses.asdict(other)
+        assert one.made is not ours(needed=1).made
+        assert repr(one) == repr(other).replace(type(other).__qualname__, type(one).__qualname__)
+    with pytest.raises(TypeError, match="needed"):
+        ours()
+
+
+def test_a_setter_of_the_class_is_asked() -> None:
+    @values.dataclass
+    class Watched:
+        value: float
+
+        def __setattr__(self, name: str, value: float) -> None:
+            object.__setattr__(self, name, value * 2)
+
+    assert Watched(1.0).value == 2.0
+
+
 def test_an_order_is_the_standard_one() -> None:
     assert sorted([Ordered(2.0), Ordered(1.0)]) == [Ordered(1.0), Ordered(2.0)]
 

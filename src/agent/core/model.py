@@ -166,7 +166,8 @@ class Compute:
     """Run the component. `may_be_cut_off`: its causes are all upstream steps of this plan, which may come out as
     before. `changed`: input -> changed partition keys, where known. Seconds and rows are expected, from history.
     `unless`: what its policy waits for as things stand; it is asked again when its inputs are there. `reuse`: all but
-    its function runs, since an earlier run has computed the same."""
+    its function runs, since an earlier run has computed the same. `fingerprint`: what others would find the result by,
+    where they may take it."""
 
     component: str
     reasons: tuple[Reason, ...]
@@ -176,6 +177,7 @@ class Compute:
     expected_rows: int | None = None
     unless: str | None = None
     reuse: Reuse | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from agent.core.explain import UNREACHABLE
-from agent.core.model import Code, InputRecord, Reason
+from agent.core.model import Code, Current, InputRecord, Reason, State
 from pipelines.snapshot import digest
 from pipelines.values import dataclass
 
@@ -74,6 +74,17 @@ def may_be_taken(reasons: Iterable[Reason]) -> bool:
 def is_distrusted(reasons: Iterable[Reason]) -> bool:
     """Whether a person asked for a computation: then no earlier result of the component is taken any more."""
     return any(reason.code in _DISTRUSTING for reason in reasons)
+
+
+def is_pinned(state: State, current: Current) -> bool:
+    """Whether a reader of sources in a try stays as it was when the try began, whatever its sources have by now: where
+    nothing else makes it stale. `current` is without sources."""
+    if state.output_snapshot_id is None or current.missing or current.altered:
+        return False
+    has = (state.code_version, state.settings_hash, state.libraries)
+    inputs = {name: one.read_version for name, one in current.inputs.items()}
+    read = {name: one.read_version for name, one in state.inputs.items() if name in inputs}
+    return has == (current.code_version, current.settings_hash, current.libraries) and inputs == read
 
 
 def as_read(inputs: Mapping[str, InputRecord], after: Mapping[str, str]) -> dict[str, InputRecord]:

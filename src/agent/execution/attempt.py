@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -96,7 +97,9 @@ class Attempts:
         component = workspace.facts.components[name]
         own, heart = Lease(leases.of_component(name), begun.token), self._heart
         try:
-            with heart.keeping(own):
+            with ExitStack() as kept:
+                for lease in (own, *([] if begun.result is None else [begun.result])):
+                    kept.enter_context(heart.keeping(lease))
                 old = self._previous(begun)
                 done = self._done(begun, old, settings.timeout_of(name))
                 sys.audit("tidemill.point", "attempt.computed")
@@ -117,6 +120,7 @@ class Attempts:
                     workspace.is_historical,
                     as_of=self._as_of() if component.is_release else None,
                     fingerprint=mark,
+                    result=begun.result,
                 )
                 recorded = self._patiently(
                     lambda: commit_success(workspace, self.log, success, old), f"{name} is computed"
@@ -151,7 +155,8 @@ class Attempts:
         component = self.workspace.facts.components[name]
         if reuse is not None:
             sys.audit("tidemill.point", "attempt.result.found")
-        if reuse is not None and not (component.has_gate or component.has_settle or component.has_projections):
+        shows = not self.workspace.is_try and (component.has_settle or component.has_projections)
+        if reuse is not None and not (component.has_gate or shows):
             return Done(self.survey.snapshot(reuse.snapshot_id))
         return self.computer.compute(
             self._task(begun, old),
@@ -183,7 +188,7 @@ class Attempts:
     def _task(self, begun: OpenAttempt, old: Snapshot | None) -> Task:
         name, before = begun.name, begun.before
         component = self.workspace.facts.components[name]
-        reuse = begun.step.reuse
+        reuse, try_id = begun.step.reuse, self.workspace.database.try_id
         carry = old is not None and reuse is None and can_carry_over(begun.step.reasons)
         return Task(
             component=name,
@@ -195,8 +200,8 @@ class Attempts:
                 if up in component.upstream and carry
             },
             redo=redo_keys(begun.step.reasons, before, begun.current) if carry else frozenset(),
-            attempt=f"t{begun.token}",
-            pending=self._pending() if component.has_settle else (),
+            attempt=f"y{try_id}-{begun.token}" if try_id else f"t{begun.token}",
+            pending=self._pending() if component.has_settle and not try_id else (),
             probes=self.survey.tokens() if component.reads_sources else {},
             outside=self._outside() if component.is_release else None,
             found=None if reuse is None else self.survey.snapshot(reuse.snapshot_id),
@@ -250,7 +255,9 @@ class Attempts:
                     if attempts.attempt_status(connections.control, begun.attempt_id) != "failed":
                         raise _lost(begun)
                     return  # recorded by an earlier try, whose answer was lost with the connection
-                if error.refused is not None:
+                if begun.result is not None:
+                    leases.release(connections.project, begun.result.name, begun.result.token)
+                if error.refused is not None and not self.workspace.is_try:
                     forward.add_refusal(connections.project, error.what, error.refused)
                 self._mark_again(connections, begun)
                 attempts.finish_attempt(
@@ -277,7 +284,7 @@ class Attempts:
 
         sys.audit("tidemill.point", "attempt.failed")
         self._patiently(record, f"{name} failed")
-        if error.refused is not None:
+        if error.refused is not None and not self.workspace.is_try:
             note_seals(self.workspace)
         sys.audit("tidemill.point", "attempt.failure_recorded")
         if not last:
@@ -294,6 +301,8 @@ class Attempts:
                 now = self.clock.now()
                 if state.give_up_attempt(connections.project, begun.name, begun.token):
                     self._mark_again(connections, begun)
+                if begun.result is not None:
+                    leases.release(connections.project, begun.result.name, begun.result.token)
                 attempts.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
                 self.log.add(events.Cancelled(begun.name, begun.token, why))
         except DatabaseError as gone:

@@ -23,9 +23,10 @@ from agent.execution.release import release_name, write_release
 from agent.execution.runlog import RunLog
 from agent.execution.sealing import DECISIONS, note_seals
 from agent.execution.workspace import Workspace
-from agent.store import state
+from agent.store import leases, state
 from agent.store.control import attempts
 from agent.store.database.engine import Connections, database_now
+from agent.store.leases import Lease
 from agent.store.outputs import catalog, projections, record, releases, results, trials
 from pipelines.private import make_folder
 from pipelines.snapshot import Snapshot
@@ -48,6 +49,7 @@ class Success:
     historical: bool
     as_of: datetime | None
     fingerprint: str | None
+    result: Lease | None = None  # on computing what it is found by
 
     @property
     def is_cut_off(self) -> bool:
@@ -79,8 +81,8 @@ class Recorded:
 def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Snapshot | None) -> Recorded | None:
     """Record a success, once, however often it is called; None where an earlier call recorded it. Raises LeaseLost,
     with nothing recorded, when the token is not the newest any more."""
-    component = workspace.facts.components[success.component]
-    if component.is_release:
+    releases_it = workspace.facts.components[success.component].is_release and not workspace.is_try
+    if releases_it:
         make_folder(workspace.settings.releases_path)
         write_release(workspace.lake, success.done.snapshot, workspace.settings.releases_path, success.release)
     sys.audit("tidemill.point", "commit.beginning")
@@ -102,7 +104,7 @@ def commit_success(workspace: Workspace, log: RunLog, success: Success, old: Sna
             stale = _seen_to_change(workspace, connections, success)
             _finish(workspace, connections, log, success, old, sorted(stale), now)
     sys.audit("tidemill.point", "commit.done")
-    if component.is_release:
+    if releases_it:
         note_seals(workspace)
         repair_current(workspace)
     return recorded
@@ -151,7 +153,12 @@ def _record(
         duration_s=success.seconds if success.step.reuse is None else None,
     )
     _register(connections, log, success, snapshot_id, held.now)
+    if success.result is not None:
+        leases.release(connections.project, success.result.name, success.result.token)
     sys.audit("tidemill.point", "commit.state.written")
+    if workspace.is_try:
+        _count_trial(connections, success, now)
+        return snapshot_id
     _project(connections, success, snapshot_id, now)
     if component.is_release:
         if not success.is_cut_off:
@@ -218,7 +225,7 @@ def _finish(
             reused_run=None if success.step.reuse is None else success.step.reuse.run_id,
         )
     )
-    if workspace.facts.components[success.component].is_release and not success.is_cut_off:
+    if workspace.facts.components[success.component].is_release and not (success.is_cut_off or workspace.is_try):
         assessment = _metrics_of(workspace, snapshot).get("assessment")
         if isinstance(assessment, dict):
             sentence, is_tradable = str(assessment.get("sentence", "")), assessment.get("tradable") is True
@@ -251,9 +258,16 @@ def _project(connections: Connections, success: Success, snapshot_id: int, now: 
         projections.insert_predictions(connections.project, tables["predictions"], snapshot_id, now)
     if "backtest_metrics" in tables:
         projections.replace_metrics(connections.project, snapshot_id, tables["backtest_metrics"])
-        trials.note_trial(connections.project, success.component, tables["backtest_metrics"].get("model", {}), now)
+    _count_trial(connections, success, now)
     if success.done.outcomes:
         projections.settle_predictions(connections.project, success.done.outcomes, now)
+
+
+def _count_trial(connections: Connections, success: Success, now: datetime) -> None:
+    """Whoever tries something counts, so that the best of many is not taken for skill."""
+    metrics = success.done.tables.get("backtest_metrics")
+    if metrics is not None:
+        trials.note_trial(connections.project, success.component, metrics.get("model", {}), now)
 
 
 def _record_release(

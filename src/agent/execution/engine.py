@@ -124,7 +124,8 @@ class Engine:
         if not self.log.has_started:
             self.log.has_started = True
             self.log.add(RunStarted(request.goal, request.targets, request.trigger))
-        repair_current(self.workspace)
+        if not self.workspace.is_try:
+            repair_current(self.workspace)
         thought = think(self.workspace, self._survey, request, now=self.clock.now(), manual=self.manual)
         clean = tuple(name for name in names if name not in thought.stale)
         self.log.add(AgentThinking(thought.stale, clean))
@@ -209,7 +210,9 @@ class Engine:
             current = self._survey.current(name, states)
             step = self._decide(name, states, current)
             if isinstance(step, Compute):
-                step = replace(step, reuse=self._survey.earlier(name, current, step.reasons))
+                mark = self._survey.findable(name, current, step.reasons)
+                reuse = None if mark is None else self._survey.earlier(name, mark)
+                step = replace(step, reuse=reuse, fingerprint=mark)
             return states, current, step
 
         if name not in self._looked_at:
@@ -218,6 +221,7 @@ class Engine:
                 found = look(self._rows)
                 if isinstance(found[2], Compute):
                     return found
+        self._survey.look_again(name)  # another process may have computed it meanwhile
         return with_fresh_rows(lambda: self._states(name), look)
 
     def _note(self, before: State, recorded: Recorded) -> None:

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 
 from agent import identity
 from agent.clock import Clock
@@ -23,6 +23,7 @@ from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts, runs
 from agent.store.database.engine import Connections
+from agent.store.leases import Lease
 from agent.store.outputs import results
 from pipelines.values import dataclass
 
@@ -43,6 +44,15 @@ class OpenAttempt:
     before: State
     current: Current
     step: Compute
+    result: Lease | None = None  # on computing what others may take: see agent.store.leases
+
+
+class _Reconsider(Exception):
+    """What was decided from has changed: nothing was written, and it is decided again."""
+
+
+class _ComputedElsewhere(Busy):
+    """Another process computes the very result at this moment."""
 
 
 @dataclass
@@ -55,6 +65,8 @@ class Opening:
     wait: bool
     stop: Callable[[], str | None]
     _owns_lake: bool = False
+    _refused: dict[str, set[int]] = field(default_factory=dict)  # component -> results that it was not to have
+    _until: dict[str, float] = field(default_factory=dict)  # component -> when it waits no longer for another's result
 
     def begin(self, name: str, number: int, look: Look) -> OpenAttempt | tuple[Step, State]:
         """Take the lease and open the attempt in one transaction; or the step and state where nothing is to compute.
@@ -71,12 +83,14 @@ class Opening:
             try:
                 begun = self._open(name, number, states, current, step)
             except Busy as busy:
-                if not self.wait:
+                if not self.wait and not isinstance(busy, _ComputedElsewhere):
                     raise
                 if not reported:
                     reported = True
                     logger.warning("%s; waiting for it", busy.what)
                 self._wait()
+                continue
+            except _Reconsider:
                 continue
             if begun is not None:
                 return begun
@@ -95,7 +109,8 @@ class Opening:
     def _open(
         self, name: str, number: int, seen: Mapping[str, State], current: Current, step: Compute
     ) -> OpenAttempt | None:
-        """The attempt, begun; None where the rows that were decided from have changed."""
+        """The attempt, begun; None where the rows that were decided from have changed. Raises _Reconsider, with nothing
+        written, where another process has computed the result by now."""
         if not self._owns_lake:  # once a run: each commit looks again
             claim(self.workspace.database, self.workspace.settings.lake_path)
             self._owns_lake = True
@@ -114,6 +129,7 @@ class Opening:
                 seconds = self.workspace.settings.executor.lease_seconds
                 state.begin_attempt(connections.project, found.free, self.log.owner, seconds)
                 step = _held(connections, name, step, found.free)
+                result = self._claim(connections, name, step)
             attempts.close_abandoned(connections.control, abandoned)  # control rows after the project's
             if not is_as_seen:
                 return None
@@ -134,7 +150,33 @@ class Opening:
             )
             sys.audit("tidemill.point", "attempt.written")
         sys.audit("tidemill.point", "attempt.opened")
-        return OpenAttempt(name, number, attempt_id, lease.token, before, current, step)
+        return OpenAttempt(name, number, attempt_id, lease.token, before, current, step, result)
+
+    def _claim(self, connections: Connections, name: str, step: Compute) -> Lease | None:
+        """The lease on computing what others may take as well. Raises _Reconsider where they have
+        computed it by now, _ComputedElsewhere while they do, to production only as long as the component is expected to take."""
+        if step.reuse is not None or step.fingerprint is None:
+            return None
+        conn, lease_name = connections.project, leases.of_result(name, step.fingerprint)
+        leases.add_result_row(conn, lease_name)
+        try:
+            lease = leases.take(conn, lease_name, self.log.owner, self.log.lease_seconds)
+        except Busy as busy:
+            if not self.workspace.is_try:
+                if name not in self._until:
+                    seconds, _ = attempts.expectations(connections.control, connections.project_id).get(
+                        name, (None, None)
+                    )
+                    patience = self.log.lease_seconds if seconds is None else seconds
+                    self._until[name] = time.monotonic() + patience
+                if time.monotonic() >= self._until[name]:
+                    return None
+            raise _ComputedElsewhere(busy.what, where=busy.where, fix=busy.fix) from busy
+        found = results.find(conn, name, step.fingerprint)
+        if found is not None and found.snapshot_id not in self._refused.setdefault(name, set()):
+            self._refused[name].add(found.snapshot_id)  # once: one that is not taken then is not whole
+            raise _Reconsider
+        return lease
 
     def _take_over(self, connections: Connections, name: str, lease: leases.Lease) -> list[attempts.Attempt]:
         """What a dead holder left running, to be closed; the mark that its attempt had started from is set again."""

@@ -137,7 +137,8 @@ def _with_reuse(
             current = survey.current(name, foreseen)
             forced = name in request.force
             reasons = decide_reasons(workspace.specs[name], states[name], current, now=now, forced=forced)
-            reuse = survey.earlier(name, current, reasons) if reasons else None
+            mark = survey.findable(name, current, reasons) if reasons else None
+            reuse = None if mark is None else survey.earlier(name, mark)
             step = replace(step, reuse=reuse)
             if reuse is not None:
                 foreseen[name] = replace(

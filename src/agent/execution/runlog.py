@@ -92,6 +92,7 @@ class RunLog:
                 status="RUNNING",
                 owner=self.owner,
                 lease_seconds=self.lease_seconds,
+                try_id=self.database.try_id,
                 git_commit=self.git_commit,
                 iteration=self.iteration,
                 now=self.clock.now(),

@@ -102,7 +102,7 @@ def recover(workspace: Workspace, clock: Clock, around: Around = NOTHING) -> Non
 
     sys.audit("tidemill.point", "run.recovering")
     with workspace.database.writing() as connections:
-        closed = runs.abandon_runs(connections.control, clock.now())
+        closed = runs.abandon_runs(connections.control, clock.now(), workspace.database.try_id)
         attempts.abandon_attempts_of_ended_runs(connections, clock.now())
     for run in closed:
         logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from agent.core.explain import UNREACHABLE
 from agent.core.model import Current, InputRecord, Reason, Reuse, State
-from agent.core.results import Ingredients, fingerprint, may_be_taken
+from agent.core.results import Ingredients, fingerprint, is_pinned, may_be_taken
 from agent.errors import AgentError
 from agent.execution.host.interface import ComponentFacts, Probed
 from agent.execution.workspace import Workspace
@@ -48,18 +48,22 @@ class Inspector:
             self._probes.clear()
         code = self.code(name)
         missing, altered = self._damage(state) if check_files else ((), ())
-        return Current(
+        found = Current(
             code_version=component.version or code.version,
             code_files=definitions_of(code),
             definitions=code.definitions,
             settings_hash=component.settings_hash,
             settings=component.settings,
             libraries=component.libraries,
-            inputs={**self._upstream(component, state, states), **self._sources(component)},
+            inputs=self._upstream(component, state, states),
             max_age_seconds=self._max_age_seconds(component),
             missing=missing,
             altered=altered,
         )
+        if self.workspace.is_try and component.reads_sources and is_pinned(state, found):
+            pinned = {name: one for name, one in state.inputs.items() if name.startswith(SOURCE_PREFIX)}
+            return replace(found, inputs={**found.inputs, **pinned}, max_age_seconds=None)
+        return replace(found, inputs={**found.inputs, **self._sources(component)})
 
     def currents(self, names: Sequence[str], states: Mapping[str, State]) -> dict[str, Current]:
         """What is true now of several components, the files of their outputs read from the catalog at once."""
@@ -106,14 +110,20 @@ class Inspector:
         """Keep a snapshot that was just committed: whatever lies downstream reads it next."""
         self._snapshots[snapshot_id] = snapshot
 
-    def earlier(self, name: str, current: Current, reasons: Sequence[Reason]) -> Reuse | None:
-        """The result that component `name`, stale for these `reasons`, may take instead of computing: registered for
-        what is true now, and whole in the lake."""
+    def findable(self, name: str, current: Current, reasons: Sequence[Reason]) -> str | None:
+        """What a result that component `name`, stale for these `reasons`, may take is found by; None where it is to be
+        computed in any case."""
         if not may_be_taken(reasons):
             return None
-        mark = self.fingerprint(name, current, environment(self.workspace.facts.components[name].libraries))
-        if mark is None:
-            return None
+        return self.fingerprint(name, current, environment(self.workspace.facts.components[name].libraries))
+
+    def look_again(self, name: str) -> None:
+        """Forget which results of a component there were."""
+        self._found = {key: one for key, one in self._found.items() if key[0] != name}
+
+    def earlier(self, name: str, mark: str) -> Reuse | None:
+        """The result that component `name` may take instead of computing: registered for what is true now, which
+        `mark` says, and whole in the lake."""
         if (name, mark) not in self._found:
             with self.workspace.database.reading() as connections:
                 self._found[name, mark] = results.find(connections.project, name, mark)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field, replace
 from functools import cached_property
@@ -75,9 +75,23 @@ class Workspace:
         return Lake(self.settings.lake_path)
 
     @property
+    def is_try(self) -> bool:
+        """Whether what is computed is a try's: it shows nowhere but in its own state and the lake."""
+        return self.database.try_id != 0
+
+    @property
     def is_historical(self) -> bool:
         """Whether every source is: then "now" is the newest tick."""
         return all(source.is_historical for source in self.facts.sources.values())
+
+    def ensure_rows(self) -> None:
+        """Let every component have its row of state."""
+        with self.database.reading() as connections:
+            known = state.load_states(connections.project)
+        missing = [name for name in self.specs if name not in known]
+        if missing:
+            with self.database.writing() as connections:
+                state.ensure_rows(connections.project, missing)
 
     @contextmanager
     def renewed(self) -> Iterator[Workspace]:
@@ -107,18 +121,23 @@ def close_home(settings: Settings) -> None:
 
 @contextmanager
 def open_workspace(
-    base: Path | None = None, *, control: Settings | None = None, project_id: int = 0, hosts: Hosts | None = None
+    base: Path | None = None,
+    *,
+    control: Settings | None = None,
+    project_id: int = 0,
+    hosts: Hosts | None = None,
+    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values,
 ) -> Iterator[Workspace]:
     """Open the project in folder `base` (default: the current one), its database migrated or checked, its rows there.
 
     `control` are the server's settings when the project is another than the server's own: runs and events are then
     kept in the server's database; state and catalog in schema `project_ID` of the same database where that is
     PostgreSQL and the project names no database of its own, else in the project's database. `hosts` is where its code
-    is loaded, by default in this process.
+    is loaded, by default in this process. `change` makes of what agent.toml says what a try is to have.
     """
     folder, hosts = (base or Path.cwd()).resolve(), hosts or OneShot()
     faults = Faults(str(folder / agent_settings.SETTINGS_FILE))
-    values = read_toml(folder / agent_settings.SETTINGS_FILE)
+    values = change(read_toml(folder / agent_settings.SETTINGS_FILE))
     settings = agent_settings.load(folder, faults=faults, sections_read=values)
     if control is not None and not faults.found:
         settings = agent_settings.for_project(folder, control, project_id, values)
@@ -128,12 +147,7 @@ def open_workspace(
         _require_good(host, settings, faults)
         with open_database(settings, control=control, project_id=project_id) as database:
             workspace = Workspace(settings, database, origin, host, hosts)
-            with database.reading() as connections:
-                known = state.load_states(connections.project)
-            missing = [name for name in workspace.specs if name not in known]
-            if missing:
-                with database.writing() as connections:
-                    state.ensure_rows(connections.project, missing)
+            workspace.ensure_rows()
             yield workspace
 
 

@@ -1,7 +1,8 @@
 """Leases by name: the right to do something until a time, with a token that only grows.
 
 A lease lies in a row that has an owner, a token, when it was taken and when it ends. Its name says which row:
-`component:NAME` in orchestrator_state (where people read it), `run:ID` in runs, `runner:1` in runner, `collector:NAME`
+`component:NAME` in orchestrator_state (where people read it; a try's in try_state), `result:COMPONENT:FINGERPRINT` in
+result_leases, `run:ID` in runs, `runner:1` in runner, `collector:NAME`
 in collectors, `trader:ID` in agents. Another kind is one more line in `_KINDS`. There is one rule for all: whoever
 takes a lease gets a larger token, and a statement of a holder names its token (fencing), so that a process that slept
 while another took over changes nothing.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -22,8 +23,8 @@ import sqlalchemy as sa
 from agent import identity
 from agent.errors import Busy, NotFound
 from agent.store.collect_tables import collectors
-from agent.store.database.engine import Connections, ask_with_time, database_now
-from agent.store.tables import orchestrator_state, runner, runs
+from agent.store.database.engine import Connections, ask_with_time, database_now, insert, try_of
+from agent.store.tables import orchestrator_state, result_leases, runner, runs, try_state
 from pipelines.values import dataclass
 
 RUNNER = "runner:1"
@@ -52,6 +53,11 @@ def of_component(component: str) -> str:
     return f"component:{component}"
 
 
+def of_result(component: str, fingerprint: str) -> str:
+    """The name of the lease on computing what would be found by a fingerprint."""
+    return f"result:{component}:{fingerprint}"
+
+
 def of_run(run_id: int) -> str:
     """The name of the lease on a run."""
     return f"run:{run_id}"
@@ -73,8 +79,19 @@ class Kind:
     Those are made once, since building a statement costs more than executing it; values are given as parameters.
     """
 
-    def __init__(self, table: sa.Table, *, owner: str = "lease_owner", says: str, fix: str, of_project: bool) -> None:
-        (self.key,) = table.primary_key.columns
+    def __init__(
+        self,
+        table: sa.Table,
+        *,
+        owner: str = "lease_owner",
+        says: str,
+        fix: str,
+        of_project: bool,
+        within: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """`within`: the rest of the primary key, where that is more than one column."""
+        (self.key,) = (column for column in table.primary_key.columns if column.name not in within)
+        self.within = sa.and_(sa.true(), *(table.c[name] == value for name, value in within.items()))
         self.table, self.owner, self.says, self.fix, self.of_project = table, owner, says, fix, of_project
 
     @cached_property
@@ -82,13 +99,13 @@ class Kind:
         """The lease of `key`, its row locked until the transaction ends."""
         c = self.table.c
         columns = (c[self.owner], c.lease_token, c.lease_expires_at, c.lease_taken_at)
-        return sa.select(*columns).where(self.key == sa.bindparam("key")).with_for_update()
+        return sa.select(*columns).where(self.key == sa.bindparam("key"), self.within).with_for_update()
 
     @cached_property
     def unless_taken(self) -> sa.Update:
         """An update of `key`, where no one took the lease since its token was `seen`."""
         unchanged = self.table.c.lease_token == sa.bindparam("seen")
-        return sa.update(self.table).where(self.key == sa.bindparam("key"), unchanged)
+        return sa.update(self.table).where(self.key == sa.bindparam("key"), self.within, unchanged)
 
     @cached_property
     def is_held(self) -> sa.ColumnElement[bool]:
@@ -97,6 +114,7 @@ class Kind:
             self.key == sa.bindparam("held_key"),
             self.table.c.lease_token == sa.bindparam("held_token"),
             self.table.c[self.owner].is_not(None),
+            self.within,
         )
 
     @cached_property
@@ -125,6 +143,9 @@ COMPONENT_ROWS = Kind(
     fix="wait for it (--wait), or stop that process",
     of_project=True,
 )
+RESULT_ROWS = Kind(
+    result_leases, says="result {} is being computed by {}", fix="wait for it: it is there for all", of_project=True
+)
 RUN_ROWS = Kind(
     runs, owner="owner", says="run {} is carried out by {}", fix="wait for its end, or cancel it", of_project=False
 )
@@ -139,6 +160,7 @@ COLLECTOR_ROWS = Kind(
 )
 _KINDS: Mapping[str, Kind] = {
     "component": COMPONENT_ROWS,
+    "result": RESULT_ROWS,
     "run": RUN_ROWS,
     "runner": RUNNER_ROWS,
     "collector": COLLECTOR_ROWS,
@@ -160,7 +182,7 @@ def take(conn: sa.Connection, name: str, owner: str, seconds: float) -> Lease:
 
 def find_free(conn: sa.Connection, name: str) -> Free:
     """Look whether a lease can be taken, and lock its row. Raises Busy and NotFound as `take` does."""
-    kind, key = _of(name)
+    kind, key = _of(name, conn)
     found = ask_with_time(conn, kind.row, {"key": key})
     if found is None:
         raise no_such_row(name)
@@ -202,7 +224,7 @@ def take_free(
     """Take a lease that was found free in this transaction; `also` are other columns of its row to write with it.
     Raises Busy where another process was first (a database that locks no rows)."""
     lease = free.lease
-    kind, key = _of(lease.name)
+    kind, key = _of(lease.name, conn)
     held = kind.held_by(owner, free.now, free.now + timedelta(seconds=seconds))
     values = {"lease_token": lease.token, **also, **held}
     if conn.execute(kind.unless_taken, {"key": key, "seen": lease.token - 1, **values}).rowcount != 1:
@@ -216,20 +238,20 @@ def take_free(
 
 def extend(conn: sa.Connection, name: str, token: int, seconds: float) -> bool:
     """Let a lease end `seconds` from now. False where it is no longer held with `token`."""
-    kind, key = _of(name)
+    kind, key = _of(name, conn)
     expires_at = database_now(conn) + timedelta(seconds=seconds)
     return conn.execute(kind.of_holder, {**holding(key, token), "lease_expires_at": expires_at}).rowcount == 1
 
 
 def is_held(conn: sa.Connection, name: str, token: int) -> bool:
     """Whether a lease is held with `token`. The row stays locked until the transaction ends."""
-    kind, key = _of(name)
+    kind, key = _of(name, conn)
     return conn.execute(kind.held_row, holding(key, token)).one_or_none() is not None
 
 
 def release(conn: sa.Connection, name: str, token: int) -> bool:
     """Give a lease back and leave the rest of its row as it is. False where it is no longer held with `token`."""
-    kind, key = _of(name)
+    kind, key = _of(name, conn)
     return conn.execute(kind.of_holder, {**holding(key, token), **kind.released}).rowcount == 1
 
 
@@ -257,8 +279,25 @@ def _trader_rows() -> Kind:
     return Kind(agents, says=says, fix=fix, of_project=True)
 
 
-def _of(name: str) -> tuple[Kind, Any]:
-    """The kind of a lease, and the primary key of its row."""
+@lru_cache(maxsize=64)
+def component_rows(try_id: int) -> Kind:
+    """Where the leases on the components of a try lie; production's for 0."""
+    if try_id == 0:
+        return COMPONENT_ROWS
+    says, fix = f"component {{}} of try {try_id} is being run by {{}}", "wait for its end, or stop that process"
+    return Kind(try_state, says=says, fix=fix, of_project=True, within={"try_id": try_id})
+
+
+def add_result_row(conn: sa.Connection, name: str) -> None:
+    """Make the row that the lease `name` on a result lies in, unless it is there."""
+    row = {"name": name.partition(":")[2]}
+    conn.execute(insert(conn, result_leases).on_conflict_do_nothing(), row)
+
+
+def _of(name: str, conn: sa.Connection | None = None) -> tuple[Kind, Any]:
+    """The kind of a lease, and the primary key of its row. `conn` says whose components are meant."""
     prefix, _, key = name.partition(":")
     kind = _trader_rows() if prefix == "trader" else _KINDS[prefix]
+    if prefix == "component" and conn is not None:
+        kind = component_rows(try_of(conn))
     return kind, kind.key.type.python_type(key)

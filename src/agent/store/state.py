@@ -24,11 +24,10 @@ from agent.core.explain import found_text, mark_text
 from agent.core.model import Code, InputRecord, Mark, Reason, State
 from agent.errors import DatabaseError, NotFound
 from agent.store import lake_identity
-from agent.store.database.engine import ask_with_time, database_now, insert, shown
-from agent.store.leases import COMPONENT_ROWS, Free, Lease, free_at, holding, no_such_row, of_component, take_free
+from agent.store.database.engine import ask_with_time, database_now, insert, shown, try_of
+from agent.store.leases import Free, Kind, Lease, component_rows, free_at, holding, no_such_row, of_component, take_free
 from agent.store.records import inputs_from_json, inputs_to_json
-from agent.store.tables import orchestrator_state as rows
-from agent.store.tables import snapshots
+from agent.store.tables import orchestrator_state, snapshots, try_state
 from pipelines.values import dataclass
 
 log = logging.getLogger("tidemill.state")
@@ -58,20 +57,70 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "libraries": _mapping,
     "input_versions": inputs_from_json,
 }
-# JSON as text: a value that is none would otherwise raise while its row is fetched, and take all rows with it. Made
-# once, since building a statement costs more than executing it, and this one runs several times a component.
-_COLUMNS = tuple(name for name in rows.c.keys() if name != "lease_taken_at")  # noqa: SIM118 - no mapping
-_EVERY_ROW = sa.select(
-    *(sa.cast(rows.c[name], sa.Text).label(name) if name in _READERS else rows.c[name] for name in _COLUMNS)
-).order_by(rows.c.component)
-_SOME_ROWS = _EVERY_ROW.where(rows.c.component.in_(sa.bindparam("components", expanding=True)))
-# One row of it, locked, with when its lease was taken and what all components have put out: a line each.
-_each = rows.alias()
-_output = sa.cast(sa.func.coalesce(_each.c.output_snapshot_id, 0), sa.Text)
-_OUTPUTS = sa.select(sa.func.aggregate_strings(_output + " " + _each.c.component, "\n")).scalar_subquery()
-_LOCKED = (
-    _EVERY_ROW.add_columns(rows.c.lease_taken_at, _OUTPUTS).where(rows.c.component == sa.bindparam("key"))
-).with_for_update()
+_COLUMNS = tuple(name for name in orchestrator_state.c.keys() if name != "lease_taken_at")  # noqa: SIM118 - no mapping
+_UNMARKED: Mapping[str, Any] = dict.fromkeys(("marked_at", "marked_by", "marked_reason", "marked_partitions"))
+
+
+class Statements:
+    """The statements about the rows of production (`try_id` 0), or of one try. Made once, since building a statement
+    costs more than executing it, and some run several times a component."""
+
+    def __init__(self, try_id: int) -> None:
+        self.table = table = try_state if try_id else orchestrator_state
+        self.own: Mapping[str, int] = {"try_id": try_id} if try_id else {}
+        self.kind: Kind = component_rows(try_id)
+        c, here = table.c, self.kind.within
+        # Nobody marks what a try has.
+        is_dirty = c.is_dirty if not try_id else sa.or_(c.marked_at.is_not(None), c.dirty_reason.is_not(None))
+        # JSON as text: a value that is none would otherwise raise while its row is fetched, and take all rows with it.
+        read = (
+            is_dirty.label(name)
+            if name == "is_dirty"
+            else sa.cast(c[name], sa.Text).label(name)
+            if name in _READERS
+            else c[name]
+            for name in _COLUMNS
+        )
+        self.every_row = sa.select(*read).where(here).order_by(c.component)
+        self.some_rows = self.every_row.where(c.component.in_(sa.bindparam("components", expanding=True)))
+        # One row of it, locked, with when its lease was taken and what all components have put out: a line each.
+        each = table.alias()
+        of_each = sa.and_(sa.true(), *(each.c[name] == value for name, value in self.own.items()))
+        output = sa.cast(sa.func.coalesce(each.c.output_snapshot_id, 0), sa.Text)
+        outputs = sa.select(sa.func.aggregate_strings(output + " " + each.c.component, "\n")).where(of_each)
+        self.locked = (
+            self.every_row.add_columns(c.lease_taken_at, outputs.scalar_subquery())
+            .where(c.component == sa.bindparam("key"))
+            .with_for_update()
+        )
+        newest = sa.select(sa.func.max(snapshots.c.id)).where(
+            snapshots.c.component == c.component, snapshots.c.try_id == try_id
+        )
+        self.held = self.kind.held_row.add_columns(
+            lake_identity.IDENTITY.scalar_subquery(), newest.correlate(table).scalar_subquery()
+        )
+        self.of_holder = self.kind.of_holder
+        self.of_running = self.of_holder.where(c.status == "running")
+        self.success = self.of_holder.values(run_count=c.run_count + 1)
+        self.failure = self.of_holder.values(
+            failure_count=c.failure_count + 1, consecutive_failures=c.consecutive_failures + 1
+        )
+        of_shown = sa.update(table).where(c.component == sa.bindparam("shown_component"), here)
+        self.show_first = of_shown.where(c.dirty_reason.is_(None))
+        differs = c.dirty_reason.is_distinct_from(sa.bindparam("shown", type_=c.dirty_reason.type))
+        if not try_id:
+            differs |= c.is_dirty != sa.or_(c.marked_at.is_not(None), c.dirty_reason.is_not(None))
+        self.show = of_shown.where(differs)
+
+
+@lru_cache(maxsize=64)
+def _statements(try_id: int) -> Statements:
+    return Statements(try_id)
+
+
+def statements(conn: sa.Connection) -> Statements:
+    """Those about the rows that a connection is meant for."""
+    return _statements(try_of(conn))
 
 
 @dataclass(frozen=True)
@@ -96,10 +145,11 @@ class FreeRow:
 
 def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
     """Make a row, dirty and never run, for each component that has none."""
-    never = [Reason(Code.NEVER_RUN)]
-    values = [{"component": name, "is_dirty": True, "dirty_reason": found_text(name, never)} for name in components]
+    never, of = [Reason(Code.NEVER_RUN)], statements(conn)
+    own: dict[str, Any] = {**of.own} if of.own else {"is_dirty": True}
+    values = [{"component": name, **own, "dirty_reason": found_text(name, never)} for name in components]
     if values:
-        conn.execute(insert(conn, rows).on_conflict_do_nothing(), values)
+        conn.execute(insert(conn, of.table).on_conflict_do_nothing(), values)
 
 
 def load_states(conn: sa.Connection, components: Collection[str] | None = None) -> dict[str, State]:
@@ -111,9 +161,9 @@ def load_states(conn: sa.Connection, components: Collection[str] | None = None) 
     found = {}
     with _readable_times(conn):
         if components is None:
-            loaded = conn.execute(_EVERY_ROW).all()
+            loaded = conn.execute(statements(conn).every_row).all()
         else:
-            loaded = conn.execute(_SOME_ROWS, {"components": list(components)}).all()
+            loaded = conn.execute(statements(conn).some_rows, {"components": list(components)}).all()
     for row in loaded:
         one, broken = _state_of(*row)
         if broken:
@@ -131,7 +181,7 @@ def find_free(conn: sa.Connection, component: str) -> FreeRow:
     """
     name = of_component(component)
     with _readable_times(conn):
-        found = ask_with_time(conn, _LOCKED, {"key": component})
+        found = ask_with_time(conn, statements(conn).locked, {"key": component})
     if found is None:
         raise no_such_row(name)
     row, now = found
@@ -201,9 +251,12 @@ def mark_dirty(conn: sa.Connection, component: str, mark: Mark) -> None:
     Marks add up: the whole component outweighs single partitions, the newest gives the name, and the words of earlier
     ones follow. A mark of an attempt that runs now is for the next one.
     """
-    _lock = sa.select(rows.c.component).where(rows.c.component == component).with_for_update()
+    of = statements(conn)
+    _lock = sa.select(of.table.c.component).where(of.table.c.component == component, of.kind.within).with_for_update()
     if conn.execute(_lock).one_or_none() is None:
-        names = ", ".join(conn.scalars(sa.select(rows.c.component).order_by(rows.c.component)))
+        names = ", ".join(
+            conn.scalars(sa.select(of.table.c.component).where(of.kind.within).order_by(of.table.c.component))
+        )
         raise NotFound(f"there is no component {component!r}", where="orchestrator_state", fix=f"known are: {names}")
     whole = _both(load_states(conn, (component,))[component].mark, mark)
     values = {
@@ -212,7 +265,7 @@ def mark_dirty(conn: sa.Connection, component: str, mark: Mark) -> None:
         "marked_reason": whole.reason or None,
         "marked_partitions": None if whole.partitions is None else list(whole.partitions),
     }
-    conn.execute(sa.update(rows).where(rows.c.component == component).values(**values))
+    conn.execute(sa.update(of.table).where(of.table.c.component == component, of.kind.within).values(**values))
 
 
 def _both(old: Mark | None, new: Mark) -> Mark:
@@ -228,7 +281,7 @@ def _both(old: Mark | None, new: Mark) -> Mark:
 
 def show_dirty(conn: sa.Connection, component: str, text: str) -> None:
     """Show a cause that nobody asked for, where none is shown."""
-    conn.execute(_SHOW_FIRST, {"shown_component": component, "dirty_reason": text})
+    conn.execute(statements(conn).show_first, {"shown_component": component, "dirty_reason": text})
 
 
 def begin_attempt(conn: sa.Connection, free: Free, owner: str, seconds: float) -> Lease:
@@ -240,7 +293,7 @@ def begin_attempt(conn: sa.Connection, free: Free, owner: str, seconds: float) -
 def hold(conn: sa.Connection, component: str, token: int) -> Held | None:
     """What a success is committed on top of, its row locked until the transaction ends; None where the lease is not
     held with `token` any more. One statement, since there is one such question per component."""
-    found = ask_with_time(conn, _HELD, holding(component, token))
+    found = ask_with_time(conn, statements(conn).held, holding(component, token))
     if found is None:
         return None
     row, now = found
@@ -252,8 +305,9 @@ def give_up_attempt(conn: sa.Connection, component: str, token: int) -> bool:
 
     An attempt that was begun has cleared the flag, so giving it up shows a reason again.
     """
-    begun = _update(conn, component, token, {"status": "idle"}, _OF_RUNNING)
-    held = _update(conn, component, token, COMPONENT_ROWS.released, _OF_HOLDER)
+    of = statements(conn)
+    begun = _update(conn, component, token, {"status": "idle"}, of.of_running)
+    held = _update(conn, component, token, of.kind.released, of.of_holder)
     if begun:
         show_dirty(conn, component, "the last attempt was given up")
     return held
@@ -266,7 +320,7 @@ def show_reasons(conn: sa.Connection, texts: Mapping[str, str | None]) -> None:
     written.
     """
     for component, text in texts.items():
-        conn.execute(_SHOW, {"shown_component": component, "dirty_reason": text, "shown": text})
+        conn.execute(statements(conn).show, {"shown_component": component, "dirty_reason": text, "shown": text})
 
 
 def commit_success(
@@ -292,6 +346,7 @@ def commit_success(
 
     `is_dirty` stays as it is: a mark set while the component ran is for the next attempt.
     """
+    of = statements(conn)
     values = {
         "status": "idle",
         "last_run_at": now,
@@ -308,9 +363,9 @@ def commit_success(
         "output_snapshot_id": output_snapshot_id,
         "output_rows": output_rows,
         **({} if duration_s is None else {"last_duration_s": duration_s}),
-        **COMPONENT_ROWS.released,
+        **of.kind.released,
     }
-    return _update(conn, component, token, values, _SUCCESS)
+    return _update(conn, component, token, values, of.success)
 
 
 def commit_failure(
@@ -320,36 +375,18 @@ def commit_failure(
 
     What the last success recorded stays. The flag is set for people who look; a mark set meanwhile keeps its keys.
     """
+    of = statements(conn)
     values = {
         "status": "failed",
         "last_error": error,
         "last_failed_at": now,
         "next_retry_at": next_retry_at,
-        **COMPONENT_ROWS.released,
+        **of.kind.released,
     }
-    held = _update(conn, component, token, values, _FAILURE)
+    held = _update(conn, component, token, values, of.failure)
     if held:
         show_dirty(conn, component, "the last attempt failed")
     return held
-
-
-_OF_HOLDER = COMPONENT_ROWS.of_holder
-_NEWEST = sa.select(sa.func.max(snapshots.c.id)).where(snapshots.c.component == rows.c.component)
-_HELD = COMPONENT_ROWS.held_row.add_columns(
-    lake_identity.IDENTITY.scalar_subquery(), _NEWEST.correlate(rows).scalar_subquery()
-)
-_OF_RUNNING = _OF_HOLDER.where(rows.c.status == "running")
-_UNMARKED: Mapping[str, Any] = dict.fromkeys(("marked_at", "marked_by", "marked_reason", "marked_partitions"))
-_OF_SHOWN = sa.update(rows).where(rows.c.component == sa.bindparam("shown_component"))
-_SHOW_FIRST = _OF_SHOWN.where(rows.c.dirty_reason.is_(None))
-_SHOW = _OF_SHOWN.where(
-    rows.c.dirty_reason.is_distinct_from(sa.bindparam("shown", type_=rows.c.dirty_reason.type))
-    | (rows.c.is_dirty != sa.or_(rows.c.marked_at.is_not(None), rows.c.dirty_reason.is_not(None)))
-)
-_SUCCESS = _OF_HOLDER.values(run_count=rows.c.run_count + 1)
-_FAILURE = _OF_HOLDER.values(
-    failure_count=rows.c.failure_count + 1, consecutive_failures=rows.c.consecutive_failures + 1
-)
 
 
 def _update(conn: sa.Connection, component: str, token: int, values: Mapping[str, Any], statement: sa.Update) -> bool:

@@ -22,45 +22,81 @@ from agent.store.metadata import ID, JSON, count, rows_where
 from agent.store.metadata import PROJECT as PROJECT
 from agent.store.metadata import metadata as metadata
 
+
+def _of_component() -> list[sa.Column[Any]]:
+    """The columns of a component's state, whoever keeps it."""
+    return [
+        sa.Column("last_run_at", UtcDateTime, doc="last success"),
+        count("run_count", doc="successful attempts, those that took an earlier result among them"),
+        count("failure_count", doc="failed attempts"),
+        sa.Column("status", sa.String(20), nullable=False, server_default="idle", doc="idle | running | failed"),
+        sa.Column("dirty_reason", PlainText, doc="what the last evaluation found, for people who look; null: nothing"),
+        sa.Column("marked_at", UtcDateTime, doc="when a person asked for a recompute; null: nobody does"),
+        sa.Column("marked_by", sa.String(200), doc="who asked; SQL: an UPDATE of is_dirty"),
+        sa.Column("marked_reason", PlainText, doc="their words"),
+        sa.Column("marked_partitions", JSON, doc="keys they asked for; null: the whole component"),
+        count("consecutive_failures", doc="failures since the last success"),
+        sa.Column("last_error", PlainText, doc="of the newest failure"),
+        sa.Column("last_failed_at", UtcDateTime),
+        sa.Column("next_retry_at", UtcDateTime, doc="scheduled runs leave a failing component alone until then"),
+        sa.Column("code_version", sa.String(64), doc="hash of the code of the last success"),
+        sa.Column("code_files", JSON, doc="module -> {definition: hash}, the evidence behind code_version"),
+        sa.Column("settings_hash", sa.String(64), doc="of its own section"),
+        sa.Column("settings", JSON, doc="the values behind settings_hash, secrets left out"),
+        sa.Column("libraries", JSON, doc="package -> major.minor"),
+        sa.Column("input_versions", JSON, doc="input -> {snapshot_id, version, read_version: over declared columns}"),
+        sa.Column("output_version", sa.String(64), doc="version of its newest output"),
+        sa.Column("output_snapshot_id", ID, doc="that output in `snapshots`"),
+        sa.Column("output_rows", sa.BigInteger),
+        sa.Column("last_duration_s", sa.Float, doc="of the last success that computed"),
+        sa.Column("lease_owner", sa.String(300), doc="host/boot/pidns/pid/start, see agent.identity"),
+        sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
+        sa.Column("lease_taken_at", UtcDateTime),
+        sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
+    ]
+
+
 # --- a project's state -----------------------------------------------------------------------------------------
 
 orchestrator_state = sa.Table(
     "orchestrator_state",
     metadata,
     sa.Column("component", sa.String(100), primary_key=True, doc="its name"),
-    sa.Column("last_run_at", UtcDateTime, doc="last success"),
     sa.Column("is_dirty", sa.Boolean, nullable=False, server_default=sa.true(), doc="a mark or a reason; see above"),
-    count("run_count", doc="successful attempts, those that took an earlier result among them"),
-    count("failure_count", doc="failed attempts"),
-    sa.Column("status", sa.String(20), nullable=False, server_default="idle", doc="idle | running | failed"),
-    sa.Column("dirty_reason", PlainText, doc="what the last evaluation found, for people who look; null: nothing"),
-    sa.Column("marked_at", UtcDateTime, doc="when a person asked for a recompute; null: nobody does"),
-    sa.Column("marked_by", sa.String(200), doc="who asked; SQL: an UPDATE of is_dirty"),
-    sa.Column("marked_reason", PlainText, doc="their words"),
-    sa.Column("marked_partitions", JSON, doc="keys they asked for; null: the whole component"),
-    count("consecutive_failures", doc="failures since the last success"),
-    sa.Column("last_error", PlainText, doc="of the newest failure"),
-    sa.Column("last_failed_at", UtcDateTime),
-    sa.Column("next_retry_at", UtcDateTime, doc="scheduled runs leave a failing component alone until then"),
-    sa.Column("code_version", sa.String(64), doc="hash of the code of the last success"),
-    sa.Column("code_files", JSON, doc="module -> {definition: hash}, the evidence behind code_version"),
-    sa.Column("settings_hash", sa.String(64), doc="of its own section"),
-    sa.Column("settings", JSON, doc="the values behind settings_hash, secrets left out"),
-    sa.Column("libraries", JSON, doc="package -> major.minor"),
-    sa.Column("input_versions", JSON, doc="input -> {snapshot_id, version, read_version: over declared columns}"),
-    sa.Column("output_version", sa.String(64), doc="version of its newest output"),
-    sa.Column("output_snapshot_id", ID, doc="that output in `snapshots`"),
-    sa.Column("output_rows", sa.BigInteger),
-    sa.Column("last_duration_s", sa.Float, doc="of the last success that computed"),
-    sa.Column("lease_owner", sa.String(300), doc="host/boot/pidns/pid/start, see agent.identity"),
-    sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
-    sa.Column("lease_taken_at", UtcDateTime),
-    sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
+    *_of_component(),
     schema=PROJECT,
     info={
         "purpose": "One row per component: what it last did, and whether it must run again. May be edited by hand: an "
         "UPDATE that sets `is_dirty`, also where it is true already, marks the component; one that clears it removes "
         "the mark."
+    },
+)
+
+# --- tries: changes beside production ----------------------------------------------------------------------------
+
+tries = sa.Table(
+    "tries",
+    metadata,
+    sa.Column("id", ID, primary_key=True, doc="names its files; 0 is production, which has no row"),
+    sa.Column("name", sa.String(100), nullable=False, unique=True),
+    sa.Column("settings", JSON, nullable=False, doc="what it sets otherwise, as sections of agent.toml"),
+    sa.Column("targets", JSON, nullable=False, doc="component names; none: all"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+    schema=PROJECT,
+    info={"purpose": "Changes that are computed beside production. `agent drop` removes a row with its state."},
+)
+
+try_state = sa.Table(
+    "try_state",
+    metadata,
+    sa.Column("try_id", ID, sa.ForeignKey(tries.c.id), primary_key=True, autoincrement=False),
+    sa.Column("component", sa.String(100), primary_key=True, doc="its name"),
+    *_of_component(),
+    schema=PROJECT,
+    info={
+        "purpose": "One row per component and try, as in orchestrator_state, copied from there when the try began. Its "
+        "lease and its tokens are its own; nobody marks it, and what shows is `dirty_reason`."
     },
 )
 
@@ -71,6 +107,7 @@ snapshots = sa.Table(
     metadata,
     sa.Column("id", ID, primary_key=True),
     sa.Column("component", sa.String(100), nullable=False, doc="who made it"),
+    count("try_id", doc="of the try that it was made in; 0: production"),
     sa.Column("version", sa.String(64), nullable=False, doc="hash over its content; equal data, equal version"),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("watermark", UtcDateTime, doc="newest event time in it"),
@@ -92,6 +129,7 @@ partitions = sa.Table(
     "partitions",
     metadata,
     sa.Column("component", sa.String(100), primary_key=True, doc="whose snapshots it is in"),
+    count("try_id", doc="of these snapshots, as there"),
     sa.Column("key", sa.String(200), primary_key=True, doc="logical name, such as features/2013"),
     sa.Column("first_snapshot", ID, primary_key=True, autoincrement=False, doc="the first one that it is in"),
     sa.Column("replaced_by", ID, doc="the first one after that without it; null: it is in the newest"),
@@ -108,8 +146,8 @@ partitions = sa.Table(
     sa.Index(None, "component", "replaced_by"),
     schema=PROJECT,
     info={
-        "purpose": "The files of each snapshot. A row is in all snapshots of its component from `first_snapshot` up "
-        "to, and without, `replaced_by`."
+        "purpose": "The files of each snapshot. A row is in all snapshots of its component and try from "
+        "`first_snapshot` up to, and without, `replaced_by`."
     },
 )
 
@@ -128,6 +166,18 @@ results = sa.Table(
         "purpose": "What was computed from which ingredients, so that it is found again. Rows may be deleted by hand: "
         "what is not found is computed."
     },
+)
+
+result_leases = sa.Table(
+    "result_leases",
+    metadata,
+    sa.Column("name", sa.String(200), primary_key=True, doc="COMPONENT:FINGERPRINT, as in results"),
+    sa.Column("lease_owner", sa.String(300), doc="who computes it now; null: nobody"),
+    sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("lease_taken_at", UtcDateTime),
+    sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
+    schema=PROJECT,
+    info={"purpose": "Who is computing what `results` will have, so that production and tries compute it once."},
 )
 
 releases = sa.Table(
@@ -183,10 +233,11 @@ runs = sa.Table(
     sa.Column("goal", PlainText, nullable=False, doc="what was asked, in words"),
     sa.Column("targets", JSON, nullable=False, doc="component names; what lies upstream is included"),
     sa.Column("force", JSON, nullable=False, doc="component names"),
-    sa.Column("trigger", sa.String(20), nullable=False, doc="schedule | person | api | queue"),
+    sa.Column("trigger", sa.String(20), nullable=False, doc="schedule | person | api | queue | try"),
     sa.Column("status", sa.String(20), nullable=False, doc="see agent.core.lifecycle"),
     count("priority", doc="of those that wait, the highest goes first"),
     sa.Column("retry_of", sa.BigInteger, doc="run that this one repeats"),
+    count("try_id", doc="the try that it is about; 0: production"),
     sa.Column("require_approval", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false(), doc="by a person"),
     count("iteration", doc="components evaluated so far"),
@@ -315,7 +366,14 @@ def in_one_schema() -> sa.MetaData:
     for table in metadata.tables.values():
         table.to_metadata(plain, schema=None, referred_schema_fn=_no_schema)  # type: ignore[arg-type]  # None is right
     now = plain.tables["partitions"].c  # a key once per snapshot; here, since it has SQLAlchemy load both dialects
-    sa.Index("ix_partitions_component_key", now.component, now.key, unique=True, **rows_where("replaced_by IS NULL"))
+    sa.Index(
+        "ix_partitions_component_try_id_key",
+        now.component,
+        now.try_id,
+        now.key,
+        unique=True,
+        **rows_where("replaced_by IS NULL"),
+    )
     trading_tables.index_some_rows(plain)
     return plain
 

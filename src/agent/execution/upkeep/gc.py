@@ -29,7 +29,8 @@ from pipelines.values import dataclass
 # more than the clocks of two hosts may differ.
 READER_TIME = timedelta(minutes=15)
 _DRAFT_TIME = timedelta(hours=1)  # a release takes seconds to write; a draft this old has no one
-_ATTEMPT_FILE = re.compile(r"\.[0-9a-f]{12}\.t(\d+)(\.[A-Za-z0-9]+)?$")  # see Lake: KEY.CONTENT.ATTEMPT[.SUFFIX]
+# See Lake: KEY.CONTENT.ATTEMPT[.SUFFIX], of an attempt of production or of a try (see agent.execution.attempt).
+_ATTEMPT_FILE = re.compile(r"\.[0-9a-f]{12}\.(?:t|y(\d+)-)(\d+)(\.[A-Za-z0-9]+)?$")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def collect(
         names = garbage.release_names(connections.project) - set(doomed.releases)
         linked = {key.removeprefix(SHARED) for key in garbage.shared_keys(connections.project, names)}
     loose, unknown = _loose(settings.lake_path, files, paths, held)
-    is_publishing = any(name in releasing for name in held)
+    is_publishing = any(name in releasing for name, _ in held)
     old = _old_folders(folders, {*names, SHARED_FOLDER}, now, is_publishing=is_publishing)
     old += _old_folders(shared, linked, now, is_publishing=is_publishing)
     size = 0
@@ -124,8 +125,11 @@ def _refuse_foreign(connections: Connections, lake: Path, files: Sequence[Path])
     names = {path.relative_to(lake).as_posix() for path in files}
     tokens = garbage.newest_tokens(connections.project)
     for name in sorted(names):
-        written_by = _ATTEMPT_FILE.search(name)
-        if written_by is not None and int(written_by[1]) > tokens.get(name.partition("/")[0], 0):
+        written_by = _writer_of(name)
+        # A try that is not there was dropped: its files are nobody's.
+        if written_by is not None and written_by[1] > tokens.get(
+            written_by[0], written_by[1] if written_by[0][1] else 0
+        ):
             raise _foreign(lake, f"no attempt on record wrote {name}")
     missing = sorted(garbage.current_paths(connections.project) - names)
     gone = [name for name in missing if not (lake / name).exists()]  # some may have been written since the listing
@@ -143,7 +147,7 @@ def _foreign(lake: Path, what: str) -> Conflict:
 
 
 def _loose(
-    lake: Path, files: Sequence[Path], referred: Collection[str], held: Mapping[str, int]
+    lake: Path, files: Sequence[Path], referred: Collection[str], held: Mapping[garbage.Attempting, int]
 ) -> tuple[list[Path], list[str]]:
     """Files that may go, and names of those that no attempt wrote."""
     loose, unknown = [], []
@@ -151,12 +155,18 @@ def _loose(
         name = path.relative_to(lake).as_posix()
         if name in referred:
             continue
-        written_by = _ATTEMPT_FILE.search(name)
+        written_by = _writer_of(name)
         if written_by is None:
             unknown.append(name)
-        elif held.get(name.partition("/")[0]) != int(written_by[1]):
+        elif held.get(written_by[0]) != written_by[1]:
             loose.append(path)
     return loose, unknown
+
+
+def _writer_of(name: str) -> tuple[garbage.Attempting, int] | None:
+    """Whose attempt wrote a file of the lake: component and try, and the token; None where none did."""
+    found = _ATTEMPT_FILE.search(name)
+    return None if found is None else ((name.partition("/")[0], int(found[1] or 0)), int(found[2]))
 
 
 def _old_folders(folders: Sequence[Path], names: Collection[str], now: datetime, *, is_publishing: bool) -> list[Path]:

@@ -13,9 +13,9 @@ from agent.core.lifecycle import ATTEMPTS, require_move
 from agent.core.model import Reason
 from agent.core.plan_json import reasons_from_json, reasons_to_json
 from agent.store.control.runs import FINAL
-from agent.store.database.engine import Connections
+from agent.store.database.engine import Connections, try_of
+from agent.store.state import statements
 from agent.store.tables import attempts, runs, snapshots
-from agent.store.tables import orchestrator_state as states
 from pipelines.values import dataclass
 
 _CLOSED = ("status", "finished_at", "error", "output_version", "rows", "is_cut_off")  # what closing such a row sets
@@ -125,7 +125,7 @@ def find_abandoned(connections: Connections, component: str, below_token: int, n
     `below_token` is the new holder's token. Crashed; succeeded where the snapshot was committed and only this row was
     not (two databases).
     """
-    mine = sa.select(runs.c.id).where(runs.c.project_id == connections.project_id)
+    mine = sa.select(runs.c.id).where(_runs_of(connections))
     return _find_left(
         connections,
         sa.and_(attempts.c.component == component, attempts.c.token < below_token, attempts.c.run_id.in_(mine)),
@@ -150,10 +150,14 @@ def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> l
     query = (
         sa.select(attempts.c.id, attempts.c.component, attempts.c.token)
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(attempts.c.status == "running", runs.c.status.in_(FINAL), runs.c.project_id == connections.project_id)
+        .where(attempts.c.status == "running", runs.c.status.in_(FINAL), _runs_of(connections))
     )
     left = connections.control.execute(query).all()
-    held_query = sa.select(states.c.component, states.c.lease_token).where(states.c.lease_owner.is_not(None))
+    of = statements(connections.project)
+    states = of.table
+    held_query = sa.select(states.c.component, states.c.lease_token).where(
+        states.c.lease_owner.is_not(None), of.kind.within
+    )
     held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)} if left else set()
     loose = [row.id for row in left if (row.component, row.token) not in held]
     found = _find_left(connections, attempts.c.id.in_(loose), now) if loose else []
@@ -173,7 +177,10 @@ def is_recorded(conn: sa.Connection, attempt_id: int, component: str, token: int
     It shows in the snapshot or, where the output stayed as it was, in the lease: given back by this holder, without a
     failure.
     """
+    of = statements(conn)
+    states = of.table
     is_settled = sa.select(states.c.component).where(
+        of.kind.within,
         states.c.component == component,
         states.c.lease_token == token,
         states.c.lease_owner.is_(None),
@@ -192,7 +199,7 @@ def list_attempts(conn: sa.Connection, run_id: int, limit: int | None = None) ->
 def of_component(conn: sa.Connection, project_id: int, component: str, limit: int) -> list[Attempt]:
     """The newest attempts of a component in a project, newest first."""
     query = sa.select(attempts).join(runs, runs.c.id == attempts.c.run_id)
-    here = query.where(runs.c.project_id == project_id, attempts.c.component == component)
+    here = query.where(_production(project_id), attempts.c.component == component)
     return [_attempt(row) for row in conn.execute(here.order_by(attempts.c.id.desc()).limit(limit)).mappings()]
 
 
@@ -201,7 +208,7 @@ def last_failed(conn: sa.Connection, project_id: int, components: Collection[str
     failed = (
         sa.select(sa.func.max(attempts.c.id))
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(runs.c.project_id == project_id, attempts.c.component.in_(components))
+        .where(_production(project_id), attempts.c.component.in_(components))
         .where(attempts.c.status.in_(("failed", "crashed")))
         .group_by(attempts.c.component)
     )
@@ -217,7 +224,7 @@ def causes_between(
     query = (
         sa.select(attempts.c.component, attempts.c.reasons)
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(runs.c.project_id == project_id, runs.c.id > after_run, runs.c.id <= to_run)
+        .where(_production(project_id), runs.c.id > after_run, runs.c.id <= to_run)
         .where(attempts.c.status == "succeeded", attempts.c.is_cut_off.is_not(True))
         .order_by(attempts.c.id.desc())
         .limit(limit)
@@ -231,11 +238,20 @@ def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float 
     newest = (
         sa.select(sa.func.max(attempts.c.id))
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(attempts.c.status == "succeeded", attempts.c.reused_from.is_(None), runs.c.project_id == project_id)
+        .where(attempts.c.status == "succeeded", attempts.c.reused_from.is_(None), _production(project_id))
         .group_by(attempts.c.component)
     )
     query = sa.select(attempts.c.component, attempts.c.seconds, attempts.c.rows).where(attempts.c.id.in_(newest))
     return {row.component: (row.seconds, row.rows) for row in conn.execute(query)}
+
+
+def _runs_of(connections: Connections) -> sa.ColumnElement[bool]:
+    """Condition: a run of the project, about production or the try that `connections` are meant for."""
+    return sa.and_(runs.c.project_id == connections.project_id, runs.c.try_id == try_of(connections.project))
+
+
+def _production(project_id: int) -> sa.ColumnElement[bool]:
+    return sa.and_(runs.c.project_id == project_id, runs.c.try_id == 0)
 
 
 def _find_left(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
@@ -256,9 +272,11 @@ def _recorded(conn: sa.Connection, left: Sequence[Attempt]) -> dict[int, dict[st
         snapshots.c.attempt_id.in_([one.id for one in left])
     )
     found = {row.attempt_id: {"output_version": row.version, "rows": row.rows} for row in conn.execute(with_snapshot)}
+    of = statements(conn)
+    states = of.table
     given_back = sa.select(
         states.c.component, states.c.lease_token, states.c.last_run_at, states.c.output_version, states.c.output_rows
-    ).where(states.c.lease_owner.is_(None), states.c.last_run_at.is_not(None))
+    ).where(states.c.lease_owner.is_(None), states.c.last_run_at.is_not(None), of.kind.within)
     last = {(row.component, row.lease_token): row for row in conn.execute(given_back)}
     for one in left:
         state = last.get((one.component, one.token))

@@ -47,6 +47,7 @@ class Run:
     status: str
     priority: int
     retry_of: int | None
+    try_id: int
     require_approval: bool
     cancel_requested: bool
     iteration: int
@@ -74,6 +75,7 @@ def create_run(
     status: str = "QUEUED",
     priority: int = 0,
     retry_of: int | None = None,
+    try_id: int = 0,
     require_approval: bool = False,
     idempotency_key: str | None = None,
     owner: str | None = None,
@@ -103,6 +105,7 @@ def create_run(
         status=status,
         priority=priority,
         retry_of=retry_of,
+        try_id=try_id,
         require_approval=require_approval,
         idempotency_key=idempotency_key,
         git_commit=git_commit,
@@ -127,7 +130,7 @@ def load_run(conn: sa.Connection, run_id: int) -> Run:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which runs: those in one of `statuses` (none named: in any), of this project, created from `since` on and before
+    """Which runs: those about production, or try `try_id`, in one of `statuses` (none named: in any), of this project, created from `since` on and before
     `until`, with an id below `before_id` (the last one of a page)."""
 
     statuses: Sequence[str] = ()
@@ -135,11 +138,13 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     before_id: int | None = None
+    try_id: int = 0
 
     def condition(self) -> sa.ColumnElement[bool]:
         """The same in SQL."""
         column = runs.c
         parts = [
+            column.try_id == self.try_id,
             None if not self.statuses else column.status.in_(self.statuses),
             None if self.project_id is None else column.project_id == self.project_id,
             None if self.since is None else column.created_at >= self.since,
@@ -169,7 +174,9 @@ def _newest_first(wanted: Wanted, limit: int) -> sa.Select[Any]:
 
 def newest_plan(conn: sa.Connection, project_id: int) -> Any:
     """The plan of the newest run that has one, as stored; None where none has."""
-    planned = sa.select(runs.c.plan).where(runs.c.project_id == project_id, runs.c.plan.is_not(None))
+    planned = sa.select(runs.c.plan).where(
+        runs.c.project_id == project_id, runs.c.try_id == 0, runs.c.plan.is_not(None)
+    )
     return conn.scalar(planned.order_by(runs.c.id.desc()).limit(1))
 
 
@@ -258,7 +265,9 @@ def claim_next(conn: sa.Connection, owner: str, seconds: float, *, most_per_proj
 def _running_in(conn: sa.Connection, project_id: int) -> int:
     """Runs of a project that are being executed. Workers that count the same project come one after the other."""
     conn.execute(sa.select(projects.c.id).where(projects.c.id == project_id).with_for_update())
-    running = sa.select(sa.func.count()).where(runs.c.project_id == project_id, runs.c.status == "RUNNING")
+    running = sa.select(sa.func.count()).where(
+        runs.c.project_id == project_id, runs.c.try_id == 0, runs.c.status == "RUNNING"
+    )
     return conn.scalar(running) or 0
 
 
@@ -272,13 +281,14 @@ def request_cancel(conn: sa.Connection, run_id: int) -> Run:
     return run
 
 
-def abandon_runs(conn: sa.Connection, now: datetime) -> list[Run]:
-    """Close RUNNING runs whose process died on this host or let its lease end: FAILED, with an event.
+def abandon_runs(conn: sa.Connection, now: datetime, try_id: int = 0) -> list[Run]:
+    """Close RUNNING runs about production, or about try `try_id`, whose process died on this host or let its lease
+    end: FAILED, with an event.
 
     Their attempts are closed by `close_abandoned` and `abandon_attempts_of_ended_runs`.
     """
     at = database_now(conn)
-    running = sa.select(runs).where(runs.c.status == "RUNNING").order_by(runs.c.id)
+    running = sa.select(runs).where(runs.c.status == "RUNNING", runs.c.try_id == try_id).order_by(runs.c.id)
     closed = []
     for row in conn.execute(running.with_for_update(skip_locked=True)).mappings().all():
         if leases.is_at_work(row["owner"], row["lease_expires_at"], at):

@@ -3,6 +3,8 @@
 Each engine says where a project's tables lie: it maps their symbolic schema (agent.store.tables.PROJECT) to the schema
 of the URL, the default one, or one project's own (`of_project`). Control tables have no schema and are found by the
 search path. Plain SQL (sa.text) is not mapped: it must not name a project's tables.
+
+An engine also says whose state and catalog its connections see: production's, or those of one try (`of_try`).
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ _OF_THE_DRIVER = (sa.exc.DBAPIError, sa.exc.TimeoutError)
 _TEXTS = 512  # of statements, kept per database
 _RENDER = "_render_schema_translates"  # no public name; one that did not call it would only be slower again
 _MAP = "schema_translate_map"  # execution option of SQLAlchemy: symbolic schema -> the real one, None the default one
+_TRY = "tidemill_try"  # execution option: number of the try whose rows are meant; production's without it
 _ELSEWHERE = {PROJECT: "project_in_another_database"}  # for a connection that has none of the project's tables
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _CLOCK: sa.ColumnElement[datetime] = sa.func.clock_timestamp(type_=UtcDateTime())  # now() is a transaction's start
@@ -115,6 +118,17 @@ def secrets_in(url: sa.URL) -> tuple[str, ...]:
 def of_project(engine: sa.Engine, project_id: int) -> sa.Engine:
     """The same PostgreSQL database, with the tables of project `project_id` in their schema. Shares its connections."""
     return engine.execution_options(**{_MAP: {PROJECT: f"project_{project_id}"}})
+
+
+def of_try(engine: sa.Engine, try_id: int) -> sa.Engine:
+    """The same database, of which try `try_id` sees its own state and its own newest outputs. Shares its connections."""
+    return engine.execution_options(**{_TRY: try_id})
+
+
+def try_of(at: sa.Connection | sa.Engine) -> int:
+    """The number of the try whose rows are meant; 0 for production."""
+    number: int = at.get_execution_options().get(_TRY, 0)
+    return number
 
 
 def schema_of(engine: sa.Engine) -> str | None:
@@ -218,6 +232,15 @@ class Database:
     def is_one(self) -> bool:
         """Whether one transaction covers control and project."""
         return self.project.pool is self.control.pool
+
+    @property
+    def try_id(self) -> int:
+        """The try whose state and outputs are meant; 0 for production."""
+        return try_of(self.project)
+
+    def of_try(self, try_id: int) -> Database:
+        """The same databases as try `try_id` sees them."""
+        return Database(self.control, of_try(self.project, try_id), self.project_id)
 
     def writing(self) -> AbstractContextManager[Connections]:
         """Writing transactions, see `writing`."""

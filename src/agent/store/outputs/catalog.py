@@ -11,7 +11,9 @@ import sqlalchemy as sa
 
 from agent.core.model import InputRecord
 from agent.errors import NotFound
+from agent.store.database.engine import try_of
 from agent.store.records import inputs_from_json, inputs_to_json
+from agent.store.state import statements
 from agent.store.tables import orchestrator_state, partitions, snapshots
 from pipelines.snapshot import HashText, Partition, Snapshot
 from pipelines.source import QUARANTINE_KEY
@@ -34,6 +36,7 @@ class SnapshotRow:
     settings_hash: str
     settings: Mapping[str, Any]
     created_at: datetime
+    try_id: int = 0
 
 
 class FileFacts(NamedTuple):
@@ -48,7 +51,8 @@ class FileFacts(NamedTuple):
 
 _SAVE = sa.insert(snapshots).returning(snapshots.c.id)  # made once: building one costs more than executing it
 _ADD = sa.insert(partitions).inline()
-_PRESENT = sa.and_(partitions.c.component == sa.bindparam("of"), partitions.c.replaced_by.is_(None))
+_OF = sa.and_(partitions.c.component == sa.bindparam("of"), partitions.c.try_id == sa.bindparam("of_try"))
+_PRESENT = sa.and_(_OF, partitions.c.replaced_by.is_(None))
 _REPLACE = sa.update(partitions).where(_PRESENT, partitions.c.key == sa.bindparam("gone"))
 
 
@@ -73,8 +77,10 @@ def save_snapshot(
     """
     newest = newest or latest_snapshot_id(conn, snapshot.component)
     before = known[1].by_key if known is not None and known[0] == newest else _present(conn, snapshot.component)
+    try_id = try_of(conn)
     facts = {
         "component": snapshot.component,
+        "try_id": try_id,
         "version": snapshot.version,
         "rows": snapshot.rows,
         "watermark": snapshot.watermark,
@@ -94,21 +100,25 @@ def save_snapshot(
     new = [after[key] for key in sorted(other) if key in after and before.get(key) != after[key]]
     gone = [key for key in sorted(other) if key in before and before[key] != after.get(key)]
     if gone:
-        of = {"of": snapshot.component, "replaced_by": snapshot_id}
+        of = {"of": snapshot.component, "of_try": try_id, "replaced_by": snapshot_id}
         conn.execute(_REPLACE, [{**of, "gone": key} for key in gone])
     if new:
-        conn.execute(_ADD, [_partition_row(one, snapshot.component, snapshot_id) for one in new])
+        conn.execute(_ADD, [_partition_row(one, snapshot.component, try_id, snapshot_id) for one in new])
     return snapshot_id
 
 
-def _partition_row(one: Partition, component: str, first_snapshot: int) -> dict[str, Any]:
+def _partition_row(one: Partition, component: str, try_id: int, first_snapshot: int) -> dict[str, Any]:
     facts = {name: getattr(one, name) for name in _FIELDS}
     facts["column_hashes"] = dict(one.column_hashes)
-    return {**facts, "component": component, "first_snapshot": first_snapshot, "replaced_by": None}
+    return {**facts, "component": component, "try_id": try_id, "first_snapshot": first_snapshot, "replaced_by": None}
+
+
+# A row of partitions is of the snapshots of one component and one try.
+OF_SNAPSHOT = sa.and_(partitions.c.component == snapshots.c.component, partitions.c.try_id == snapshots.c.try_id)
 
 
 def living_in(snapshot_id: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-    """Condition: a row of partitions of that snapshot's component is in it."""
+    """Condition: a row of partitions of that snapshot's component and try is in it."""
     p = partitions.c
     return sa.and_(p.first_snapshot <= snapshot_id, sa.or_(p.replaced_by.is_(None), p.replaced_by > snapshot_id))
 
@@ -121,7 +131,7 @@ def _of_snapshots(*columns: sa.ColumnElement[Any]) -> sa.CompoundSelect[Any]:
     """
     s, p = snapshots.c, partitions.c
     asked = s.id.in_(sa.bindparam("ids", expanding=True))
-    first = sa.and_(p.component == s.component, p.first_snapshot <= s.id)
+    first = sa.and_(OF_SNAPSHOT, p.first_snapshot <= s.id)
     what = sa.select(s.id, s.component, *columns).where(asked)
     present = what.join_from(snapshots, partitions, sa.and_(first, p.replaced_by.is_(None)), isouter=True)
     return sa.union_all(present, what.join_from(snapshots, partitions, sa.and_(first, p.replaced_by > s.id)))
@@ -140,7 +150,7 @@ def _partition(facts: Sequence[Any]) -> Partition:
 
 def _present(conn: sa.Connection, component: str) -> dict[str, Partition]:
     """The partitions of a component that no snapshot has replaced, by key."""
-    found = map(_partition, conn.execute(_OF_NEWEST, {"of": component}))
+    found = map(_partition, conn.execute(_OF_NEWEST, {"of": component, "of_try": try_of(conn)}))
     return {one.key: one for one in found}
 
 
@@ -180,7 +190,7 @@ def snapshot_rows(conn: sa.Connection, snapshot_ids: Collection[int]) -> list[Sn
 
 def snapshot_history(conn: sa.Connection, component: str, limit: int) -> list[SnapshotRow]:
     """The newest snapshots of a component, newest first."""
-    query = sa.select(snapshots).where(snapshots.c.component == component).order_by(snapshots.c.id.desc()).limit(limit)
+    query = sa.select(snapshots).where(_made(conn, component)).order_by(snapshots.c.id.desc()).limit(limit)
     return [_row(row) for row in conn.execute(query).mappings()]
 
 
@@ -197,22 +207,28 @@ def makers_of(conn: sa.Connection, snapshot_id: int) -> dict[str, tuple[str, str
     return found
 
 
+def _made(conn: sa.Connection, component: str) -> sa.ColumnElement[bool]:
+    """Condition: a snapshot of a component, of production's or of the try's that `conn` is meant for."""
+    return sa.and_(snapshots.c.component == component, snapshots.c.try_id == try_of(conn))
+
+
 def latest_snapshot_id(conn: sa.Connection, component: str) -> int | None:
     """The newest snapshot of a component; None before its first success."""
-    newest: int | None = conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(snapshots.c.component == component))
+    newest: int | None = conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(_made(conn, component)))
     return newest
 
 
 def find_version(conn: sa.Connection, component: str, version: str) -> int | None:
     """The newest snapshot of a component with this version, or None."""
-    here = sa.and_(snapshots.c.component == component, snapshots.c.version == version)
+    here = sa.and_(_made(conn, component), snapshots.c.version == version)
     newest: int | None = conn.scalar(sa.select(sa.func.max(snapshots.c.id)).where(here))
     return newest
 
 
 def newest_watermark(conn: sa.Connection, components: Collection[str]) -> datetime | None:
     """The newest event time in the present outputs of `components`; of the sources' readers it is the newest tick."""
-    outputs = sa.select(orchestrator_state.c.output_snapshot_id).where(orchestrator_state.c.component.in_(components))
+    of = statements(conn)
+    outputs = sa.select(of.table.c.output_snapshot_id).where(of.table.c.component.in_(components), of.kind.within)
     newest: datetime | None = conn.scalar(
         sa.select(sa.func.max(snapshots.c.watermark)).where(snapshots.c.id.in_(outputs))
     )
@@ -247,7 +263,7 @@ def _stamps_of_snapshots() -> sa.CompoundSelect[Any]:
     stamp = sa.cast(p.file_size, sa.Text) + " " + sa.cast(p.file_mtime_ns, sa.Text)
     what = sa.select(s.id, sa.func.aggregate_strings(p.path, "\n"), sa.func.aggregate_strings(stamp, "\n"))
     of_each = what.where(s.id.in_(sa.bindparam("ids", expanding=True))).group_by(s.id)
-    first = sa.and_(p.component == s.component, p.first_snapshot <= s.id)
+    first = sa.and_(OF_SNAPSHOT, p.first_snapshot <= s.id)
     present = of_each.join_from(snapshots, partitions, sa.and_(first, p.replaced_by.is_(None)))
     return sa.union_all(present, of_each.join_from(snapshots, partitions, sa.and_(first, p.replaced_by > s.id)))
 
@@ -274,10 +290,10 @@ def file_stamps(conn: sa.Connection, snapshot_ids: Collection[int]) -> dict[int,
 def quarantined(conn: sa.Connection) -> list[tuple[str, int, str]]:
     """(component, rows, path below the lake) of the rows that present outputs left out because they broke a rule."""
     state = orchestrator_state.c
-    has = sa.and_(partitions.c.component == state.component, partitions.c.key == QUARANTINE_KEY)
-    present = sa.and_(has, living_in(state.output_snapshot_id))
+    has = sa.and_(OF_SNAPSHOT, partitions.c.key == QUARANTINE_KEY, living_in(snapshots.c.id))
     shown = sa.select(state.component, partitions.c.rows, partitions.c.path)
-    query = shown.join_from(orchestrator_state, partitions, present)
+    present = shown.join_from(orchestrator_state, snapshots, snapshots.c.id == state.output_snapshot_id)
+    query = present.join(partitions, has)
     return [(name, rows, path) for name, rows, path in conn.execute(query.order_by(state.component)) if rows]
 
 
@@ -292,8 +308,8 @@ def every_file(conn: sa.Connection) -> list[tuple[str, FileFacts]]:
 
 def set_mtime(conn: sa.Connection, snapshot_id: int, key: str, mtime_ns: int) -> None:
     """Note that a file was touched and found unchanged, so that it is not hashed again on the next run."""
-    component = sa.select(snapshots.c.component).where(snapshots.c.id == snapshot_id).scalar_subquery()
-    here = sa.and_(partitions.c.component == component, partitions.c.key == key, living_in(sa.literal(snapshot_id)))
+    whose = sa.exists().where(snapshots.c.id == snapshot_id, OF_SNAPSHOT)
+    here = sa.and_(whose, partitions.c.key == key, living_in(sa.literal(snapshot_id)))
     conn.execute(sa.update(partitions).where(here).values(file_mtime_ns=mtime_ns))
 
 

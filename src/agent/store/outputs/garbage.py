@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -11,14 +12,14 @@ import sqlalchemy as sa
 
 from agent.errors import DatabaseError
 from agent.store.outputs import results
-from agent.store.outputs.catalog import living_in
+from agent.store.outputs.catalog import OF_SNAPSHOT, living_in
 from agent.store.published import backtest_metrics
 from agent.store.records import inputs_from_json
-from agent.store.state import load_states
-from agent.store.tables import orchestrator_state, partitions, releases, snapshots
+from agent.store.tables import orchestrator_state, partitions, releases, result_leases, snapshots, try_state
 from pipelines.lake import SHARED
 from pipelines.values import dataclass
 
+Attempting = tuple[str, int]  # a component, and the try that it is an attempt of (0: production)
 _CHUNK = 500  # ids in a statement: SQLite takes a limited number
 _T = TypeVar("_T")
 
@@ -51,8 +52,11 @@ def find_doomed(
     of its component before `snapshots_before`. While a lease is held nothing goes that was current when it was taken
     (`slack`: how far clocks of hosts may differ): an attempt names what it reads only when it commits.
     """
-    held = orchestrator_state.c.lease_owner.is_not(None)
-    since = list(conn.scalars(sa.select(orchestrator_state.c.lease_taken_at).where(held)))
+    since = [
+        taken_at
+        for table in (orchestrator_state, try_state)
+        for taken_at in conn.scalars(sa.select(table.c.lease_taken_at).where(table.c.lease_owner.is_not(None)))
+    ]
     if None in since:
         snapshots_before = datetime.min.replace(tzinfo=snapshots_before.tzinfo)
         results_before = snapshots_before
@@ -62,6 +66,7 @@ def find_doomed(
             results_before = min(results_before, taken_at - slack)
     if removes:  # before anything is looked up: see agent.store.outputs.results
         results.forget_unused(conn, results_before)
+        conn.execute(sa.delete(result_leases).where(result_leases.c.lease_owner.is_(None)))
     # Locked, so that no one puts a release in force that is about to go (PostgreSQL; SQLite has one writer at a time).
     rows = conn.execute(sa.select(releases).order_by(releases.c.id.desc()).with_for_update()).mappings().all()
     names = {
@@ -73,9 +78,11 @@ def find_doomed(
     }
     roots = {one["snapshot_id"] for row in rows if row["name"] not in names for one in row["versions"].values()}
     roots |= {row["snapshot_id"] for row in rows if row["name"] not in names}
-    for state in load_states(conn).values():
-        roots |= {record.snapshot_id for record in state.inputs.values()}
-        roots |= {state.output_snapshot_id} - {None}
+    for table in (orchestrator_state, try_state):
+        for output, inputs in conn.execute(
+            sa.select(table.c.output_snapshot_id, sa.cast(table.c.input_versions, sa.Text))
+        ):
+            roots |= {output, *_named(inputs)} - {None}
     found = set(results.kept(conn, results_before))
     return Collectable(tuple(sorted(names)), _unreachable(conn, roots, found, snapshots_before))
 
@@ -87,44 +94,61 @@ def remove(conn: sa.Connection, doomed: Collectable) -> None:
     for ids in _chunks(doomed.snapshots):
         conn.execute(sa.delete(backtest_metrics).where(backtest_metrics.c.snapshot_id.in_(ids)))
         conn.execute(sa.delete(snapshots).where(snapshots.c.id.in_(ids)))
-    in_some = sa.select(snapshots.c.id).where(
-        snapshots.c.component == partitions.c.component, living_in(snapshots.c.id)
-    )
+    in_some = sa.select(snapshots.c.id).where(OF_SNAPSHOT, living_in(snapshots.c.id))
     conn.execute(sa.delete(partitions).where(~in_some.exists()))
 
 
-def held_tokens(conn: sa.Connection) -> dict[str, int]:
-    """Component -> token of the lease that is held on it, alive or not: its files are not to be touched."""
-    columns = (orchestrator_state.c.component, orchestrator_state.c.lease_token)
-    held = sa.select(*columns).where(orchestrator_state.c.lease_owner.is_not(None))
-    return {row.component: row.lease_token for row in conn.execute(held)}
+def held_tokens(conn: sa.Connection) -> dict[Attempting, int]:
+    """(component, try) -> token of the lease that is held on it, alive or not: its files are not to be touched."""
+    return _tokens(conn, only_held=True)
 
 
-def newest_tokens(conn: sa.Connection) -> dict[str, int]:
-    """Component -> the newest token given to an attempt at it."""
-    columns = (orchestrator_state.c.component, orchestrator_state.c.lease_token)
-    return {row.component: row.lease_token for row in conn.execute(sa.select(*columns))}
+def newest_tokens(conn: sa.Connection) -> dict[Attempting, int]:
+    """(component, try) -> the newest token given to an attempt at it. A try that was dropped is not among them."""
+    return _tokens(conn, only_held=False)
+
+
+def _tokens(conn: sa.Connection, *, only_held: bool) -> dict[Attempting, int]:
+    production, of_tries = orchestrator_state.c, try_state.c
+    found: dict[Attempting, int] = {}
+    for c, number in ((production, sa.literal(0)), (of_tries, of_tries.try_id)):
+        query = sa.select(c.component, number, c.lease_token)
+        rows = conn.execute(query.where(c.lease_owner.is_not(None)) if only_held else query)
+        found |= {(component, try_id): token for component, try_id, token in rows}
+    return found
+
+
+def _named(inputs: str | None) -> set[int]:
+    """Snapshots that a row of state names as inputs; none where a person broke it, as it counts as unknown."""
+    try:
+        return {record.snapshot_id for record in inputs_from_json(json.loads(inputs or "{}")).values()}
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return set()
 
 
 def current_paths(conn: sa.Connection) -> set[str]:
     """Paths, relative to the lake, of the files of every component's present output."""
     state = orchestrator_state.c
-    is_output = sa.and_(partitions.c.component == state.component, living_in(state.output_snapshot_id))
-    return set(conn.scalars(sa.select(partitions.c.path).join_from(orchestrator_state, partitions, is_output)))
+    outputs = sa.select(state.output_snapshot_id)
+    query = sa.select(partitions.c.path).join_from(
+        snapshots, partitions, sa.and_(OF_SNAPSHOT, living_in(snapshots.c.id))
+    )
+    return set(conn.scalars(query.where(snapshots.c.id.in_(outputs))))
 
 
 def paths_without(conn: sa.Connection, doomed: Collectable) -> set[str]:
     """Paths, relative to the lake, that snapshots other than the doomed refer to."""
-    gone, kept = set(doomed.snapshots), dict[str, list[int]]()
-    for row in conn.execute(sa.select(snapshots.c.component, snapshots.c.id).order_by(snapshots.c.id)):
+    gone, kept = set(doomed.snapshots), dict[Attempting, list[int]]()
+    s = snapshots.c
+    for row in conn.execute(sa.select(s.component, s.try_id, s.id).order_by(s.id)):
         if row.id not in gone:
-            kept.setdefault(row.component, []).append(row.id)
+            kept.setdefault((row.component, row.try_id), []).append(row.id)
     p = partitions.c
     found = set()
-    for component, first, replaced_by, path in conn.execute(
-        sa.select(p.component, p.first_snapshot, p.replaced_by, p.path)
+    for component, try_id, first, replaced_by, path in conn.execute(
+        sa.select(p.component, p.try_id, p.first_snapshot, p.replaced_by, p.path)
     ):
-        later = kept.get(component, [])
+        later = kept.get((component, try_id), [])
         at = bisect_left(later, first)
         if at < len(later) and (replaced_by is None or later[at] < replaced_by):
             found.add(path)
@@ -138,7 +162,7 @@ def release_names(conn: sa.Connection) -> set[str]:
 
 def shared_keys(conn: sa.Connection, names: Collection[str]) -> set[str]:
     """Keys of the files that the releases `names` refer to beside their folders."""
-    is_shared = sa.and_(snapshots.c.component == partitions.c.component, partitions.c.key.startswith(SHARED))
+    is_shared = sa.and_(OF_SNAPSHOT, partitions.c.key.startswith(SHARED))
     query = (
         sa.select(releases.c.name, partitions.c.key)
         .join_from(releases, snapshots, snapshots.c.id == releases.c.snapshot_id)
@@ -151,7 +175,8 @@ def _unreachable(
     conn: sa.Connection, roots: Iterable[int | None], alone: Collection[int], before: datetime
 ) -> tuple[int, ...]:
     """Snapshots that are not needed. `roots` are, with what they were made of; of those `alone` nothing else is."""
-    columns = (snapshots.c.id, snapshots.c.component, snapshots.c.created_at, snapshots.c.input_versions)
+    s = snapshots.c
+    columns = (s.id, s.component, s.try_id, s.created_at, s.input_versions)
     rows = conn.execute(sa.select(*columns).order_by(snapshots.c.id)).all()
     inputs: dict[int, set[int]] = {}
     for row in rows:
@@ -163,12 +188,14 @@ def _unreachable(
                 where="table snapshots",
                 fix="restore a backup, or set the column to {}; nothing was removed",
             ) from error
-    newest: dict[str, datetime] = {}  # component -> when the snapshot after the present one was made
+    newest: dict[Attempting, datetime] = {}  # when the snapshot after the present one was made
     fresh: set[int] = set()
     for row in reversed(rows):
-        if row.component not in newest or newest[row.component] >= before:
+        # The newest of a try is needed as long as the try's state says so.
+        replaced_at = newest.get((row.component, row.try_id), row.created_at if row.try_id else None)
+        if replaced_at is None or replaced_at >= before:
             fresh.add(row.id)
-        newest[row.component] = row.created_at
+        newest[row.component, row.try_id] = row.created_at
     kept: set[int] = set()
     waiting = [one for one in {*roots, *fresh} if one is not None]
     while waiting:

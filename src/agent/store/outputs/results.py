@@ -79,9 +79,14 @@ def kept(conn: sa.Connection, before: datetime) -> Iterable[int]:
 
 
 def _is_unused(before: datetime) -> sa.ColumnElement[bool]:
+    own = snapshots.alias()
+    of_own = sa.and_(own.c.id == results.c.snapshot_id, own.c.try_id == snapshots.c.try_id)
     after = sa.and_(snapshots.c.component == results.c.component, snapshots.c.id > results.c.snapshot_id)
-    replaced = sa.select(snapshots.c.id).where(after, snapshots.c.created_at < before).correlate(results)
-    return sa.and_(results.c.last_used_at < before, replaced.exists())
+    later = sa.select(snapshots.c.id).join_from(snapshots, own, of_own).where(after, snapshots.c.created_at < before)
+    # That of a try is no present output of production's: its use alone counts.
+    of_a_try = sa.select(own.c.id).where(own.c.id == results.c.snapshot_id, own.c.try_id != 0)
+    replaced = sa.or_(later.correlate(results).exists(), of_a_try.correlate(results).exists())
+    return sa.and_(results.c.last_used_at < before, replaced)
 
 
 def _of(component: str, fingerprint: str) -> dict[str, str]:

@@ -9,8 +9,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from agent.store.database.engine import insert
-from agent.store.published import trials
-from agent.store.tables import orchestrator_state
+from agent.store.published import backtest_metrics, trials
+from agent.store.state import statements
+from agent.store.tables import snapshots
 from pipelines.evaluation.sharpe import Track, deflated_sharpe
 from pipelines.values import dataclass
 
@@ -45,15 +46,25 @@ def luck_of_newest(conn: sa.Connection) -> Luck | None:
     rows = conn.execute(sa.select(trials).order_by(trials.c.last_at.desc(), trials.c.setup)).all()
     if not rows:
         return None
-    newest = rows[0]
+    present = _present_setup(conn)
+    newest = next((row for row in rows if row.setup == present), rows[0])
     one = Track(newest.periods, newest.sharpe, newest.skewness, newest.kurtosis)
     return Luck(deflated_sharpe(one, [row.sharpe for row in rows]), len(rows))
 
 
+def _present_setup(conn: sa.Connection) -> str | None:
+    """Of the newest backtest that is on show: a try's may be counted later, and is none. None where there is none."""
+    newest = sa.select(sa.func.max(backtest_metrics.c.snapshot_id)).scalar_subquery()
+    component: str | None = conn.scalar(sa.select(snapshots.c.component).where(snapshots.c.id == newest))
+    return None if component is None else _setup(conn, component)
+
+
 def _setup(conn: sa.Connection, component: str) -> str:
     """Hash over name, code and settings of `component` and of all that it reads, directly or not."""
-    columns = orchestrator_state.c
+    of = statements(conn)
+    columns = of.table.c
     query = sa.select(columns.component, columns.code_version, columns.settings_hash, columns.input_versions)
+    query = query.where(of.kind.within)
     rows = {row.component: row for row in conn.execute(query)}
     found, todo = set(), [component]
     while todo:

@@ -1,0 +1,26 @@
+"""`agent drop NAME`: forget a try."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import emit
+from agent.execution.workspace import open_database, read_settings
+from agent.store.outputs import tries
+
+HELP = "Forget a try; its files go with the next gc, results that others use stay."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("name", metavar="NAME", help="see `agent tries`")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Drop it."""
+    settings, _ = read_settings(options.project_dir)
+    with open_database(settings) as database, database.writing() as connections:
+        one = tries.load(connections.project, options.name)
+        tries.drop(connections.project, one)
+    emit(options, {"dropped": one.name}, f"Dropped {one.name}. `agent gc` frees what only it had.")
+    return 0

@@ -1,0 +1,87 @@
+"""`agent try`: a change beside production, which pays only for what it changes."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import suppress
+from pathlib import Path
+
+from agent import console, orchestrator
+from agent.cli.output import emit
+from agent.errors import UsageError
+from agent.execution.tries import change
+from agent.execution.tries.performing import open_try, perform
+from agent.execution.workspace import open_database, read_settings
+from agent.runtime.signals import stop_on_signals
+from agent.store import state
+from agent.store.outputs import tries
+from pipelines.settings import read_toml
+
+HELP = "Try a change beside production: compute only what it reaches, publish nothing."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    say = "SECTION.KEY=VALUE, as in agent.toml; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING", help=say)
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="a TOML file whose settings go over agent.toml's")
+    parser.add_argument("--name", help="what to call it (else by what it sets); the same name goes on with it")
+    parser.add_argument("--target", action="append", default=[], help="only this component and what it needs")
+    parser.add_argument("--show", metavar="NAME", help="show a try and compute nothing")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Perform a try, or show one."""
+    if options.show is not None:
+        return _show(options)
+    values = change.read(options.set)
+    if options.settings is not None:
+        if not options.settings.is_file():
+            raise UsageError("there is no such file", where=str(options.settings), fix="correct the path")
+        values = change.over(read_toml(options.settings), values)
+    name, targets = options.name, tuple(options.target)
+    if not values and name is not None:
+        with suppress(LookupError):
+            values, targets = _known(options, name)
+    with open_try(options.project_dir, values, name or change.name_of(values), targets) as (one, workspace):
+        with stop_on_signals() as stop, console.ProgressReporter() as watch:
+            report = perform(workspace, one, stop=stop, watchers=(watch,))
+        with workspace.database.reading() as connections:
+            cost = tries.cost(connections, one)
+    found = {"name": one.name, **orchestrator.report_json(report), "cost": cost}
+    lines = [f"Try {one.name}: {report.status.lower()}." if report.error is None else f"Try {one.name}: {report.error}"]
+    emit(options, found, "\n".join([*lines, *_cost_lines(cost), f"`agent diff {one.name} current` compares it."]))
+    return 0 if report.status == "COMPLETED" else 1
+
+
+def _known(options: argparse.Namespace, name: str) -> tuple[dict[str, object], tuple[str, ...]]:
+    """What a try of that name sets. Raises LookupError where there is none."""
+    settings, _ = read_settings(options.project_dir)
+    with open_database(settings) as database, database.reading() as connections:
+        found = tries.find(connections.project, name)
+    if found is None:
+        raise LookupError(name)
+    return dict(found.settings), tuple(found.targets)
+
+
+def _cost_lines(cost: tries.Cost) -> list[str]:
+    computed, reused = ", ".join(cost.computed) or "nothing", ", ".join(cost.reused) or "nothing"
+    return [f"Computed {computed}: {cost.seconds:.1f} s, {cost.rows:,} rows.", f"Found computed already: {reused}."]
+
+
+def _show(options: argparse.Namespace) -> int:
+    settings, _ = read_settings(options.project_dir)
+    with open_database(settings) as database:
+        with database.reading() as connections:
+            one = tries.load(connections.project, options.show)
+            cost = tries.cost(connections, one)
+        with database.of_try(one.id).reading() as connections:
+            versions = {name: row.output_version for name, row in state.load_states(connections.project).items()}
+    sets = [f"  {key} = {value!r}" for key, value in change.flat(one.settings).items()]
+    made = [f"  {name}  {(version or 'no output yet')[:12]}" for name, version in versions.items()]
+    emit(
+        options,
+        {"try": one, "versions": versions, "cost": cost},
+        "\n".join([one.name, *sets, *_cost_lines(cost), *made]),
+    )
+    return 0

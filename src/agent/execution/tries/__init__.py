@@ -1,0 +1,1 @@
+"""Tries: a change beside production that pays only for what it changes."""

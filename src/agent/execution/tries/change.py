@@ -1,0 +1,114 @@
+"""What a try sets otherwise, as sections of agent.toml: read from a command, put over a file, written into one. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from agent.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,-]{0,99}")
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
+
+
+def read(given: Sequence[str]) -> dict[str, Any]:
+    """The settings that `SECTION.KEY=VALUE` say: a value is TOML, or else a text. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for one in given:
+        key, equals, text = one.partition("=")
+        if not equals or not _KEY.fullmatch(key.strip()):
+            raise UsageError(f"{one!r} sets nothing", where="--set", fix="write SECTION.KEY=VALUE: backtest.fee_bps=10")
+        try:
+            value = tomllib.loads(f"value = {text.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        for part in reversed(key.strip().split(".")):
+            value = {part: value}
+        found = over(found, value)
+    return found
+
+
+def over(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with those of `change` in their place, table by table."""
+    found = dict(values)
+    for key, new in change.items():
+        old = found.get(key)
+        found[key] = over(old, new) if isinstance(old, Mapping) and isinstance(new, Mapping) else new
+    return found
+
+
+def require_own(change: Mapping[str, Any], others: Collection[str]) -> None:
+    """Raise UsageError where a change is of what is not a component's or a source's: tries share database and lake."""
+    wrong = sorted(name for name in change if name in (*others, "project"))
+    if wrong:
+        raise UsageError(
+            f"a try may not set [{wrong[0]}]",
+            where="--set",
+            fix="set what components and sources compute with; the rest is production's as well",
+        )
+
+
+def name_of(change: Mapping[str, Any]) -> str:
+    """A name that says what is set; the same for the same change."""
+    parts = [f"{key.rpartition('.')[2]}={value}" for key, value in flat(change).items()]
+    return re.sub(r"[^A-Za-z0-9._=,-]+", "_", ",".join(parts)).strip("_.")[:100] or "as-it-is"
+
+
+def require_name(name: str) -> str:
+    """`name`, if it is one. Raises UsageError."""
+    if not _NAME.fullmatch(name) or name == "current":
+        raise UsageError(f"{name!r} is no name for a try", where="--name", fix="use letters, digits and . _ = , -")
+    return name
+
+
+def flat(change: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Dotted key -> value."""
+    found: dict[str, Any] = {}
+    for key, value in change.items():
+        found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return found
+
+
+def written(text: str, change: Mapping[str, Any]) -> str:
+    """agent.toml, which says `text`, with `change` in it and all else as it is. Raises UsageError where that takes more
+    than exchanging or adding lines."""
+    lines = text.splitlines()
+    for key, value in flat(change).items():
+        table, _, name = key.rpartition(".")
+        _put(lines, table, name, f"{name} = {_toml(value)}")
+    made = "\n".join(lines) + "\n"
+    wanted = over(tomllib.loads(text), change)
+    try:
+        is_right = tomllib.loads(made) == wanted
+    except tomllib.TOMLDecodeError:
+        is_right = False
+    if not is_right:
+        shown = ", ".join(f"{key} = {_toml(value)}" for key, value in flat(change).items())
+        raise UsageError(
+            "agent.toml is written in a way that is not safe to edit", where="agent.toml", fix=f"set {shown}"
+        )
+    return made
+
+
+def _put(lines: list[str], table: str, name: str, line: str) -> None:
+    begin = next((at for at, one in enumerate(lines) if re.match(rf"\s*\[\s*{re.escape(table)}\s*\]", one)), None)
+    if begin is None:
+        lines += ["", f"[{table}]", line]
+        return
+    end = next((at for at in range(begin + 1, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
+    for at in range(begin + 1, end):
+        if re.match(rf"\s*{re.escape(name)}\s*=", lines[at]):
+            lines[at] = line
+            return
+    lines.insert(begin + 1, line)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)

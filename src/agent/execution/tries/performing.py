@@ -1,0 +1,54 @@
+"""Performing a try: production's state copied once, then a run like any other that shows nowhere but in the try."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agent.clock import SystemClock
+from agent.errors import Conflict
+from agent.execution import session
+from agent.execution.engine import Report
+from agent.execution.runlog import Request, Watcher
+from agent.execution.tries import change
+from agent.execution.workspace import Workspace, open_workspace
+from agent.settings import section_names
+from agent.store.outputs import tries
+from agent.store.outputs.tries import Try
+
+
+@contextmanager
+def open_try(
+    base: Path | None, settings: Mapping[str, Any], name: str, targets: Sequence[str] = ()
+) -> Iterator[tuple[Try, Workspace]]:
+    """The try called `name` and its workspace; it begins where it is not there yet. Raises Conflict where one of that
+    name sets something else, SettingsError where the change is none that the project understands."""
+    change.require_own(settings, section_names())
+    with open_workspace(base, change=lambda values: change.over(values, settings)) as workspace:
+        with workspace.database.writing() as connections:
+            found = tries.find(connections.project, change.require_name(name))
+            if found is None:
+                now = SystemClock().now()
+                found = tries.begin(connections.project, name, settings, targets, now)
+            elif found.settings != settings or tuple(found.targets) != tuple(targets):
+                raise Conflict(
+                    f"there is a try {name!r} already, which tries something else",
+                    where="tries",
+                    fix=f"choose another --name, or `agent drop {name}`",
+                )
+            sys.audit("tidemill.point", "try.begun")
+        own = replace(workspace, database=workspace.database.of_try(found.id))
+        own.ensure_rows()
+        yield found, own
+
+
+def perform(
+    workspace: Workspace, one: Try, *, stop: Callable[[], str | None], watchers: tuple[Watcher, ...] = ()
+) -> Report:
+    """Compute what the change reaches, or what is left of it. Nothing goes before it and nothing follows it."""
+    request = Request(goal=f"try {one.name}", targets=tuple(one.targets), trigger="try")
+    return session.perform(workspace, request, wait=True, stop=stop, watchers=watchers)

@@ -130,7 +130,8 @@ def load_run(conn: sa.Connection, run_id: int) -> Run:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which runs: those about production, or try `try_id`, in one of `statuses` (none named: in any), of this project, created from `since` on and before
+    """Which runs: those about production, or try `try_id`, in one of `statuses` (none named: in any), of this project,
+    created from `since` on and before
     `until`, with an id below `before_id` (the last one of a page)."""
 
     statuses: Sequence[str] = ()

@@ -121,7 +121,7 @@ def of_project(engine: sa.Engine, project_id: int) -> sa.Engine:
 
 
 def of_try(engine: sa.Engine, try_id: int) -> sa.Engine:
-    """The same database, of which try `try_id` sees its own state and its own newest outputs. Shares its connections."""
+    """The same database, as try `try_id` sees it: its own state, its own newest outputs. Shares its connections."""
     return engine.execution_options(**{_TRY: try_id})
 
 

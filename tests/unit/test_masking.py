@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent.errors import DatabaseError
 from agent.masking import HIDDEN, masked
-from agent.store.database.engine import open_engine, secrets_in, shown
+from agent.store.database.engine import open_engine
+from agent.store.database.urls import secrets_in, shown
 
 PASSWORD = "s3cr3t-Pa55"
 

@@ -16,7 +16,8 @@ from agent.store import state
 from agent.store.control import attempts, runs
 from agent.store.control.attempts import Attempt
 from agent.store.control.grid import load_grid
-from agent.store.database.engine import Connections, secrets_in
+from agent.store.database.engine import Connections
+from agent.store.database.urls import secrets_in
 from agent.store.outputs import projections
 from agent.store.outputs.projections import MarketFacts, Record
 from pipelines.data.quoting import price_text

@@ -68,9 +68,9 @@ def help_of(name: str) -> str:
 
 
 def _files() -> dict[str, Path]:
-    """Command -> its file, in commands/ or a room of it."""
+    """Command -> its file, in commands/ or a room of it. `try_.py`: no module may have the name of a keyword."""
     found = (path for path in _COMMANDS.rglob("*.py") if not path.stem.startswith("_"))
-    return {path.stem.replace("_", "-"): path for path in found}
+    return {path.stem.rstrip("_").replace("_", "-"): path for path in found}
 
 
 def overview(*, listing: bool = False) -> argparse.ArgumentParser:

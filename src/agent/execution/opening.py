@@ -153,8 +153,8 @@ class Opening:
         return OpenAttempt(name, number, attempt_id, lease.token, before, current, step, result)
 
     def _claim(self, connections: Connections, name: str, step: Compute) -> Lease | None:
-        """The lease on computing what others may take as well. Raises _Reconsider where they have
-        computed it by now, _ComputedElsewhere while they do, to production only as long as the component is expected to take."""
+        """The lease on computing what others may take as well. Raises _Reconsider where they have computed it by now,
+        _ComputedElsewhere while they do: to production only as long as the component is expected to take."""
         if step.reuse is not None or step.fingerprint is None:
             return None
         conn, lease_name = connections.project, leases.of_result(name, step.fingerprint)

@@ -16,7 +16,7 @@ from agent.masking import masked
 from agent.runtime.around import Ended
 from agent.sections.webhook import Settings
 from agent.store.control.runs import Run
-from agent.store.database.engine import secrets_in
+from agent.store.database.urls import secrets_in
 from pipelines.errors import SettingsError
 from pipelines.values import dataclass
 

@@ -20,7 +20,8 @@ from agent.service.trust import require_trusted
 from agent.settings import Settings, for_project
 from agent.store.control import projects, runs
 from agent.store.control.projects import Project
-from agent.store.database.engine import Database, key_of
+from agent.store.database.engine import Database
+from agent.store.database.urls import key_of
 from pipelines.errors import SettingsError
 from pipelines.private import make_folder
 from pipelines.values import dataclass

@@ -24,7 +24,8 @@ from agent.core.explain import found_text, mark_text
 from agent.core.model import Code, InputRecord, Mark, Reason, State
 from agent.errors import DatabaseError, NotFound
 from agent.store import lake_identity
-from agent.store.database.engine import ask_with_time, database_now, insert, shown, try_of
+from agent.store.database.engine import ask_with_time, database_now, insert, try_of
+from agent.store.database.urls import shown
 from agent.store.leases import Free, Kind, Lease, component_rows, free_at, holding, no_such_row, of_component, take_free
 from agent.store.records import inputs_from_json, inputs_to_json
 from agent.store.tables import orchestrator_state, snapshots, try_state

@@ -16,7 +16,8 @@ from agent.service import projects
 from agent.settings import Settings
 from agent.store.control import runs
 from agent.store.database import migrations
-from agent.store.database.engine import Database, key_of, open_engine
+from agent.store.database.engine import Database, open_engine
+from agent.store.database.urls import key_of
 from pipelines.errors import SettingsError
 from tests.served import INLINE
 from tests.tiny import bring_up_to_date, opened, tiny_project

@@ -36,7 +36,8 @@ from agent.store.control import attempts, events, runs
 from agent.store.control.attempts import Attempt
 from agent.store.control.events import EventRow
 from agent.store.control.runs import FINAL, Run, Wanted
-from agent.store.database.engine import Connections, secrets_in
+from agent.store.database.engine import Connections
+from agent.store.database.urls import secrets_in
 
 router = APIRouter(route_class=StrictRoute, prefix="/runs", tags=["runs"])
 PERSON = "a person over HTTP"

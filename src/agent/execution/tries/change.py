@@ -1,4 +1,4 @@
-"""What a try sets otherwise, as sections of agent.toml: read from a command, put over a file, written into one. Pure."""
+"""What a try sets otherwise, as sections of agent.toml: read from a command, put over a file, written into it."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent.store.database.engine import secrets_in, shown
 from agent.store.database.faults import readable
+from agent.store.database.urls import secrets_in, shown
 
 _CHANNEL = "tidemill_runs"
 

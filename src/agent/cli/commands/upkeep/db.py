@@ -11,7 +11,8 @@ from agent.execution.workspace import open_workspace, read_settings
 from agent.runtime.retention import forget_runs
 from agent.store.control.retention import vacuum
 from agent.store.database import migrations
-from agent.store.database.engine import open_engine, shown
+from agent.store.database.engine import open_engine
+from agent.store.database.urls import shown
 
 HELP = "Bring the database's tables to this program's version or back, or forget old runs and give the space back."
 

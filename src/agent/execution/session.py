@@ -101,12 +101,15 @@ def recover(workspace: Workspace, clock: Clock, around: Around = NOTHING) -> Non
     from agent.store.control import attempts  # most runs find nothing left behind
 
     sys.audit("tidemill.point", "run.recovering")
+    # A try changes nothing of production's, nor of another try's: production's next run closes all.
+    own = runs.of_try(workspace.database.project_id, workspace.database.try_id) if workspace.is_try else None
     with workspace.database.writing() as connections:
-        closed = runs.abandon_runs(connections.control, clock.now(), workspace.database.try_id)
+        closed = runs.abandon_runs(connections.control, clock.now(), only=own)
         attempts.abandon_attempts_of_ended_runs(connections, clock.now())
     for run in closed:
         logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
-        around.follow(Ended(run, workspace.settings, workspace.database))
+        if run.try_id == 0:
+            around.follow(Ended(run, workspace.settings, workspace.database))
 
 
 def _follow(workspace: Workspace, log: RunLog, around: Around) -> None:

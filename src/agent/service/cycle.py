@@ -62,7 +62,8 @@ def recover(settings: Settings, database: Database, around: Around) -> None:
         closed = runs.abandon_runs(connections.control, SystemClock().now())
         runner.count_cycle(connections.control)
     for one in closed:
-        around.follow(Ended(one, settings, database))
+        if one.try_id == 0:  # nothing follows a try
+            around.follow(Ended(one, settings, database))
 
 
 def perform(

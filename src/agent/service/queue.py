@@ -92,9 +92,11 @@ def enqueue(
 
 
 def retry(database: Database, run_id: int, *, now: datetime) -> Run:
-    """Queue a run that is over again, as a new one. Raises NotFound, and Conflict where it is not over."""
+    """Queue a run that is over again, as a new one. Raises NotFound, and Conflict where it is not over or a try's."""
     with database.reading() as connections:
         old = runs.load_run(connections.control, run_id)
+    if old.try_id != 0:
+        raise Conflict(f"run {run_id} is of a try", where="runs", fix="go on with it: `agent try --name NAME`")
     if old.status not in runs.FINAL:
         raise Conflict(
             f"run {run_id} is not over: it is {old.status}", where="runs", fix="wait for its end, or cancel it first"

@@ -129,6 +129,8 @@ class Worker:
             closed = runs.abandon_runs(connections.control, self._now())
         for run in closed:
             logger.warning("run %s was left behind by a process that died; it is closed as FAILED", run.id)
+            if run.try_id != 0:  # nothing follows a try, and `agent try` goes on with it
+                continue
             self._follow(run.id)
             again = queue.retry_lost(self.database, run, most=self.settings.worker.retry_lost, now=self._now())
             if again is not None:

@@ -115,13 +115,14 @@ class Statements:
 
 
 @lru_cache(maxsize=64)
-def _statements(try_id: int) -> Statements:
+def statements_of(try_id: int) -> Statements:
+    """Those about the rows of a try; of production for 0."""
     return Statements(try_id)
 
 
 def statements(conn: sa.Connection) -> Statements:
     """Those about the rows that a connection is meant for."""
-    return _statements(try_of(conn))
+    return statements_of(try_of(conn))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from agent.core.lifecycle import ATTEMPTS, require_move
 from agent.core.model import Reason
 from agent.core.plan_json import reasons_from_json, reasons_to_json
-from agent.store.control.runs import FINAL
+from agent.store.control.runs import FINAL, of_try
 from agent.store.database.engine import Connections, try_of
-from agent.store.state import statements
+from agent.store.state import statements, statements_of
 from agent.store.tables import attempts, runs, snapshots
 from pipelines.values import dataclass
 
@@ -130,6 +130,7 @@ def find_abandoned(connections: Connections, component: str, below_token: int, n
         connections,
         sa.and_(attempts.c.component == component, attempts.c.token < below_token, attempts.c.run_id.in_(mine)),
         now,
+        try_of(connections.project),
     )
 
 
@@ -142,25 +143,30 @@ def close_abandoned(conn: sa.Connection, abandoned: Sequence[Attempt]) -> None:
 
 
 def abandon_attempts_of_ended_runs(connections: Connections, now: datetime) -> list[Attempt]:
-    """Close what the project's ended runs left running and no lease protects any more.
+    """Close what the project's ended runs left running and no lease protects any more: for a try those about it, for
+    production those about tries as well, whether they are still there or were dropped.
 
     That is an attempt whose success was committed in the project's database and not here. One whose lease is still
     held may wake up: it is closed by whoever takes the lease over.
     """
+    own = try_of(connections.project)
+    whose = of_try(connections.project_id, own) if own else runs.c.project_id == connections.project_id
     query = (
-        sa.select(attempts.c.id, attempts.c.component, attempts.c.token)
+        sa.select(attempts.c.id, attempts.c.component, attempts.c.token, runs.c.try_id)
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(attempts.c.status == "running", runs.c.status.in_(FINAL), _runs_of(connections))
+        .where(attempts.c.status == "running", runs.c.status.in_(FINAL), whose)
     )
     left = connections.control.execute(query).all()
-    of = statements(connections.project)
-    states = of.table
-    held_query = sa.select(states.c.component, states.c.lease_token).where(
-        states.c.lease_owner.is_not(None), of.kind.within
-    )
-    held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)} if left else set()
-    loose = [row.id for row in left if (row.component, row.token) not in held]
-    found = _find_left(connections, attempts.c.id.in_(loose), now) if loose else []
+    found = []
+    for try_id in sorted({row.try_id for row in left}):
+        of = statements_of(try_id)
+        states = of.table
+        held_query = sa.select(states.c.component, states.c.lease_token).where(
+            states.c.lease_owner.is_not(None), of.kind.within
+        )
+        held = {(row.component, row.lease_token) for row in connections.project.execute(held_query)}
+        loose = [row.id for row in left if row.try_id == try_id and (row.component, row.token) not in held]
+        found += _find_left(connections, attempts.c.id.in_(loose), now, try_id) if loose else []
     close_abandoned(connections.control, found)
     return found
 
@@ -199,7 +205,7 @@ def list_attempts(conn: sa.Connection, run_id: int, limit: int | None = None) ->
 def of_component(conn: sa.Connection, project_id: int, component: str, limit: int) -> list[Attempt]:
     """The newest attempts of a component in a project, newest first."""
     query = sa.select(attempts).join(runs, runs.c.id == attempts.c.run_id)
-    here = query.where(_production(project_id), attempts.c.component == component)
+    here = query.where(of_try(project_id, 0), attempts.c.component == component)
     return [_attempt(row) for row in conn.execute(here.order_by(attempts.c.id.desc()).limit(limit)).mappings()]
 
 
@@ -208,7 +214,7 @@ def last_failed(conn: sa.Connection, project_id: int, components: Collection[str
     failed = (
         sa.select(sa.func.max(attempts.c.id))
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(_production(project_id), attempts.c.component.in_(components))
+        .where(of_try(project_id, 0), attempts.c.component.in_(components))
         .where(attempts.c.status.in_(("failed", "crashed")))
         .group_by(attempts.c.component)
     )
@@ -224,7 +230,7 @@ def causes_between(
     query = (
         sa.select(attempts.c.component, attempts.c.reasons)
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(_production(project_id), runs.c.id > after_run, runs.c.id <= to_run)
+        .where(of_try(project_id, 0), runs.c.id > after_run, runs.c.id <= to_run)
         .where(attempts.c.status == "succeeded", attempts.c.is_cut_off.is_not(True))
         .order_by(attempts.c.id.desc())
         .limit(limit)
@@ -238,7 +244,7 @@ def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float 
     newest = (
         sa.select(sa.func.max(attempts.c.id))
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(attempts.c.status == "succeeded", attempts.c.reused_from.is_(None), _production(project_id))
+        .where(attempts.c.status == "succeeded", attempts.c.reused_from.is_(None), of_try(project_id, 0))
         .group_by(attempts.c.component)
     )
     query = sa.select(attempts.c.component, attempts.c.seconds, attempts.c.rows).where(attempts.c.id.in_(newest))
@@ -247,24 +253,22 @@ def expectations(conn: sa.Connection, project_id: int) -> dict[str, tuple[float 
 
 def _runs_of(connections: Connections) -> sa.ColumnElement[bool]:
     """Condition: a run of the project, about production or the try that `connections` are meant for."""
-    return sa.and_(runs.c.project_id == connections.project_id, runs.c.try_id == try_of(connections.project))
+    return of_try(connections.project_id, try_of(connections.project))
 
 
-def _production(project_id: int) -> sa.ColumnElement[bool]:
-    return sa.and_(runs.c.project_id == project_id, runs.c.try_id == 0)
-
-
-def _find_left(connections: Connections, condition: sa.ColumnElement[bool], now: datetime) -> list[Attempt]:
+def _find_left(
+    connections: Connections, condition: sa.ColumnElement[bool], now: datetime, try_id: int
+) -> list[Attempt]:
     query = sa.select(attempts).where(condition, attempts.c.status == "running").order_by(attempts.c.id)
     left = [_attempt(row) for row in connections.control.execute(query).mappings()]
-    recorded = _recorded(connections.project, left) if left else {}
+    recorded = _recorded(connections.project, left, try_id) if left else {}
     crashed = {"status": "crashed", "error": _OVERTAKEN}
     ends = {one.id: {"status": "succeeded", **recorded[one.id]} if one.id in recorded else crashed for one in left}
     return [replace(one, finished_at=now, **ends[one.id]) for one in left]
 
 
-def _recorded(conn: sa.Connection, left: Sequence[Attempt]) -> dict[int, dict[str, Any]]:
-    """Attempt -> what the project's database knows of its success; without those that had none.
+def _recorded(conn: sa.Connection, left: Sequence[Attempt], try_id: int) -> dict[int, dict[str, Any]]:
+    """Attempt -> what the project's database knows of its success, of those of one try; without those that had none.
 
     As in `is_recorded`, but a lease that was given up looks like one given back after a success: the time tells.
     """
@@ -272,7 +276,7 @@ def _recorded(conn: sa.Connection, left: Sequence[Attempt]) -> dict[int, dict[st
         snapshots.c.attempt_id.in_([one.id for one in left])
     )
     found = {row.attempt_id: {"output_version": row.version, "rows": row.rows} for row in conn.execute(with_snapshot)}
-    of = statements(conn)
+    of = statements_of(try_id)
     states = of.table
     given_back = sa.select(
         states.c.component, states.c.lease_token, states.c.last_run_at, states.c.output_version, states.c.output_rows

@@ -18,7 +18,7 @@ _PHASES = (Skipped.phase, Deferred.phase, Blocked.phase)
 def load_grid(conn: sa.Connection, project_id: int, limit: int = LIMIT) -> Grid:
     """The grid of a project's newest `limit` runs, components in the order of the newest plan."""
     query = sa.select(table.c.id, table.c.created_at, table.c.started_at, table.c.finished_at, table.c.status)
-    newest = query.where(table.c.project_id == project_id).order_by(table.c.id.desc()).limit(limit)
+    newest = query.where(runs.of_try(project_id, 0)).order_by(table.c.id.desc()).limit(limit)
     columns = []
     for row in conn.execute(newest):
         began = row.started_at or row.created_at

@@ -1,10 +1,11 @@
-"""What past attempts recorded, asked over all runs of a project."""
+"""What past attempts recorded, asked over all runs of a project but those of tries."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from agent.core.model import Code
+from agent.store.control.runs import of_try
 from agent.store.tables import attempts, runs
 
 
@@ -14,7 +15,7 @@ def code_changes(conn: sa.Connection, project_id: int) -> dict[str, list[tuple[i
     query = (
         sa.select(attempts.c.id, attempts.c.component, attempts.c.reasons)
         .join(runs, runs.c.id == attempts.c.run_id)
-        .where(runs.c.project_id == project_id)
+        .where(of_try(project_id, 0))
         .order_by(attempts.c.id)
     )
     found: dict[str, list[tuple[int, str]]] = {}

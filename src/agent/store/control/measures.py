@@ -22,11 +22,13 @@ class Measures:
 
 
 def measure(conn: sa.Connection) -> Measures:
-    """The figures of the default project and of all runs."""
-    counted = conn.execute(sa.select(runs.c.status, sa.func.count().label("runs")).group_by(runs.c.status))
+    """The figures of the default project and of all runs but those of tries."""
+    by_status = sa.select(runs.c.status, sa.func.count().label("runs")).where(runs.c.try_id == 0)
+    counted = conn.execute(by_status.group_by(runs.c.status))
     state = orchestrator_state.c
     seconds = conn.execute(sa.select(state.component, state.last_duration_s).where(state.last_duration_s.is_not(None)))
-    crashed = sa.select(sa.func.count()).select_from(attempts).where(attempts.c.status == "crashed")
+    of_runs = attempts.join(runs, runs.c.id == attempts.c.run_id)
+    crashed = sa.select(sa.func.count()).select_from(of_runs).where(attempts.c.status == "crashed", runs.c.try_id == 0)
     return Measures(
         runs_by_status={row.status: row.runs for row in counted},
         component_seconds={row.component: row.last_duration_s for row in seconds},
@@ -37,5 +39,5 @@ def measure(conn: sa.Connection) -> Measures:
 
 
 def count_queued(conn: sa.Connection) -> int:
-    """How many runs wait in the queue."""
+    """How many runs wait in the queue; a try's never does."""
     return conn.scalar(sa.select(sa.func.count()).where(runs.c.status == "QUEUED")) or 0

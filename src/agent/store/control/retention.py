@@ -21,10 +21,12 @@ _PAGES = 125  # of 4 kB, given back in one transaction
 def forget_runs(conn: sa.Connection, *, keep_runs: int, before: datetime) -> int:
     """Delete up to BATCH runs that ended before `before`, with their events, attempts and approvals; returns how many.
 
-    The `keep_runs` newest stay however old they are, and so does every run that is not over. Call it, each time in a
-    transaction of its own, until it returns fewer than BATCH.
+    The `keep_runs` newest stay however old they are, not counting those of tries, which go with their neighbours; and
+    so does every run that is not over. Call it, each time in a transaction of its own, until it returns fewer than
+    BATCH.
     """
-    last = conn.scalar(sa.select(runs.c.id).order_by(runs.c.id.desc()).limit(1).offset(keep_runs))
+    counted = sa.select(runs.c.id).where(runs.c.try_id == 0).order_by(runs.c.id.desc())
+    last = conn.scalar(counted.limit(1).offset(keep_runs))
     if last is None:
         return 0
     old = sa.and_(runs.c.id <= last, runs.c.status.in_(FINAL), runs.c.finished_at < before)

@@ -195,8 +195,13 @@ def repeated_after_death(conn: sa.Connection, run: Run) -> int:
     return count
 
 
+def of_try(project_id: int, try_id: int) -> sa.ColumnElement[bool]:
+    """Condition: a run of a project that is about a try of it; about production for 0."""
+    return sa.and_(runs.c.project_id == project_id, runs.c.try_id == try_id)
+
+
 def any_running(conn: sa.Connection) -> bool:
-    """Whether some run is RUNNING or some attempt running, alive or left behind."""
+    """Whether some run is RUNNING or some attempt running, alive or left behind, of a try as well."""
     return bool(conn.scalar(_ANY_RUNNING))
 
 
@@ -282,16 +287,16 @@ def request_cancel(conn: sa.Connection, run_id: int) -> Run:
     return run
 
 
-def abandon_runs(conn: sa.Connection, now: datetime, try_id: int = 0) -> list[Run]:
-    """Close RUNNING runs about production, or about try `try_id`, whose process died on this host or let its lease
-    end: FAILED, with an event.
+def abandon_runs(conn: sa.Connection, now: datetime, *, only: sa.ColumnElement[bool] | None = None) -> list[Run]:
+    """Close RUNNING runs whose process died on this host or let its lease end: FAILED, with an event. Those of all
+    projects and tries, or `only` where that holds (see `of_try`).
 
     Their attempts are closed by `close_abandoned` and `abandon_attempts_of_ended_runs`.
     """
     at = database_now(conn)
-    running = sa.select(runs).where(runs.c.status == "RUNNING", runs.c.try_id == try_id).order_by(runs.c.id)
+    running = sa.select(runs).where(runs.c.status == "RUNNING", sa.true() if only is None else only)
     closed = []
-    for row in conn.execute(running.with_for_update(skip_locked=True)).mappings().all():
+    for row in conn.execute(running.order_by(runs.c.id).with_for_update(skip_locked=True)).mappings().all():
         if leases.is_at_work(row["owner"], row["lease_expires_at"], at):
             continue
         if move_run(conn, row["id"], "FAILED", from_statuses=("RUNNING",), error=_DIED):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import emit
+from agent.execution.tries.dropping import drop
 from agent.execution.workspace import open_database, read_settings
-from agent.store.outputs import tries
 
 HELP = "Forget a try; its files go with the next gc, results that others use stay."
 
@@ -17,10 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Drop it."""
+    """Drop it. Busy while it is being computed."""
     settings, _ = read_settings(options.project_dir)
-    with open_database(settings) as database, database.writing() as connections:
-        one = tries.load(connections.project, options.name)
-        tries.drop(connections.project, one)
-    emit(options, {"dropped": one.name}, f"Dropped {one.name}. `agent gc` frees what only it had.")
+    with open_database(settings) as database:
+        drop(database, options.name)
+    emit(options, {"dropped": options.name}, f"Dropped {options.name}. `agent gc` frees what only it had.")
     return 0

@@ -20,6 +20,7 @@ from tests.paths import PROJECT
 
 EVENT = "tidemill.point"
 COLLECTING = ("inbox.", "collector.")
+TRYING = ("try.", "promotion.")
 
 
 @cache
@@ -40,8 +41,9 @@ def points_in_source() -> dict[str, str]:
 
 
 def points_of_runs() -> dict[str, str]:
-    """Those that runs of a project pass; collecting has its own (tests/torture/test_inbox_kills.py)."""
-    return {name: place for name, place in points_in_source().items() if not name.startswith(COLLECTING)}
+    """Those that runs of a project pass; collecting has its own (tests/torture/test_inbox_kills.py), and so have tries
+    (test_tries.py)."""
+    return {name: place for name, place in points_in_source().items() if not name.startswith(COLLECTING + TRYING)}
 
 
 def install() -> None:

@@ -183,7 +183,7 @@ class World:
             for name in COMPONENTS:
                 made[name] = perform(
                     steps[name],
-                    None,
+                    steps[name].settings(),
                     {up: made[up] for up in steps[name].upstream},
                     lake=Lake(Path(folder)),
                     attempt="x",

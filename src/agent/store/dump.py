@@ -26,6 +26,7 @@ _BATCH = 500
 # Tables of rows that stay, with a lease each, and what is held by it.
 _LEASED = {kind.table.name: kind.says for kind in (leases.COMPONENT_ROWS, leases.RUNNER_ROWS, leases.COLLECTOR_ROWS)}
 _LEASED["agents"] = "the account of agent {} is traded by {}"
+_LEASED["try_state"] = "a component of try {} is being run by {}"  # found by the first column of its key, for all of it
 
 
 def table_names(conn: sa.Connection) -> tuple[str, ...]:

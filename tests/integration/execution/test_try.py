@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from agent.cli.main import main
-from agent.core.model import Compute
 from agent.errors import Conflict
 from agent.execution.tries.change import read, written
 from agent.execution.tries.performing import open_try, perform
@@ -125,4 +124,3 @@ def test_settings_are_written_with_all_else_as_it_is() -> None:
     text = "# mine\n[total]\nfactor = 1  # one\n[noted]\nfactor = 3\n"
     assert written(text, read(["total.factor=2"])) == "# mine\n[total]\nfactor = 2\n[noted]\nfactor = 3\n"
     assert written(text, read(["other.x=a b"])).endswith('\n\n[other]\nx = "a b"\n')
-    assert isinstance(Compute("x", ()).fingerprint, type(None))

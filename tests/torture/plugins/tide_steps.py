@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.component import Context, component
+from pipelines.settings import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """[totals]"""
+
+    factor: int = setting(1, "multiplies", low=1)
 
 
 @component(reads_sources=True, heavy=False, name="readings")
@@ -30,16 +39,18 @@ def add_up(ctx: Context, settings: Any) -> None:
         ctx.progress(number + 1, len(readings.keys), key)
 
 
-@component(upstream=("sums",), heavy=False, name="totals")
-def total(ctx: Context, settings: Any) -> None:
-    """The sum of the sums."""
+@component(upstream=("sums",), heavy=False, name="totals", settings=Settings)
+def total(ctx: Context, settings: Settings) -> None:
+    """The sums, times `factor`."""
     sums = ctx.inputs["sums"]
     while (ctx.base / "slow").exists():
         ctx.progress(0, 1, "slow")
         time.sleep(0.01)
     if (ctx.base / "broken").exists():
         raise ValueError("totals is broken")
-    ctx.write_bytes("all/total.json", json.dumps({key: int(sums.read_bytes(key)) for key in sums.keys}).encode())
+    ctx.write_bytes(
+        "all/total.json", json.dumps({key: settings.factor * int(sums.read_bytes(key)) for key in sums.keys}).encode()
+    )
 
 
 def look_over(ctx: Context, settings: Any) -> None:

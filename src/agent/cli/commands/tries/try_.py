@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             cost = tries.cost(connections, one)
     found = {"name": one.name, **orchestrator.report_json(report), "cost": cost}
     lines = [f"Try {one.name}: {report.status.lower()}." if report.error is None else f"Try {one.name}: {report.error}"]
-    emit(options, found, "\n".join([*lines, *_cost_lines(cost), f"`agent diff {one.name} current` compares it."]))
+    emit(options, found, "\n".join([*lines, *_cost_lines(cost), f"`agent try --show {one.name}` shows it."]))
     return 0 if report.status == "COMPLETED" else 1
 
 

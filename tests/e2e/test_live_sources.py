@@ -1,5 +1,6 @@
 """From a venue's list of markets to a release, for each remote source, on both databases: against venues on this
-machine that write prices into the shape of their replies, up to now."""
+machine that write prices into the shape of their replies, up to now: those of the shared data where it is, else walks
+drawn by lot."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ from agent.store.outputs import releases
 from pipelines.testing.exchange_replies import ExchangeVenue
 from pipelines.testing.venue_replies import KalshiVenue, Market, OandaVenue, PolymarketVenue, Trade
 from pipelines.testing.venues import VenueServer, serving
+from tests.paths import SHARED_DATA
+from tests.shared_prices import crypto, fx, outcomes
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
-STEP, DAYS = timedelta(minutes=30), 45
+STEP, COUNT = timedelta(hours=1), 350
 SETTINGS = """
 [executor]
 kind = "inline"
@@ -35,34 +38,45 @@ max_age_bars = 50
 """
 
 
-def walk(name: str, price: float, size: float) -> list[Trade]:
+def walk(name: str, price: float, size: float, count: int) -> list[Trade]:
     """A random walk in steps of `size`, until now."""
-    rng, count = random.Random(name), int(timedelta(days=DAYS) / STEP)
-    found = []
+    rng, found = random.Random(name), []
+    highest = 0.95 if price < 1 else 2 * price
     for number in range(count):
-        price = (
-            min(0.95, max(0.05, price + rng.choice((-size, size)))) if price < 1 else price + rng.choice((-size, size))
-        )
+        price = min(highest, max(0.05, price + rng.choice((-size, size))))
         found.append(Trade(NOW - (count - number) * STEP, round(price, 5), 1.0 + rng.randrange(5)))
     return found
 
 
-def markets(*names: str, price: float = 0.5, size: float = 0.01) -> dict[str, Market]:
-    opened, closes = NOW - timedelta(days=DAYS, hours=1), NOW + timedelta(days=30)
-    return {name: Market(name, walk(name, price, size), opened, closes) for name in names}
+def drawn(names: list[str], price: float = 0.5, size: float = 0.01, count: int = COUNT) -> dict[str, Market]:
+    opened, closes = NOW - (count + 1) * STEP, NOW + timedelta(days=30)
+    return {name: Market(name, walk(name, price, size, count), opened, closes) for name in names}
 
 
+def questions(names: list[str]) -> dict[str, Market]:
+    return outcomes(NOW, STEP, COUNT, names) if IS_REAL else drawn(names)
+
+
+def pairs() -> dict[str, Market]:
+    return crypto(NOW, STEP, COUNT) if IS_REAL else drawn(["ETH-BTC", "LTC-BTC"], 0.05, 1e-4)
+
+
+def currencies() -> dict[str, Market]:
+    return fx(NOW, STEP, 3 * COUNT) if IS_REAL else drawn(["GBP_USD"], 1.2, 2e-4, 3 * COUNT)
+
+
+IS_REAL = SHARED_DATA.exists()
 VENUES: dict[str, Callable[[], Any]] = {
-    "kalshi": lambda: KalshiVenue(markets(*(f"KXRAIN-26-C{n}" for n in range(3)))),
-    "polymarket": lambda: PolymarketVenue(markets(*(f"0x{n:064x}" for n in range(11, 14)))),
-    "exchange": lambda: ExchangeVenue(markets("BTC-USD", "ETH-USD", price=3000.0, size=4.0)),
-    "oanda": lambda: OandaVenue(markets("EUR_USD", "GBP_USD", price=1.2, size=2e-4)),
+    "kalshi": lambda: KalshiVenue(questions([f"KXRAIN-26-C{n}" for n in range(3)])),
+    "polymarket": lambda: PolymarketVenue(questions([f"0x{n:064x}" for n in range(11, 14)])),
+    "exchange": lambda: ExchangeVenue(pairs()),
+    "oanda": lambda: OandaVenue(currencies()),
 }
 SECTIONS = {
-    "kalshi": 'url = "{0}"\nhistory_days = 40.0\n',
-    "polymarket": 'gamma_url = "{0}"\nclob_url = "{0}"\ndata_url = "{0}"\nfidelity_minutes = 30\nhistory_days = 14.0\n',
-    "exchange": 'proxy_url = "{0}"\nsymbols = ["BTC/USD", "ETH/USD"]\ntimeframe = "1h"\nhistory_days = 40.0\n',
-    "oanda": 'url = "{0}"\ninstruments = ["EUR_USD", "GBP_USD"]\ngranularity = "H1"\nhistory_days = 40.0\n',
+    "kalshi": 'url = "{0}"\n',
+    "polymarket": 'gamma_url = "{0}"\nclob_url = "{0}"\ndata_url = "{0}"\nfidelity_minutes = 60\n',
+    "exchange": 'proxy_url = "{0}"\nsymbols = ["ETH/BTC", "LTC/BTC"]\ntimeframe = "1h"\n',
+    "oanda": 'url = "{0}"\ninstruments = ["GBP_USD"]\ngranularity = "H1"\n',
 }
 
 

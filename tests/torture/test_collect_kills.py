@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,14 @@ import pytest
 
 from agent import settings as agent_settings
 from agent.collect.passing import remote_sources
+from agent.core.model import Compute
+from agent.execution import session
+from agent.execution.runlog import Request
+from agent.execution.workspace import open_workspace
+from agent.service.wiring import around_runs
+from agent.store.outputs import catalog
 from pipelines.inbox.collected import CollectedSource
+from pipelines.sources.polymarket import PolymarketFeed
 from pipelines.testing.venue_replies import Market, PolymarketVenue, Trade
 from pipelines.testing.venues import Asked, serving
 from tests.paths import PROJECT
@@ -26,11 +34,18 @@ from tests.processes import environment
 from tests.torture.faults import COLLECTING, points_in_source, read_log
 
 pytestmark = pytest.mark.torture
-PROGRAM = (
-    "from tests.torture.faults import install; install(); from agent.cli.main import main; raise SystemExit(main())"
-)
-# Passed by files that are full, torn, a day old or joined: see test_inbox_kills.
-ELSEWHERE = ("inbox.file.sealed", "inbox.tail.cut", "inbox.compact")
+# Small groups and files, so that each point is passed again and again in a backfill of some hundred pages.
+PROGRAM = """
+from agent.collect import collector
+from pipelines.inbox import writer
+from tests.torture.faults import install
+collector.GROUP_SECONDS, writer.SEAL_BYTES = 0.02, 20_000
+install()
+from agent.cli.main import main
+raise SystemExit(main())
+"""
+ELSEWHERE = "inbox.compact"  # joining is no part of a backfill: see test_inbox_kills
+TORN, MENDED = "inbox.frame.half", "inbox.tail.cut"  # a torn file is what the next one cuts off
 
 
 def venue(count: int) -> PolymarketVenue:
@@ -90,35 +105,71 @@ def beyond_the_overlap(asked: list[Asked]) -> Counter[tuple[str, int]]:
     return Counter({piece: count for piece, count in pieces.items() if count > 1})
 
 
+def changes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Callable[[], object]]:
+    """What makes everything be read again: code, settings, a library."""
+    file = folder / "agent.toml"
+    return {
+        "nothing": lambda: None,
+        "code": lambda: monkeypatch.setattr("pipelines.inbox.collected._hash_of", lambda name: f"changed {name}"),
+        "settings": lambda: file.write_text(
+            file.read_text().replace("[executor]", '[ticks]\non_bad_rows = "quarantine"\n[executor]')
+        ),
+        "library": lambda: (
+            monkeypatch.setattr(PolymarketFeed, "LIBRARIES", ("polars",), raising=False),
+            monkeypatch.setattr("pipelines.inbox.collected._version_of", lambda name: "99.0"),
+        ),
+    }
+
+
+def compute(folder: Path) -> tuple[bool, str]:
+    """Whether ticks were computed by a run that a person asks for, and their version."""
+    with open_workspace(folder) as workspace:
+        report = session.perform(workspace, Request(targets=("ticks",)), around=around_runs())
+        assert report.status == "COMPLETED", report
+        with workspace.database.reading() as connections:
+            made = catalog.latest_snapshot_id(connections.project, "ticks")
+            assert made is not None
+            version = catalog.load_snapshot(connections.project, made).version
+    steps = {one.component: one.step for one in report.components}
+    return isinstance(steps["ticks"], Compute), version
+
+
 def test_killed_again_and_again_a_backfill_asks_for_nothing_twice(
-    tmp_path: Path, is_long: bool, seed: int, figures: Counter[str]
+    tmp_path: Path, is_long: bool, seed: int, figures: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count, rounds = (200, 100) if is_long else (12, 5)
     rng, until = random.Random(seed), datetime.now(UTC) - timedelta(hours=3)
     points = sorted(name for name in points_in_source() if name.startswith(COLLECTING))
-    points = [name for name in points if not name.startswith(ELSEWHERE)]
+    points = [name for name in points if not name.startswith(ELSEWHERE) and name not in (TORN, MENDED)]
+    points = [TORN, MENDED, *points]
+    count, rounds = (200, 100) if is_long else (12, len(points))
     same = venue(count)
     with serving({"polymarket": same, "quiet": same}) as server:
         quiet = settings(tmp_path / "quiet", server.url("quiet"), count)
         assert collect(quiet, log=tmp_path / "points") == 0
-        assert set(points) <= set(read_log(tmp_path / "points"))
+        assert set(points) - {MENDED} <= set(read_log(tmp_path / "points"))
         undisturbed = read(quiet, until)
         assert undisturbed.height > 0
-        folder, kills = settings(tmp_path / "killed", server.url("polymarket"), count), 0
+        folder, kills = settings(tmp_path / "killed", server.url("polymarket"), count), Counter[str]()
         for number in range(rounds):
-            nth = rng.randint(1, 3) if points[number % len(points)].startswith("collector") else rng.randint(1, 6)
-            status = collect(folder, points[number % len(points)], nth)
+            point = points[number % len(points)]
+            status = collect(folder, point, 1 if number < len(points) else rng.randint(1, 2))
             assert status in (0, -signal.SIGKILL), status
-            kills += status != 0
+            kills[point] += status != 0
+        assert all(kills[point] for point in points), kills
         assert collect(folder) == 0
         asked = [one for one in server.asked("polymarket") if one.path == "/prices-history"]
-        unwritten = kills * 16  # what was under way or not flushed at a kill: one page for each that asks
+        unwritten = kills.total() * 16  # what was under way or not flushed at a kill: one page for each that asks
         repeated = beyond_the_overlap(asked)
         pages = Counter(one.identity for one in asked)
         assert sum(times - 1 for times in pages.values()) <= unwritten
         assert len({market for market, _ in repeated}) <= unwritten
         assert read(folder, until).equals(undisturbed)
-        before = len(server.log)
-        assert remote_sources(agent_settings.load(folder))["polymarket"].markets().height == count
+        before, version = len(server.log), ""
+        for what, change in changes(monkeypatch, folder).items():
+            change()
+            is_computed, made = compute(folder)
+            assert is_computed, what
+            assert made == (version or made), what
+            version = made
         assert len(server.log) == before
-        figures["1 collector: killed in a backfill"] += kills
+        figures["1 collector: killed in a backfill"] += kills.total()

@@ -26,6 +26,7 @@ from pipelines.inbox.writer import Writer
 from pipelines.testing.venue_replies import KalshiVenue, OandaVenue, PolymarketVenue
 from pipelines.testing.venues import VenueServer, serving, storm
 from tests.integration.collect.conftest import markets
+from tests.paths import RECORDINGS, needs_recordings
 
 NOW = datetime.now(UTC)
 
@@ -239,3 +240,31 @@ def test_keys_come_from_the_environment_or_a_file_that_nobody_else_reads(
         agent("backup", str(project / "b.tar"))
     written = [path.read_bytes() for path in project.rglob("*") if path.is_file() and path.name != ".env"]
     assert not any(b"secret" in one or b"001-004" in one for one in written)
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("polymarket", "polymarket"),
+        ("kalshi", "kalshi"),
+        ("oanda", "oanda"),
+        ("exchange", "binance"),
+        ("exchange", "coinbase"),
+        ("exchange", "coinbase-exchange"),
+    ],
+)
+def test_every_recorded_reply_is_parsed_or_is_said_to_be_none(
+    tmp_path: Path, agent: Any, source: str, folder: str
+) -> None:
+    """No row in quarantine, no field that nobody knows; what is not collected says so."""
+    (tmp_path / "agent.toml").write_text("")
+    files = sorted(str(path) for path in (RECORDINGS / folder).glob("*.json"))
+    found = agent("sources", "parse", source, *files, "--json", "--project-dir", str(tmp_path))
+    assert [one["file"] for one in found] == files
+    for one in found:
+        assert not one["quarantined"] and not one["error"] and not one["unknown_fields"], one
+        if one["kind"] is None:
+            assert one["note"].startswith("not collected: "), one
+        else:
+            assert one["read"] == one["rows"] + sum(one["passed_over"].values()), one

@@ -1,7 +1,8 @@
 """`pipelines.load("features")`: the project's data as a frame, for notebooks and scripts.
 
 Reads the newest snapshot. What this package cannot know, which snapshot is the newest, is answered by the function that
-the orchestrator registers under the entry point group tidemill.catalog.
+the orchestrator registers under the entry point group tidemill.catalog; where pages of remote sources lie, by that of
+tidemill.inbox.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from pipelines.as_known import computed, project_as_known
 from pipelines.errors import PipelineError
 from pipelines.features.bars import SHOWN, look_at
 from pipelines.lake import TABLE_SUFFIX, Lake
 from pipelines.plugins.modules import entry_points, load_entry
+from pipelines.project import load_project
 from pipelines.snapshot import Partition, Snapshot
 from pipelines.source import BAR_COLUMNS
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-CATALOG_GROUP = "tidemill.catalog"
+CATALOG_GROUP, INBOX_GROUP = "tidemill.catalog", "tidemill.inbox"
 OpenSnapshot = Callable[[str, Path | None], tuple[Lake, Snapshot]]  # (component, home) -> its newest snapshot
 
 # What people ask for -> the component that has it, and the start of the partitions' keys. Where no source gives single
@@ -44,6 +47,7 @@ def load(
     columns: Sequence[str] | None = ...,
     home: Path | None = ...,
     frame: Literal["polars"] = ...,
+    as_known_at: datetime | None = ...,
 ) -> pl.DataFrame: ...
 @overload
 def load(
@@ -53,6 +57,7 @@ def load(
     home: Path | None = ...,
     *,
     frame: Literal["pandas"],
+    as_known_at: datetime | None = ...,
 ) -> pd.DataFrame: ...
 def load(
     name: str,
@@ -60,13 +65,21 @@ def load(
     columns: Sequence[str] | None = None,
     home: Path | None = None,
     frame: Literal["polars", "pandas"] = "polars",
+    as_known_at: datetime | None = None,
 ) -> pl.DataFrame | pd.DataFrame:
     """The newest markets, ticks, bars, features or predictions, or the tables of a component, as one frame.
 
     `as_of` (aware): only rows with ts at or before it. `columns`: only these. `home`: the working folder (database,
-    lake), default as everywhere. Raises PipelineError for an unknown name or column, or where nothing was computed yet.
+    lake), default as everywhere. `as_known_at` (aware): not the newest output but what agent.toml of the current folder
+    makes of the pages of remote sources that were asked for by then, computed for this call. Raises PipelineError for
+    an unknown name or column, where nothing was computed yet, and where no source says when its data came.
     """
     component, prefix = TABLES.get(name, (name, ""))
+    if as_known_at is not None:
+        project = project_as_known(load_project(inbox=_inbox(home)), as_known_at)
+        with computed(project, component) as (lake, snapshot):
+            table = load_frame(lake, snapshot, prefix, as_of, columns)
+        return table if frame == "polars" else table.to_pandas()
     openers = list(entry_points(CATALOG_GROUP))
     if not openers:
         raise PipelineError(
@@ -78,6 +91,15 @@ def load(
     lake, snapshot = open_snapshot(component, home)
     table = load_frame(lake, snapshot, prefix, as_of, columns)
     return table if frame == "polars" else table.to_pandas()
+
+
+def _inbox(home: Path | None) -> Path | None:
+    """Where the pages of this folder's project lie; None where nothing is installed that could say."""
+    places = list(entry_points(INBOX_GROUP))
+    if not places:
+        return None
+    place: Callable[[Path | None], Path] = load_entry(places[0])
+    return place(home)
 
 
 def load_frame(

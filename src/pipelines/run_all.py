@@ -1,6 +1,6 @@
 """The plain chain: every component once, in order, everything from scratch. No state, no database.
 
-python -m pipelines.run_all [--settings agent.toml] [--out DIR]
+python -m pipelines.run_all [--settings agent.toml] [--out DIR] [--as-known-at TIME]
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from pipelines.as_known import project_as_known
 from pipelines.component import Component, perform
 from pipelines.errors import PipelineError, SettingsError
 from pipelines.lake import SHARED_FOLDER, Lake, place_in_release
@@ -30,13 +32,18 @@ def run_all(
     out: Path = OUT,
     on_status: Callable[[str, Status], None] = lambda step, status: None,
     on_error: Callable[[Exception], None] = lambda error: None,
+    as_known_at: datetime | None = None,
 ) -> dict[str, Status]:
     """Run every component of settings file `settings` (None: agent.toml here, or defaults) and return step -> status.
 
     A step is named by its function. What follows a failed one is skipped. Files go to `out`: lake/ with every
-    partition, release/ with what a release component made. Raises SettingsError before anything is run or removed.
+    partition, release/ with what a release component made. `as_known_at` (aware): with what remote sources had given by
+    then. Raises SettingsError, and PipelineError for an instant that cannot be gone back to, before anything is run or
+    removed.
     """
     project = load_project(settings)
+    if as_known_at is not None:
+        project = project_as_known(project, as_known_at)
     steps = steps_of(project.components)
     _empty(out)
     snapshots: dict[str, Snapshot] = {}
@@ -103,6 +110,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.run_all", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--settings", type=Path, help="settings file (default: agent.toml here, if there is one)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for lake/ and release/ (default: %(default)s)")
+    parser.add_argument(
+        "--as-known-at",
+        type=datetime.fromisoformat,
+        metavar="TIME",
+        help="read what remote sources had given by then, such as 2026-11-20T00:00Z",
+    )
     arguments = parser.parse_args(argv)
     try:
         statuses = run_all(
@@ -110,6 +123,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.out,
             on_status=lambda step, status: print(f"{step}: {status}", flush=True),
             on_error=_tell,
+            as_known_at=arguments.as_known_at,
         )
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)

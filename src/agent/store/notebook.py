@@ -23,9 +23,7 @@ def open_snapshot(component: str, home: Path | None = None) -> tuple[Lake, Snaps
     Raises NotFound where nothing was ever run, for an unknown component and before its first success, DatabaseError
     where the database does not answer.
     """
-    here = settings.load()
-    if home is not None:
-        here = replace(here, home=home.absolute())
+    here = _here(home)
     if here.is_embedded and not (here.home / settings.DATABASE_FILE).is_file():
         raise NotFound("no pipeline has run here", where=str(here.home), fix=_FIX)
     engine = open_engine(here.database_url)
@@ -44,3 +42,13 @@ def open_snapshot(component: str, home: Path | None = None) -> tuple[Lake, Snaps
             return Lake(here.lake_path), catalog.load_snapshot(conn, snapshot_id)
     finally:
         engine.dispose()
+
+
+def inbox_path(home: Path | None = None) -> Path:
+    """Where replies of remote sources lie, of the project in the current folder or with this `home`."""
+    return _here(home).inbox_path
+
+
+def _here(home: Path | None) -> settings.Settings:
+    here = settings.load()
+    return here if home is None else replace(here, home=home.absolute())

@@ -70,12 +70,9 @@ class CollectedSource:
 
     def probe(self) -> Probe:
         """A part per MiB of pages; its token says how far it goes and what reads it."""
-        found = {part: f"{token}-{self._version}" for part, token in self.inbox.parts().items()}
-        if self.as_known_at is None:
-            return Probe(found)
-        until, day = self.as_known_at.isoformat(), self.as_known_at.date().isoformat()
-        days = {part: part.partition("/")[2][: len(day)] for part in found}
-        return Probe({part: f"{token}-{until}" for part, token in found.items() if days[part] <= day})
+        at = self.as_known_at
+        parts = self.inbox.parts() if at is None else self.inbox.parts_asked_by(at)
+        return Probe({part: f"{token}-{self._version}" for part, token in parts.items()})
 
     def listings(self) -> pl.DataFrame:
         """What is known of every market that was ever listed, LISTING_COLUMNS by market_id. One that the newest list no

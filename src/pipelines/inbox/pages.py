@@ -198,6 +198,23 @@ class Inbox:
                     found[f"{kind}/{file.name}#{number:02}"] = str(min(file.length - start, PART_BYTES))
         return found
 
+    def parts_asked_by(self, at: datetime) -> dict[str, str]:
+        """As `parts`, of the pages that were asked for by `at` alone: what `parts` said then, where no page that was
+        asked for before arrived after one that was not. Raises LakeError for a damaged file."""
+        found = {}
+        for kind in self.kinds():
+            for file in self.files(kind):
+                frames = self._frames(file)
+                ends = [*(one.start for one in frames[1:]), file.length]
+                known = [n for n, one in enumerate(frames) if one.header.asked_at <= at]
+                length = ends[known[-1]] if known else 0
+                for number, start in enumerate(range(0, length, PART_BYTES)):
+                    inside = [n for n, one in enumerate(frames) if start <= one.start < min(start + PART_BYTES, length)]
+                    missing = len(set(inside) - set(known))
+                    token = str(min(length - start, PART_BYTES))
+                    found[f"{kind}/{file.name}#{number:02}"] = f"{token}-{missing}" if missing else token
+        return found
+
     def frames(self, kind: str) -> Iterator[Frame]:
         """All pages of a kind, in the order they came. Raises LakeError for a damaged file."""
         for file in self.files(kind):

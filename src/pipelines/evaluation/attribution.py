@@ -8,7 +8,7 @@ start); `curve` ts and equity, in time order.
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.modelling.metrics import SECONDS_PER_YEAR
@@ -21,6 +21,14 @@ By = Literal["market_id", "day", "probability", "reason"]
 _SAME_TRADE = ("market_id", "side", "entry_at")
 _BUCKETS = 10
 _MONTHS_FROM_DAYS = 62  # a shorter span is told day by day
+_AROUND = 0.15  # of the time that trades took, shown before and after them
+_LONG_DAYS, _SHARPE_DAYS, _SHARPE_DAYS_LONG = 365, 30, 90
+WAYS: dict[By, str] = {
+    "market_id": "market",
+    "day": "day of exit (UTC)",
+    "probability": "probability at the signal",
+    "reason": "reason of exit",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,21 @@ class Apart:
     after: pl.DataFrame
 
 
+def way(name: str | None) -> By:
+    """The way of summing that has this name; by market where none has."""
+    return next((one for one in WAYS if one == name), "market_id")
+
+
+def with_probability(trades: pl.DataFrame, forecasts: pl.DataFrame) -> pl.DataFrame:
+    """Trades with the `probability` that was forecast at their signal (`forecasts`: market_id, ts, probability); null
+    where none is on record."""
+    import polars as pl
+
+    known = forecasts.select("market_id", pl.col("ts").alias("signal_at"), "probability")
+    known = known.unique(("market_id", "signal_at"), keep="last", maintain_order=True)
+    return trades.join(known, on=("market_id", "signal_at"), how="left", maintain_order="left")
+
+
 def attributed(trades: pl.DataFrame, by: By) -> pl.DataFrame:
     """`by` (text), trades, won (how many gained), pnl (their sum), of the model's closed trades.
 
@@ -61,6 +84,18 @@ def attributed(trades: pl.DataFrame, by: By) -> pl.DataFrame:
     return found.sort(pl.col("pnl"), pl.col(by), descending=[True, False])
 
 
+def extremes(found: pl.DataFrame, most: int) -> tuple[pl.DataFrame, int]:
+    """At most `most` rows of `attributed`, in its order: those that gained most and those that lost most, half and
+    half. And how many are left out."""
+    import polars as pl
+
+    if found.height <= most:
+        return found, 0
+    place = pl.col("pnl").rank("ordinal", descending=True)
+    half = most // 2
+    return found.filter((place <= most - half) | (place > pl.len() - half)), found.height - most
+
+
 def key_of(by: By) -> pl.Expr:
     """What a trade is grouped by, as text."""
     import polars as pl
@@ -73,6 +108,40 @@ def key_of(by: By) -> pl.Expr:
         text = pl.format("{} to {} %", low.cast(pl.String).str.pad_start(2, "0"), high)
         return pl.when(pl.col("probability").is_null()).then(pl.lit("unknown")).otherwise(text)
     return pl.col(by)
+
+
+def marks(trades: pl.DataFrame, *, is_binary: bool) -> pl.DataFrame:
+    """Where trades of one market stand on its chart: at, price (YES's, whatever was held), what (entry or exit), side,
+    reason, pnl; in time order."""
+    import polars as pl
+
+    held_no = pl.lit(is_binary) & (pl.col("side") < 0)
+    facts = ("side", "reason", "pnl")
+    ends = [
+        trades.select(
+            pl.col(f"{what}_at").alias("at"),
+            pl.when(held_no).then(1 - pl.col(f"{what}_price")).otherwise(pl.col(f"{what}_price")).alias("price"),
+            pl.lit(what).alias("what"),
+            *facts,
+        )
+        for what in ("entry", "exit")
+    ]
+    return pl.concat(ends).sort("at", maintain_order=True)
+
+
+def around(trades: pl.DataFrame) -> tuple[datetime, datetime]:
+    """From a little before the first entry to a little after the last exit of some trades."""
+    times = [at for name in ("entry_at", "exit_at") for at in trades.get_column(name).to_list()]
+    begin, end = min(times), max(times)
+    room = max((end - begin) * _AROUND, timedelta(hours=1))
+    return begin - room, end + room
+
+
+def most_moving(trades: pl.DataFrame) -> str:
+    """The market of the trade with the largest gain or loss."""
+    at = trades.get_column("pnl").abs().arg_max()
+    market_id: str = trades.item(at or 0, "market_id")
+    return market_id
 
 
 def worst_drawdowns(curve: pl.DataFrame, count: int) -> list[Drawdown]:
@@ -101,6 +170,12 @@ def worst_drawdowns(curve: pl.DataFrame, count: int) -> list[Drawdown]:
     )
     columns = ("depth", "peak_at", "lowest_at", "recovered_at")
     return [Drawdown(*row) for row in stretches.select(columns).iter_rows()]
+
+
+def sharpe_window(curve: pl.DataFrame) -> int:
+    """Days over which the rolling Sharpe ratio of a curve is taken: a quarter, of less than a year a month."""
+    span = 0 if curve.is_empty() else (curve.item(-1, "ts") - curve.item(0, "ts")).days
+    return _SHARPE_DAYS_LONG if span >= _LONG_DAYS else _SHARPE_DAYS
 
 
 def rolling_sharpe(curve: pl.DataFrame, window: int) -> pl.DataFrame:

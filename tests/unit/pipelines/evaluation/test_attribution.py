@@ -13,9 +13,13 @@ from pipelines.evaluation.attribution import (
     By,
     Drawdown,
     attributed,
+    extremes,
+    marks,
     periods,
     rolling_sharpe,
+    sharpe_window,
     trades_apart,
+    with_probability,
     worst_drawdowns,
 )
 
@@ -45,6 +49,38 @@ def test_trades_are_summed_by_what_one_asks_for() -> None:
     assert found["day"] == [("2024-01-02", 2, 1, pytest.approx(-0.1)), ("2024-01-03", 1, 1, 0.05)]
     assert found["probability"] == [("60 to 70 %", 1, 1, 0.2), ("90 to 100 %", 1, 0, -0.3), ("unknown", 1, 1, 0.05)]
     assert [row[0] for row in found["reason"]] == ["horizon", "flip"]
+
+
+def test_a_trade_has_the_probability_of_its_own_signal() -> None:
+    rows = trades(trade("a"), trade("b"), trade("a", 1)).drop("probability")
+    forecasts = pl.DataFrame(
+        {"market_id": ["a", "b", "b"], "ts": [START, START + DAY, START], "probability": [0.7, 0.1, 0.4]}
+    )
+    assert with_probability(rows, forecasts).get_column("probability").to_list() == [0.7, 0.4, None]
+    assert with_probability(rows, pl.concat([forecasts, forecasts])).height == 3
+
+
+def test_the_middle_is_left_out_and_counted() -> None:
+    found = attributed(trades(*(trade(f"m{n}", n, n - 5.0) for n in range(10))), "day")
+    shown, left_out = extremes(found, 4)
+    assert (shown.get_column("pnl").to_list(), left_out) == ([-5.0, -4.0, 3.0, 4.0], 6)
+    assert extremes(found, 10) == (found, 0)
+
+
+@pytest.mark.parametrize(("is_binary", "prices"), [(True, [0.25, 0.6, 0.4, 0.25]), (False, [0.25, 0.4, 0.4, 0.75])])
+def test_a_held_no_stands_on_the_chart_of_yes(is_binary: bool, prices: list[float]) -> None:
+    facts = {"entry_price": 0.4, "exit_price": 0.75}
+    found = marks(
+        trades({**trade(side=-1), **facts}, {**trade(day=0), "entry_price": 0.25, "exit_price": 0.4}),
+        is_binary=is_binary,
+    )
+    assert found.get_column("what").to_list() == ["entry", "entry", "exit", "exit"]
+    assert sorted(found.get_column("price").to_list()) == sorted(prices)
+    assert found.get_column("at").is_sorted()
+
+
+def test_a_short_curve_has_a_short_window() -> None:
+    assert [sharpe_window(curve([1.0] * count)) for count in (0, 2, 365, 366)] == [30, 30, 30, 90]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.floats(-1, 1), st.floats(0, 1)), min_size=1))

@@ -58,6 +58,12 @@ def of_step(run_id: int, component: str) -> str:
     return f"./runs?{urlencode({'run': run_id, 'component': component})}"
 
 
+def of_backtest(**chosen: str | None) -> str:
+    """The address of the backtest with so many more choices on it, or fewer where one is None."""
+    kept = {name: value for name, value in {**st.query_params.to_dict(), **chosen}.items() if value is not None}
+    return f"./backtest?{urlencode(kept)}"
+
+
 def asked(name: str) -> str | None:
     """What the address says under `name`."""
     found: str | None = st.query_params.get(name)

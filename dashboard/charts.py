@@ -163,12 +163,27 @@ def lines(
     return figure
 
 
+def days(returns: pl.DataFrame) -> go.Figure:
+    """Returns of each day (UTC): columns ts and value."""
+    values = returns.get_column("value").to_list()
+    figure = go.Figure(
+        go.Bar(
+            x=[f"{at:%Y-%m-%d}" for at in returns.get_column("ts").to_list()],
+            y=values,
+            marker={"color": [BLUE if value >= 0 else RED for value in values]},
+            hovertemplate="%{x}: %{y:+.2%}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(tickformat="+.1%")
+    return figure
+
+
 def months(returns: pl.DataFrame) -> go.Figure:
-    """Returns of each month: years down, months across."""
-    years = sorted(set(returns.get_column("year").to_list()), reverse=True)
+    """Returns of each month (columns ts and value): years down, months across."""
+    years = sorted(set(returns.get_column("ts").dt.year().to_list()), reverse=True)
     values: list[list[float | None]] = [[None] * 12 for _ in years]
-    for year, month, value in returns.select("year", "month", "value").iter_rows():
-        values[years.index(year)][month - 1] = value
+    for at, value in returns.select("ts", "value").iter_rows():
+        values[years.index(at.year)][at.month - 1] = value
     limit = max((abs(v) for row in values for v in row if v is not None), default=0.01)
     figure = go.Figure(
         go.Heatmap(
@@ -279,9 +294,9 @@ def distribution(drift: Drift) -> go.Figure:
 
 
 def overlaid(curves: Mapping[str, tuple[Sequence[datetime], Sequence[float]]]) -> go.Figure:
-    """Curves of two things of one kind over the same time: the first one dashed."""
+    """Curves of things of one kind over the same time; of two the first one dashed."""
     figure = go.Figure()
-    styles = ((ORANGE, "dash"), (BLUE, "solid"))
+    styles = ((ORANGE, "dash"), (BLUE, "solid"))[-len(curves) :]
     for (name, (times, values)), (colour, dash) in zip(curves.items(), styles, strict=False):
         figure.add_scatter(
             x=local(times),

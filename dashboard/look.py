@@ -61,6 +61,9 @@ _STYLE = f"""
 .tm-bar{{margin-top:.42rem;height:.5rem;min-width:7rem;
  border-radius:.25rem;background:color-mix(in srgb,currentColor 14%,transparent)}}
 .tm-bar i{{display:block;height:100%;border-radius:.25rem;background:{BLUE}}}
+.tm-pnl{{position:relative;height:.6rem;min-width:8rem;margin-top:.4rem;
+ border-radius:.2rem;background:color-mix(in srgb,currentColor 8%,transparent)}}
+.tm-pnl i{{position:absolute;top:0;height:100%;border-radius:.2rem}}
 </style>
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
+from agent.execution import backtests
 from agent.execution.row_account import accounts_in
 from dashboard import data
 from dashboard.data import Session
@@ -24,7 +24,6 @@ from pipelines.source import completed_markets
 if TYPE_CHECKING:
     import polars as pl
 
-CANDLES = 500  # about two pixels each on a phone, four on a desk
 TICKS_SHOWN = 200
 _BARS, _QUARANTINE = "bars/", "quarantine"
 _GAPS_SHOWN = 20
@@ -86,6 +85,12 @@ def names(desk: Session) -> dict[str, str]:
     return {} if known is None else dict(known.select("market_id", "name").iter_rows())
 
 
+def kinds(desk: Session) -> dict[str, str]:
+    """Market id -> its kind: equity, spot, fx, binary."""
+    known = markets(desk)
+    return {} if known is None else dict(known.select("market_id", "kind").iter_rows())
+
+
 def quoted(desk: Session) -> dict[str, Quoted]:
     """Market id -> the step of its prices and their currency."""
     known = markets(desk)
@@ -103,10 +108,7 @@ def account(desk: Session) -> str:
 
 
 def candles(desk: Session, market_id: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
-    """A market's bars from `start` to `end` (None: all), joined to at most CANDLES candles.
-
-    Columns ts (start of the candle), open, high, low, close, volume, bars. Only partitions in the span are read.
-    """
+    """A market's bars from `start` to `end` (None: all), joined to candles: see backtests.candles."""
     import polars as pl
 
     features = data.output(desk, "features")
@@ -198,40 +200,7 @@ def _last_bars(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
 def _candles(
     version: str, market_id: str, start: datetime | None, end: datetime | None, _lake: Lake, _snapshot: Snapshot
 ) -> pl.DataFrame:
-    import polars as pl
-
-    wanted = [
-        p
-        for p in _snapshot.select(_BARS)
-        if p.min_ts and p.max_ts and (start is None or p.max_ts >= start) and (end is None or p.min_ts <= end)
-    ]
-    if not wanted:
-        return pl.DataFrame()
-    rows = _lake.scan_tables(wanted).filter(pl.col("market_id") == market_id)
-    if start is not None:
-        rows = rows.filter(pl.col("start") >= start)
-    if end is not None:
-        rows = rows.filter(pl.col("start") <= end)
-    table = rows.select("start", "open", "high", "low", "close", "volume").collect()
-    if table.is_empty():
-        return table
-    # Candles hold equal numbers of bars rather than equal times: nights and weekends take no room of their own.
-    per_candle = math.ceil(table.height / CANDLES)
-    return (
-        table.sort("start")
-        .with_row_index("number")
-        .group_by(pl.col("number") // per_candle, maintain_order=True)
-        .agg(
-            pl.col("start").first().alias("ts"),
-            pl.col("open").first(),
-            pl.col("high").max(),
-            pl.col("low").min(),
-            pl.col("close").last(),
-            pl.col("volume").sum(),
-            pl.len().alias("bars"),
-        )
-        .drop("number")
-    )
+    return backtests.candles(_lake, _snapshot, market_id, start, end)
 
 
 @st.cache_data(show_spinner=False, max_entries=48)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from agent.execution.backtests import Backtest, Sources, find_sources, read_backtest
 from dashboard import data
 from dashboard.data import Session
 from pipelines.errors import LakeError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 CURVE_POINTS = 1200
-TRADES_SHOWN = 2000
 _DRIFT_ROWS = 2000  # newest feature rows that are compared with the training rows
 _IMPORTANCE_ROWS = 4000
 _BLOCKS = 20  # stretches of time a fold is cut into: rows of one stretch share its luck
@@ -124,16 +124,17 @@ def predicted_to(desk: Session) -> datetime | None:
     return None if found is None else max((one.max_ts for one in found.select(_FOLDS) if one.max_ts), default=None)
 
 
-def monthly_returns(desk: Session) -> pl.DataFrame | None:
-    """The model's return of each month, a fraction: columns year, month, value."""
-    found = data.output(desk, "backtest")
-    return None if found is None else _monthly(found.version, desk.workspace.lake, found)
+def backtest(desk: Session) -> Backtest | None:
+    """The model's whole equity and all its closed trades; None before the first, or where gc took its files."""
+    made = backtest_sources(desk)
+    return None if made is None else _backtest(made.backtest.version, desk.workspace.lake, made)
 
 
-def trades(desk: Session) -> pl.DataFrame | None:
-    """The model's newest closed trades, at most TRADES_SHOWN, newest first."""
-    found = data.output(desk, "backtest")
-    return None if found is None else _trades(found.version, desk.workspace.lake, found)
+def backtest_sources(desk: Session) -> Sources | None:
+    """The present backtest and what it was made from."""
+    row = data.states(desk).get("backtest")
+    with desk.workspace.database.reading() as connections:
+        return find_sources(connections, None if row is None else row.output_snapshot_id)
 
 
 @st.cache_data(show_spinner=False, max_entries=128)
@@ -296,29 +297,6 @@ def _curves(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
     )
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
-def _monthly(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
-    import polars as pl
-
-    table = _lake.read_tables(_snapshot.select("equity/"), ("strategy", "ts", "equity"))
-    month = pl.col("ts").dt.truncate("1mo").alias("month")
-    ends = (
-        table.filter(pl.col("strategy") == "model")
-        .sort("ts", maintain_order=True)
-        .group_by(month, maintain_order=True)
-        .agg(pl.col("equity").first().alias("first"), pl.col("equity").last())
-    )
-    before = pl.col("equity").shift(1).fill_null(pl.col("first"))
-    return ends.select(
-        pl.col("month").dt.year().alias("year"),
-        pl.col("month").dt.month().alias("month"),
-        (pl.col("equity") / before - 1).alias("value"),
-    )
-
-
-@st.cache_data(show_spinner=False, max_entries=4)
-def _trades(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
-    import polars as pl
-
-    rows = _lake.scan_tables(_snapshot.select("trades/")).filter(pl.col("strategy") == "model")
-    return rows.drop("strategy").sort("exit_at", descending=True).head(TRADES_SHOWN).collect()
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _backtest(version: str, _lake: Lake, _found: Sources) -> Backtest | None:
+    return read_backtest(_lake, _found)

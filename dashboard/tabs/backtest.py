@@ -1,10 +1,10 @@
-"""Backtest: equity and drawdown against the baselines, months, trades, costs, and one release against another."""
+"""Backtest: equity and drawdown against the baselines, where the money came from, costs, and one release against
+another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import polars as pl
 import streamlit as st
 
 from agent.core.figures import without_annual
@@ -13,7 +13,7 @@ from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.palette import STRATEGIES
-from dashboard.shapes import comparison
+from dashboard.shapes import attribution, comparison
 from pipelines.modelling.metrics import chance_text
 
 TITLE, ICON, ORDER = "Backtest", ":material/trending_up:", 70
@@ -73,12 +73,7 @@ def show(desk: Session) -> None:
     with right:
         st.subheader("Figures")
         _figures(metrics)
-    st.subheader("Months", help="The model's return of each calendar month.")
-    months = model_data.monthly_returns(desk)
-    if months is not None and not months.is_empty():
-        years = months.get_column("year").n_unique()
-        charts.put(charts.months(months), "months", height=90 + 28 * years, alt="Returns by month")
-    _trades(desk)
+    attribution.show(desk, metrics["model"])
     st.subheader("Costs")
     st.caption("Fees and slippage paid so far, in multiples of the start.")
     charts.put(charts.lines(curves, "costs", ".2f"), "costs", height=220, alt="Costs paid by each strategy")
@@ -103,46 +98,6 @@ def _figures(metrics: Mapping[str, Mapping[str, float | None]]) -> None:
 
 def _shown(value: float | None, form: Callable[[float], str]) -> str | None:
     return None if value is None else form(value)
-
-
-def _trades(desk: Session) -> None:
-    trades = model_data.trades(desk)
-    st.subheader("Trades")
-    if trades is None or trades.is_empty():
-        st.info("The model made no trade: at no bar did the net edge exceed [inference] margin.")
-        return
-    left, right = st.columns([2, 3])
-    with left:
-        returns = trades.get_column("trade_return").to_list()
-        charts.put(
-            charts.histogram(returns, ".1%", "Return of a trade"), "returns", height=300, alt="Returns of trades"
-        )
-    with right:
-        zone = look.zone().key
-        times = {
-            name: st.column_config.DatetimeColumn(title, timezone=zone, format="YYYY-MM-DD HH:mm")
-            for name, title in (("entry_at", "Entry"), ("exit_at", "Exit"))
-        }
-        st.dataframe(
-            trades.with_columns(
-                pl.col("market_id").replace(market_data.names(desk)),
-                currency=pl.col("market_id").replace_strict(
-                    {market: quoted.currency for market, quoted in market_data.quoted(desk).items()},
-                    default=None,
-                    return_dtype=pl.String,
-                ),
-            ),
-            height=300,
-            hide_index=True,
-            key="trades",
-            column_config={
-                **times,
-                "market_id": "Market",
-                "trade_return": st.column_config.NumberColumn("Return", format="percent"),
-                "pnl": st.column_config.NumberColumn("P&L, multiples of the start", format="%.5f"),
-                "currency": st.column_config.TextColumn("Currency", help="of its prices, where it is known"),
-            },
-        )
 
 
 def _releases(desk: Session) -> None:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import psutil
+import pytest
 
+from agent.execution import backtests
+from pipelines.evaluation import attribution
 from tests.lazy import Lazy
 from tests.served import wait_until
 
@@ -25,7 +28,7 @@ def test_candles_lose_no_extreme_and_no_volume(desk: Session) -> None:
         desk.workspace.lake.scan_tables(features.select("bars/")).filter(pl.col("market_id") == "sample:IBM").collect()
     )
     candles = market_data.candles(desk, "sample:IBM")
-    assert candles.height <= market_data.CANDLES < bars.height
+    assert candles.height <= backtests.CANDLES < bars.height
     assert candles.get_column("bars").sum() == bars.height
     assert candles.get_column("high").max() == bars.get_column("high").max()
     assert candles.get_column("low").min() == bars.get_column("low").min()
@@ -69,13 +72,18 @@ def test_the_backtest_shown_is_the_backtest_recorded(desk: Session) -> None:
         assert mine.height <= model_data.CURVE_POINTS
         assert mine.get_column("drawdown").max() == figures["max_drawdown"]
         assert abs(mine.get_column("costs").to_list()[-1] - figures["costs_paid"]) < 1e-9
-    months = model_data.monthly_returns(desk)
-    assert months is not None
+    made = model_data.backtest(desk)
+    assert made is not None
+    _, months = attribution.periods(made.curve)
     grown = (1 + months.get_column("value")).product()
     assert abs(grown - 1 - metrics["model"]["total_return"]) < 1e-9
-    trades = model_data.trades(desk)
-    assert trades is not None
-    assert trades.height == metrics["model"]["trades"]
+    assert attribution.worst_drawdowns(made.curve, 1)[0].depth == pytest.approx(metrics["model"]["max_drawdown"])
+    for way in attribution.WAYS:
+        found = attribution.attributed(made.trades, way)
+        assert found.get_column("trades").sum() == metrics["model"]["trades"]
+        assert found.get_column("won").sum() / made.trades.height == pytest.approx(metrics["model"]["hit_rate"])
+        assert found.get_column("pnl").sum() == pytest.approx(made.trades.get_column("pnl").sum())
+    assert made.trades.get_column("probability").null_count() == 0, "each trade was decided on a prediction"
 
 
 def test_diagnostics_agree_with_the_model(desk: Session) -> None:

@@ -15,6 +15,7 @@ from agent.store import ledger_tables as ledger_tables  # the trading agent's: f
 from agent.store.column_types import Money
 from agent.store.database.engine import Connections
 from agent.store.tables import PROJECT, metadata
+from agent.store.trading import paper_tables as paper_tables
 from pipelines.values import dataclass
 
 MOST_ROWS = 200_000

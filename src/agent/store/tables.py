@@ -310,6 +310,7 @@ def in_one_schema() -> sa.MetaData:
     # The trading agent's; a run with nothing to do must not pay for them.
     from agent.store import ledger_tables as ledger_tables
     from agent.store import trading_tables
+    from agent.store.trading import paper_tables as paper_tables
 
     plain = sa.MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.tables.values():

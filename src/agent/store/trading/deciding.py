@@ -25,12 +25,12 @@ def decision_id(agent_id: int, cycle: int, market_id: str) -> str:
 def save_decision(conn: sa.Connection, decision: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> bool:
     """T3: one decision (columns of `decisions`) with its opinions (columns of `opinions`), in one transaction with what
     else the caller writes. False where it is on record already: it is not made twice, and its opinions stay."""
-    values = {**decision, "reasons": _plain(decision["reasons"])}
+    values = {**decision, "reasons": plain_json(decision["reasons"])}
     new = insert(conn, decisions).values(values).on_conflict_do_nothing(index_elements=["decision_id"])
     if conn.execute(new.returning(decisions.c.decision_id)).one_or_none() is None:  # PostgreSQL counts no rows here
         return False
     for one in said:
-        row = {**one, "reasons": _plain(one["reasons"]), "abstained": one["probability"] is None}
+        row = {**one, "reasons": plain_json(one["reasons"]), "abstained": one["probability"] is None}
         conn.execute(sa.insert(opinions).values({**row, "decision_id": decision["decision_id"]}))
     return True
 
@@ -40,7 +40,7 @@ def save_verdicts(conn: sa.Connection, decision: str, said: Sequence[Mapping[str
     pure and may judge again; and what becomes of the decision."""
     conn.execute(sa.delete(verdicts).where(verdicts.c.decision_id == decision))
     for number, one in enumerate(said, start=1):
-        row = {**one, "evidence": _plain(one["evidence"]), "decision_id": decision, "seq": number}
+        row = {**one, "evidence": plain_json(one["evidence"]), "decision_id": decision, "seq": number}
         conn.execute(sa.insert(verdicts).values(row))
     set_status(conn, decision, status)
 
@@ -78,14 +78,14 @@ def newest_of(conn: sa.Connection, agent_id: int, market_id: str) -> dict[str, A
     return None if found is None else dict(found)
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """Evidence as JSON: amounts in plain notation, times in ISO 8601."""
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     return value

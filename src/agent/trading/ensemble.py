@@ -5,13 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.amounts import of_float, ratio, times, total
 from agent.trading.config import TradingAgentConfig
 from agent.trading.model import Action, Outcome, Position, Proposal, Purpose, Quote, Side
 from agent.trading.provider import Abstention, MarketView, Opinion
 from pipelines.values import dataclass
+
+
+class _Known(NamedTuple):
+    probability: float | None
+    confidence: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,23 +45,24 @@ def choose(
     """The decision about one market. is_watched: it is only looked at."""
     said = opinions.get("model")
     about = said if isinstance(said, Opinion) else None
-    known = {
-        "probability": None if about is None else about.probability,
-        "confidence": None if about is None else about.confidence,
-    }
+    known = _Known(None, None) if about is None else _Known(about.probability, about.confidence)
     limit = None if position is None else _limit_reached(position, view.quote, config)
     if position is not None and limit is not None:
-        purpose, why = limit
-        return _closing(position, purpose, (why,), known)
+        return _closing(position, limit[0], (limit[1],), known)
     if about is None:
         why = said.why if isinstance(said, Abstention) else "no provider was asked"
         return Choice(action="abstain", reasons=({"code": "abstained", "text": why},))
     if position is not None and about.wants != _side_of(position):
         return _closing(position, "reduce", about.reasons, known)
     if position is not None or not about.wants:
-        return Choice(action="hold", reasons=about.reasons, **known)  # type: ignore[arg-type]  # floats or None
+        return Choice(action="hold", reasons=about.reasons, probability=known.probability, confidence=known.confidence)
     if is_watched:
-        return Choice(action="hold", reasons=({"code": "watched"}, *about.reasons), **known)  # type: ignore[arg-type]
+        return Choice(
+            action="hold",
+            reasons=({"code": "watched"}, *about.reasons),
+            probability=known.probability,
+            confidence=known.confidence,
+        )
     is_binary = view.listing.instrument.is_binary
     outcome: Outcome = ("yes" if about.wants > 0 else "no") if is_binary else ""
     return Choice(
@@ -66,7 +72,8 @@ def choose(
         side="buy" if about.wants > 0 or is_binary else "sell",
         outcome=outcome,
         weight=abs(about.edge) * (about.confidence or 0.0),
-        **known,  # type: ignore[arg-type]
+        probability=known.probability,
+        confidence=known.confidence,
     )
 
 
@@ -105,16 +112,15 @@ def _side_of(position: Position) -> int:
     return (1 if position.quantity > 0 else -1) * (-1 if position.outcome == "no" else 1)
 
 
-def _closing(
-    position: Position, purpose: Purpose, reasons: tuple[Mapping[str, Any], ...], known: Mapping[str, float | None]
-) -> Choice:
+def _closing(position: Position, purpose: Purpose, reasons: tuple[Mapping[str, Any], ...], known: _Known) -> Choice:
     return Choice(
         action="close",
         reasons=reasons,
         purpose=purpose,
         side="sell" if position.quantity > 0 else "buy",
         outcome=position.outcome,
-        **known,  # type: ignore[arg-type]  # floats or None
+        probability=known.probability,
+        confidence=known.confidence,
     )
 
 

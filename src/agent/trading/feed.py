@@ -45,9 +45,9 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What a release says of a market at a bar. enters: the side whose edge exceeds the margin, 1, -1 or 0;
-    may_short: -1 is entered, else it only ends a holding. horizon_bars: how long a position is held after the last bar
-    that would enter; None: until the market is resolved."""
+    """What a release says of a market at a bar. enters: the side whose edge exceeds the margin, 1, -1 or 0; may_short:
+    -1 is entered, else it only ends a holding. horizon_bars: how long a position is held after the last bar that would
+    enter; None: until the market is resolved."""
 
     market_id: str
     ts: datetime

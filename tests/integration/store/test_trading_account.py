@@ -171,16 +171,33 @@ def test_a_decision_is_made_once_and_keeps_its_opinions(database: Database) -> N
         assert found[1]["reasons"] == [{"net": "0.00000001"}]
 
 
-def test_the_newest_decision_of_a_market(database: Database) -> None:
+def test_a_bar_is_entered_on_once(database: Database) -> None:
+    held = opened(database)
+    first, second = decision(held, 1), decision(held, 2)
+    with account.holding(database, held) as conn:
+        deciding.save_decision(conn, first, [])
+        deciding.save_decision(conn, second, [])
+        deciding.set_status(conn, first["decision_id"], "ordered")
+
+        def entered(but: str, market: str = "m", as_of: datetime = NOW) -> bool:
+            return deciding.entry_on_bar(conn, held.agent_id, market, as_of, but)
+
+        assert entered(second["decision_id"])
+        assert not entered(first["decision_id"])
+        assert not entered(second["decision_id"], market="other")
+        assert not entered(second["decision_id"], as_of=NOW + timedelta(hours=1))
+
+
+def test_what_a_crash_left_undone_is_given_up_and_read_with_what_was_said(database: Database) -> None:
     held = opened(database)
     with account.holding(database, held) as conn:
-        for cycle in (1, 2):
-            deciding.save_decision(conn, decision(held, cycle), [])
-        deciding.save_decision(conn, decision(held, 3, "other"), [])
-        found = deciding.newest_of(conn, held.agent_id, "m")
-        assert found is not None
-        assert found["cycle"] == 2
-        assert deciding.newest_of(conn, held.agent_id, "none") is None
+        deciding.save_decision(conn, decision(held, 1), SAID)
+        deciding.save_decision(conn, decision(held, 2) | {"action": "hold"}, [])
+        assert deciding.abandon_made(conn, held.agent_id) == 1
+        found = deciding.decisions_of(conn, held.agent_id, "m", 10)
+        assert [(one["cycle"], one["status"]) for one in found] == [(2, "made"), (1, "abandoned")]
+        assert [one["provider"] for one in found[1]["opinions"]] == ["market", "model"]
+        assert deciding.decisions_of(conn, held.agent_id, "none", 10) == []
 
 
 def test_verdicts_of_a_second_judgement_take_the_place_of_the_first(database: Database) -> None:

@@ -22,6 +22,11 @@ def decision_id(agent_id: int, cycle: int, market_id: str) -> str:
     return str(uuid.uuid5(_NAMES, f"{agent_id}\x1f{cycle}\x1f{market_id}"))
 
 
+def synthetic_id(agent_id: int, key: tuple[str, str], found_at: datetime) -> str:
+    """The id of a decision for a position that was found."""
+    return str(uuid.uuid5(_NAMES, "\x1f".join((str(agent_id), *key, found_at.isoformat()))))
+
+
 def save_decision(conn: sa.Connection, decision: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> bool:
     """T3: one decision (columns of `decisions`) with its opinions (columns of `opinions`), in one transaction with what
     else the caller writes. False where it is on record already: it is not made twice, and its opinions stay."""
@@ -70,12 +75,34 @@ def delete_lock(conn: sa.Connection, lock_id: int, by: str) -> bool:
     return conn.execute(sa.update(locks).where(here).values(deleted_by=by)).rowcount == 1
 
 
-def newest_of(conn: sa.Connection, agent_id: int, market_id: str) -> dict[str, Any] | None:
-    """The newest decision about a market, synthetic ones left out."""
+def entry_on_bar(conn: sa.Connection, agent_id: int, market_id: str, as_of: datetime, but: str) -> bool:
+    """Whether an entry was ordered on the bar that ended at `as_of`, by another decision than `but`."""
     d = decisions.c
-    here = sa.and_(d.agent_id == agent_id, d.market_id == market_id, ~d.synthetic)
-    found = conn.execute(sa.select(decisions).where(here).order_by(d.made_at.desc()).limit(1)).mappings().first()
-    return None if found is None else dict(found)
+    its = sa.and_(d.agent_id == agent_id, d.market_id == market_id, d.as_of == as_of, d.decision_id != but)
+    entered = sa.and_(its, d.action.in_(("buy", "sell")), d.status == "ordered", ~d.synthetic)
+    return conn.scalar(sa.select(sa.func.count()).where(entered)) != 0
+
+
+def abandon_made(conn: sa.Connection, agent_id: int) -> int:
+    """Give up decisions that a crash left without an order: their prices are old. Returns how many."""
+    d = decisions.c
+    here = sa.and_(d.agent_id == agent_id, d.status.in_(("made", "approved")), d.action.in_(("buy", "sell", "close")))
+    return conn.execute(sa.update(decisions).where(here).values(status="abandoned")).rowcount
+
+
+def decisions_of(conn: sa.Connection, agent_id: int, market_id: str | None, limit: int) -> list[dict[str, Any]]:
+    """Decisions, the newest first, each with its `opinions` and `verdicts`."""
+    d = decisions.c
+    query = sa.select(decisions).where(d.agent_id == agent_id)
+    if market_id is not None:
+        query = query.where(d.market_id == market_id)
+    query = query.order_by(d.made_at.desc(), d.cycle.desc(), d.market_id).limit(limit)
+    found = [dict(row) for row in conn.execute(query).mappings()]
+    for one in found:
+        for name, table, by in (("opinions", opinions, opinions.c.provider), ("verdicts", verdicts, verdicts.c.seq)):
+            its = sa.select(table).where(table.c.decision_id == one["decision_id"]).order_by(by)
+            one[name] = [dict(row) for row in conn.execute(its).mappings()]
+    return found
 
 
 def plain_json(value: Any) -> Any:

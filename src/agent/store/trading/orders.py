@@ -39,6 +39,12 @@ def move(
     _log(conn, client_order_id, event, before, to, at, source, payload or {})
 
 
+def checked(conn: sa.Connection, client_order_id: str, checks: int, at: datetime) -> None:
+    """The platform was asked about an order, for the `checks`-th time."""
+    here = orders.c.client_order_id == client_order_id
+    conn.execute(sa.update(orders).where(here).values(checks=checks, checked_at=at))
+
+
 def load(conn: sa.Connection, client_order_id: str) -> Row | None:
     """The row of an order, with reference_bid and reference_ask of its decision."""
     found = conn.execute(_with_decision().where(orders.c.client_order_id == client_order_id)).mappings().one_or_none()

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.store.database.engine import insert
-from agent.store.trading.paper_tables import paper_fills, paper_movements, paper_orders
+from agent.store.paper_tables import paper_fills, paper_movements, paper_orders
 
 Row = dict[str, Any]
 

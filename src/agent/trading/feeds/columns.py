@@ -141,6 +141,14 @@ class TableFeed:
         columns = self._tables.bars.get(market_id)
         return 0 if columns is None else bisect_right(columns.ends, until) - bisect_right(columns.ends, since)
 
+    @property
+    def newest_end(self) -> datetime:
+        """When the newest bar of any market ended: the present of historical data. Raises NotFound without bars."""
+        ends = [columns.ends[-1] for columns in self._tables.bars.values() if columns.ends]
+        if not ends:
+            raise NotFound("the release has no bars", where=self.release.name, fix="`agent run` brings some")
+        return max(ends)
+
     def ends(self, since: datetime, until: datetime) -> list[datetime]:
         """All moments in between at which a bar of any market ended: the clock of a replay."""
         found: set[datetime] = set()

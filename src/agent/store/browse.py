@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.store import ledger_tables as ledger_tables  # the trading agent's: for people who ask
+from agent.store import paper_tables as paper_tables
 from agent.store.column_types import Money
 from agent.store.database.engine import Connections
 from agent.store.tables import PROJECT, metadata

@@ -360,6 +360,7 @@ def in_one_schema() -> sa.MetaData:
     """All tables as one database has them, without the symbolic schema: what migrations make and are compared with."""
     # The trading agent's; a run with nothing to do must not pay for them.
     from agent.store import ledger_tables as ledger_tables
+    from agent.store import paper_tables as paper_tables
     from agent.store import trading_tables
 
     plain = sa.MetaData(naming_convention=metadata.naming_convention)

@@ -17,6 +17,7 @@ from agent.store.column_types import Money
 from agent.store.database.engine import consistent, reading, writing
 from agent.store.dump import replace_all, rows_of, table_names
 from agent.store.ledger_tables import cash_movements, discrepancies, equity, fills, market_links, positions, trades
+from agent.store.paper_tables import paper_fills, paper_movements, paper_orders
 from agent.store.trading_tables import (
     agents,
     decisions,
@@ -213,6 +214,37 @@ ROWS: dict[sa.Table, dict[str, Any]] = {
         "status": "suggested",
         "by": "titles",
         "at": NOW,
+    },
+    paper_orders: {
+        "account_ref": "x",
+        "client_order_id": "tm1",
+        "platform_order_id": "paper:tm1",
+        "market_id": "m",
+        "outcome": "",
+        "side": "buy",
+        "quantity": ONE,
+        "status": "open",
+        "placed_at": NOW,
+        "looked_to": NOW,
+    },
+    paper_fills: {
+        "account_ref": "x",
+        "fill_id": "f1",
+        "client_order_id": "tm1",
+        "market_id": "m",
+        "outcome": "",
+        "side": "buy",
+        "quantity": ONE,
+        "price": ONE,
+        "fee": Decimal(0),
+        "ts": NOW,
+    },
+    paper_movements: {
+        "account_ref": "x",
+        "external_id": "opening",
+        "kind": "deposit",
+        "amount": ONE,
+        "ts": NOW,
     },
 }
 # Table, and what is different from its row above.

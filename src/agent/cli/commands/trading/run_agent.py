@@ -1,0 +1,114 @@
+"""`agent run-agent`: trades the current release on paper."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.errors import UsageError
+from agent.execution.workspace import open_workspace
+from agent.runtime.signals import stop_on_signals
+from agent.trading import options as trading_options
+from agent.trading import profiles
+from agent.trading.config import Layer, Parsed, parse
+from agent.trading.feeds.clocks import FeedClock
+from agent.trading.feeds.columns import TableFeed
+from agent.trading.feeds.reading import ReleasedFeed
+from agent.trading.run import Start, Trader
+from agent.trading.run import run as run_trader
+from agent.trading.starting import require_startable, warning_of
+from pipelines.settings import read_toml
+
+HELP = "Trade what the current release decides, on paper: cycle after cycle, or once."
+_LOOK_SECONDS = 0.5  # how often a stop is looked for
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    trading_options.add_options(parser)
+    parser.add_argument("--profile", choices=profiles.names(), help="settings that go together; options override them")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of a file (TOML, section [agent])")
+    parser.add_argument("--once", action="store_true", help="one cycle, then end; positions are kept")
+    parser.add_argument("--max-cycles", type=_count, metavar="N", help="so many cycles, then end; positions are kept")
+    parser.add_argument("--test-mode", action="store_true", help="decide and judge, and send nothing")
+    parser.add_argument("--print-config", action="store_true", help="print the table of settings and end")
+    parser.add_argument("--adopt", action="store_true", help="new books take over what the account holds already")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trade until stopped. Exit code 1 where the kill switch fired or books and platform differ, 2 where settings do
+    not let it start, 3 where another process trades the account."""
+    parsed = parsed_of(options)
+    if options.print_config:
+        print(trading_options.table_of(parsed), end="")
+        return 0
+    with open_workspace(options.project_dir) as workspace:
+        require_startable(parsed.config, workspace.settings.trading_mode, test_mode=options.test_mode)
+        feed = ReleasedFeed(workspace.database, workspace.lake)
+        start = Start(
+            database=workspace.database,
+            feed=feed,
+            clock=FeedClock(feed),
+            config=parsed.config,
+            home=workspace.settings.home,
+            may_open=options.adopt,
+        )
+        _tell(trading_options.table_of(parsed).rstrip())
+        with stop_on_signals() as stop, Trader(start) as trader:
+            _warn(trader, feed, parsed)
+            return run_trader(
+                trader,
+                wait=lambda seconds: _wait(seconds, stop),
+                told=_tell,
+                most_cycles=1 if options.once else options.max_cycles,
+                test_mode=options.test_mode,
+            )
+
+
+def parsed_of(options: argparse.Namespace) -> Parsed:
+    """Settings from profile, file and flags, the weakest first."""
+    layers = [] if options.profile is None else [profiles.load(options.profile)]
+    if options.config is not None:
+        layers.append(_file(options.config))
+    return parse([*layers, trading_options.layer_of(options)])
+
+
+def _file(path: Path) -> Layer:
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", where="--config", fix="write a TOML file with a section [agent]")
+    values = read_toml(path).get("agent")
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} has no section [agent]", where="--config", fix="put the settings below [agent]")
+    return Layer(str(path), values)
+
+
+def _warn(trader: Trader, feed: TableFeed, parsed: Parsed) -> None:
+    for market in trader.desk.markets:
+        bar = feed.newest(market, trader.desk.clock.now())
+        said = None if bar is None else warning_of(parsed.config, feed.listing(market), float(bar.close))
+        if said is not None:
+            _tell(f"note: {said}")
+
+
+def _wait(seconds: float, stop: Callable[[], str | None]) -> bool:
+    """Wait, and say whether to go on."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if stop() is not None:
+            return False
+        time.sleep(min(_LOOK_SECONDS, max(0.0, ends - time.monotonic())))
+    return stop() is None
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} cycles are none")
+    return number

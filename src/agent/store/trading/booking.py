@@ -1,0 +1,151 @@
+"""The books in SQL: fills and cash movements as they come, positions, trades and equity that follow from them (T9).
+
+Arithmetic is the ledger's (`agent.trading.ledger`), which lies above the store: the caller brings what follows from its
+rows. Each call is part of the caller's transaction under its lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.store.database.engine import insert
+from agent.store.ledger_tables import cash_movements, discrepancies, equity, fills, positions, trades
+from agent.store.trading.deciding import plain_json
+
+Row = dict[str, Any]
+
+
+def add_fill(conn: sa.Connection, values: Mapping[str, Any]) -> bool:
+    """A row of `fills`. False where it is on record already: a fill that is listed twice is one."""
+    new = insert(conn, fills).values(dict(values)).on_conflict_do_nothing()
+    return conn.execute(new.returning(fills.c.platform_fill_id)).one_or_none() is not None
+
+
+def add_movement(conn: sa.Connection, values: Mapping[str, Any]) -> bool:
+    """A row of `cash_movements`. False where it is on record already."""
+    new = insert(conn, cash_movements).values(dict(values)).on_conflict_do_nothing()
+    return conn.execute(new.returning(cash_movements.c.external_id)).one_or_none() is not None
+
+
+def settle_fill(conn: sa.Connection, platform: str, account_ref: str, fill_id: str) -> None:
+    """A fill that was pending is confirmed."""
+    c = fills.c
+    here = sa.and_(c.platform == platform, c.account_ref == account_ref, c.platform_fill_id == fill_id)
+    conn.execute(sa.update(fills).where(here).values(settlement="confirmed"))
+
+
+def fills_of(
+    conn: sa.Connection,
+    platform: str,
+    account_ref: str,
+    *,
+    key: tuple[str, str] | None = None,
+    since: datetime | None = None,
+    order: str | None = None,
+) -> list[Row]:
+    """Fills of an account by time, then id: of one market and outcome, since a time, of one order."""
+    c = fills.c
+    query = sa.select(fills).where(c.platform == platform, c.account_ref == account_ref)
+    if key is not None:
+        query = query.where(c.market_id == key[0], c.outcome == key[1])
+    if since is not None:
+        query = query.where(c.ts >= since)
+    if order is not None:
+        query = query.where(c.client_order_id == order)
+    return [dict(row) for row in conn.execute(query.order_by(c.ts, c.platform_fill_id)).mappings()]
+
+
+def newest_fill_at(conn: sa.Connection, platform: str, account_ref: str, key: tuple[str, str]) -> datetime | None:
+    """When a market and outcome was last traded; None: never."""
+    c = fills.c
+    here = sa.and_(c.platform == platform, c.account_ref == account_ref, c.market_id == key[0], c.outcome == key[1])
+    found: datetime | None = conn.scalar(sa.select(sa.func.max(c.ts)).where(here))
+    return found
+
+
+def movements_of(conn: sa.Connection, platform: str, account_ref: str) -> list[Row]:
+    """Cash movements of an account by time, then id."""
+    c = cash_movements.c
+    query = sa.select(cash_movements).where(c.platform == platform, c.account_ref == account_ref)
+    return [dict(row) for row in conn.execute(query.order_by(c.ts, c.external_id)).mappings()]
+
+
+def positions_of(conn: sa.Connection, agent_id: int) -> list[Row]:
+    """Positions of an agent, those that are flat too."""
+    c = positions.c
+    query = sa.select(positions).where(c.agent_id == agent_id).order_by(c.market_id, c.outcome)
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def position_of(conn: sa.Connection, agent_id: int, key: tuple[str, str]) -> Row | None:
+    """One position's row."""
+    c = positions.c
+    here = sa.and_(c.agent_id == agent_id, c.market_id == key[0], c.outcome == key[1])
+    found = conn.execute(sa.select(positions).where(here)).mappings().one_or_none()
+    return None if found is None else dict(found)
+
+
+def put_position(conn: sa.Connection, values: Mapping[str, Any]) -> None:
+    """Write a position's row, whether it is there or not."""
+    _upsert(conn, positions, values, ("agent_id", "market_id", "outcome"))
+
+
+def trades_of(conn: sa.Connection, agent_id: int) -> list[Row]:
+    """Closed round trips in the order in which they ended."""
+    c = trades.c
+    query = sa.select(trades).where(c.agent_id == agent_id).order_by(c.closed_at, c.id)
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def put_trades(conn: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write closed round trips; one that is there already is written again."""
+    for row in rows:
+        _upsert(conn, trades, row, ("id",))
+
+
+def forget_trades(conn: sa.Connection, agent_id: int, key: tuple[str, str]) -> None:
+    """Remove the round trips of a market and outcome: they are made again from its fills."""
+    c = trades.c
+    conn.execute(sa.delete(trades).where(c.agent_id == agent_id, c.market_id == key[0], c.outcome == key[1]))
+
+
+def newest_equity(conn: sa.Connection, agent_id: int) -> Row | None:
+    """The newest row of `equity`."""
+    query = sa.select(equity).where(equity.c.agent_id == agent_id).order_by(equity.c.ts.desc()).limit(1)
+    found = conn.execute(query).mappings().first()
+    return None if found is None else dict(found)
+
+
+def equity_of(conn: sa.Connection, agent_id: int, limit: int) -> list[Row]:
+    """Rows of `equity`, the newest first."""
+    query = sa.select(equity).where(equity.c.agent_id == agent_id).order_by(equity.c.ts.desc()).limit(limit)
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def put_equity(conn: sa.Connection, values: Mapping[str, Any]) -> None:
+    """What the account is worth at a moment; said again for the same moment, the later word holds."""
+    _upsert(conn, equity, {**values, "marks": plain_json(values["marks"])}, ("agent_id", "ts"))
+
+
+def add_discrepancy(conn: sa.Connection, values: Mapping[str, Any]) -> bool:
+    """A row of `discrepancies`. False where the same was found before."""
+    row = {**values, "ledger": plain_json(values["ledger"]), "platform": plain_json(values["platform"])}
+    new = insert(conn, discrepancies).values(row).on_conflict_do_nothing(index_elements=["id"])
+    return conn.execute(new.returning(discrepancies.c.id)).one_or_none() is not None
+
+
+def discrepancies_of(conn: sa.Connection, agent_id: int) -> list[Row]:
+    """Differences that were found, the oldest first."""
+    c = discrepancies.c
+    query = sa.select(discrepancies).where(c.agent_id == agent_id).order_by(c.found_at, c.id)
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def _upsert(conn: sa.Connection, table: sa.Table, values: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    new = insert(conn, table).values(dict(values))
+    changed = {name: new.excluded[name] for name in values if name not in keys}
+    conn.execute(new.on_conflict_do_update(index_elements=list(keys), set_=changed))

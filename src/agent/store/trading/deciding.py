@@ -1,0 +1,118 @@
+"""Decisions, opinions and verdicts (T3, T4), and locks: what was decided, and why nothing was traded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent.amounts import plain
+from agent.store.database.engine import insert
+from agent.store.trading_tables import decisions, locks, opinions, verdicts
+
+_NAMES = uuid.UUID("6f0b5d0e-6c1f-5e0d-9f53-2a4a4f8b7c11")
+
+
+def decision_id(agent_id: int, cycle: int, market_id: str) -> str:
+    """The id of a decision: the same again where it is made again."""
+    return str(uuid.uuid5(_NAMES, f"{agent_id}\x1f{cycle}\x1f{market_id}"))
+
+
+def synthetic_id(agent_id: int, key: tuple[str, str], found_at: datetime) -> str:
+    """The id of a decision for a position that was found."""
+    return str(uuid.uuid5(_NAMES, "\x1f".join((str(agent_id), *key, found_at.isoformat()))))
+
+
+def save_decision(conn: sa.Connection, decision: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> bool:
+    """T3: one decision (columns of `decisions`) with its opinions (columns of `opinions`), in one transaction with what
+    else the caller writes. False where it is on record already: it is not made twice, and its opinions stay."""
+    values = {**decision, "reasons": plain_json(decision["reasons"])}
+    new = insert(conn, decisions).values(values).on_conflict_do_nothing(index_elements=["decision_id"])
+    if conn.execute(new.returning(decisions.c.decision_id)).one_or_none() is None:  # PostgreSQL counts no rows here
+        return False
+    for one in said:
+        row = {**one, "reasons": plain_json(one["reasons"]), "abstained": one["probability"] is None}
+        conn.execute(sa.insert(opinions).values({**row, "decision_id": decision["decision_id"]}))
+    return True
+
+
+def save_verdicts(conn: sa.Connection, decision: str, said: Sequence[Mapping[str, Any]], *, status: str) -> None:
+    """T4: all verdicts about a decision (columns of `verdicts`, in order), in place of earlier ones, since rules are
+    pure and may judge again; and what becomes of the decision."""
+    conn.execute(sa.delete(verdicts).where(verdicts.c.decision_id == decision))
+    for number, one in enumerate(said, start=1):
+        row = {**one, "evidence": plain_json(one["evidence"]), "decision_id": decision, "seq": number}
+        conn.execute(sa.insert(verdicts).values(row))
+    set_status(conn, decision, status)
+
+
+def set_status(conn: sa.Connection, decision: str, status: str) -> None:
+    """What becomes of a decision."""
+    conn.execute(sa.update(decisions).where(decisions.c.decision_id == decision).values(status=status))
+
+
+def add_lock(
+    conn: sa.Connection, agent_id: int, *, market: str, side: str, until: datetime, rule: str, why: str, now: datetime
+) -> None:
+    """Let nothing be opened in `market` (* for all) until a time."""
+    values = {"agent_id": agent_id, "market_id": market, "side": side, "until_at": until, "rule": rule, "reason": why}
+    conn.execute(sa.insert(locks).values({**values, "created_at": now}))
+
+
+def locks_at(conn: sa.Connection, agent_id: int, now: datetime) -> list[dict[str, Any]]:
+    """Locks that hold at `now`."""
+    here = sa.and_(locks.c.agent_id == agent_id, locks.c.until_at > now, locks.c.deleted_by.is_(None))
+    return [dict(row) for row in conn.execute(sa.select(locks).where(here).order_by(locks.c.id)).mappings()]
+
+
+def delete_lock(conn: sa.Connection, lock_id: int, by: str) -> bool:
+    """End a lock early. False where there is none that stands."""
+    here = sa.and_(locks.c.id == lock_id, locks.c.deleted_by.is_(None))
+    return conn.execute(sa.update(locks).where(here).values(deleted_by=by)).rowcount == 1
+
+
+def entry_on_bar(conn: sa.Connection, agent_id: int, market_id: str, as_of: datetime, but: str) -> bool:
+    """Whether an entry was ordered on the bar that ended at `as_of`, by another decision than `but`."""
+    d = decisions.c
+    its = sa.and_(d.agent_id == agent_id, d.market_id == market_id, d.as_of == as_of, d.decision_id != but)
+    entered = sa.and_(its, d.action.in_(("buy", "sell")), d.status == "ordered", ~d.synthetic)
+    return conn.scalar(sa.select(sa.func.count()).where(entered)) != 0
+
+
+def abandon_made(conn: sa.Connection, agent_id: int) -> int:
+    """Give up decisions that a crash left without an order: their prices are old. Returns how many."""
+    d = decisions.c
+    here = sa.and_(d.agent_id == agent_id, d.status.in_(("made", "approved")), d.action.in_(("buy", "sell", "close")))
+    return conn.execute(sa.update(decisions).where(here).values(status="abandoned")).rowcount
+
+
+def decisions_of(conn: sa.Connection, agent_id: int, market_id: str | None, limit: int) -> list[dict[str, Any]]:
+    """Decisions, the newest first, each with its `opinions` and `verdicts`."""
+    d = decisions.c
+    query = sa.select(decisions).where(d.agent_id == agent_id)
+    if market_id is not None:
+        query = query.where(d.market_id == market_id)
+    query = query.order_by(d.made_at.desc(), d.cycle.desc(), d.market_id).limit(limit)
+    found = [dict(row) for row in conn.execute(query).mappings()]
+    for one in found:
+        for name, table, by in (("opinions", opinions, opinions.c.provider), ("verdicts", verdicts, verdicts.c.seq)):
+            its = sa.select(table).where(table.c.decision_id == one["decision_id"]).order_by(by)
+            one[name] = [dict(row) for row in conn.execute(its).mappings()]
+    return found
+
+
+def plain_json(value: Any) -> Any:
+    """Evidence as JSON: amounts in plain notation, times in ISO 8601."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(item) for item in value]
+    return value

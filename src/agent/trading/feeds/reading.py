@@ -1,0 +1,235 @@
+"""Reads a feed's tables from the project: bars and markets of its lake, forecasts of SQL or of the folds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from agent.amounts import of_float
+from agent.errors import NotFound
+from agent.store.database.engine import Database, reading
+from agent.store.outputs import catalog, projections, releases
+from agent.store.outputs.releases import Release
+from agent.trading.feed import Listing, Published, ReleaseInfo
+from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
+from agent.trading.model import Instrument
+from pipelines.costs import BINARY, Costs
+from pipelines.decision import Rules, edges_of, entering
+from pipelines.lake import Lake
+from pipelines.modelling.deciding import FORECAST_COLUMNS, QUOTE_COLUMNS, columns_of
+from pipelines.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MOST = 100_000
+_SMALLEST = Decimal("0.00000001")
+_BAR_COLUMNS = ("market_id", "start", "end", "open", "close", "volume", *QUOTE_COLUMNS)
+_SIDES = {"buy": 1, "sell": -1}
+
+
+class ReleasedFeed(TableFeed):
+    """What the current release says. `refresh` reads again where another one became current."""
+
+    def __init__(self, database: Database, lake: Lake) -> None:
+        self._database, self._lake = database, lake
+        super().__init__(read_release(database, lake))
+
+    def refresh(self) -> None:
+        """Read again where another release is current."""
+        with reading(self._database.project) as conn:
+            current = releases.current_release(conn)
+        if current is not None and current.id != self.release.release_id:
+            self._tables = read_release(self._database, self._lake)
+
+
+def read_release(database: Database, lake: Lake) -> Tables:
+    """Markets, bars and published decisions of the current release. Raises NotFound where there is none."""
+    with reading(database.project) as conn:
+        release = _current(conn)
+        snapshots = _snapshots(conn, release, "markets", "features")
+        newest = projections.decisions_of(conn, release, _MOST)
+        history = {row["market_id"]: projections.predictions_of(conn, row["market_id"], _MOST) for row in newest}
+    said = {}
+    for row in newest:
+        earlier = [one for one in history[row["market_id"]] if one["superseded_by"] is None and one["ts"] < row["ts"]]
+        said[row["market_id"]] = [_published(one) for one in sorted((*earlier, row), key=lambda one: one["ts"])]
+    return _tables(lake, release, snapshots, said, is_replay=False)
+
+
+def read_out_of_fold(database: Database, lake: Lake) -> Tables:
+    """The same with the forecasts that the current release's backtest trades: each made by a model that had not seen
+    its bar, decided by the release's rules before any assessment. Raises NotFound where there are none."""
+    with reading(database.project) as conn:
+        release = _current(conn)
+        snapshots = _snapshots(conn, release, "markets", "features", "model", "inference")
+    rules_of = snapshots["inference"].by_key.get("rules.json")
+    forecasts = snapshots["model"].select("oof/")
+    if rules_of is None or not forecasts:
+        raise NotFound(
+            f"release {release.name} has no out-of-fold forecasts", where="its model", fix="`agent run` makes them"
+        )
+    rules = Rules(**json.loads(lake.read_bytes(rules_of)))
+    columns = ("market_id", "ts", *FORECAST_COLUMNS)
+    said = _decided(
+        lake.read_tables(forecasts, columns),
+        _bars(lake, snapshots["features"]),
+        _markets(lake, snapshots),
+        rules,
+        str(release.versions["model"]["version"]),
+    )
+    return _tables(lake, release, snapshots, said, is_replay=True)
+
+
+def _current(conn: Any) -> Release:
+    release = releases.current_release(conn)
+    if release is None:
+        raise NotFound("there is no release to trade", where="releases", fix="make one first: `agent run`")
+    return release
+
+
+def _snapshots(conn: Any, release: Release, *components: str) -> dict[str, Snapshot]:
+    missing = [name for name in components if name not in release.versions]
+    if missing:
+        raise NotFound(
+            f"release {release.name} has no {', '.join(missing)}",
+            where="its versions",
+            fix="a trader needs the components markets, features, model and inference",
+        )
+    return {name: catalog.load_snapshot(conn, release.versions[name]["snapshot_id"]) for name in components}
+
+
+def _tables(
+    lake: Lake, release: Release, snapshots: dict[str, Snapshot], said: dict[str, list[Published]], *, is_replay: bool
+) -> Tables:
+    bars = {name: _columns(rows) for name, rows in _by_market(_bars(lake, snapshots["features"]))}
+    listings = {}
+    for row in _markets(lake, snapshots).iter_rows(named=True):
+        lengths = sorted((end - start).total_seconds() for start, end in _spans(bars.get(row["market_id"])))
+        listings[row["market_id"]] = _listing(row, lengths[len(lengths) // 2] if lengths else 86_400.0)
+    assessment = release.metrics.get("assessment")
+    info = ReleaseInfo(
+        name=release.name,
+        release_id=release.id,
+        is_tradable=is_replay or bool(isinstance(assessment, dict) and assessment.get("tradable")),
+        is_historical=release.is_historical or is_replay,
+        base_rate=release.base_rate,
+    )
+    return Tables(info, listings, bars, said)
+
+
+def _spans(columns: BarColumns | None) -> list[tuple[datetime, datetime]]:
+    return [] if columns is None else list(zip(columns.starts, columns.ends, strict=True))
+
+
+def _bars(lake: Lake, features: Snapshot) -> pl.DataFrame:
+    rows = lake.read_tables(features.select("bars/"), _BAR_COLUMNS)
+    return rows.sort("market_id", "end", maintain_order=True)
+
+
+def _markets(lake: Lake, snapshots: dict[str, Snapshot]) -> pl.DataFrame:
+    return lake.read_tables(snapshots["markets"].select("markets"))
+
+
+def _by_market(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    return [(str(key[0]), part) for key, part in rows.group_by("market_id", maintain_order=True)]
+
+
+def _columns(rows: pl.DataFrame) -> BarColumns:
+    def floats(name: str) -> list[float]:
+        return rows.get_column(name).cast(float).fill_null(float("nan")).to_list()
+
+    starts, ends = (rows.get_column(name).to_list() for name in ("start", "end"))
+    return BarColumns(
+        starts, ends, floats("open"), floats("close"), floats("volume"), floats("bid_close"), floats("ask_close")
+    )
+
+
+def _decided(
+    forecasts: pl.DataFrame, bars: pl.DataFrame, markets: pl.DataFrame, rules: Rules, version: str
+) -> dict[str, list[Published]]:
+    """What the decision rule says at each bar that has a forecast."""
+    import polars as pl
+
+    facts = markets.select("market_id", "kind", "half_spread", "slippage", "fee")
+    rows = (
+        bars.rename({"end": "ts"})
+        .join(forecasts, on=("market_id", "ts"), how="inner", maintain_order="left")
+        .join(facts, on="market_id", how="left", maintain_order="left")
+        .with_columns(pl.col("half_spread", "slippage", "fee").fill_null(0.0))
+    )
+    edges = edges_of(columns_of(rows, rules), rules.margin, rules.allow_short)
+    enters = entering(edges.long, edges.short, rules.margin).tolist()
+    net, sure = edges.net.tolist(), edges.confidence.tolist()
+    said: dict[str, list[Published]] = {}
+    for number, row in enumerate(rows.select("market_id", "ts", "probability").iter_rows(named=True)):
+        if row["probability"] is None:
+            continue
+        one = Published(
+            market_id=row["market_id"],
+            ts=row["ts"],
+            enters=enters[number],
+            may_short=bool(edges.may_short[number]),
+            probability=row["probability"],
+            confidence=sure[number],
+            net_edge=net[number],
+            reason=f"net edge {net[number]:+.3%}, out of fold",
+            horizon_bars=None if rules.to_resolution else rules.horizon_bars,
+            model_version=version,
+        )
+        said.setdefault(row["market_id"], []).append(one)
+    return said
+
+
+def _published(row: dict[str, Any]) -> Published:
+    return Published(
+        market_id=row["market_id"],
+        ts=row["ts"],
+        enters=_SIDES.get(row["action"], 0),
+        probability=row["probability"],
+        confidence=row["confidence"],
+        net_edge=row["edge"] if row["net_edge"] is None else row["net_edge"],
+        reason=row["reason"] or "",
+        horizon_bars=row["horizon_bars"] or None,
+        model_version=row["model_version"],
+    )
+
+
+def _listing(row: dict[str, Any], bar_seconds: float) -> Listing:
+    """A market as the paper platform lists it: whole contracts, else the eighth place of a unit."""
+    is_binary = row["kind"] == BINARY
+    tick = row["tick_size"]
+    instrument = Instrument(
+        market_id=row["market_id"],
+        kind=row["kind"],
+        tick=of_float(tick) if tick else _SMALLEST,
+        lot=Decimal(1) if is_binary else _SMALLEST,
+        price_low=Decimal(0) if is_binary else None,
+        price_high=Decimal(1) if is_binary else None,
+        base=_base(row["symbol"] or row["external_id"]),
+        event=row["event_id"] or "",
+    )
+    costs = Costs(
+        half_spread=row["half_spread"] or 0.0,
+        slippage=row["slippage"] or 0.0,
+        fee=row["fee"] or 0.0,
+        is_binary=is_binary,
+    )
+    payout = row["resolution"]
+    return Listing(
+        instrument=instrument,
+        costs=costs,
+        bar_seconds=bar_seconds,
+        name=row["question"] or row["symbol"] or row["external_id"],
+        payout=None if payout is None else of_float(payout),
+        resolved_at=None if payout is None else row["resolved_at"],
+    )
+
+
+def _base(symbol: str) -> str:
+    """What a pair is of: the part before its separator."""
+    parts: Sequence[str] = symbol.replace("/", "-").replace("_", "-").split("-")
+    return parts[0] if len(parts) > 1 else ""

@@ -1,0 +1,1 @@
+"""Platforms that orders are sent to."""

@@ -1,0 +1,227 @@
+"""The paper platform: an account without money whose books are SQL tables of their own, filled from the project's bars.
+
+It is a platform like any other: it is asked and answers, and knows nothing of the agent's tables. Time is its clock's,
+so that the same platform replays history. Each question first fills what has become due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import agent.store.trading.paper as store
+from agent.amounts import less, times, total
+from agent.clock import Clock
+from agent.store.database.engine import Database, reading, writing
+from agent.trading import ledger
+from agent.trading.feed import Feed, quote_of
+from agent.trading.model import Fill, Instrument, Key, Movement, Order, Quote
+from agent.trading.platform import Accepted, Capabilities, Refused, Submitted
+from agent.trading.platforms.filling import fill_of
+from agent.trading.reconcile.facts import Holding, PlatformOrder, Snapshot
+
+OPENING = "opening"
+_BEFORE = timedelta(seconds=1)  # the opening deposit goes before all that happens at the same moment
+
+
+class PaperPlatform:
+    """A paper account. It is opened with `cash` the first time."""
+
+    name = "paper"
+    capabilities = Capabilities(deduplicates=True, is_authoritative=True)
+
+    def __init__(self, database: Database, account_ref: str, feed: Feed, clock: Clock, cash: Decimal) -> None:
+        self.account_ref = account_ref
+        self._database, self._feed, self._clock = database, feed, clock
+        opening = {"external_id": OPENING, "kind": "deposit", "amount": cash, "reason": "opening"}
+        with writing(database.project) as conn:
+            store.pay(conn, account_ref, {**opening, "ts": clock.now() - _BEFORE})
+
+    def instrument(self, market_id: str) -> Instrument:
+        """What is known of a market."""
+        return self._feed.listing(market_id).instrument
+
+    def quote(self, market_id: str) -> Quote | None:
+        """The quote at the end of the newest bar."""
+        bar = self._feed.newest(market_id, self._clock.now())
+        return None if bar is None else quote_of(self._feed.listing(market_id), bar)
+
+    def submit(self, order: Order) -> Submitted:
+        """Take an order; the same one again is the same order."""
+        now = self._clock.now()
+        listing = self._feed.listing(order.market_id)
+        if listing.resolved_at is not None and listing.resolved_at <= now:
+            return Refused("market_resolved", f"{order.market_id} is resolved")
+        row = {
+            "client_order_id": order.client_order_id,
+            "platform_order_id": f"paper:{order.client_order_id}",
+            "market_id": order.market_id,
+            "outcome": order.outcome,
+            "side": order.side,
+            "quantity": order.quantity,
+            "limit_price": order.limit_price,
+            "status": "open",
+            "placed_at": now,
+            "looked_to": now,
+        }
+        with writing(self._database.project) as conn:
+            return Accepted(store.place(conn, self.account_ref, row)["platform_order_id"])
+
+    def cancel(self, client_order_id: str) -> bool:
+        """Whether it no longer rests: nothing is unclear here."""
+        self._fill_what_is_due()
+        with writing(self._database.project) as conn:
+            found = store.find(conn, self.account_ref, client_order_id)
+            if found is not None and found["status"] == "open":
+                store.change(conn, self.account_ref, client_order_id, status="cancelled")
+        return True
+
+    def order(self, client_order_id: str) -> PlatformOrder | None:
+        """An order by its client id."""
+        self._fill_what_is_due()
+        with reading(self._database.project) as conn:
+            found = store.find(conn, self.account_ref, client_order_id)
+        return None if found is None else _order(found)
+
+    def fills(self, since: datetime | None) -> Sequence[Fill]:
+        """Executions, the oldest first."""
+        self._fill_what_is_due()
+        with reading(self._database.project) as conn:
+            return [_fill(row) for row in store.fills_of(conn, self.account_ref, since)]
+
+    def movements(self) -> Sequence[Movement]:
+        """Deposits and payouts."""
+        self._fill_what_is_due()
+        with reading(self._database.project) as conn:
+            return [_movement(row) for row in store.movements_of(conn, self.account_ref)]
+
+    def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
+        """All of it: nothing is ever cut short here."""
+        self._fill_what_is_due()
+        with reading(self._database.project) as conn:
+            orders = [_order(row) for row in store.orders_of(conn, self.account_ref)]
+            books, fills, movements = _books(conn, self.account_ref)
+        held = {key: Holding(line.quantity, line.average) for key, line in books.lines.items() if line.quantity}
+        return Snapshot(
+            at=self._clock.now(),
+            orders=tuple(orders),
+            asked=frozenset(asked),
+            fills=tuple(one for one in fills if since is None or one.ts >= since),
+            movements=tuple(movements),
+            holdings=held,
+            cash=books.cash,
+            mids=dict(self._mids(held)),
+            has_old_fills=True,
+        )
+
+    def _mids(self, held: Collection[Key]) -> list[tuple[Key, Decimal]]:
+        found = []
+        for key in held:
+            quote = self.quote(key[0])
+            mid = None if quote is None else (quote.no if key[1] == "no" else quote).mid
+            if mid is not None:
+                found.append((key, mid))
+        return found
+
+    def _fill_what_is_due(self) -> None:
+        """Fill resting orders from bars that ended since, then pay out what was resolved."""
+        now = self._clock.now()
+        with writing(self._database.project) as conn:
+            resting = store.orders_of(conn, self.account_ref, only_open=True)
+            due = [(row, self._feed.bars(row["market_id"], row["looked_to"], now)) for row in resting]
+            if any(bars for _, bars in due):
+                books, _, _ = _books(conn, self.account_ref)
+                for row, bars in due:
+                    self._fill_one(conn, row, bars, books)
+            self._pay_out(conn, now)
+
+    def _fill_one(self, conn: Any, row: dict[str, Any], bars: Sequence[Any], books: ledger.Books) -> None:
+        listing, filled, status = self._feed.listing(row["market_id"]), row["filled"], "open"
+        for bar in bars:
+            fill = fill_of(
+                order=row["client_order_id"],
+                outcome=row["outcome"],
+                side=row["side"],
+                rest=less(row["quantity"], filled),
+                limit=row["limit_price"],
+                bar=bar,
+                listing=listing,
+                cash=books.cash,
+            )
+            if fill is not None:
+                store.add_fill(conn, self.account_ref, _fill_row(fill))
+                books.add(fill)
+                filled = total((filled, fill.quantity))
+            if filled == row["quantity"]:
+                status = "filled"
+                break
+        if bars:
+            its = row["client_order_id"]
+            store.change(conn, self.account_ref, its, filled=filled, status=status, looked_to=bars[-1].end)
+
+    def _pay_out(self, conn: Any, now: datetime) -> None:
+        resolved = {
+            one.instrument.market_id: one
+            for one in self._feed.listings()
+            if one.payout is not None and one.resolved_at is not None and one.resolved_at <= now
+        }
+        if not resolved:
+            return
+        books, _, _ = _books(conn, self.account_ref)
+        for (market, outcome), line in sorted(books.lines.items()):
+            known = resolved.get(market)
+            if not line.quantity or known is None or known.payout is None:
+                continue
+            pays = less(Decimal(1), known.payout) if outcome == "no" else known.payout
+            paid = {"external_id": f"settlement:{market}:{outcome}", "kind": "settlement", "ts": now}
+            what = {"amount": times(line.quantity, pays), "market_id": market, "outcome": outcome, "reason": "payout"}
+            store.pay(conn, self.account_ref, {**paid, **what})
+        for row in store.orders_of(conn, self.account_ref, only_open=True):
+            if row["market_id"] in resolved:
+                store.change(conn, self.account_ref, row["client_order_id"], status="cancelled")
+
+
+def _books(conn: Any, account: str) -> tuple[ledger.Books, list[Fill], list[Movement]]:
+    fills = [_fill(row) for row in store.fills_of(conn, account)]
+    movements = [_movement(row) for row in store.movements_of(conn, account)]
+    books = ledger.Books()
+    for event in ledger.in_order(fills, movements):
+        books.add(event)
+    return books, fills, movements
+
+
+def _order(row: dict[str, Any]) -> PlatformOrder:
+    return PlatformOrder(
+        client_order_id=row["client_order_id"],
+        platform_order_id=row["platform_order_id"],
+        market_id=row["market_id"],
+        outcome=row["outcome"],
+        side=row["side"],
+        quantity=row["quantity"],
+        filled=row["filled"],
+        status=row["status"],
+        limit_price=row["limit_price"],
+    )
+
+
+def _fill(row: dict[str, Any]) -> Fill:
+    return Fill(**{name: value for name, value in row.items() if name != "account_ref"})
+
+
+def _fill_row(fill: Fill) -> dict[str, Any]:
+    names = ("fill_id", "client_order_id", "market_id", "outcome", "side", "quantity", "price", "fee", "ts")
+    return {name: getattr(fill, name) for name in names}
+
+
+def _movement(row: dict[str, Any]) -> Movement:
+    return Movement(
+        external_id=row["external_id"],
+        kind=row["kind"],
+        amount=row["amount"],
+        ts=row["ts"],
+        market_id=row["market_id"],
+        outcome=row["outcome"] or "",
+        reason=row["reason"] or "",
+    )

@@ -1,0 +1,189 @@
+"""The two ways to run a trader, by the names their users know: the orchestrator, which closes what it holds at the end,
+and the loop agent, which keeps it and finds it again. Both are the same steps; they differ in settings alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, field
+from decimal import Decimal
+from pathlib import Path
+
+from agent import identity
+from agent.clock import Clock
+from agent.errors import Conflict
+from agent.runtime.keeper import LeaseKeeper
+from agent.store.database.engine import Database
+from agent.store.trading import account
+from agent.store.trading.account import Opening
+from agent.trading import providers, rules
+from agent.trading.config import TradingAgentConfig
+from agent.trading.feed import Feed
+from agent.trading.kill_switch import KillState
+from agent.trading.pairs import markets_of
+from agent.trading.platforms.paper import PaperPlatform
+from agent.trading.states.permissions import Reason
+from agent.trading.steps import closing, cycle
+from agent.trading.steps.cycle import Done
+from agent.trading.steps.desk import Desk, state_by
+from agent.trading.steps.recover import recover
+from pipelines.values import dataclass
+
+LEASE_SECONDS = 60.0
+_MOST_FAILURES = 5  # cycles in a row in which every market failed
+Wait = Callable[[float], bool]  # seconds -> whether to go on
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a start is given. cash: what a new paper account begins with."""
+
+    database: Database
+    feed: Feed
+    clock: Clock
+    config: TradingAgentConfig
+    home: Path | None = None
+    account_ref: str = "main"
+    cash: Decimal = field(default=Decimal(10_000))
+    mode: str = "paper"
+    may_open: bool = False
+
+
+class Trader:
+    """A trader that has its account. Use it as a block: the lease is given back at its end."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        config, feed = start.config, start.feed
+        markets = markets_of(config.asset_pairs, feed.listings())
+        watched = frozenset(markets_of(config.watchlist, feed.listings()))
+        platform = PaperPlatform(start.database, start.account_ref, feed, start.clock, start.cash)
+        values = json.loads(json.dumps(asdict(config)))
+        opening = Opening(
+            name=", ".join(markets)[:100],
+            mode=start.mode,
+            platform=platform.name,
+            account_ref=start.account_ref,
+            config=values,
+            config_hash=hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),
+            equity=start.cash,
+        )
+        held = account.open_account(start.database, opening, identity.own(), LEASE_SECONDS, start.clock.now())
+        self.desk = Desk(
+            database=start.database,
+            held=held,
+            config=config,
+            mode="dry_run",
+            platform=platform,
+            feed=feed,
+            clock=start.clock,
+            rules=rules.load(),
+            providers=providers.load(),
+            markets=markets,
+            watched=watched,
+            home=start.home,
+        )
+        self.analysis_failures = 0
+        self._keeper = LeaseKeeper(start.database, f"account {start.account_ref}", (held.lease,), LEASE_SECONDS)
+
+    def __enter__(self) -> Trader:
+        self._keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keeper.stop()
+        account.close_account(self.desk.database, self.desk.held)
+
+    def recover(self) -> None:
+        """Compare books and platform. Raises Conflict where something waits for a person."""
+        blocking = recover(self.desk, may_open=self._start.may_open)
+        if blocking:
+            listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
+            raise Conflict(
+                f"books and platform differ, and a person must say what is right: {listed}",
+                where="discrepancies",
+                fix="look at the platform and at `agent reconcile`; positions are as they were",
+            )
+
+    @property
+    def kill_switch_triggered(self) -> bool:
+        """Whether the switch fired and nobody has reset it."""
+        with self.desk.database.reading() as connections:
+            held = self.desk.held
+            return account.standing_kill(connections.project, held.platform, held.account_ref) is not None
+
+    def process_cycle(self, *, sends: bool = True) -> Done:
+        """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
+        self.desk.feed.refresh()
+        done = cycle.process_cycle(self.desk, sends=sends)
+        if done.is_killed:
+            return done
+        before = self.analysis_failures
+        self.analysis_failures = 0 if done.is_good else before + 1
+        words = f"{self.analysis_failures} cycles in a row in which every market failed"
+        if self.analysis_failures == _MOST_FAILURES or (before >= _MOST_FAILURES and done.is_good):
+            with self.desk.step() as conn:
+                its = words if not done.is_good else None
+                account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), its, state_by)
+        return done
+
+    def close_everything(self) -> KillState:
+        """One step of what the kill switch does; see `closing.advance`."""
+        self.desk.feed.refresh()
+        return closing.advance(self.desk)
+
+    def close_positions(self) -> None:
+        """Send what closes everything held, at the end of a run."""
+        closing.close_positions(self.desk)
+
+
+def run(
+    trader: Trader,
+    *,
+    wait: Wait,
+    told: Callable[[str], None],
+    most_cycles: int | None = None,
+    test_mode: bool = False,
+) -> int:
+    """Recover, then cycle after cycle until `wait` says to stop, or `most_cycles` are over; returns the exit code: 1
+    where the kill switch fired."""
+    config = trader.desk.config
+    trader.recover()
+    if trader.kill_switch_triggered:
+        return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
+    count = 0
+    while most_cycles is None or count < most_cycles:
+        done = trader.process_cycle(sends=not test_mode)
+        count += 1
+        told(sentence(done))
+        if done.is_killed:
+            return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
+        last = most_cycles is not None and count >= most_cycles
+        if last or not wait(config.analysis_frequency_seconds):
+            break
+    if config.closes_on_exit and not test_mode and most_cycles is None:
+        trader.close_positions()
+    return 0
+
+
+def sentence(done: Done) -> str:
+    """What a cycle came to, for people."""
+    failed = f", {len(done.failed)} without a price" if done.failed else ""
+    if done.is_killed:
+        return "The kill switch fired: everything is being closed."
+    return f"Cycle {done.cycle}: {done.decided} decided, {done.sent} sent, {done.refused} refused{failed}."
+
+
+def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:
+    """Close everything, as far as the market lets us: what is left goes on at the next start."""
+    state = trader.close_everything()
+    steps = 0
+    while state is not KillState.FLAT:
+        before = state
+        state = trader.close_everything()
+        steps += 1
+        if state is before and (is_bounded or not wait(1.0)):
+            break
+    told(f"The kill switch is {state}. `agent kill-switch` says why; a person resets it.")
+    return 1

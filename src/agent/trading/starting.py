@@ -1,0 +1,50 @@
+"""What must hold before a trader starts. Each check has its own sentence, in a fixed order, and none needs a
+connection."""
+
+from __future__ import annotations
+
+from agent.errors import UsageError
+from agent.trading.config import ModeError, TradingAgentConfig, TradingMode, require_mode
+from agent.trading.feed import Listing
+
+_CHANNELS = ("manual", "api", "telegram", "redis")
+_SHARE_OF_LIMIT = 1 / 3
+
+
+def require_startable(config: TradingAgentConfig, mode: TradingMode, *, test_mode: bool) -> None:
+    """Raise ModeError or UsageError where these settings must not, or cannot, trade."""
+    require_mode(config, mode)
+    if mode == "live":
+        raise ModeError(
+            "TRADING_MODE=live needs credentials of a platform that trades with real money, and none can be given yet",
+            where="TRADING_MODE",
+            fix="set TRADING_MODE=dry_run to trade on paper" + (", and leave out --test-mode" if test_mode else ""),
+        )
+    channel = config.approval(mode)
+    if channel in _CHANNELS:
+        raise UsageError(
+            f"approval_mode {channel} cannot ask anybody yet: on paper orders need no approval",
+            where="--approval-mode",
+            fix="leave it out, or write --approval-mode auto",
+        )
+    if not config.asset_pairs:
+        raise UsageError("no pair is named to trade", where="--asset-pair", fix="name one, such as --asset-pair BTCUSD")
+
+
+def round_trip(listing: Listing, price: float) -> float:
+    """What one entry and exit cost at the market's costs, as a fraction of what is traded."""
+    costs = listing.costs
+    paid = costs.unit_cost(price, 1) + costs.unit_cost(price, -1)
+    return paid / price if price > 0 else 0.0
+
+
+def warning_of(config: TradingAgentConfig, listing: Listing, price: float) -> str | None:
+    """The sentence about a market whose round trip is a large part of the loss limit; None where it is not."""
+    limit = config.kill_switch_loss_pct
+    cost = round_trip(listing, price)
+    if isinstance(limit, str) or cost <= limit * _SHARE_OF_LIMIT:
+        return None
+    return (
+        f"one round trip in {listing.instrument.market_id} costs {cost:.2%} of what is traded, more than a third of "
+        f"kill_switch_loss_pct = {limit:.2%}"
+    )

@@ -1,0 +1,1 @@
+"""The steps of a trader, each a transaction under its lease: recover, perceive, decide, send, book, close."""

@@ -1,0 +1,251 @@
+"""T9: a fill or a cash movement, and all that follows from it, in one transaction: position, round trips, cash, equity,
+baseline, and the order it belongs to. Booked twice it changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from agent.amounts import less, ratio, times, total
+from agent.store.trading import account, booking, orders
+from agent.trading.kill_switch import Reading
+from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, in_order
+from agent.trading.measures.flows import Baseline, after_flow
+from agent.trading.measures.marks import Mark, is_reading
+from agent.trading.model import ZERO, Fill, Key, Movement
+from agent.trading.states.machine import step
+from agent.trading.states.orders import FINAL, ORDER, OVERFILL, fill_event
+from agent.trading.states.permissions import Reason
+from agent.trading.states.positions import POSITION, PositionEvent
+from agent.trading.steps.desk import Desk, fill_of, held_quantities, movement_of, state_by
+
+_FLOWS = ("deposit", "withdrawal")
+Marks = Mapping[Key, Mark | None]
+
+
+def book_fill(conn: Any, desk: Desk, fill: Fill, marks: Marks, now: datetime, source: str = "poll") -> bool:
+    """Book a fill. False where it is in the books already."""
+    newest = booking.newest_fill_at(conn, desk.held.platform, desk.held.account_ref, fill.key)
+    if not booking.add_fill(conn, desk.fill_row(fill, now)):
+        return False
+    is_late = fill.fill_id.endswith(VOID) or (newest is not None and fill.ts < newest)
+    _book_line(conn, desk, fill.key, fill, now, whole=is_late)
+    notional = times(fill.quantity, fill.price)
+    cash = less(notional.copy_negate() if fill.side == "buy" else notional, fill.fee)
+    if fill.client_order_id is not None:
+        _project_order(conn, desk, fill, now, source)
+    write_equity(conn, desk, marks, now, cash=cash)
+    return True
+
+
+def book_movement(conn: Any, desk: Desk, movement: Movement, marks: Marks, now: datetime) -> bool:
+    """Book cash that came or went. A flow scales what gain, loss and drawdown are measured from. False where it is in
+    the books already. Raises ValueError for a withdrawal of everything."""
+    if not booking.add_movement(conn, desk.movement_row(movement)):
+        return False
+    if movement.kind == "settlement":
+        assert movement.market_id is not None, "a settlement names its market"
+        _book_line(conn, desk, (movement.market_id, movement.outcome), movement, now, whole=True)
+    flow = movement.amount if movement.kind in _FLOWS else ZERO
+    before = booking.newest_equity(conn, desk.agent_id)
+    if flow and before is not None:
+        row = account.load(conn, desk.agent_id)
+        scaled = after_flow(Baseline(row["initial_equity"], row["peak_equity"]), before["equity"], flow)
+        account.update(conn, desk.agent_id, initial_equity=scaled.initial, peak_equity=scaled.peak)
+    write_equity(conn, desk, marks, now, cash=movement.amount, flow=flow)
+    return True
+
+
+def write_equity(
+    conn: Any, desk: Desk, marks: Marks, now: datetime, *, cash: Decimal = ZERO, flow: Decimal = ZERO
+) -> Reading:
+    """What the account is worth at `now`, `cash` more than before; the peak rises with it. What nobody prices counts at
+    what it cost, and the reading as stale."""
+    held = held_quantities(conn, desk.agent_id)
+    prices = {key: average if (one := marks.get(key)) is None else one.price for key, (_, average) in held.items()}
+    before = booking.newest_equity(conn, desk.agent_id)
+    after = total((ZERO if before is None else before["cash"], cash))
+    worth = total(times(quantity, prices[key]) for key, (quantity, _) in held.items())
+    equity = total((after, worth))
+    stale = not is_reading((quantity, marks.get(key)) for key, (quantity, _) in held.items())
+    row = account.load(conn, desk.agent_id)
+    peak = row["peak_equity"]
+    if equity > peak and not stale:
+        peak = equity
+        account.update(conn, desk.agent_id, peak_equity=peak, peak_at=now)
+    is_same_moment = before is not None and before["ts"] == now
+    flows = total((before["net_flow"], flow)) if before is not None and is_same_moment else flow
+    shown = {
+        f"{market}:{outcome}" if outcome else market: None
+        if one is None
+        else {"price": one.price, "ts": one.ts, "kind": str(one.kind)}
+        for (market, outcome), one in ((key, marks.get(key)) for key in held)
+    }
+    booking.put_equity(
+        conn,
+        {
+            "agent_id": desk.agent_id,
+            "ts": now,
+            "cash": after,
+            "position_value": worth,
+            "equity": equity,
+            "net_flow": flows,
+            "peak": peak,
+            "drawdown": float(ratio(less(peak, equity), peak)),
+            "marks": shown,
+            "stale": stale,
+        },
+    )
+    return Reading(equity=equity, initial=row["initial_equity"], peak=peak, stale=stale)
+
+
+def move_position(conn: Any, desk: Desk, key: Key, event: PositionEvent, now: datetime) -> None:
+    """An event of a position beside its fills: an order was sent, or ended."""
+    row = booking.position_of(conn, desk.agent_id, key) or _flat(desk, key)
+    booking.put_position(conn, {**row, "state": step(POSITION, row["state"], event).state, "updated_at": now})
+
+
+def rebuilt(fills: list[Fill], movements: list[Movement]) -> Books:
+    """The books made again from what the tables say."""
+    books = Books()
+    for event in in_order(fills, movements):
+        books.add(event)
+    return books
+
+
+def _book_line(conn: Any, desk: Desk, key: Key, event: Fill | Movement, now: datetime, *, whole: bool) -> None:
+    """The position and its round trips after `event`: of the open round trip alone where that is enough, else of all
+    fills there are."""
+    row = booking.position_of(conn, desk.agent_id, key) or _flat(desk, key)
+    before, books = None, None
+    if not whole and isinstance(event, Fill):
+        before = _open_trip(conn, desk, key, row, event)
+    if before is not None:
+        base = before.lines.get(key, Line())
+        books = before
+        books.add(event)
+        line = books.lines[key]
+        realized = total((row["realized"], line.realized, base.realized.copy_negate()))
+        fees = total((row["fees"], line.fees, base.fees.copy_negate()))
+    else:
+        found = [fill_of(one) for one in booking.fills_of(conn, desk.held.platform, desk.held.account_ref, key=key)]
+        paid = [
+            one
+            for one in map(movement_of, booking.movements_of(conn, desk.held.platform, desk.held.account_ref))
+            if one.kind == "settlement" and (one.market_id, one.outcome) == key
+        ]
+        books = rebuilt(found, paid)
+        line = books.lines.get(key, Line())
+        realized, fees = line.realized, line.fees
+        booking.forget_trades(conn, desk.agent_id, key)
+    booking.put_trades(conn, [_trade_row(conn, desk, one) for one in books.trades])
+    values = {
+        "quantity": line.quantity,
+        "average_price": line.average,
+        "realized": realized,
+        "fees": fees,
+        "opened_at": line.opened_at,
+        "state": _state_after(row, line.quantity, event),
+        "updated_at": now,
+    }
+    booking.put_position(conn, {**row, **values})
+
+
+def _open_trip(conn: Any, desk: Desk, key: Key, row: Mapping[str, Any], event: Fill) -> Books | None:
+    """The books of the round trip that is open, without `event`; None where its fills alone do not tell, as after one
+    that changed the sign."""
+    if row["opened_at"] is None:
+        return Books() if not row["quantity"] else None
+    rows = booking.fills_of(conn, desk.held.platform, desk.held.account_ref, key=key, since=row["opened_at"])
+    books = rebuilt([fill_of(one) for one in rows if one["platform_fill_id"] != event.fill_id], [])
+    line = books.lines.get(key, Line())
+    tells = line.quantity == row["quantity"] and line.opened_at == row["opened_at"] and not books.trades
+    return books if tells else None
+
+
+def _flat(desk: Desk, key: Key) -> dict[str, Any]:
+    return {
+        "agent_id": desk.agent_id,
+        "market_id": key[0],
+        "outcome": key[1],
+        "quantity": ZERO,
+        "average_price": ZERO,
+        "realized": ZERO,
+        "fees": ZERO,
+        "opened_at": None,
+        "state": POSITION.start,
+        "managed": True,
+    }
+
+
+def _state_after(row: Mapping[str, Any], quantity: Decimal, event: Fill | Movement) -> str:
+    if isinstance(event, Movement):
+        resolved = step(POSITION, row["state"], PositionEvent.RESOLVED).state
+        return step(POSITION, resolved, PositionEvent.PAID).state
+    if not quantity:
+        return step(POSITION, row["state"], PositionEvent.EMPTIED).state
+    flipped = row["quantity"] * quantity < 0
+    return step(POSITION, row["state"], PositionEvent.FLIPPED if flipped else PositionEvent.FILL).state
+
+
+def _trade_row(conn: Any, desk: Desk, trade: Trade) -> dict[str, Any]:
+    found = [None if one is None else orders.load(conn, one) for one in (trade.entry_order, trade.exit_order)]
+    name = f"{desk.agent_id}\x1f{trade.market_id}\x1f{trade.outcome}\x1f{trade.trade_id}"
+    return {
+        "id": hashlib.blake2b(name.encode(), digest_size=16).hexdigest(),
+        "agent_id": desk.agent_id,
+        "market_id": trade.market_id,
+        "outcome": trade.outcome,
+        "side": trade.side,
+        "opened_at": trade.opened_at,
+        "closed_at": trade.closed_at,
+        "quantity": trade.quantity,
+        "entry": trade.entry,
+        "exit": trade.exit,
+        "fees": trade.fees,
+        "pnl": trade.pnl,
+        "reason": "settlement" if found[1] is None else found[1]["purpose"],
+        "entry_decision_id": None if found[0] is None else found[0]["decision_id"],
+        "exit_decision_id": None if found[1] is None else found[1]["decision_id"],
+    }
+
+
+def _project_order(conn: Any, desk: Desk, fill: Fill, now: datetime, source: str) -> None:
+    """What the order's row says of its fills, and what the fill does to its status."""
+    assert fill.client_order_id is not None, "the caller asked"
+    row = orders.load(conn, fill.client_order_id)
+    assert row is not None, "a fill of an order that has no row is nobody's"
+    held = desk.held
+    rows = booking.fills_of(conn, held.platform, held.account_ref, order=fill.client_order_id)
+    filled, average = filled_of([fill_of(one) for one in rows], fill.client_order_id)
+    event = fill_event(row["quantity"], filled, desk.platform.capabilities.dust)
+    moved = step(ORDER, row["status"], event)
+    values: dict[str, Any] = {"filled_quantity": filled, "average_price": average}
+    if moved.state in FINAL and row["ended_at"] is None:
+        values["ended_at"] = now
+    payload = {"fill": fill.fill_id, "quantity": fill.quantity, "price": fill.price}
+    orders.move(conn, fill.client_order_id, event, moved.state, now, source, payload, **values)
+    if moved.discrepancy is not None:
+        _note(conn, desk, fill, moved.discrepancy, now)
+
+
+def _note(conn: Any, desk: Desk, fill: Fill, kind: str, now: datetime) -> None:
+    """A fill that should not have come: booked, and written down."""
+    name = hashlib.blake2b(f"{kind}\x1f{fill.fill_id}".encode(), digest_size=16).hexdigest()
+    row = {
+        "id": name,
+        "agent_id": desk.agent_id,
+        "found_at": now,
+        "kind": kind,
+        "market_id": fill.market_id,
+        "client_order_id": fill.client_order_id,
+        "ledger": {},
+        "platform": {"fill": fill.fill_id, "quantity": fill.quantity, "price": fill.price},
+        "resolution": "corrected",
+        "resolved_at": now,
+    }
+    if booking.add_discrepancy(conn, row) and kind == OVERFILL:
+        account.set_reason(conn, desk.agent_id, str(Reason.OVERFILL), f"fill {fill.fill_id}", state_by)

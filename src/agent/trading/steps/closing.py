@@ -1,0 +1,201 @@
+"""The kill switch at work: what is measured, what is written when it fires, and one step of closing everything.
+
+The row is committed first, with its cause; from then on T7 denies every other order. Each step may be the last one of
+its process: the next start goes on with the row as it stands.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from agent.amounts import of_float, times
+from agent.store.trading import account, orders, switch
+from agent.trading.config import TradingAgentConfig
+from agent.trading.kill_switch import (
+    KILL_SWITCH,
+    SECONDS_TO_CANCEL,
+    SECONDS_TO_CLOSE,
+    Cause,
+    Fired,
+    KillEvent,
+    KillState,
+    Limits,
+    Reading,
+    decide_kill,
+)
+from agent.trading.model import Order, Purpose, Quote
+from agent.trading.rule import floored
+from agent.trading.states.machine import step
+from agent.trading.states.orders import OrderState, client_order_id
+from agent.trading.states.permissions import Reason
+from agent.trading.steps.desk import Desk, held_quantities, in_flight, state_by
+from agent.trading.steps.execute import cancel, follow, place
+
+
+def limits_of(config: TradingAgentConfig) -> Limits:
+    """The limits as amounts."""
+
+    def known(value: float | str) -> Decimal | None:
+        return None if isinstance(value, str) else of_float(value)
+
+    return Limits(
+        loss=known(config.kill_switch_loss_pct),
+        drawdown=of_float(config.max_drawdown_pct),
+        gain=known(config.kill_switch_gain_pct),
+        stale_kills=config.stale_action == "kill",
+    )
+
+
+def check(conn: Any, desk: Desk, reading: Reading, now: datetime) -> Fired | None:
+    """Whether everything is to be closed now; where it is, the row is written in this transaction."""
+    asked = Cause.KILL_FILE if desk.kill_file() is not None else None
+    fired = decide_kill(reading, limits_of(desk.config), asked)
+    if fired is not None:
+        trigger(conn, desk, fired, reading.equity, now, by="trader")
+    return fired
+
+
+def trigger(conn: Any, desk: Desk, fired: Fired, equity: Decimal | None, now: datetime, by: str) -> None:
+    """Write down that it fired; one that fired already has one more cause."""
+    standing = account.standing_kill(conn, desk.held.platform, desk.held.account_ref)
+    if standing is not None:
+        switch.add_cause(conn, standing, str(fired.cause))
+        return
+    row = {
+        "id": str(uuid.uuid4()),
+        "platform": desk.held.platform,
+        "account_ref": desk.held.account_ref,
+        "agent_id": desk.agent_id,
+        "state": KillState.TRIGGERED,
+        "cause": [str(fired.cause)],
+        "limit_value": float(fired.limit),
+        "measured": float(fired.measured),
+        "equity": equity,
+        "triggered_at": now,
+        "triggered_by": by,
+    }
+    switch.trigger(conn, row)
+    account.set_reason(conn, desk.agent_id, str(Reason.KILL), f"kill switch: {fired.cause}", state_by)
+
+
+def acknowledge_file(desk: Desk) -> None:
+    """Rename a KILL file once its row is committed, so that it fires once."""
+    path = desk.kill_file()
+    if path is not None:
+        path.replace(path.with_name(path.name + ".seen"))
+
+
+def advance(desk: Desk) -> KillState:
+    """One step of closing everything; returns where it stands after it."""
+    follow(desk)
+    kill = _standing(desk)
+    state = KillState(kill["state"])
+    if state is KillState.TRIGGERED:
+        _move(desk, kill, state, KillEvent.CANCEL)
+        return KillState.CANCELLING
+    if state is KillState.CANCELLING:
+        return _cancel_all(desk, kill)
+    if state is KillState.FLAT:
+        return state
+    return _close_all(desk, kill, state)
+
+
+def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
+    with desk.database.reading() as connections:
+        flying = in_flight(connections.project, desk.agent_id)
+    for order in flying:
+        cancel(desk, order)
+    with desk.database.reading() as connections:
+        left = in_flight(connections.project, desk.agent_id)
+    if not left:
+        return _move(desk, kill, KillState.CANCELLING, KillEvent.NONE_LEFT)
+    if (desk.clock.now() - kill["triggered_at"]).total_seconds() >= SECONDS_TO_CANCEL:
+        return _move(desk, kill, KillState.CANCELLING, KillEvent.TIME_OVER)
+    return KillState.CANCELLING
+
+
+def _close_all(desk: Desk, kill: dict[str, Any], state: KillState) -> KillState:
+    with desk.database.reading() as connections:
+        held = held_quantities(connections.project, desk.agent_id)
+        busy = {one.key for one in in_flight(connections.project, desk.agent_id)}
+        known = orders.of_agent(connections.project, desk.agent_id)
+    if not held and not busy and not (desk.platform.snapshot((), None).holdings or {}):
+        return _move(desk, kill, state, KillEvent.FLAT, flat_at=desk.clock.now())
+    left = []
+    for key, (quantity, _) in sorted(held.items()):
+        if key in busy:
+            continue
+        legs = sum(one["kill_id"] == kill["id"] and (one["market_id"], one["outcome"]) == key for one in known)
+        order = closing_order(desk, kill["id"], "kill", key, quantity, legs)
+        if isinstance(order, str):
+            left.append({"market": key[0], "outcome": key[1], "why": order})
+        elif place(desk, order, kill_id=kill["id"], leg=legs) in (OrderState.DENIED, OrderState.REJECTED):
+            left.append({"market": key[0], "outcome": key[1], "why": "the platform does not take the order"})
+    is_late = (desk.clock.now() - kill["triggered_at"]).total_seconds() >= SECONDS_TO_CLOSE
+    if state is KillState.CLOSING and (left or (is_late and not busy)):
+        return _move(desk, kill, state, KillEvent.CANNOT_CLOSE, stuck=left)
+    return state
+
+
+def close_positions(desk: Desk) -> int:
+    """Send what closes everything that is held and not being closed, at the end of a run; returns how many orders."""
+    follow(desk)
+    with desk.database.reading() as connections:
+        held = held_quantities(connections.project, desk.agent_id)
+        busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
+        row = account.load(connections.project, desk.agent_id)
+    sent = 0
+    for key, (quantity, _) in sorted(held.items()):
+        origin = f"exit:{desk.agent_id}:{row['cycle']}:{desk.held.lease.token}"
+        order = closing_order(desk, origin, "exit", key, quantity, 0)
+        if key not in busy and not isinstance(order, str):
+            place(desk, order)
+            sent += 1
+    return sent
+
+
+def closing_order(
+    desk: Desk, origin: str, purpose: Purpose, key: tuple[str, str], quantity: Decimal, leg: int
+) -> Order | str:
+    """The order that closes a position: at a limit that is kill_max_slippage behind the quote. A text: why there is
+    none. origin: what its id is made from."""
+    shown = desk.platform.quote(key[0])
+    quote: Quote | None = shown if shown is None or key[1] != "no" else shown.no
+    side: Any = "sell" if quantity > 0 else "buy"
+    price = None if quote is None else quote.bid if side == "sell" else quote.ask
+    if quote is None or not quote.is_open or not price:
+        return "the market is closed" if quote is not None and not quote.is_open else "nobody bids"
+    instrument = desk.platform.instrument(key[0])
+    slip = of_float(desk.config.kill_max_slippage) * (-1 if side == "sell" else 1)
+    limit = floored(times(price, 1 + slip), instrument.tick)
+    return Order(
+        client_order_id=client_order_id(origin, purpose, leg, f"{key[0]}:{key[1]}"),
+        market_id=key[0],
+        outcome=key[1],  # type: ignore[arg-type]  # one of ours
+        side=side,
+        purpose=purpose,
+        type="limit",
+        time_in_force="gtc",
+        quantity=quantity.copy_abs(),
+        status=OrderState.PREPARED,
+        prepared_at=desk.clock.now(),
+        limit_price=limit if limit > 0 else price,
+        reduce_only=True,
+    )
+
+
+def _standing(desk: Desk) -> dict[str, Any]:
+    with desk.database.reading() as connections:
+        found = account.standing_kill(connections.project, desk.held.platform, desk.held.account_ref)
+    assert found is not None, "the caller knows that it fired"
+    return found
+
+
+def _move(desk: Desk, kill: dict[str, Any], state: KillState, event: KillEvent, **values: Any) -> KillState:
+    after = KillState(step(KILL_SWITCH, state, event).state)
+    with desk.step() as conn:
+        switch.change(conn, kill["id"], state=after, **values)
+    return after

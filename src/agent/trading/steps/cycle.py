@@ -1,0 +1,247 @@
+"""One cycle: perceive (T2), decide about each market (T3), judge (T4), send (T6 to T9). Each step is committed before
+the next one begins; what a crash leaves is given up, or found, at the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import datetime, timedelta
+from typing import Any
+
+from agent.amounts import total
+from agent.store.trading import account, deciding
+from agent.trading.ensemble import Choice, choose, proposal_of
+from agent.trading.model import Account, Proposal, Quote
+from agent.trading.provider import Abstention, MarketView, Opinion, name_of
+from agent.trading.rule import Review, review
+from agent.trading.states.machine import step
+from agent.trading.states.ooda import OODA, AgentEvent
+from agent.trading.steps import closing
+from agent.trading.steps.booking import write_equity
+from agent.trading.steps.desk import Desk, account_of
+from agent.trading.steps.execute import follow, order_for, place, valued
+from agent.trading.steps.viewing import (
+    Standing,
+    cost_of,
+    market_view,
+    position_in,
+    reserved_by,
+    rule_view,
+    standing_of,
+)
+from pipelines.values import dataclass
+
+_NO_LOCK = ("lock", "duplicate", "release_age", "daily_limit", "order_rate")  # they say by themselves until when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A market that was decided on, and the order that it asks for."""
+
+    decision_id: str
+    choice: Choice
+    seen: MarketView
+    opinion: Opinion | None
+    proposal: Proposal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a cycle came to. failed: markets of which nothing could be read, and why. is_killed: everything is to be
+    closed now."""
+
+    cycle: int
+    decided: int = 0
+    sent: int = 0
+    refused: int = 0
+    failed: Mapping[str, str] = field(default_factory=dict)
+    is_killed: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether something could be decided."""
+        return self.decided > 0 and not self.is_killed
+
+
+def process_cycle(desk: Desk, *, sends: bool = True) -> Done:
+    """One cycle over all markets. `sends` False: decide and judge, and stop before anything is written as an order."""
+    follow(desk)
+    cycle, is_killed = _perceive(desk)
+    if is_killed:
+        closing.acknowledge_file(desk)
+        return Done(cycle=cycle, is_killed=True)
+    found, failed = _decide_all(desk, cycle)
+    passed, refused = _judge_all(desk, found)
+    sent = 0
+    for one, left in passed if sends else ():
+        assert one.proposal is not None, "it was judged"
+        assert one.choice.purpose is not None, "a proposal has a purpose"
+        place(desk, order_for(one.proposal, left.quantity, one.choice.purpose, desk))
+        sent += 1
+    follow(desk)
+    _ended(desk)
+    return Done(cycle=cycle, decided=len(found), sent=sent, refused=refused, failed=failed)
+
+
+def _perceive(desk: Desk) -> tuple[int, bool]:
+    """T2: the next number, what the account is worth, and whether the kill switch fires."""
+    now, marks = desk.clock.now(), valued(desk)
+    with desk.step() as conn:
+        row = account.load(conn, desk.agent_id)
+        reading = write_equity(conn, desk, marks, now)
+        if closing.check(conn, desk, reading, now) is not None:
+            return row["cycle"], True
+        # A cycle that died in another state begins again: idle is where a restart stands.
+        state = step(OODA, step(OODA, OODA.start, AgentEvent.WAKE).state, AgentEvent.READ).state
+        account.update(conn, desk.agent_id, cycle=row["cycle"] + 1, ooda_state=state)
+        return row["cycle"] + 1, False
+
+
+def _decide_all(desk: Desk, cycle: int) -> tuple[list[Decided], dict[str, str]]:
+    marks = valued(desk)
+    with desk.database.reading() as connections:
+        held = account_of(desk, connections.project, marks)
+    found, failed = [], {}
+    for market in (*desk.markets, *sorted(desk.watched)):
+        quote = desk.platform.quote(market)
+        if quote is None:
+            failed[market] = "nothing is known of its price"
+        else:
+            found.append(_decide(desk, cycle, market, quote, held))
+    with desk.step() as conn:
+        _transit(conn, desk, AgentEvent.DECIDED)
+    return found, failed
+
+
+def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) -> Decided:
+    """T3: opinions about one market and the decision that they make."""
+    now = desk.clock.now()
+    position = position_in(held, market)
+    seen = market_view(desk, market, quote, position, now)
+    said = {name_of(one): _asked(one, seen, now) for one in desk.providers}
+    choice = choose(seen, said, position, desk.config, is_watched=market in desk.watched)
+    its = deciding.decision_id(desk.agent_id, cycle, market)
+    size = held.equity
+    proposal = proposal_of(its, choice, seen, position.quantity if position is not None else total(()), size)
+    reasons = [dict(one) for one in choice.reasons]
+    if choice.purpose is not None and proposal is None:
+        reasons.append({"code": "no_order", "text": "the book lacks that side, or nothing is left to buy with"})
+    row = {
+        "decision_id": its,
+        "agent_id": desk.agent_id,
+        "cycle": cycle,
+        "market_id": market,
+        "pair": desk.markets.get(market, market)[:100],
+        "made_at": now,
+        "as_of": quote.ts,
+        "action": choice.action,
+        "probability": choice.probability,
+        "confidence": choice.confidence,
+        "reference_bid": quote.bid,
+        "reference_ask": quote.ask,
+        "reference_mid": quote.mid,
+        "proposed_quantity": None if proposal is None else proposal.quantity,
+        "release_id": desk.feed.release.release_id,
+        "model_version": None if seen.published is None else seen.published.model_version,
+        "status": "made" if proposal is not None or choice.purpose is None else "refused",
+        "reasons": reasons,
+    }
+    with desk.step() as conn:
+        deciding.save_decision(conn, row, [_opinion_row(name, one) for name, one in said.items()])
+    model = said.get("model")
+    return Decided(
+        decision_id=its,
+        choice=choice,
+        seen=seen,
+        opinion=model if isinstance(model, Opinion) else None,
+        proposal=proposal,
+    )
+
+
+def _asked(provider: Any, seen: MarketView, now: datetime) -> Opinion | Abstention:
+    """A provider that fails abstains."""
+    try:
+        found: Opinion | Abstention = provider.opine(seen, now)
+        return found
+    except Exception as error:  # whatever it is made of must not stop the others
+        return Abstention(f"{type(error).__name__}: {error}")
+
+
+def _opinion_row(name: str, said: Opinion | Abstention) -> dict[str, Any]:
+    if isinstance(said, Abstention):
+        return {"provider": name, "probability": None, "reasons": [{"code": "abstained", "text": said.why}]}
+    weight = 0.0 if said.wants is None else 1.0
+    facts = {"probability": said.probability, "confidence": said.confidence, "weight_used": weight}
+    return {"provider": name, **facts, "reasons": [dict(one) for one in said.reasons]}
+
+
+def _judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Review]], int]:
+    """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens."""
+    now = desk.clock.now()
+    asking = sorted(
+        (one for one in found if one.proposal is not None),
+        key=lambda one: (one.choice.purpose == "open", -one.choice.weight, one.seen.listing.instrument.market_id),
+    )
+    marks = valued(desk)
+    passed, refused = [], 0
+    with desk.step() as conn:
+        standing = standing_of(conn, desk, account_of(desk, conn, marks), now)
+        reserved = total(reserved_by(desk, one) for one in standing.account.resting)
+        for one in asking:
+            assert one.proposal is not None, "filtered"
+            said = _judge(conn, desk, standing, one, reserved, now)
+            if said.quantity > 0:
+                passed.append((one, said))
+                if not one.proposal.reduces:
+                    cost = cost_of(desk, one.proposal.market_id, said.quantity, one.proposal.reference)
+                    reserved = total((reserved, cost))
+            else:
+                refused += 1
+        _transit(conn, desk, AgentEvent.PASSED if passed else AgentEvent.NONE_PASSED)
+    return passed, refused
+
+
+def _judge(conn: Any, desk: Desk, standing: Standing, one: Decided, reserved: Any, now: datetime) -> Review:
+    assert one.proposal is not None, "the caller filtered"
+    if _closes_already(standing.account, one.proposal):
+        deciding.set_status(conn, one.decision_id, "refused")
+        return Review((), total(()))
+    view = rule_view(desk, conn, standing, one.seen, one.proposal, one.opinion, reserved, now)
+    said = review(desk.rules, one.proposal, view, now)
+    rows = [
+        {
+            "rule": verdict.rule,
+            "verdict": verdict.verdict,
+            "quantity_before": verdict.before,
+            "quantity_after": verdict.after,
+            "reason": verdict.reason,
+            "evidence": verdict.evidence,
+        }
+        for verdict in said.verdicts
+    ]
+    deciding.save_verdicts(conn, one.decision_id, rows, status="approved" if said.quantity > 0 else "refused")
+    refusal = said.refusal
+    if refusal is not None and refusal.rule not in _NO_LOCK and not one.proposal.reduces:
+        until = now + timedelta(seconds=desk.config.reasoning_failure_decay_seconds)
+        market, side = one.proposal.market_id, one.proposal.side
+        why = f"{refusal.rule}: {refusal.reason}"
+        deciding.add_lock(conn, desk.agent_id, market=market, side=side, until=until, rule="refused", why=why, now=now)
+    return said
+
+
+def _closes_already(account: Account, proposal: Proposal) -> bool:
+    """Whether an order that closes the same position rests already: two would turn it round."""
+    return proposal.reduces and any(one.reduce_only and one.key == proposal.key for one in account.resting)
+
+
+def _ended(desk: Desk) -> None:
+    """The last two states: outcomes are booked as they come, so that nothing is left to learn here."""
+    with desk.step() as conn:
+        if account.load(conn, desk.agent_id)["ooda_state"] == "execution":
+            _transit(conn, desk, AgentEvent.SENT)
+        _transit(conn, desk, AgentEvent.BOOKED)
+
+
+def _transit(conn: Any, desk: Desk, event: AgentEvent) -> None:
+    state = account.load(conn, desk.agent_id)["ooda_state"]
+    account.update(conn, desk.agent_id, ooda_state=step(OODA, state, event).state)

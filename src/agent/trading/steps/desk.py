@@ -1,0 +1,207 @@
+"""What every step of a trader needs, in one value; and what stands in its rows as the values that rules speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from agent.clock import Clock
+from agent.store.database.engine import Database
+from agent.store.trading import account, booking, orders
+from agent.store.trading.account import Held
+from agent.trading.config import TradingAgentConfig, TradingMode
+from agent.trading.feed import Feed, max_mark_age
+from agent.trading.measures.marks import Mark, mark_of
+from agent.trading.model import ZERO, Account, Fill, Key, Movement, Order, Position
+from agent.trading.platform import Platform
+from agent.trading.provider import Provider
+from agent.trading.rule import Rule
+from agent.trading.states.orders import IN_FLIGHT
+from agent.trading.states.permissions import Reason, state_of
+from pipelines.values import dataclass
+
+KILL_FILE = "KILL"  # in the project's home: touch it to close everything
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One trader at work. markets: market id -> the pair that a person named it by; watched: those that are only looked
+    at. home: where a KILL file is looked for; None: nowhere."""
+
+    database: Database
+    held: Held
+    config: TradingAgentConfig
+    mode: TradingMode
+    platform: Platform
+    feed: Feed
+    clock: Clock
+    rules: Sequence[Rule]
+    providers: Sequence[Provider]
+    markets: Mapping[str, str]
+    watched: frozenset[str] = field(default=frozenset())
+    home: Path | None = None
+
+    @property
+    def agent_id(self) -> int:
+        """Its row in `agents`."""
+        return self.held.agent_id
+
+    def step(self) -> AbstractContextManager[Any]:
+        """A transaction under the lease. Raises LeaseLost."""
+        return account.holding(self.database, self.held)
+
+    def kill_file(self) -> Path | None:
+        """The file that a person touched to stop everything; None where there is none."""
+        path = None if self.home is None else self.home / KILL_FILE
+        return path if path is not None and path.exists() else None
+
+    def mark(self, key: Key, quantity: Decimal, now: datetime) -> Mark | None:
+        """What one unit of a position is worth now; None where nothing says."""
+        listing = self.feed.listing(key[0])
+        payout = None
+        if listing.payout is not None and listing.resolved_at is not None and listing.resolved_at <= now:
+            payout = Decimal(1) - listing.payout if key[1] == "no" else listing.payout
+        quote = self.platform.quote(key[0])
+        if quote is not None and key[1] == "no":
+            quote = quote.no
+        age = max_mark_age(listing, self.config.max_mark_age_seconds)
+        return mark_of(quantity, quote, now=now, max_age=age, payout=payout)
+
+    def fill_row(self, fill: Fill, now: datetime) -> dict[str, Any]:
+        """A fill as a row of `fills`."""
+        return {
+            "platform": self.held.platform,
+            "account_ref": self.held.account_ref,
+            "platform_fill_id": fill.fill_id,
+            "client_order_id": fill.client_order_id,
+            "market_id": fill.market_id,
+            "outcome": fill.outcome,
+            "side": fill.side,
+            "quantity": fill.quantity,
+            "price": fill.price,
+            "fee": fill.fee,
+            "fee_currency": "account",
+            "settlement": fill.settlement,
+            "inferred": fill.inferred,
+            "ts": fill.ts,
+            "recorded_at": now,
+        }
+
+    def movement_row(self, movement: Movement) -> dict[str, Any]:
+        """A movement as a row of `cash_movements`."""
+        return {
+            "platform": self.held.platform,
+            "account_ref": self.held.account_ref,
+            "external_id": movement.external_id,
+            "kind": movement.kind,
+            "amount": movement.amount,
+            "market_id": movement.market_id,
+            "outcome": movement.outcome if movement.market_id is not None else None,
+            "currency": "account",
+            "ts": movement.ts,
+            "reason": movement.reason,
+        }
+
+
+def state_by(reasons: Iterable[str]) -> str:
+    """The trading state that reasons bring, as they stand in the row."""
+    return str(state_of(Reason(one) for one in reasons))
+
+
+def fill_of(row: Row) -> Fill:
+    """A row of `fills`."""
+    return Fill(
+        fill_id=row["platform_fill_id"],
+        market_id=row["market_id"],
+        outcome=row["outcome"],
+        side=row["side"],
+        quantity=row["quantity"],
+        price=row["price"],
+        fee=row["fee"],
+        ts=row["ts"],
+        client_order_id=row["client_order_id"],
+        settlement=row["settlement"],
+        inferred=row["inferred"],
+    )
+
+
+def movement_of(row: Row) -> Movement:
+    """A row of `cash_movements`."""
+    return Movement(
+        external_id=row["external_id"],
+        kind=row["kind"],
+        amount=row["amount"],
+        ts=row["ts"],
+        market_id=row["market_id"],
+        outcome=row["outcome"] or "",
+        reason=row["reason"] or "",
+    )
+
+
+def order_of(row: Row) -> Order:
+    """A row of `orders`; what it may cost without a limit is what its decision saw."""
+    reference = row["reference_ask"] if row["side"] == "buy" else row["reference_bid"]
+    if reference is not None and row["outcome"] == "no":
+        other = row["reference_bid"] if row["side"] == "buy" else row["reference_ask"]
+        reference = None if other is None else Decimal(1) - other
+    return Order(
+        client_order_id=row["client_order_id"],
+        market_id=row["market_id"],
+        outcome=row["outcome"],
+        side=row["side"],
+        purpose=row["purpose"],
+        type=row["type"],
+        time_in_force=row["time_in_force"],
+        quantity=row["quantity"],
+        status=row["status"],
+        prepared_at=row["prepared_at"],
+        limit_price=row["limit_price"],
+        reference=reference,
+        reduce_only=row["reduce_only"],
+        decision_id=row["decision_id"],
+        platform_order_id=row["platform_order_id"],
+        first_sent_at=row["first_sent_at"],
+        checks=row["checks"],
+        filled=row["filled_quantity"],
+    )
+
+
+def in_flight(conn: Any, agent_id: int) -> list[Order]:
+    """Orders that may still fill."""
+    return [order_of(row) for row in orders.of_agent(conn, agent_id, {str(one) for one in IN_FLIGHT})]
+
+
+def held_quantities(conn: Any, agent_id: int) -> dict[Key, tuple[Decimal, Decimal]]:
+    """What is held: (market, outcome) -> quantity, average price."""
+    rows = booking.positions_of(conn, agent_id)
+    return {
+        (one["market_id"], one["outcome"]): (one["quantity"], one["average_price"]) for one in rows if one["quantity"]
+    }
+
+
+def marks_of(desk: Desk, held: Mapping[Key, tuple[Decimal, Decimal]], now: datetime) -> dict[Key, Mark | None]:
+    """A mark for each position."""
+    return {key: desk.mark(key, quantity, now) for key, (quantity, _) in held.items()}
+
+
+def account_of(desk: Desk, conn: Any, marks: Mapping[Key, Mark | None]) -> Account:
+    """The account as rules see it. What nobody prices counts at what it cost."""
+    newest = booking.newest_equity(conn, desk.agent_id)
+    positions = []
+    for (market, outcome), (quantity, average) in held_quantities(conn, desk.agent_id).items():
+        mark = marks.get((market, outcome))
+        price = average if mark is None else mark.price
+        positions.append(
+            Position(market_id=market, outcome=outcome, quantity=quantity, average=average, mark=price)  # type: ignore[arg-type]  # one of ours
+        )
+    return Account(
+        cash=ZERO if newest is None else newest["cash"],
+        positions=tuple(positions),
+        resting=tuple(in_flight(conn, desk.agent_id)),
+    )

@@ -1,0 +1,229 @@
+"""Sending: T6 writes the order down, T7 says that it is being sent, then it is sent, and T8 writes the answer. The only
+place that calls `submit`. What is known to be refused here costs no request; what is not known is asked, never sent
+again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from agent.amounts import plain
+from agent.store.trading import account, booking, deciding, orders
+from agent.trading.model import Fill, Movement, Order, Proposal, Purpose
+from agent.trading.platform import Accepted, Refused
+from agent.trading.states.machine import step
+from agent.trading.states.orders import FINAL, ORDER, OrderEvent, OrderState, client_order_id
+from agent.trading.states.permissions import MAY, Send, TradingState
+from agent.trading.states.positions import PositionEvent
+from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position
+from agent.trading.steps.desk import Desk, held_quantities, in_flight, marks_of, order_of
+
+_ENDS = {
+    "cancelled": OrderEvent.CANCELLED,
+    "expired": OrderEvent.EXPIRED,
+    "rejected": OrderEvent.REFUSED,
+}
+
+
+def order_for(proposal: Proposal, quantity: Decimal, purpose: Purpose, desk: Desk) -> Order:
+    """The order of a proposal that the rules let through: at the market, for what they left of it."""
+    return Order(
+        client_order_id=client_order_id(proposal.decision_id, purpose, 0),
+        market_id=proposal.market_id,
+        outcome=proposal.outcome,
+        side=proposal.side,
+        purpose=purpose,
+        type="market",
+        time_in_force="gtc",
+        quantity=quantity,
+        status=OrderState.PREPARED,
+        prepared_at=desk.clock.now(),
+        reference=proposal.reference,
+        reduce_only=proposal.reduces,
+        decision_id=proposal.decision_id,
+    )
+
+
+def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0) -> str:
+    """Write an order down and send it; returns its status after the answer."""
+    with desk.step() as conn:  # T6
+        orders.prepare(conn, _row(desk, order, kill_id, leg), "send")
+        if order.decision_id is not None:
+            deciding.set_status(conn, order.decision_id, "ordered")
+    refusal = _begin(desk, order)
+    if refusal is not None:
+        return OrderState.DENIED
+    answer = desk.platform.submit(order)
+    now = desk.clock.now()
+    with desk.step() as conn:  # T8
+        its, status = order.client_order_id, _status(conn, order)
+        if isinstance(answer, Accepted):
+            moved = step(ORDER, status, OrderEvent.ACKNOWLEDGED).state
+            facts: dict[str, Any] = {"acked_at": now, "platform_order_id": answer.platform_order_id}
+            orders.move(conn, its, OrderEvent.ACKNOWLEDGED, moved, now, "send", {}, **facts)
+        elif isinstance(answer, Refused):
+            moved = step(ORDER, status, OrderEvent.REFUSED).state
+            facts = {"reject_code": answer.code, "reject_text": answer.text, "ended_at": now}
+            orders.move(conn, its, OrderEvent.REFUSED, moved, now, "send", {"code": answer.code}, **facts)
+            _order_ended(conn, desk, order)
+        else:
+            moved = step(ORDER, status, OrderEvent.UNCLEAR).state
+            orders.move(conn, its, OrderEvent.UNCLEAR, moved, now, "send", {"cause": answer.cause})
+    return moved
+
+
+def follow(desk: Desk) -> int:
+    """Book what happened at the platform since: fills of our orders, cash, orders that ended. Returns how many fills
+    were new."""
+    with desk.database.reading() as connections:
+        conn = connections.project
+        flying = in_flight(conn, desk.agent_id)
+        known = {row["external_id"] for row in booking.movements_of(conn, desk.held.platform, desk.held.account_ref)}
+        held = held_quantities(conn, desk.agent_id)
+    new = 0
+    if flying:
+        ours = {one.client_order_id for one in flying}
+        first = min(one.prepared_at for one in flying)
+        for fill in desk.platform.fills(first):
+            if fill.client_order_id in ours:
+                new += _book_fill(desk, fill)
+        for order in flying:
+            _follow_end(desk, order)
+    for movement in desk.platform.movements() if known or held else ():
+        if movement.external_id not in known:
+            _book_movement(desk, movement)
+    return new
+
+
+def cancel(desk: Desk, order: Order) -> None:
+    """Ask for an order to be taken back; what became of it is the next answer's to say."""
+    now = desk.clock.now()
+    with desk.step() as conn:
+        status = _status(conn, order)
+        if status in FINAL or status == OrderState.PREPARED:
+            return
+        moved = step(ORDER, status, OrderEvent.CANCEL).state if status != OrderState.SENDING else status
+        orders.move(conn, order.client_order_id, OrderEvent.CANCEL, moved, now, "send")
+    desk.platform.cancel(order.client_order_id)
+    _follow_end(desk, order)
+
+
+def valued(desk: Desk, *, also: tuple[str, str] | None = None) -> Marks:
+    """Marks of all that is held, and of `also`."""
+    with desk.database.reading() as connections:
+        held = held_quantities(connections.project, desk.agent_id)
+    now = desk.clock.now()
+    marks = marks_of(desk, held, now)
+    if also is not None and also not in marks:
+        marks[also] = desk.mark(also, Decimal(1), now)
+    return marks
+
+
+def _begin(desk: Desk, order: Order) -> str | None:
+    """T7: the last look before the first byte, and SENDING. Returns why it is denied, None where it may be sent."""
+    now = desk.clock.now()
+    with desk.step() as conn:
+        row = account.load(conn, desk.agent_id)
+        why = _forbidden(desk, order, row, account.standing_kill(conn, desk.held.platform, desk.held.account_ref))
+        event = OrderEvent.SEND if why is None else OrderEvent.DENY
+        moved = step(ORDER, _status(conn, order), event).state
+        if why is not None:
+            orders.move(conn, order.client_order_id, event, moved, now, "send", {}, reject_text=why, ended_at=now)
+            return why
+        orders.move(conn, order.client_order_id, event, moved, now, "send", {}, first_sent_at=now, sends=1)
+        sent = PositionEvent.EXIT_SENT if order.reduce_only else PositionEvent.ENTRY_SENT
+        move_position(conn, desk, order.key, sent, now)
+    return None
+
+
+def _forbidden(desk: Desk, order: Order, row: Mapping[str, Any], kill: Mapping[str, Any] | None) -> str | None:
+    asks = Send.KILL if order.purpose == "kill" else Send.REDUCE if order.reduce_only else Send.OPEN
+    state = TradingState(row["trading_state"])
+    if asks not in MAY[state]:
+        return f"the trader is {state}: {'; '.join((row['trading_reason'] or {}).values())}"
+    if order.purpose != "kill" and kill is not None:
+        return f"the kill switch fired: {', '.join(kill['cause'])}"
+    if order.purpose != "kill" and desk.kill_file() is not None:
+        return "a KILL file lies in the project's home"
+    return None
+
+
+def _follow_end(desk: Desk, order: Order) -> None:
+    """What the platform says of an order that does not rest any more: its fills first, then its end."""
+    listed = desk.platform.order(order.client_order_id)
+    if listed is None or listed.status not in _ENDS:
+        return
+    for fill in desk.platform.fills(order.prepared_at):
+        if fill.client_order_id == order.client_order_id:
+            _book_fill(desk, fill)
+    now, event = desk.clock.now(), _ENDS[listed.status]
+    with desk.step() as conn:
+        status = _status(conn, order)
+        if status in FINAL:
+            return
+        moved = step(ORDER, status, event).state
+        orders.move(conn, order.client_order_id, event, moved, now, "poll", {}, ended_at=now)
+        _order_ended(conn, desk, order)
+
+
+def _order_ended(conn: Any, desk: Desk, order: Order) -> None:
+    """The position of an order that ended with nothing more to come, as far as its fills have not said so."""
+    row = booking.position_of(conn, desk.agent_id, order.key)
+    if row is not None and row["state"] in ("opening", "closing"):
+        move_position(conn, desk, order.key, PositionEvent.ORDER_ENDED, desk.clock.now())
+
+
+def _book_fill(desk: Desk, fill: Fill) -> bool:
+    marks = valued(desk, also=fill.key)
+    with desk.step() as conn:  # T9
+        return book_fill(conn, desk, fill, marks, desk.clock.now())
+
+
+def _book_movement(desk: Desk, movement: Movement) -> None:
+    marks = valued(desk)
+    with desk.step() as conn:
+        book_movement(conn, desk, movement, marks, desk.clock.now())
+
+
+def _status(conn: Any, order: Order) -> str:
+    row = orders.load(conn, order.client_order_id)
+    assert row is not None, "it was prepared"
+    return order_of(row).status
+
+
+def _row(desk: Desk, order: Order, kill_id: str | None, leg: int) -> dict[str, Any]:
+    payload = {
+        "client_order_id": order.client_order_id,
+        "market_id": order.market_id,
+        "outcome": order.outcome,
+        "side": order.side,
+        "type": order.type,
+        "quantity": plain(order.quantity),
+        "limit_price": None if order.limit_price is None else plain(order.limit_price),
+    }
+    return {
+        "client_order_id": order.client_order_id,
+        "decision_id": order.decision_id,
+        "kill_id": kill_id,
+        "leg": leg,
+        "agent_id": desk.agent_id,
+        "purpose": order.purpose,
+        "platform": desk.platform.name,
+        "market_id": order.market_id,
+        "outcome": order.outcome,
+        "side": order.side,
+        "type": order.type,
+        "time_in_force": order.time_in_force,
+        "quantity": order.quantity,
+        "limit_price": order.limit_price,
+        "reduce_only": order.reduce_only,
+        "status": order.status,
+        "status_at": order.prepared_at,
+        "payload_hash": hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest(),
+        "deduplicated": desk.platform.capabilities.deduplicates,
+        "prepared_at": order.prepared_at,
+        "lease_token": desk.held.lease.token,
+    }

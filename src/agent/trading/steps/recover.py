@@ -1,0 +1,229 @@
+"""T1: before the first cycle the books are compared with the platform, and put right where that needs no person.
+
+What a process left half done is found here: orders that were never sent are given up, orders that may have been sent
+are asked about, fills that nobody booked are booked. Done twice the second time writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from agent.amounts import of_float, ratio
+from agent.store.trading import account, booking, deciding, orders
+from agent.trading.model import ZERO
+from agent.trading.reconcile import reconcile
+from agent.trading.reconcile.facts import (
+    AdoptOrder,
+    AdoptPosition,
+    Ask,
+    BookFill,
+    BookMovement,
+    Books,
+    Cancel,
+    Discrepancy,
+    Holding,
+    MoveOrder,
+    PlatformOrder,
+    Policy,
+    SettleFill,
+)
+from agent.trading.states.machine import step
+from agent.trading.states.orders import FINAL, ORDER, OrderState
+from agent.trading.states.positions import PositionEvent
+from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position, rebuilt
+from agent.trading.steps.desk import Desk, fill_of, movement_of, order_of, state_by
+from agent.trading.steps.execute import follow, valued
+
+_ROUNDS = 5  # questions that answers bring up
+_MOST_FILLS_BACK = timedelta(days=1)
+
+
+def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
+    """Put the books right; returns what blocks: it waits for a person, and nothing may be traded.
+
+    may_open: a person said that new books take over what the account holds.
+    """
+    with desk.step() as conn:
+        deciding.abandon_made(conn, desk.agent_id)
+        is_new = not booking.movements_of(conn, desk.held.platform, desk.held.account_ref)
+    if not is_new:
+        follow(desk)
+    asked: set[str] = set()
+    for _ in range(_ROUNDS):
+        found = _compare(desk, frozenset(asked), may_open)
+        blocking = tuple(one for one in found if one.resolution == "blocking")
+        changed = [_carry_out(desk, one, asked) for one in found]
+        if blocking or not any(changed):
+            return blocking
+    return ()
+
+
+def books_of(conn: Any, desk: Desk) -> Books:
+    """The books as reconciliation wants them."""
+    held = desk.held
+    fills = [fill_of(row) for row in booking.fills_of(conn, held.platform, held.account_ref)]
+    movements = [movement_of(row) for row in booking.movements_of(conn, held.platform, held.account_ref)]
+    kept = rebuilt(fills, movements)
+    newest = booking.newest_equity(conn, desk.agent_id)
+    return Books(
+        orders=tuple(order_of(row) for row in orders.of_agent(conn, desk.agent_id)),
+        fills=tuple(fills),
+        movements=tuple(movements),
+        holdings={key: Holding(line.quantity, line.average) for key, line in kept.lines.items() if line.quantity},
+        cash=kept.cash,
+        equity=ZERO if newest is None else newest["equity"],
+        opened_at=movements[0].ts if movements else None,
+        is_killed=account.standing_kill(conn, held.platform, held.account_ref) is not None,
+    )
+
+
+def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrepancy, ...]:
+    with desk.database.reading() as connections:
+        books = books_of(connections.project, desk)
+    resting = [one.prepared_at for one in books.orders if one.status not in FINAL]
+    since = min(resting) - _MOST_FILLS_BACK if resting else None
+    platform = replace(
+        desk.platform.snapshot(asked, since), is_authoritative=desk.platform.capabilities.is_authoritative
+    )
+    config = desk.config
+    policy = Policy(
+        dust=desk.platform.capabilities.dust,
+        settle_seconds=config.settle_seconds,
+        mismatch=ratio(of_float(config.mismatch_limit_pct), Decimal(100)),
+        adopts=config.adopts,
+        may_open=may_open,
+        kills_external=config.kill_external,
+    )
+    return reconcile(books, platform, policy)
+
+
+def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
+    """Do what puts a difference right, in one transaction with its row. Returns whether anything changed."""
+    now, marks = desk.clock.now(), valued(desk, also=one.key)
+    before = len(asked)
+    with desk.step() as conn:
+        for act in one.acts:
+            if isinstance(act, Ask):
+                _ask(conn, act, asked, now)
+            else:
+                _act(conn, desk, act, marks, now)
+        if one.brings is not None:
+            account.set_reason(conn, desk.agent_id, str(one.brings), one.note or one.kind, state_by)
+        if one.resolution != "ignored":
+            booking.add_discrepancy(conn, _row(desk, one, now))
+    for act in one.acts:
+        if isinstance(act, Cancel):
+            _cancel(desk, act)
+    return len(asked) > before or any(not isinstance(act, Ask) for act in one.acts)
+
+
+def _ask(conn: Any, act: Ask, asked: set[str], now: datetime) -> None:
+    """The next snapshot asks for it; fills of thirty days are all there is on paper."""
+    if act.client_order_id is not None:
+        asked.add(act.client_order_id)
+        row = orders.load(conn, act.client_order_id)
+        assert row is not None, "it is ours"
+        orders.checked(conn, act.client_order_id, row["checks"] + 1, now)
+
+
+def _act(conn: Any, desk: Desk, act: Any, marks: Marks, now: datetime) -> None:
+    match act:
+        case BookFill(fill):
+            book_fill(conn, desk, fill, marks, now, "start")
+        case BookMovement(movement):
+            book_movement(conn, desk, movement, marks, now)
+        case SettleFill(fill_id):
+            booking.settle_fill(conn, desk.held.platform, desk.held.account_ref, fill_id)
+        case MoveOrder(its, event, platform_id):
+            _move(conn, desk, its, event, platform_id, now)
+        case AdoptOrder(listed):
+            orders.prepare(conn, _adopted(desk, listed, now), "start")
+        case AdoptPosition(key, quantity, managed):
+            _adopt(conn, desk, key, quantity, managed, now)
+
+
+def _move(conn: Any, desk: Desk, its: str, event: str, platform_id: str | None, now: datetime) -> None:
+    row = orders.load(conn, its)
+    assert row is not None, "it is ours"
+    moved = step(ORDER, row["status"], event)
+    values: dict[str, Any] = {} if platform_id is None else {"platform_order_id": platform_id}
+    if moved.state in FINAL and row["ended_at"] is None:
+        values["ended_at"] = now
+    orders.move(conn, its, event, moved.state, now, "start", {}, **values)
+    order = order_of(row)
+    position = booking.position_of(conn, desk.agent_id, order.key)
+    if moved.state in FINAL and position is not None and position["state"] in ("opening", "closing"):
+        move_position(conn, desk, order.key, PositionEvent.ORDER_ENDED, now)
+
+
+def _cancel(desk: Desk, act: Cancel) -> None:
+    with desk.database.reading() as connections:
+        rows = orders.of_agent(connections.project, desk.agent_id)
+    for row in rows:
+        if row["platform_order_id"] == act.platform_order_id:
+            desk.platform.cancel(row["client_order_id"])
+
+
+def _adopted(desk: Desk, listed: PlatformOrder, now: datetime) -> dict[str, Any]:
+    """A row for an order of ours that has none: it is on its way out."""
+    assert listed.client_order_id is not None, "it has our prefix"
+    return {
+        "client_order_id": listed.client_order_id,
+        "agent_id": desk.agent_id,
+        "purpose": "exit",
+        "platform": desk.platform.name,
+        "market_id": listed.market_id,
+        "outcome": listed.outcome,
+        "side": listed.side,
+        "type": "market" if listed.limit_price is None else "limit",
+        "time_in_force": "gtc",
+        "quantity": listed.quantity,
+        "limit_price": listed.limit_price,
+        "status": OrderState.CANCELLING,
+        "status_at": now,
+        "payload_hash": "",
+        "platform_order_id": listed.platform_order_id,
+        "deduplicated": desk.platform.capabilities.deduplicates,
+        "prepared_at": now,
+        "first_sent_at": now,
+        "lease_token": desk.held.lease.token,
+    }
+
+
+def _adopt(conn: Any, desk: Desk, key: tuple[str, str], quantity: Decimal, managed: bool, now: datetime) -> None:
+    """A decision for a position that was found, so that its outcome is learned from, too."""
+    row = {
+        "decision_id": deciding.synthetic_id(desk.agent_id, key, now),
+        "agent_id": desk.agent_id,
+        "cycle": 0,
+        "market_id": key[0],
+        "made_at": now,
+        "as_of": now,
+        "action": "buy" if quantity > 0 else "sell",
+        "status": "ordered",
+        "synthetic": True,
+        "reasons": [{"code": "found", "text": "the account held it", "quantity": quantity}],
+    }
+    deciding.save_decision(conn, row, [])
+    position = booking.position_of(conn, desk.agent_id, key)
+    if position is not None:
+        booking.put_position(conn, {**position, "managed": managed})
+
+
+def _row(desk: Desk, one: Discrepancy, now: datetime) -> dict[str, Any]:
+    return {
+        "id": one.discrepancy_id,
+        "agent_id": desk.agent_id,
+        "found_at": now,
+        "kind": one.kind,
+        "market_id": None if one.key is None else one.key[0],
+        "client_order_id": one.client_order_id,
+        "ledger": dict(one.ledger),
+        "platform": dict(one.platform),
+        "resolution": one.resolution,
+        "note": one.note,
+        "resolved_at": None if one.resolution == "blocking" else now,
+    }

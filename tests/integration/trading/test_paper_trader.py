@@ -1,0 +1,79 @@
+"""A trader on the paper platform, over scripted bars, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.store.database.engine import Database
+from agent.store.trading import booking, deciding, orders
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+
+RISING = [100.0, 100.0, 110.0, 120.0, 130.0, 140.0]
+
+
+def rows(database: Database, reader: Any, *more: Any) -> Any:
+    with database.reading() as connections:
+        return reader(connections.project, *more)
+
+
+def test_decides_at_a_bars_end_and_trades_at_the_next_open(database: Database) -> None:
+    clock = MovedClock()
+    with trader(database, feed_of({MARKET: RISING}, {MARKET: {0: 1}}), clock) as one:
+        one.recover()
+        done = cycles(one, clock, range(5))
+        agent = one.desk.agent_id
+    assert [each.sent for each in done] == [1, 0, 1, 0, 0]
+    found = rows(database, orders.of_agent, agent)
+    assert [(each["purpose"], each["side"], each["status"]) for each in found] == [
+        ("open", "buy", "filled"),
+        ("reduce", "sell", "filled"),
+    ]
+    fills = rows(database, booking.fills_of, "paper", "main")
+    # Decided at START, filled at the open of the bar that starts then: 30 % of 10 000 by concentration, at 100.
+    assert [(each["side"], each["price"], each["quantity"]) for each in fills] == [
+        ("buy", D(100), D(30)),
+        ("sell", D(120), D(30)),
+    ]
+    trade = rows(database, booking.trades_of, agent)[0]
+    assert (trade["pnl"], trade["reason"], trade["entry_decision_id"]) == (D(600), "reduce", found[0]["decision_id"])
+    newest = rows(database, booking.newest_equity, agent)
+    assert (newest["cash"], newest["equity"]) == (D(10_600), D(10_600))
+    position = rows(database, booking.positions_of, agent)[0]
+    assert (position["state"], position["quantity"], position["realized"]) == ("flat", D(0), D(600))
+
+
+def test_a_restart_loses_nothing_and_writes_nothing(database: Database) -> None:
+    clock, feed = MovedClock(), feed_of({MARKET: RISING}, {MARKET: {0: 1}})
+    with trader(database, feed, clock) as one:
+        one.recover()
+        cycles(one, clock, range(2))
+        agent = one.desk.agent_id
+    clock.at = START + HOUR
+    before = [rows(database, read, agent) for read in (orders.of_agent, booking.positions_of, booking.discrepancies_of)]
+    with trader(database, feed, clock) as one:
+        one.recover()
+        one.recover()
+        assert one.desk.agent_id == agent
+        after = [
+            rows(database, read, agent) for read in (orders.of_agent, booking.positions_of, booking.discrepancies_of)
+        ]
+        assert after == before
+        assert cycles(one, clock, (2, 3))[0].sent == 1
+    assert rows(database, booking.newest_equity, agent)["cash"] == D(10_600)
+
+
+def test_every_cycle_says_why_there_was_no_trade(database: Database) -> None:
+    clock = MovedClock()
+    feed = feed_of({MARKET: RISING}, {MARKET: {0: 1, 1: 1}}, confidence=0.59)
+    with trader(database, feed, clock) as one:
+        one.recover()
+        done = cycles(one, clock, range(3))
+        agent = one.desk.agent_id
+    assert [(each.sent, each.refused) for each in done] == [(0, 1), (0, 1), (0, 0)]
+    found = rows(database, deciding.decisions_of, agent, MARKET, 10)
+    assert [each["action"] for each in found] == ["hold", "buy", "buy"]
+    refusal = found[2]["verdicts"][-1]
+    assert (refusal["rule"], refusal["verdict"]) == ("confidence", "refuse")
+    assert refusal["reason"] == "confidence 0.59 is below 0.6"
+    assert [each["provider"] for each in found[0]["opinions"]] == ["market", "model"]
+    assert found[0]["opinions"][0]["probability"] == 0.3

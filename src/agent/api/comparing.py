@@ -6,17 +6,24 @@ from typing import Any
 
 from agent.core.answers import together
 from agent.core.morning_text import moved_lines
-from agent.core.release_diff import change_text, figure_cells
+from agent.core.release_diff import change_text, figure_cells, pair_cells
 from agent.execution.backtests import Pair
-from agent.store.comparing import Comparison
+from agent.execution.tries.comparing import Against
+from agent.execution.tries.cost_text import cost_lines
 
 _MOVED, _TRADES = 12, 10
 _WIDTH, _HEIGHT = 600.0, 160.0
 
 
-def compared(found: Comparison, pair: Pair | None) -> dict[str, Any]:
+def compared(against: Against, pair: Pair | None) -> dict[str, Any]:
     """The template's values; without what the backtests wrote where that is no longer on disk."""
+    found = against.comparison
     return {
+        "tries": against.costs.keys(),
+        "costs": {name: cost_lines(cost) for name, cost in against.costs.items()},
+        "code": {name: ", ".join(changed) for name, changed in against.definitions.items()},
+        "versions": {name: [(one or "-")[:12] for one in both] for name, both in against.versions.items()},
+        "pairs": [pair_cells(name, one.value, one.low, one.high) for name, one in against.pairs.items()],
         "first": found.before,
         "second": found.after,
         "headline": found.headline,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -178,6 +179,13 @@ def change_text(change: Change) -> str:
 def figure_cells(figure: Figure) -> tuple[str, str, str, str]:
     """Name, before, after and by how much it changed, as people read them."""
     return figure.name, _text(figure.before, figure.form), _text(figure.after, figure.form), _difference(figure)
+
+
+def pair_cells(name: str, value: float, low: float, high: float) -> tuple[str, str, str]:
+    """A difference of the same rows with its interval, as people read it: of one block nothing is known of the
+    spread."""
+    known = math.isfinite(low) and math.isfinite(high)
+    return name, f"{value:+.3g}", f"{low:+.3g} to {high:+.3g}" if known else "unknown"
 
 
 def _difference(figure: Figure) -> str:

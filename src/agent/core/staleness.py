@@ -104,7 +104,7 @@ def _code(state: State, current: Current) -> Iterator[Reason]:
     if state.code_version == current.code_version:
         return
     old, new = _definitions(state.code_files), _definitions(current.code_files)
-    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    changed = definitions_apart(state.code_files, current.code_files)
     one = len(changed) == 1
     yield Reason(
         Code.CODE_CHANGED,
@@ -113,6 +113,12 @@ def _code(state: State, current: Current) -> Iterator[Reason]:
         new=new.get(changed[0]) if one else current.code_version,
         detail=", ".join(current.definitions.get(name, "removed") for name in changed),
     )
+
+
+def definitions_apart(old: Mapping[str, Mapping[str, str]], new: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """ "module:definition" of what differs between the code of two outputs, in order."""
+    before, after = _definitions(old), _definitions(new)
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def _definitions(files: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from agent.core.morning import Since
 from agent.core.release_diff import Change, Figure, changes, figures, headline
 from agent.store.database.engine import Connections
-from agent.store.morning import load_between
+from agent.store.morning import NOTHING, load_between
 from agent.store.outputs import releases
+from agent.store.outputs.projections import Record
 from agent.store.outputs.releases import Release
 from pipelines.values import dataclass
 
@@ -36,7 +39,14 @@ class Comparison:
 
 def load_comparison(at: Connections, before: str, after: str) -> Comparison:
     """Release `after` against release `before`. Raises NotFound."""
-    first, second = (releases.load_release(at.project, name) for name in (before, after))
+    return compare(at, releases.load_release(at.project, before), releases.load_release(at.project, after))
+
+
+def compare(
+    at: Connections, first: Release, second: Release, unpublished: Mapping[str, Sequence[Record]] = NOTHING
+) -> Comparison:
+    """One against another, of which either may be a try in the form of a release; `unpublished` then has the rows of
+    its decisions by its name."""
     known = releases.behind(at.project, first, second)
     found = changes(
         first.versions,
@@ -50,5 +60,5 @@ def load_comparison(at: Connections, before: str, after: str) -> Comparison:
         headline=headline(found),
         changes=tuple(found),
         figures=tuple(figures(first.metrics, second.metrics)),
-        since=load_between(at, first, second),
+        since=load_between(at, first, second, unpublished),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,8 +21,10 @@ from agent.store.outputs.projections import Record
 from agent.store.outputs.releases import Release
 from agent.store.published import markets, predictions
 
+NOTHING: Mapping[str, Sequence[Record]] = MappingProxyType({})
 _DECISIONS = 20_000  # of a release, one per market
-_FIELDS = ("market_id", "ts", "probability", "action", "threshold", "distance", "reason", "outcome", "realized_return")
+_FIELDS = ("market_id", "ts", "probability", "action", "threshold", "distance", "reason")
+_OUTCOME = ("outcome", "realized_return")  # which what nobody published has not
 _COUNTS = predictions.c.superseded_by.is_(None)
 _IS_SETTLED = _COUNTS & predictions.c.outcome.is_not(None)
 
@@ -33,7 +36,7 @@ def load_morning(at: Connections, now: datetime) -> Morning | None:
     if release is None:
         return None
     present = release.as_of if release.is_historical and release.as_of is not None else now
-    decided = _decided(at.project, projections.decisions_of(at.project, release, _DECISIONS))
+    decided = _decided(at.project, _published(at, release))
     outcomes, waiting = _outcomes(at.project, present, release.base_rate)
     return Morning(
         today=present.astimezone(UTC).date(),
@@ -62,21 +65,35 @@ def _fresh(conn: sa.Connection, release: Release, now: datetime) -> Fresh:
 
 def _since(at: Connections, release: Release, decided: Sequence[Decided]) -> Since:
     before = releases.newest_other(at.project, release.name)
-    return Since(None) if before is None else _between(at, before, release, decided)
+    if before is None:
+        return Since(None)
+    return _between(at, before, release, _decided(at.project, _published(at, before)), decided)
 
 
-def load_between(at: Connections, before: Release, after: Release) -> Since:
-    """What is different in one release from another: recorded causes, markets, and decisions that moved, most first."""
-    return _between(at, before, after, _decided(at.project, projections.decisions_of(at.project, after, _DECISIONS)))
+def load_between(
+    at: Connections, before: Release, after: Release, unpublished: Mapping[str, Sequence[Record]] = NOTHING
+) -> Since:
+    """What is different in one release from another: recorded causes, markets, and decisions that moved, most first.
+    `unpublished`: release -> the rows of its decisions, where they are not in the table (see agent.store.comparing)."""
+    old, new = (
+        _decided(at.project, unpublished[one.name] if one.name in unpublished else _published(at, one))
+        for one in (before, after)
+    )
+    return _between(at, before, after, old, new)
 
 
-def _between(at: Connections, before: Release, after: Release, decided: Sequence[Decided]) -> Since:
+def _published(at: Connections, release: Release) -> Sequence[Record]:
+    return projections.decisions_of(at.project, release, _DECISIONS)
+
+
+def _between(
+    at: Connections, before: Release, after: Release, old: Sequence[Decided], decided: Sequence[Decided]
+) -> Since:
     known = [one.run_id for one in (before, after) if one.run_id is not None]
     # Either may be the later one.
     ran = attempts.causes_between(at.control, at.project_id, min(known), max(known)) if len(known) == 2 else []
     settings = {name: one.settings for name, one in releases.behind(at.project, before, after).items()}
     found = changes(before.versions, after.versions, settings)
-    old = _decided(at.project, projections.decisions_of(at.project, before, _DECISIONS))
     return morning.since(
         before.name,
         morning.causes_of(ran, found),
@@ -90,7 +107,7 @@ def _decided(conn: sa.Connection, rows: Sequence[Record]) -> list[Decided]:
     return [
         Decided(
             name=known[row["market_id"]].name if row["market_id"] in known else row["market_id"],
-            **{name: row[name] for name in _FIELDS},
+            **({name: row[name] for name in _FIELDS} | {name: row.get(name) for name in _OUTCOME}),
         )
         for row in rows
     ]
@@ -108,7 +125,10 @@ def _outcomes(conn: sa.Connection, now: datetime, base_rate: float | None) -> tu
     begin = datetime.combine(last.date(), time(), UTC)
     of_day = sa.and_(predictions.c.ts >= begin, predictions.c.ts < begin + timedelta(days=1))
     query = sa.select(predictions).where(_IS_SETTLED, of_day).order_by(predictions.c.id)
-    settled = [Decided(name="", **{name: row[name] for name in _FIELDS}) for row in conn.execute(query).mappings()]
+    settled = [
+        Decided(name="", **{name: row[name] for name in (*_FIELDS, *_OUTCOME)})
+        for row in conn.execute(query).mappings()
+    ]
     count = conn.scalar(waiting.where(predictions.c.ts >= begin)) or 0
     return morning.outcomes(begin.date(), settled, base_rate), count
 

@@ -154,18 +154,21 @@ def ensure_rows(conn: sa.Connection, components: Iterable[str]) -> None:
         conn.execute(insert(conn, of.table).on_conflict_do_nothing(), values)
 
 
-def load_states(conn: sa.Connection, components: Collection[str] | None = None) -> dict[str, State]:
-    """Every row, or those of `components`, by component in alphabetical order.
+def load_states(
+    conn: sa.Connection, components: Collection[str] | None = None, try_id: int | None = None
+) -> dict[str, State]:
+    """Every row, or those of `components`, by component in alphabetical order. Of what `conn` is meant for, unless
+    `try_id` says otherwise.
 
     A JSON column that someone broke by hand counts as unknown: the component comes out dirty, with the column in
     `dirty_reason`, and a warning is logged. Raises DatabaseError for a time that is none.
     """
-    found = {}
+    found, of = {}, statements(conn) if try_id is None else statements_of(try_id)
     with _readable_times(conn):
         if components is None:
-            loaded = conn.execute(statements(conn).every_row).all()
+            loaded = conn.execute(of.every_row).all()
         else:
-            loaded = conn.execute(statements(conn).some_rows, {"components": list(components)}).all()
+            loaded = conn.execute(of.some_rows, {"components": list(components)}).all()
     for row in loaded:
         one, broken = _state_of(*row)
         if broken:

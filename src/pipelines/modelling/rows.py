@@ -91,7 +91,7 @@ def rows_of(
         markets = markets.filter(pl.col("kind") == _BINARY)
         bars, features = (one.join(markets.select("market_id"), on="market_id", how="semi") for one in (bars, features))
     spacing = usual_spacing(bars)
-    facts = markets.select("market_id", "kind", "resolved_at", event=_event(markets))
+    facts = markets.select("market_id", "kind", "resolved_at", event=event_of(markets))
     known = bars.rename({"end": "ts"})
     labelled = with_labels(known, spacing, RESOLUTION if to_resolution else horizon_bars, markets).join(
         facts, on="market_id", how="left", maintain_order="left"
@@ -112,7 +112,7 @@ def rows_of(
     return replace(rows, to_resolution=to_resolution)
 
 
-def _event(markets: pl.DataFrame) -> pl.Expr:
+def event_of(markets: pl.DataFrame) -> pl.Expr:
     """The event of each market within its source; one that has none is its own."""
     import polars as pl
 

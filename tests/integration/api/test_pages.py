@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from agent import orchestrator
 from agent.execution.backtests import find_backtests, read_pair
+from agent.execution.tries.performing import open_try, perform
 from agent.store.comparing import load_comparison
 from agent.store.database.engine import open_engine, writing
 from agent.store.outputs.projections import decisions_of
@@ -148,3 +149,15 @@ def test_two_releases_say_why_they_differ(make_client: MakeClient, published: Pa
     rows = re.findall(r'<tr( class="soft")?><td>', page.partition("<h2>Figures")[2].partition("</table>")[0])
     assert rows == sorted(rows)  # what changed comes first
     assert page.count("<polyline class=") == 2
+    pairs = page.partition("On the same rows")[2].partition("</table>")[0]
+    assert '<td>Brier score</td><td class="number">+0</td><td class="number">+0 to +0</td>' in pairs, "it is one model"
+
+
+def test_a_try_is_compared_with_the_release_in_force(make_client: MakeClient, published: Path) -> None:
+    with open_try(published, {"inference": {"margin": 0.03}}, "wary") as (one, workspace):
+        assert perform(workspace, one, stop=lambda: None).status == "COMPLETED"
+    page = make_client().get("/ui/compare", params={"before": "wary", "after": "current"}).text
+    assert "to try wary (" in page
+    assert "Only [inference] margin 0.0 → 0.03 differs." in page
+    assert re.search(r"What try wary took\. Computed inference, backtest, publish: [0-9.]+ s, [0-9,]+ rows\.", page)
+    assert "decision" in page.partition("<h2>Decisions")[2]

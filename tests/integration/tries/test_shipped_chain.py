@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from agent.cli.main import main
 from agent.execution.tries.change import read
@@ -22,7 +25,7 @@ def now(folder: Path) -> Production:
 
 
 def test_another_horizon_leaves_production_as_it_is_and_is_promoted_for_nothing(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = small_project(tmp_path)
     (folder / "agent.toml").write_text(f"[database]\nurl = '{database_url}'\n{SETTINGS}", encoding="utf-8")
@@ -38,8 +41,32 @@ def test_another_horizon_leaves_production_as_it_is_and_is_promoted_for_nothing(
     assert {"model", *AFTER_MODEL} <= computed
     assert not BEFORE_MODEL & computed
     before.require_kept(now(folder))
+    _require_compared(folder, capsys)
     assert main(["--project-dir", str(folder), "promote", "six", "--yes"]) == 0
     done = run(folder)
     assert only(done, "compute") == set()
     assert only(done, "reuse") == computed
     assert set(done) == every
+
+
+def _require_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `agent diff` says of the try against the release in force, whichever is named first."""
+    capsys.readouterr()
+    assert main(["--project-dir", str(folder), "--json", "diff", "six", "current"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["after"] == "six"
+    assert found["headline"] == "Only [model] horizon_bars 5 → 6 differs"
+    assert found["code"] == {}
+    assert {"model", *AFTER_MODEL} == set(found["versions"])
+    names = {figure["name"] for figure in found["figures"]}
+    assert {"assessment", "Brier score", "total return of the backtest"} <= names
+    assert "Brier score" not in found["pairs"], "rows of two horizons have two outcomes"
+    assert found["pairs"]["return of the backtest a step"]["blocks"] > 10
+    assert set(found["costs"]["six"]["computed"]) == {"model", *AFTER_MODEL}
+    assert found["costs"]["six"]["seconds"] > 0
+    assert main(["--project-dir", str(folder), "--json", "diff", "current", "six"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    assert main(["--project-dir", str(folder), "diff", "six", "current"]) == 0
+    text = capsys.readouterr().out
+    assert "What try six took:" in text
+    assert "95 % interval" in text

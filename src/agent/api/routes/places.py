@@ -21,9 +21,9 @@ from agent.core.record import promise_text
 from agent.errors import NotFound
 from agent.execution.backtests import find_backtests, read_pair
 from agent.execution.story import step_of
+from agent.execution.tries.comparing import Against, load_against
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
-from agent.store.comparing import Comparison, load_comparison
 from agent.store.control import attempts, runs
 from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
@@ -75,17 +75,18 @@ async def release(request: Request, server: ServerHere, name: Name) -> Response:
 
 @router.get("/ui/compare")
 async def compare(request: Request, server: ServerHere, before: Asked, after: Asked) -> Response:
-    """Two releases: what changed and why, then the figures of both."""
+    """Two releases, or a try and a release: what changed and why, then the figures of both."""
+    lake = Lake(server.settings.lake_path)
 
-    def look(at: Connections) -> tuple[Comparison, Any]:
-        found = load_comparison(at, before, after)
-        return found, find_backtests(at, found.backtests)
+    def look(at: Connections) -> tuple[Against, Any]:
+        found = load_against(at, lake, before, after)
+        return found, find_backtests(at, found.comparison.backtests)
 
     try:
         found, backtests = await server.read(look, is_long=True)
     except NotFound as error:
         return missing(request, server, error)
-    read = partial(read_pair, Lake(server.settings.lake_path))
+    read = partial(read_pair, lake)
     pair = None if backtests is None else await asyncio.to_thread(read, backtests)
     values = {"here": "/ui/release", **compared(found, pair)}
     return page(request, server, "compare.html", values)

@@ -10,6 +10,7 @@ from agent import console, orchestrator
 from agent.cli.output import emit
 from agent.errors import UsageError
 from agent.execution.tries import change
+from agent.execution.tries.cost_text import cost_lines
 from agent.execution.tries.performing import open_try, perform
 from agent.execution.workspace import open_database, read_settings
 from agent.runtime.signals import stop_on_signals
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             cost = tries.cost(connections, one)
     found = {"name": one.name, **orchestrator.report_json(report), "cost": cost}
     lines = [f"Try {one.name}: {report.status.lower()}." if report.error is None else f"Try {one.name}: {report.error}"]
-    emit(options, found, "\n".join([*lines, *_cost_lines(cost), f"`agent try --show {one.name}` shows it."]))
+    emit(options, found, "\n".join([*lines, *cost_lines(cost), f"`agent diff {one.name} current` compares it."]))
     return 0 if report.status == "COMPLETED" else 1
 
 
@@ -62,11 +63,6 @@ def _known(options: argparse.Namespace, name: str) -> tuple[dict[str, object], t
     if found is None:
         raise LookupError(name)
     return dict(found.settings), tuple(found.targets)
-
-
-def _cost_lines(cost: tries.Cost) -> list[str]:
-    computed, reused = ", ".join(cost.computed) or "nothing", ", ".join(cost.reused) or "nothing"
-    return [f"Computed {computed}: {cost.seconds:.1f} s, {cost.rows:,} rows.", f"Found computed already: {reused}."]
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -82,6 +78,6 @@ def _show(options: argparse.Namespace) -> int:
     emit(
         options,
         {"try": one, "versions": versions, "cost": cost},
-        "\n".join([one.name, *sets, *_cost_lines(cost), *made]),
+        "\n".join([one.name, *sets, *cost_lines(cost), *made]),
     )
     return 0

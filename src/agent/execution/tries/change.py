@@ -20,7 +20,9 @@ def read(given: Sequence[str]) -> dict[str, Any]:
     for one in given:
         key, equals, text = one.partition("=")
         if not equals or not _KEY.fullmatch(key.strip()):
-            raise UsageError(f"{one!r} sets nothing", where="--set", fix="write SECTION.KEY=VALUE: inference.margin=0.03")
+            raise UsageError(
+                f"{one!r} sets nothing", where="--set", fix="write SECTION.KEY=VALUE: inference.margin=0.03"
+            )
         try:
             value = tomllib.loads(f"value = {text.strip()}")["value"]
         except tomllib.TOMLDecodeError:

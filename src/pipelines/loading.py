@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 CATALOG_GROUP, INBOX_GROUP = "tidemill.catalog", "tidemill.inbox"
-OpenSnapshot = Callable[[str, Path | None], tuple[Lake, Snapshot]]  # (component, home) -> its newest snapshot
+# (component, home, try or None for production) -> its newest snapshot
+OpenSnapshot = Callable[[str, Path | None, str | None], tuple[Lake, Snapshot]]
 
 # What people ask for -> the component that has it, and the start of the partitions' keys. Where no source gives single
 # trades or quotes, ticks are what the sources do give: their bars.
@@ -48,6 +49,8 @@ def load(
     home: Path | None = ...,
     frame: Literal["polars"] = ...,
     as_known_at: datetime | None = ...,
+    *,
+    of: str | None = ...,
 ) -> pl.DataFrame: ...
 @overload
 def load(
@@ -58,6 +61,7 @@ def load(
     *,
     frame: Literal["pandas"],
     as_known_at: datetime | None = ...,
+    of: str | None = ...,
 ) -> pd.DataFrame: ...
 def load(
     name: str,
@@ -66,16 +70,25 @@ def load(
     home: Path | None = None,
     frame: Literal["polars", "pandas"] = "polars",
     as_known_at: datetime | None = None,
+    *,
+    of: str | None = None,
 ) -> pl.DataFrame | pd.DataFrame:
     """The newest markets, ticks, bars, features or predictions, or the tables of a component, as one frame.
 
     `as_of` (aware): only rows with ts at or before it. `columns`: only these. `home`: the working folder (database,
     lake), default as everywhere. `as_known_at` (aware): not the newest output but what agent.toml of the current folder
-    makes of the pages of remote sources that were asked for by then, computed for this call. Raises PipelineError for
-    an unknown name or column, where nothing was computed yet, and where no source says when its data came.
+    makes of the pages of remote sources that were asked for by then, computed for this call. `of`: the name of a try
+    (`agent tries`), whose output is read instead of production's. Raises PipelineError for an unknown name or column,
+    for both of these at once, where nothing was computed yet, and where no source says when its data came.
     """
     component, prefix = TABLES.get(name, (name, ""))
     if as_known_at is not None:
+        if of is not None:
+            raise PipelineError(
+                "what was known at an instant is computed with agent.toml as it is, not with a try's settings",
+                where="as_known_at and of",
+                fix="give one of them",
+            )
         project = project_as_known(load_project(inbox=_inbox(home)), as_known_at)
         with computed(project, component) as (lake, snapshot):
             table = load_frame(lake, snapshot, prefix, as_of, columns)
@@ -88,7 +101,7 @@ def load(
             fix="install tidemill (pip install -e . in a checkout)",
         )
     open_snapshot: OpenSnapshot = load_entry(openers[0])
-    lake, snapshot = open_snapshot(component, home)
+    lake, snapshot = open_snapshot(component, home, of)
     table = load_frame(lake, snapshot, prefix, as_of, columns)
     return table if frame == "polars" else table.to_pandas()
 

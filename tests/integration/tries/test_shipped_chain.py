@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+import pipelines
 from agent.cli.main import main
+from agent.errors import NotFound
 from agent.execution.tries.change import read
 from agent.execution.tries.performing import open_try, perform
 from agent.execution.workspace import open_workspace
+from pipelines.errors import PipelineError
 from tests.integration.execution.test_reuse import only, run, what
 from tests.small import SETTINGS, small_project
 from tests.unaltered import Production, production
@@ -25,7 +29,7 @@ def now(folder: Path) -> Production:
 
 
 def test_another_horizon_leaves_production_as_it_is_and_is_promoted_for_nothing(
-    tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small_project(tmp_path)
     (folder / "agent.toml").write_text(f"[database]\nurl = '{database_url}'\n{SETTINGS}", encoding="utf-8")
@@ -42,6 +46,14 @@ def test_another_horizon_leaves_production_as_it_is_and_is_promoted_for_nothing(
     assert not BEFORE_MODEL & computed
     before.require_kept(now(folder))
     _require_compared(folder, capsys)
+    monkeypatch.chdir(folder)
+    mine, theirs = pipelines.load("predictions", of="six"), pipelines.load("predictions")
+    assert (mine.get_column("horizon_bars")[0], theirs.get_column("horizon_bars")[0]) == (6, 5)
+    assert pipelines.load("features", of="six").equals(pipelines.load("features")), "it is production's"
+    with pytest.raises(NotFound, match=r"no try 'seven'(?s:.*)known are: six"):
+        pipelines.load("predictions", of="seven")
+    with pytest.raises(PipelineError, match="give one of them"):
+        pipelines.load("predictions", of="six", as_known_at=datetime(2024, 2, 1, tzinfo=UTC))
     assert main(["--project-dir", str(folder), "promote", "six", "--yes"]) == 0
     done = run(folder)
     assert only(done, "compute") == set()

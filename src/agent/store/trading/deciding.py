@@ -90,12 +90,13 @@ def abandon_made(conn: sa.Connection, agent_id: int) -> int:
     return conn.execute(sa.update(decisions).where(here).values(status="abandoned")).rowcount
 
 
-def decisions_of(conn: sa.Connection, agent_id: int, market_id: str | None, limit: int) -> list[dict[str, Any]]:
-    """Decisions, the newest first, each with its `opinions` and `verdicts`."""
+def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: int) -> list[dict[str, Any]]:
+    """Decisions, the newest first, each with its `opinions` and `verdicts`. market: its id, or the pair it was named
+    by."""
     d = decisions.c
     query = sa.select(decisions).where(d.agent_id == agent_id)
-    if market_id is not None:
-        query = query.where(d.market_id == market_id)
+    if market is not None:
+        query = query.where(sa.or_(d.market_id == market, d.pair == market))
     query = query.order_by(d.made_at.desc(), d.cycle.desc(), d.market_id).limit(limit)
     found = [dict(row) for row in conn.execute(query).mappings()]
     for one in found:

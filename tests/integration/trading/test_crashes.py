@@ -43,14 +43,13 @@ def after(call: Callable[..., Any]) -> Callable[..., Any]:
 def crash(database: Database, monkeypatch: pytest.MonkeyPatch, where: str, how: Any) -> tuple[MovedClock, Any]:
     """A first cycle that dies where `how` says, and a clock an hour later."""
     clock, feed = MovedClock(), feed_of({MARKET: RISING}, HELD)
-    with trader(database, feed, clock) as one:
+    with trader(database, feed, clock) as one, monkeypatch.context() as patched:
         one.recover()
-        with monkeypatch.context() as patched, pytest.raises(Killed):
-            target = one.desk.platform if where == "submit" else None
-            if target is None:
-                patched.setattr(EXECUTE + where, how)
-            else:
-                patched.setattr(target, where, how(target.submit) if how is after else how)
+        if where == "submit":
+            patched.setattr(one.desk.platform, where, how(one.desk.platform.submit) if how is after else how)
+        else:
+            patched.setattr(EXECUTE + where, how)
+        with pytest.raises(Killed):
             cycles(one, clock, (0,))
     clock.at = START + HOUR
     return clock, feed
@@ -82,9 +81,9 @@ def test_30_a_restart_finds_what_is_there(
         one.recover()
         agent = one.desk.agent_id
         before = [rows(database, read, agent) for read in (orders.of_agent, booking.discrepancies_of)]
+        assert [each["status"] for each in before[0]] == [found]
         one.recover()
         assert [rows(database, read, agent) for read in (orders.of_agent, booking.discrepancies_of)] == before
-        assert [each["status"] for each in rows(database, orders.of_agent, agent)] == [found]
         cycles(one, clock, (1, 2))
         filled = [each for each in rows(database, orders.of_agent, agent) if each["status"] == "filled"]
         assert len(filled) == 1

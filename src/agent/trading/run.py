@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock
-from agent.errors import Conflict
+from agent.errors import AgentError
 from agent.runtime.keeper import LeaseKeeper
 from agent.store.database.engine import Database
 from agent.store.trading import account
@@ -97,15 +97,20 @@ class Trader:
         account.close_account(self.desk.database, self.desk.held)
 
     def recover(self) -> None:
-        """Compare books and platform. Raises Conflict where something waits for a person."""
+        """Compare books and platform. Raises AgentError where something waits for a person."""
         blocking = recover(self.desk, may_open=self._start.may_open)
         if blocking:
             listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
-            raise Conflict(
+            raise AgentError(
                 f"books and platform differ, and a person must say what is right: {listed}",
                 where="discrepancies",
                 fix="look at the platform and at `agent reconcile`; positions are as they were",
             )
+
+    @property
+    def initial_cash(self) -> Decimal:
+        """What a new paper account begins with."""
+        return self._start.cash
 
     @property
     def kill_switch_triggered(self) -> bool:

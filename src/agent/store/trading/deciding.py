@@ -106,6 +106,15 @@ def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: 
     return found
 
 
+def outcomes_of(conn: sa.Connection, agent_id: int) -> list[tuple[str, str, str | None, str | None]]:
+    """Each decision's action and status, with the rule that refused it and why (None: none did), in order."""
+    d, v = decisions.c, verdicts.c
+    refusal = sa.and_(v.decision_id == d.decision_id, v.verdict == "refuse")
+    query = sa.select(d.action, d.status, v.rule, v.reason).outerjoin(verdicts, refusal)
+    found = conn.execute(query.where(d.agent_id == agent_id, ~d.synthetic).order_by(d.cycle, d.market_id))
+    return [(action, status, rule, reason) for action, status, rule, reason in found]
+
+
 def plain_json(value: Any) -> Any:
     """Evidence as JSON: amounts in plain notation, times in ISO 8601."""
     if isinstance(value, Decimal):

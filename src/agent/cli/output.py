@@ -9,9 +9,11 @@ import json
 import textwrap
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from agent.amounts import plain as amount_text
 from agent.console import visible
 
 
@@ -31,7 +33,7 @@ def emit_rows(rows: Iterable[Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: dataclasses as objects, times in ISO 8601, paths as text."""
+    """A value as JSON has it: dataclasses as objects, times in ISO 8601, amounts and paths as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -40,6 +42,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return amount_text(value)
     return str(value) if isinstance(value, Path) else value
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock
-from agent.errors import Conflict
+from agent.errors import AgentError
 from agent.runtime.keeper import LeaseKeeper
 from agent.store.database.engine import Database
 from agent.store.trading import account
@@ -23,10 +23,11 @@ from agent.trading.feed import Feed
 from agent.trading.kill_switch import KillState
 from agent.trading.pairs import markets_of
 from agent.trading.platforms.paper import PaperPlatform
+from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import closing, cycle
 from agent.trading.steps.cycle import Done
-from agent.trading.steps.desk import Desk, state_by
+from agent.trading.steps.desk import Desk, in_flight, state_by
 from agent.trading.steps.recover import recover
 from pipelines.values import dataclass
 
@@ -96,15 +97,20 @@ class Trader:
         account.close_account(self.desk.database, self.desk.held)
 
     def recover(self) -> None:
-        """Compare books and platform. Raises Conflict where something waits for a person."""
+        """Compare books and platform. Raises AgentError where something waits for a person."""
         blocking = recover(self.desk, may_open=self._start.may_open)
         if blocking:
             listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
-            raise Conflict(
+            raise AgentError(
                 f"books and platform differ, and a person must say what is right: {listed}",
                 where="discrepancies",
                 fix="look at the platform and at `agent reconcile`; positions are as they were",
             )
+
+    @property
+    def initial_cash(self) -> Decimal:
+        """What a new paper account begins with."""
+        return self._start.cash
 
     @property
     def kill_switch_triggered(self) -> bool:
@@ -116,6 +122,8 @@ class Trader:
     def process_cycle(self, *, sends: bool = True) -> Done:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         self.desk.feed.refresh()
+        if self._is_unsure():
+            self.recover()
         done = cycle.process_cycle(self.desk, sends=sends)
         if done.is_killed:
             return done
@@ -127,6 +135,12 @@ class Trader:
                 its = words if not done.is_good else None
                 account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), its, state_by)
         return done
+
+    def _is_unsure(self) -> bool:
+        """Whether there is an order of which nobody knows whether the platform has it."""
+        with self.desk.database.reading() as connections:
+            flying = in_flight(connections.project, self.desk.agent_id)
+        return any(one.status in (OrderState.SENDING, OrderState.UNKNOWN) for one in flying)
 
     def close_everything(self) -> KillState:
         """One step of what the kill switch does; see `closing.advance`."""

@@ -126,6 +126,11 @@ def equity_of(conn: sa.Connection, agent_id: int, limit: int) -> list[Row]:
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
+def worst_drawdown(conn: sa.Connection, agent_id: int) -> float:
+    """The largest fall from a peak, a fraction; 0 where nothing was measured."""
+    return float(conn.scalar(sa.select(sa.func.max(equity.c.drawdown)).where(equity.c.agent_id == agent_id)) or 0.0)
+
+
 def put_equity(conn: sa.Connection, values: Mapping[str, Any]) -> None:
     """What the account is worth at a moment; said again for the same moment, the later word holds."""
     _upsert(conn, equity, {**values, "marks": plain_json(values["marks"])}, ("agent_id", "ts"))

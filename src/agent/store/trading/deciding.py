@@ -90,12 +90,13 @@ def abandon_made(conn: sa.Connection, agent_id: int) -> int:
     return conn.execute(sa.update(decisions).where(here).values(status="abandoned")).rowcount
 
 
-def decisions_of(conn: sa.Connection, agent_id: int, market_id: str | None, limit: int) -> list[dict[str, Any]]:
-    """Decisions, the newest first, each with its `opinions` and `verdicts`."""
+def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: int) -> list[dict[str, Any]]:
+    """Decisions, the newest first, each with its `opinions` and `verdicts`. market: its id, or the pair it was named
+    by."""
     d = decisions.c
     query = sa.select(decisions).where(d.agent_id == agent_id)
-    if market_id is not None:
-        query = query.where(d.market_id == market_id)
+    if market is not None:
+        query = query.where(sa.or_(d.market_id == market, d.pair == market))
     query = query.order_by(d.made_at.desc(), d.cycle.desc(), d.market_id).limit(limit)
     found = [dict(row) for row in conn.execute(query).mappings()]
     for one in found:
@@ -103,6 +104,15 @@ def decisions_of(conn: sa.Connection, agent_id: int, market_id: str | None, limi
             its = sa.select(table).where(table.c.decision_id == one["decision_id"]).order_by(by)
             one[name] = [dict(row) for row in conn.execute(its).mappings()]
     return found
+
+
+def outcomes_of(conn: sa.Connection, agent_id: int) -> list[tuple[str, str, str | None, str | None]]:
+    """Each decision's action and status, with the rule that refused it and why (None: none did), in order."""
+    d, v = decisions.c, verdicts.c
+    refusal = sa.and_(v.decision_id == d.decision_id, v.verdict == "refuse")
+    query = sa.select(d.action, d.status, v.rule, v.reason).outerjoin(verdicts, refusal)
+    found = conn.execute(query.where(d.agent_id == agent_id, ~d.synthetic).order_by(d.cycle, d.market_id))
+    return [(action, status, rule, reason) for action, status, rule, reason in found]
 
 
 def plain_json(value: Any) -> Any:

@@ -18,3 +18,14 @@ class FeedClock:
     def now(self) -> datetime:
         """The present instant, aware, UTC."""
         return self._feed.newest_end if self._feed.release.is_historical else self._real.now()
+
+
+class ReplayClock:
+    """A clock that a replay sets to the end of each bar."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        """Where the replay stands."""
+        return self.at

@@ -149,9 +149,19 @@ class TableFeed:
             raise NotFound("the release has no bars", where=self.release.name, fix="`agent run` brings some")
         return max(ends)
 
-    def ends(self, since: datetime, until: datetime) -> list[datetime]:
-        """All moments in between at which a bar of any market ended: the clock of a replay."""
+    def spoken_of(self) -> list[str]:
+        """Markets that there are forecasts of."""
+        return sorted(market for market, said in self._tables.said.items() if said)
+
+    def ends(self, since: datetime | None, until: datetime | None) -> list[datetime]:
+        """All moments from the first forecast on at which a bar of a market with forecasts ended: the clock of a
+        replay. since, until: those alone."""
+        said = [one[0].ts for one in self._tables.said.values() if one]
+        first = max(min(said), since or min(said)) if said else None
         found: set[datetime] = set()
-        for columns in self._tables.bars.values():
-            found.update(columns.ends[bisect_left(columns.ends, since) : bisect_right(columns.ends, until)])
+        for market in self.spoken_of() if first is not None else ():
+            columns = self._tables.bars.get(market)
+            if columns is not None and first is not None:
+                after = len(columns.ends) if until is None else bisect_right(columns.ends, until)
+                found.update(columns.ends[bisect_left(columns.ends, first) : after])
         return sorted(found)

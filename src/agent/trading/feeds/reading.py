@@ -16,7 +16,7 @@ from agent.store.outputs.releases import Release
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
 from agent.trading.model import Instrument
-from pipelines.costs import BINARY, Costs
+from pipelines.costs import BINARY, COST_COLUMNS, Costs
 from pipelines.decision import Rules, edges_of, entering
 from pipelines.lake import Lake
 from pipelines.modelling.deciding import FORECAST_COLUMNS, QUOTE_COLUMNS, columns_of
@@ -57,12 +57,13 @@ def read_release(database: Database, lake: Lake) -> Tables:
     for row in newest:
         earlier = [one for one in history[row["market_id"]] if one["superseded_by"] is None and one["ts"] < row["ts"]]
         said[row["market_id"]] = [_published(one) for one in sorted((*earlier, row), key=lambda one: one["ts"])]
-    return _tables(lake, release, snapshots, said, is_replay=False)
+    return _tables(release, _markets(lake, snapshots), _bars(lake, snapshots), said, is_replay=False)
 
 
-def read_out_of_fold(database: Database, lake: Lake) -> Tables:
+def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0) -> Tables:
     """The same with the forecasts that the current release's backtest trades: each made by a model that had not seen
-    its bar, decided by the release's rules before any assessment. Raises NotFound where there are none."""
+    its bar, decided by the release's rules before any assessment. cost_factor: costs are so many times the project's,
+    for what is decided and for what is paid. Raises NotFound where there are none."""
     with reading(database.project) as conn:
         release = _current(conn)
         snapshots = _snapshots(conn, release, "markets", "features", "model", "inference")
@@ -74,14 +75,10 @@ def read_out_of_fold(database: Database, lake: Lake) -> Tables:
         )
     rules = Rules(**json.loads(lake.read_bytes(rules_of)))
     columns = ("market_id", "ts", *FORECAST_COLUMNS)
-    said = _decided(
-        lake.read_tables(forecasts, columns),
-        _bars(lake, snapshots["features"]),
-        _markets(lake, snapshots),
-        rules,
-        str(release.versions["model"]["version"]),
-    )
-    return _tables(lake, release, snapshots, said, is_replay=True)
+    markets, bars = _markets(lake, snapshots, cost_factor), _bars(lake, snapshots)
+    version = str(release.versions["model"]["version"])
+    said = _decided(lake.read_tables(forecasts, columns), bars, markets, rules, version)
+    return _tables(release, markets, bars, said, is_replay=True)
 
 
 def _current(conn: Any) -> Release:
@@ -103,11 +100,11 @@ def _snapshots(conn: Any, release: Release, *components: str) -> dict[str, Snaps
 
 
 def _tables(
-    lake: Lake, release: Release, snapshots: dict[str, Snapshot], said: dict[str, list[Published]], *, is_replay: bool
+    release: Release, markets: pl.DataFrame, rows: pl.DataFrame, said: dict[str, list[Published]], *, is_replay: bool
 ) -> Tables:
-    bars = {name: _columns(rows) for name, rows in _by_market(_bars(lake, snapshots["features"]))}
+    bars = {name: _columns(part) for name, part in _by_market(rows)}
     listings = {}
-    for row in _markets(lake, snapshots).iter_rows(named=True):
+    for row in markets.iter_rows(named=True):
         lengths = sorted((end - start).total_seconds() for start, end in _spans(bars.get(row["market_id"])))
         listings[row["market_id"]] = _listing(row, lengths[len(lengths) // 2] if lengths else 86_400.0)
     assessment = release.metrics.get("assessment")
@@ -125,13 +122,16 @@ def _spans(columns: BarColumns | None) -> list[tuple[datetime, datetime]]:
     return [] if columns is None else list(zip(columns.starts, columns.ends, strict=True))
 
 
-def _bars(lake: Lake, features: Snapshot) -> pl.DataFrame:
-    rows = lake.read_tables(features.select("bars/"), _BAR_COLUMNS)
+def _bars(lake: Lake, snapshots: dict[str, Snapshot]) -> pl.DataFrame:
+    rows = lake.read_tables(snapshots["features"].select("bars/"), _BAR_COLUMNS)
     return rows.sort("market_id", "end", maintain_order=True)
 
 
-def _markets(lake: Lake, snapshots: dict[str, Snapshot]) -> pl.DataFrame:
-    return lake.read_tables(snapshots["markets"].select("markets"))
+def _markets(lake: Lake, snapshots: dict[str, Snapshot], cost_factor: float = 1.0) -> pl.DataFrame:
+    import polars as pl
+
+    rows = lake.read_tables(snapshots["markets"].select("markets"))
+    return rows.with_columns(pl.col(*COST_COLUMNS) * cost_factor)
 
 
 def _by_market(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:

@@ -51,10 +51,12 @@ def limits_of(config: TradingAgentConfig) -> Limits:
 
 def check(conn: Any, desk: Desk, reading: Reading, now: datetime) -> Fired | None:
     """Whether everything is to be closed now; where it is, the row is written in this transaction."""
-    asked = Cause.KILL_FILE if desk.kill_file() is not None else None
+    file = desk.kill_file()
+    asked = Cause.KILL_FILE if file is not None else None
     fired = decide_kill(reading, limits_of(desk.config), asked)
     if fired is not None:
-        trigger(conn, desk, fired, reading.equity, now, by="trader")
+        who = "" if file is None else file.read_text(encoding="utf-8", errors="replace").strip()[:200]
+        trigger(conn, desk, fired, reading.equity, now, by=who or "trader")
     return fired
 
 

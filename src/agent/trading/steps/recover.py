@@ -37,7 +37,7 @@ from agent.trading.steps.booking import Marks, book_fill, book_movement, move_po
 from agent.trading.steps.desk import Desk, fill_of, movement_of, order_of, state_by
 from agent.trading.steps.execute import follow, valued
 
-_ROUNDS = 5  # questions that answers bring up
+_ROUNDS = 8  # five times an order is asked about before it counts as not placed
 _MOST_FILLS_BACK = timedelta(days=1)
 
 
@@ -103,7 +103,6 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
 def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
     """Do what puts a difference right, in one transaction with its row. Returns whether anything changed."""
     now, marks = desk.clock.now(), valued(desk, also=one.key)
-    before = len(asked)
     with desk.step() as conn:
         for act in one.acts:
             if isinstance(act, Ask):
@@ -117,7 +116,7 @@ def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
     for act in one.acts:
         if isinstance(act, Cancel):
             _cancel(desk, act)
-    return len(asked) > before or any(not isinstance(act, Ask) for act in one.acts)
+    return bool(one.acts)
 
 
 def _ask(conn: Any, act: Ask, asked: set[str], now: datetime) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from agent import settings as agent_settings
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.runtime.signals import stop_on_signals
@@ -28,14 +29,19 @@ _LOOK_SECONDS = 0.5  # how often a stop is looked for
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    trading_options.add_options(parser)
-    parser.add_argument("--profile", choices=profiles.names(), help="settings that go together; options override them")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of a file (TOML, section [agent])")
+    add_settings(parser)
     parser.add_argument("--once", action="store_true", help="one cycle, then end; positions are kept")
     parser.add_argument("--max-cycles", type=_count, metavar="N", help="so many cycles, then end; positions are kept")
     parser.add_argument("--test-mode", action="store_true", help="decide and judge, and send nothing")
     parser.add_argument("--print-config", action="store_true", help="print the table of settings and end")
     parser.add_argument("--adopt", action="store_true", help="new books take over what the account holds already")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Declare where settings come from."""
+    trading_options.add_options(parser)
+    parser.add_argument("--profile", choices=profiles.names(), help="settings that go together; options override them")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings of a file (TOML, section [agent])")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,8 +51,9 @@ def run(options: argparse.Namespace) -> int:
     if options.print_config:
         print(trading_options.table_of(parsed), end="")
         return 0
+    mode = agent_settings.load(options.project_dir).trading_mode
+    require_startable(parsed.config, mode, test_mode=options.test_mode)
     with open_workspace(options.project_dir) as workspace:
-        require_startable(parsed.config, workspace.settings.trading_mode, test_mode=options.test_mode)
         feed = ReleasedFeed(workspace.database, workspace.lake)
         start = Start(
             database=workspace.database,

@@ -1,0 +1,86 @@
+"""`agent backtest-agent`: the trader over history, with forecasts that were made out of fold."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.cli.commands.trading.run_agent import add_settings, parsed_of
+from agent.cli.output import emit, moment
+from agent.cli.trading import cell
+from agent.console import table
+from agent.errors import UsageError
+from agent.execution.workspace import open_workspace
+from agent.store.database import migrations
+from agent.store.database.engine import Database, open_engine
+from agent.trading.feeds.clocks import ReplayClock
+from agent.trading.feeds.columns import TableFeed
+from agent.trading.feeds.reading import read_out_of_fold
+from agent.trading.replay import Replayed, replay
+from agent.trading.run import Start, Trader
+
+HELP = "Run the trader over history: forecasts made out of fold, the clock at each bar's end, nothing is left behind."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_settings(parser)
+    parser.add_argument("--from", dest="since", type=_instant, metavar="TIME", help="the first bar's end (UTC)")
+    parser.add_argument("--until", type=_instant, metavar="TIME", help="the last bar's end (UTC)")
+    parser.add_argument(
+        "--cost-factor", type=float, default=1.0, metavar="X", help="costs are so many times the project's (1); 0: none"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay; its books lie in a database of its own that is gone at the end."""
+    config = parsed_of(options).config
+    with open_workspace(options.project_dir) as workspace:
+        feed = TableFeed(read_out_of_fold(workspace.database, workspace.lake, options.cost_factor))
+    ends = feed.ends(options.since, options.until)
+    if not ends:
+        raise UsageError("no bar with a forecast ends in that time", where="--from, --until", fix="leave them out")
+    if not config.asset_pairs:
+        config = replace(config, asset_pairs=tuple(feed.spoken_of()))
+    clock = ReplayClock(ends[0])
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_engine(f"sqlite:///{Path(folder) / 'replay.sqlite'}")
+        migrations.ensure_current(engine, automatic=True)
+        database = Database(engine, engine)
+        try:
+            start = Start(database=database, feed=feed, clock=clock, config=config, mode="backtest")
+            with Trader(start) as trader:
+                found = replay(trader, clock, ends)
+        finally:
+            database.close()
+    emit(options, found, text_of(found, feed.release.name))
+    return 0
+
+
+def text_of(found: Replayed, release: str) -> str:
+    """What came of it, for people."""
+    won = float((found.equity - found.initial) / found.initial)
+    span = f"{found.bars:,} bar ends from {moment(found.first)} to {moment(found.last)} UTC"
+    equity = f"Equity {cell(found.initial)} -> {cell(found.equity)} ({won:+.2%})"
+    lines = [
+        f"Release {release}, forecasts out of fold, {span}.",
+        f"Decided: {', '.join(f'{count:,} {name}' for name, count in found.actions.items())}.",
+        f"{found.sent:,} orders, {found.trades:,} round trips: {cell(found.pnl)} before fees of {cell(found.fees)}.",
+        f"{equity}, at worst {found.drawdown:.2%} below its peak.",
+    ]
+    if found.killed is not None:
+        lines.append(f"The kill switch closed everything: {found.killed}.")
+    if found.refused:
+        rows = [(rule, f"{count:,}", found.examples.get(rule, "")) for rule, count in found.refused.items()]
+        lines.append(table(rows, ("refused by", "times", "such as"), right={1}))
+    elif not found.sent:
+        lines.append("No bar's net edge exceeded the margin after costs: there was nothing to trade.")
+    return "\n".join(lines)
+
+
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -1,0 +1,26 @@
+"""`agent resume`: takes a person's pause away, and no other reason."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import emit
+from agent.cli.trading import add_filters, opened
+from agent.store.database.engine import writing
+from agent.store.trading import account
+from agent.trading.steps.desk import state_by
+
+HELP = "Take `agent pause` back; other reasons that keep the trader from opening stay."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_filters(parser, market=False)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Resume."""
+    with opened(options) as (database, agent), writing(database.project) as conn:
+        state = account.resume(conn, agent["id"], state_by)
+    emit(options, {"trading_state": state}, f"The trader is {state}.")
+    return 0

@@ -1,0 +1,23 @@
+"""`agent trades`: round trips that are over."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.trading import add_filters, read, show
+from agent.store.trading import booking
+
+HELP = "Show the trader's closed round trips."
+_COLUMNS = ("closed_at", "market_id", "outcome", "side", "quantity", "entry", "exit", "fees", "pnl", "reason")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_filters(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the round trips, the oldest first."""
+    return show(
+        options, read(options, booking.trades_of), _COLUMNS, time="closed_at", none="No round trip is over yet."
+    )

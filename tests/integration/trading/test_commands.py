@@ -1,0 +1,149 @@
+"""`agent run-agent` and the commands that read what it did, typed in a project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli.main import main
+from agent.store.database import migrations
+from agent.store.database.engine import Database, open_engine
+from agent.trading.profiles import names
+from tests.paper import MARKET, MovedClock, cycles, feed_of, trader
+from tests.tiny import tiny_project
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder, as the current one."""
+    made = tiny_project(tmp_path / "project")
+    monkeypatch.chdir(made)
+    return made
+
+
+@pytest.fixture
+def traded(folder: Path) -> Path:
+    """One where an account bought and sold once."""
+    home = folder / ".tidemill"
+    home.mkdir()
+    engine = open_engine(f"sqlite:///{home / 'state.sqlite'}")
+    migrations.ensure_current(engine, automatic=True)
+    clock = MovedClock()
+    feed = feed_of({MARKET: [100.0, 100.0, 110.0, 120.0, 130.0, 140.0]}, {MARKET: {0: 1, 4: 1}}, confidence=0.6)
+    with trader(Database(engine, engine), feed, clock) as one:
+        one.recover()
+        cycles(one, clock, range(4))
+    with trader(Database(engine, engine), feed, clock, min_confidence_threshold=0.7) as one:
+        one.recover()
+        cycles(one, clock, (4,))
+    engine.dispose()
+    return folder
+
+
+def typed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    assert main(arguments) == code
+    return tuple(capsys.readouterr())  # type: ignore[return-value]  # out and err
+
+
+def facts(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    return json.loads(typed(capsys, *arguments, "--json", code=code)[0])
+
+
+def test_what_was_traded_is_readable(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = facts(capsys, "portfolio", "--rebuild")
+    assert (held["cash"], held["equity"], held["positions"], held["differences"]) == ("10600", "10600", [], [])
+    assert [one["purpose"] for one in facts(capsys, "orders")] == ["open", "reduce"]
+    assert [one["price"] for one in facts(capsys, "fills")] == ["100", "120"]
+    assert [one["pnl"] for one in facts(capsys, "trades", "--market", MARKET)] == ["600"]
+    assert facts(capsys, "trades", "--market", "other") == []
+    assert len(facts(capsys, "equity")) == 5
+    assert [one["kind"] for one in facts(capsys, "reconcile")] == ["opening"]
+    assert "active" in typed(capsys, "portfolio")[0]
+
+
+def test_40_every_cycle_without_a_trade_says_why(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = facts(capsys, "decisions", "--why-not", "BTCUSD")
+    assert [one["cycle"] for one in found] == [5, 4, 2]
+    assert found[0]["why"] == "confidence: confidence 0.6 is below 0.7"
+    assert all(one["why"] for one in found)
+    assert len(facts(capsys, "decisions", "--market", MARKET)) == 5
+    assert [one["market_id"] for one in facts(capsys, "locks")] == [MARKET]
+
+
+def test_a_lock_is_ended_by_a_person_once(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    number = str(facts(capsys, "locks")[0]["id"])
+    typed(capsys, "locks", "--delete", number)
+    assert facts(capsys, "locks") == []
+    assert f"no lock {number} stands" in typed(capsys, "locks", "--delete", number, code=2)[1]
+
+
+def test_a_pause_holds_until_it_is_resumed(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert facts(capsys, "pause", "--reason", "lunch") == {"trading_state": "paused"}
+    assert facts(capsys, "portfolio")["reasons"] == {"person": "lunch"}
+    assert facts(capsys, "resume") == {"trading_state": "active"}
+
+
+def test_the_kill_switch_is_triggered_and_nothing_is_reset_that_did_not_fire(
+    traded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert facts(capsys, "kill-switch") == []
+    assert "has not fired" in typed(capsys, "kill-switch", "reset", "--reason", "x", code=3)[1]
+    assert "needs a reason" in typed(capsys, "kill-switch", "trigger", code=2)[1]
+    typed(capsys, "kill-switch", "trigger", "--reason", "enough")
+    assert (traded / ".tidemill" / "KILL").read_text(encoding="utf-8").endswith(": enough\n")
+
+
+def test_who_never_traded_is_told_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nobody has traded account main here" in typed(capsys, "portfolio", code=2)[1]
+
+
+@pytest.mark.parametrize("profile", names())
+def test_29_the_table_is_printed_for_each_profile(
+    folder: Path, capsys: pytest.CaptureFixture[str], profile: str
+) -> None:
+    out = typed(capsys, "run-agent", "--profile", profile, "--asset-pair", "BTCUSD", "--print-config")[0]
+    assert f"profile {profile}" in out
+    assert "asset_pairs" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--asset-pair", "BTCUSD", "--approval-mode", "manual"), "approval_mode manual cannot ask anybody yet"),
+        (("--asset-pair", "BTCUSD", "--approval-mode", "telegram"), "approval_mode telegram cannot ask"),
+        (("--asset-pair", "BTCUSD", "--approval-mode", "redis"), "approval_mode redis cannot ask anybody yet"),
+        ((), "no pair is named to trade"),
+        (("--asset-pair", "BTCUSD", "--kill-switch-loss", "2"), "kill_switch_loss_pct"),
+        (("--asset-pair", "BTCUSD"), "there is no release to trade"),
+        (("--config", "none.toml"), "there is no file none.toml"),
+    ],
+)
+def test_what_cannot_start_says_so_in_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+) -> None:
+    assert says in typed(capsys, "run-agent", *arguments, code=2)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "autonomous is false"),
+        (("--autonomous",), "needs credentials"),
+        (("--kill-switch-loss", "off"), "kill_switch_loss_pct is off"),
+    ],
+)
+def test_27_live_is_refused_before_anything_is_opened(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    says: str,
+) -> None:
+    monkeypatch.setenv("TRADING_MODE", "live")
+    more = ("--asset-pair", "BTCUSD", "--approval-mode", "auto", *arguments)
+    assert says in typed(capsys, "run-agent", *more, code=2)[1]
+    assert not list(folder.rglob("*.sqlite"))

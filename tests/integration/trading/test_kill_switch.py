@@ -1,0 +1,116 @@
+"""The kill switch at work on paper: when it fires, what it closes, and what outlives a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import Busy
+from agent.store.database.engine import Database
+from agent.store.trading import account, booking, orders, switch
+from agent.trading.kill_switch import KillState
+from agent.trading.run import run
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+
+FALLING = [100.0, 100.0, 93.0, 93.0, 93.0, 93.0, 93.0]
+
+
+def rows(database: Database, reader: Any, *more: Any) -> Any:
+    with database.reading() as connections:
+        return reader(connections.project, *more)
+
+
+def moving(clock: MovedClock, most: int) -> Any:
+    """A wait that lets an hour pass, so often."""
+    left = iter(range(most))
+
+    def wait(_seconds: float) -> bool:
+        clock.at += HOUR
+        return next(left, None) is not None
+
+    return wait
+
+
+def test_25_a_loss_of_exactly_the_limit_closes_everything_and_ends_with_1(database: Database) -> None:
+    # 30 % of equity at 100, marked at 93: a loss of 2.1 %.
+    clock, said = MovedClock(), list[str]()
+    feed = feed_of({MARKET: FALLING}, {MARKET: {0: 1, 1: 1, 2: 1}})
+    with trader(database, feed, clock, kill_switch_loss_pct=0.021) as one:
+        assert run(one, wait=moving(clock, 6), told=said.append) == 1
+        agent = one.desk.agent_id
+    kill = rows(database, switch.of_account, "paper", "main")[0]
+    assert (kill["cause"], kill["state"], kill["measured"]) == (["LOSS_LIMIT"], "flat", pytest.approx(0.021))
+    found = rows(database, orders.of_agent, agent)
+    assert [(each["purpose"], each["status"]) for each in found] == [("open", "filled"), ("kill", "filled")]
+    assert rows(database, booking.positions_of, agent)[0]["quantity"] == D(0)
+    assert rows(database, booking.newest_equity, agent)["cash"] == D(9_790)
+    assert rows(database, account.load, agent)["trading_state"] == "halted"
+
+
+def test_a_hair_above_the_limit_it_does_not_fire(database: Database) -> None:
+    clock = MovedClock()
+    with trader(database, feed_of({MARKET: FALLING}, {MARKET: {0: 1}}), clock, kill_switch_loss_pct=0.0211) as one:
+        one.recover()
+        assert not any(each.is_killed for each in cycles(one, clock, range(3)))
+
+
+def test_22_what_was_begun_goes_on_after_a_restart_and_nothing_is_traded(database: Database) -> None:
+    clock = MovedClock()
+    feed = feed_of({MARKET: FALLING}, {MARKET: dict.fromkeys(range(7), 1)})
+    with trader(database, feed, clock, kill_switch_loss_pct=0.02) as one:
+        one.recover()
+        assert cycles(one, clock, range(3))[2].is_killed
+        assert one.close_everything() is KillState.CANCELLING
+        agent = one.desk.agent_id
+    with trader(database, feed, clock, kill_switch_loss_pct=0.02) as one:
+        assert run(one, wait=moving(clock, 4), told=lambda _: None) == 1
+    with trader(database, feed, clock, kill_switch_loss_pct=0.02) as one:
+        assert run(one, wait=moving(clock, 4), told=lambda _: None) == 1
+    purposes = [each["purpose"] for each in rows(database, orders.of_agent, agent)]
+    assert purposes == ["open", "kill"]
+    assert rows(database, switch.of_account, "paper", "main")[0]["cause"] == ["LOSS_LIMIT"]
+
+
+def test_23_a_kill_file_stops_what_is_prepared_and_closes_everything(database: Database, tmp_path: Path) -> None:
+    clock = MovedClock()
+    feed = feed_of({MARKET: FALLING}, {MARKET: {0: 1}})
+    with trader(database, feed, clock, home=tmp_path) as one:
+        one.recover()
+        (tmp_path / "KILL").write_text("me: enough\n", encoding="utf-8")
+        assert cycles(one, clock, (0,))[0].is_killed
+        assert not (tmp_path / "KILL").exists()
+        assert (tmp_path / "KILL.seen").exists()
+    kill = rows(database, switch.of_account, "paper", "main")[0]
+    assert (kill["cause"], kill["triggered_by"]) == (["KILL_FILE"], "me: enough")
+    assert rows(database, orders.of_agent, 1) == []
+
+
+def test_7_a_restart_does_not_forget_a_loss(database: Database) -> None:
+    # -1.5 % before the restart, -0.6 % more after it.
+    clock = MovedClock()
+    feed = feed_of({MARKET: [100.0, 100.0, 95.0, 93.0, 93.0]}, {MARKET: {0: 1, 1: 1, 2: 1}})
+    with trader(database, feed, clock, kill_switch_loss_pct=0.02) as one:
+        one.recover()
+        assert not any(each.is_killed for each in cycles(one, clock, (0, 1)))
+    with trader(database, feed, clock, kill_switch_loss_pct=0.02) as one:
+        one.recover()
+        assert cycles(one, clock, (2,))[0].is_killed
+
+
+def test_one_process_trades_an_account(database: Database) -> None:
+    clock, feed = MovedClock(START), feed_of({MARKET: FALLING}, {})
+    with trader(database, feed, clock), pytest.raises(Busy):
+        trader(database, feed, clock)
+
+
+def test_the_end_of_a_run_closes_what_is_held_or_keeps_it(database: Database) -> None:
+    clock = MovedClock()
+    feed = feed_of({MARKET: FALLING}, {MARKET: dict.fromkeys(range(7), 1)})
+    with trader(database, feed, clock, on_exit="keep") as one:
+        assert run(one, wait=moving(clock, 1), told=lambda _: None) == 0
+        assert [each["purpose"] for each in rows(database, orders.of_agent, one.desk.agent_id)] == ["open"]
+    with trader(database, feed, clock) as one:
+        assert run(one, wait=moving(clock, 1), told=lambda _: None) == 0
+        assert [each["purpose"] for each in rows(database, orders.of_agent, one.desk.agent_id)] == ["open", "exit"]

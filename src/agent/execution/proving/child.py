@@ -62,7 +62,7 @@ def _prove(request: dict[str, Any]) -> list[dict[str, Any]]:
     with _jittered(conditions.is_jittered):
         return [
             _pass(component, host.project.settings[component.name], Pass(**one), lake, root / str(number), own,
-                  [root, origin.lake_path, *files], origin.base, conditions)
+                  [root.parent, origin.lake_path, *files], origin.base, conditions)
             for number, one in enumerate(request["passes"])
         ]  # fmt: skip
 

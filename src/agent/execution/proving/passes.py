@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.execution.proving.values import Conditions, Pass
 from pipelines.lake import Lake
-from pipelines.snapshot import Partition, Reads, Snapshot
+from pipelines.snapshot import ALL_COLUMNS, Partition, Reads, Snapshot
 from pipelines.values import dataclass
 
 CUT = "cut"  # folder, below that of the proof, of the inputs that were cut
@@ -28,6 +28,11 @@ class Subject:
     output: Snapshot
     mine: tuple[str, ...]
 
+    @property
+    def hides(self) -> bool:
+        """Whether an input has columns that are not declared."""
+        return any(reads.columns != ALL_COLUMNS for reads in self.reads.values())
+
 
 def of_output(component: str, reads: Mapping[str, Reads], inputs: Inputs, output: Snapshot) -> Subject:
     """The subject of a proof. Partitions that it only refers to are another's work."""
@@ -40,15 +45,16 @@ def as_in_production(rng: random.Random) -> Conditions:
     return Conditions(rng.randrange(1, 2**31))
 
 
-def otherwise(rng: random.Random) -> Conditions:
-    """All at once that a result must not depend on."""
+def otherwise(rng: random.Random, *, has_locale: bool, hides: bool) -> Conditions:
+    """All at once that a result must not depend on; `has_locale`: another one is installed, `hides`: there are columns
+    to hide."""
     return Conditions(
         rng.randrange(1, 2**31),
         timezone=rng.choice(("PRV-5:45", "PRV+9:30", "PRV-12:45")),
-        is_foreign=True,
+        is_foreign=has_locale,
         threads=1,
         is_jittered=True,
-        hides_columns=True,
+        hides_columns=hides,
     )
 
 
@@ -58,9 +64,9 @@ def one_by_one(base: Conditions, other: Conditions) -> dict[str, Conditions]:
         "random": base,
         "hash": replace(base, hash_seed=other.hash_seed),
         "time zone": replace(base, timezone=other.timezone),
-        "locale": replace(base, is_foreign=True),
+        "locale": replace(base, is_foreign=other.is_foreign),
         "threads": replace(base, threads=other.threads, is_jittered=True),
-        "column": replace(base, hides_columns=True),
+        "column": replace(base, hides_columns=other.hides_columns),
     }
 
 

@@ -17,7 +17,7 @@ from agent.core.model import State
 from agent.errors import NotFound
 from agent.execution.proving import judge, passes
 from agent.execution.proving.passes import Subject
-from agent.execution.proving.processes import run_passes
+from agent.execution.proving.processes import foreign_locale, run_passes
 from agent.execution.proving.values import ComponentProof, Conditions, Finding, Pass, PassResult, Proof
 from agent.execution.workspace import Workspace
 from agent.sections.executor import Settings as Executor
@@ -116,7 +116,8 @@ class _Prover:
         name, count = subject.component, len(subject.mine)
         if not count:
             return ComponentProof(name, 0, 0, 0, (), ("its output has no partition of its own",))
-        base, other = passes.as_in_production(rng), passes.otherwise(rng)
+        base = passes.as_in_production(rng)
+        other = passes.otherwise(rng, has_locale=foreign_locale() is not None, hides=subject.hides)
         lake = self.workspace.lake
         early = passes.cut_at(subject, 0, self.folder, lake)
         late = passes.cut_at(subject, rng.randrange(1, max(2, count - 3)), self.folder, lake) if count > 4 else None
@@ -167,6 +168,8 @@ class _Prover:
         (first,) = self._run(base, [one])
         kinds = []
         for kind, conditions in passes.one_by_one(base, other).items():
+            if conditions == base and kind != "random":
+                continue
             (found,) = self._run(conditions, [one])
             if found.written != first.written or bool(found.error) != bool(first.error):
                 kinds.append(kind)

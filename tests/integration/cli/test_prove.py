@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from agent.cli.main import main
+from agent.execution.proving.proof import prove as recompute
 from agent.execution.runlog import Request
 from agent.execution.session import perform
 from agent.execution.workspace import open_workspace
 from agent.store import state
 from tests.small import small_project
+
+SHIPPED_PROOFS = int(
+    os.environ.get("EXAMPLES", "2")
+)  # of shipped components; a thousand in tests/torture/test_prove.py
 
 
 def test_the_rate_of_claims_on_noise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,13 +38,18 @@ def test_the_rate_of_claims_on_noise(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert said["rate"]["low"] <= said["rate"]["value"] <= said["rate"]["high"]
     assert main([*prove[:2], *prove[3:], "--sets", "5", "--max-minutes", "0.0001"]) == 0
     assert "of 1 set of noise" in capsys.readouterr().out, "the first set is always done, no other one in this time"
-    with open_workspace(folder) as workspace, workspace.database.reading() as connections:
-        assert state.load_states(connections.project) == before, "nothing is recorded"
+    with open_workspace(folder) as workspace:
+        for seed in range(SHIPPED_PROOFS):
+            proof = recompute(workspace, share=0.03, names=[("features", "model")[seed % 2]], seed=seed)
+            assert not proof.findings, "a shipped component is accused"
+        assert [one.component for one in recompute(workspace, share=0.03).components] == ["features"], "own features"
+        with workspace.database.reading() as connections:
+            assert state.load_states(connections.project) == before, "nothing is recorded"
 
 
-@pytest.mark.parametrize("wrong", [["--sets", "0"], ["--sets", "x"], ["--max-minutes", "-1"], []])
+@pytest.mark.parametrize("wrong", [["--sets", "0"], ["--sets", "x"], ["--max-minutes", "-1"]])
 def test_wrong_usage(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main(["prove", *(["--noise"] if wrong else []), *wrong])
+        main(["prove", "--noise", *wrong])
     assert left.value.code == 2
     assert capsys.readouterr().err

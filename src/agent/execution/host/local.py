@@ -85,13 +85,13 @@ class LocalHost:
         if self._moved():
             return False
         try:
-            files = {path: self._data_hash(path) for name in self._code for path in self._data_files(name)}
+            files = {path: self._data_hash(path) for name in self._code for path in self.data_files(name)}
         except PipelineError:
             return False
         libraries = {name: library_versions(one.libraries) for name, one in self.project.components.items()}
         return all(
             one.libraries == libraries[name]
-            and all(one.code is None or one.code.contents[path] == files[path] for path in self._data_files(name))
+            and all(one.code is None or one.code.contents[path] == files[path] for path in self.data_files(name))
             for name, one in self.facts.components.items()
         )
 
@@ -122,11 +122,11 @@ class LocalHost:
 
     def prepare(self, names: Sequence[str], expected: Mapping[str, str]) -> None:
         """Import all code behind the components `names`, and compare. Raises CodeMoved."""
-        data = {path for name in names for path in self._data_files(name)}
+        data = {path for name in names for path in self.data_files(name)}
         code = {path: content for path, content in expected.items() if path not in data}
         found = {path for path in data if self._data_hash(path) != expected.get(path)}
         if any(self._proven.get(path) != content for path, content in code.items()):
-            modules = self._modules_of(names)
+            modules = self.modules_of(names)
             generation.import_all(modules)
             found |= set(generation.differing(modules, code))
         if found:
@@ -156,7 +156,7 @@ class LocalHost:
         """Compute an attempt; relative paths in settings start from the project's folder. Raises whatever the component
         raises, and CodeMoved where a data file that it declares changed meanwhile."""
         component, base = self.project.components[task.component], self._origin.base
-        files = self._data_files(component.name)
+        files = self.data_files(component.name)
         before = {path: generation.content_now(path) for path in files}
         imported = generation.loaded()
         allowed = () if component.reads_sources else (base,)
@@ -286,7 +286,7 @@ class LocalHost:
         names = list(files(project.settings[one.name], project.base)) if callable(files) else list(files)
         return joined([*parts, self._reader.data_files(project.base, names)] if names else parts)
 
-    def _data_files(self, name: str) -> list[str]:
+    def data_files(self, name: str) -> list[str]:
         """Paths of the data files that a component declares."""
         code = self._code.get(name)
         mine = {str(module.file) for module in self._modules.get(name, ())}
@@ -296,13 +296,13 @@ class LocalHost:
         found = generation.content_now(path)
         return None if found is None else found[1]
 
-    def _modules_of(self, names: Iterable[str]) -> list[Module]:
+    def modules_of(self, names: Iterable[str]) -> list[Module]:
         """All modules behind components, each once."""
         found = [module for name in names for module in self._modules.get(name, ())]
         return list({(one.imported_as, one.file): one for one in found}.values())
 
     def _moved(self) -> list[str]:
-        return generation.moved(self._modules_of(self._modules))
+        return generation.moved(self.modules_of(self._modules))
 
     def _require_unmoved(self) -> None:
         moved = self._moved()

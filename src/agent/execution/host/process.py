@@ -67,7 +67,7 @@ class Process:
     def load(self, origin: Origin, *, limit: float, wait: Callable[[], None]) -> ProjectFacts:
         """Say hello, and let it load the project. Raises what loading raises, ProjectDied, ProjectBusy when late, and
         AgentError where the other side is of another version."""
-        hello = {"path": _search_path(self._base), "pythonpath": os.environ.get("PYTHONPATH")}
+        hello = {"path": search_path(self._base), "pythonpath": os.environ.get("PYTHONPATH")}
         until = time.monotonic() + limit
         answer = self._exchange(hello, until, wait, lambda *_: None)
         if answer != {"format": wire.FORMAT, "version": VERSION}:
@@ -237,7 +237,7 @@ def environment_of_host() -> dict[str, str]:
     return environment
 
 
-def _search_path(base: Path) -> list[str]:
+def search_path(base: Path) -> list[str]:
     """This process's search path; the folder of the moment and the project's go last, so that a file called like a
     module of ours or of a library stands in nobody's way."""
     here = str(Path.cwd())

@@ -34,7 +34,7 @@ _SECOND = 1_000_000
 
 
 @dataclass(frozen=True)
-class Proof:
+class NoiseProof:
     """What was claimed on `sets` sets of noise. rate: share of them on which EDGE was, with its 95 % interval."""
 
     sets: int
@@ -49,7 +49,7 @@ def prove_on_noise(
     sets: int,
     max_seconds: float,
     progress: Callable[[int, str], None] = lambda number, verdict: None,
-) -> Proof:
+) -> NoiseProof:
     """Compute features and model on up to `sets` sets of noise; no further one is begun that would not end within
     `max_seconds`, but the first. Raises NotFound where the project has no bars or no model yet."""
     began = time.monotonic()
@@ -65,7 +65,9 @@ def prove_on_noise(
             progress(number, verdicts[-1])
     found = Counter(verdicts)
     claims = {str(one): found[one] for one in Verdict}
-    return Proof(len(verdicts), claims, share_interval(found[Verdict.EDGE], len(verdicts)), time.monotonic() - began)
+    return NoiseProof(
+        len(verdicts), claims, share_interval(found[Verdict.EDGE], len(verdicts)), time.monotonic() - began
+    )
 
 
 def _history(workspace: Workspace) -> tuple[pl.DataFrame, pl.DataFrame, int]:

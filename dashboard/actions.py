@@ -8,7 +8,7 @@ from agent.clock import SystemClock
 from agent.core.model import Mark
 from agent.errors import Conflict
 from agent.execution import cancel, session
-from agent.service import queue
+from agent.service import queue, remedy
 from agent.service.detached import start_worker
 from agent.service.goals import Intent
 from agent.store import state
@@ -55,6 +55,24 @@ def mark_dirty(desk: Session, component: str, reason: str) -> None:
     """Ask for a recompute of a component at the next run. Raises NotFound."""
     with desk.workspace.database.writing() as connections:
         state.mark_dirty(connections.project, component, Mark(WHO, reason=reason))
+
+
+def retry(desk: Session, run_id: int) -> Run:
+    """Queue a run that is over again, and see to it that a worker takes it. Raises NotFound, Conflict, AgentError where
+    no worker can be started."""
+    run = queue.retry(desk.workspace.database, run_id, now=data.now())
+    start_worker(desk.workspace.settings)
+    return run
+
+
+def leave_out_and_retry(desk: Session, component: str) -> Run:
+    """Let rows that break a rule be left out from now on, and queue the failed run again. Raises as
+    service.remedy.leave_out_and_retry, and AgentError where no worker can be started."""
+    workspace = desk.workspace
+    database, file = workspace.database, workspace.settings.file
+    run = remedy.leave_out_and_retry(database, file, component, database.project_id, now=data.now())
+    start_worker(workspace.settings)
+    return run
 
 
 def cancel_run(desk: Session, run_id: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
@@ -18,12 +19,14 @@ from dashboard.data import Session
 from dashboard.guard import guarded
 from pipelines.errors import PipelineError
 
+# Ours, beside the page: a material icon's picture would be asked for from the outside.
+_ICON = str(resources.files("agent") / "api" / "static" / "icon.svg")
 _TABS = Path(__file__).parent / "tabs"
 
 
 def main() -> None:
     """Run the page that is open."""
-    st.set_page_config(page_title="Tidemill", page_icon=":material/water:", layout="wide")
+    st.set_page_config(page_title="Tidemill", page_icon=_ICON, layout="wide")
     look.style()
     address.follow_links()
     memory.keep_small()

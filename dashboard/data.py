@@ -7,7 +7,7 @@ writes; see dashboard/actions.py for what the buttons do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +46,7 @@ from agent.store.control.events import EventRow
 from agent.store.control.grid import load_grid
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
+from agent.store.failing import Failure, load_failures
 from agent.store.lineage import load_origins, load_outputs
 from agent.store.morning import load_morning
 from agent.store.outputs import catalog, projections, promises, releases
@@ -234,6 +235,15 @@ def morning_of(desk: Session, at: datetime) -> tuple[Answer, ...]:
     with desk.workspace.database.reading() as connections:
         found = load_morning(connections, at)
     return () if found is None else answers_of(found)
+
+
+def failures(desk: Session, found: Mapping[str, State], at: datetime) -> list[Failure]:
+    """The components among `found` that fail now, with what there is to know of it."""
+    if not any(row.status == "failed" for row in found.values()):
+        return []
+    database = desk.workspace.database
+    with database.reading() as connections:
+        return load_failures(connections, found, database.project_id, at)
 
 
 def kept_promise(desk: Session) -> Promise | None:

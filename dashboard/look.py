@@ -16,13 +16,15 @@ import streamlit as st
 from agent.core.answers import Line, Ref
 from agent.core.figures import span_text
 from dashboard import address
-from dashboard.palette import BLUE, GREEN, RED
+from dashboard.palette import BLUE
 from pipelines.errors import PipelineError
 
+_WORDS = {"light": ("#0b66b0", "#0b7350", "#b3401c"), "dark": ("#5fb0f0", "#3fc796", "#f08a66")}
 _STYLE = f"""
 <style>
 [data-testid="stMainBlockContainer"]{{padding-top:4.2rem;padding-bottom:3rem;max-width:1500px}}
 @media (max-width:640px){{[data-testid="stMainBlockContainer"]{{padding-left:.8rem;padding-right:.8rem}}}}
+[data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] p{{color:inherit;opacity:.85}}
 .tm-title{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 @media (max-width:767px){{.tm-title{{position:static;width:auto;height:auto;clip-path:none;font-size:1.4rem}}}}
 .tm-wide{{overflow-x:auto}}
@@ -37,7 +39,8 @@ _STYLE = f"""
 .tm-soft{{opacity:.68}}
 .tm-table time,.tm-line time,.tm-card time{{cursor:help;
  border-bottom:1px dotted color-mix(in srgb,currentColor 40%,transparent)}}
-.tm-table a,.tm-line a,.tm-card a{{color:{BLUE};text-decoration:none}}
+.tm-table a,.tm-line a,.tm-card a{{color:var(--tm-link)}}
+.tm-table a{{text-decoration:none}}
 .tm-table a:hover,.tm-line a:hover,.tm-card a:hover{{text-decoration:underline}}
 .tm-cards{{display:flex;flex-wrap:wrap;gap:.8rem}}
 .tm-card{{flex:1 1 20rem;border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:.6rem;
@@ -52,11 +55,11 @@ _STYLE = f"""
 .tm-grid th,.tm-grid td{{padding:0 2px;text-align:center;vertical-align:bottom;border:0}}
 .tm-grid th:first-child{{text-align:left;padding-right:.8rem;font-weight:400;font-size:.85rem;white-space:nowrap}}
 .tm-grid a{{display:block;width:1.25rem;text-decoration:none;line-height:1.6}}
-.tm-grid th:first-child a{{width:auto;color:{BLUE}}}
+.tm-grid th:first-child a{{width:auto;color:var(--tm-link)}}
 .tm-grid th i{{display:block;width:.85rem;margin:0 auto}}
 .tm-grid td a:hover{{background:color-mix(in srgb,currentColor 20%,transparent)}}
 .tm-legend{{font-size:.8rem;display:flex;flex-wrap:wrap;gap:.1rem .9rem;margin:.35rem 0 .6rem}}
-.tm-good{{color:{GREEN}}} .tm-bad{{color:{RED}}} .tm-plain{{color:inherit}}
+.tm-good{{color:var(--tm-good)}} .tm-bad{{color:var(--tm-bad)}} .tm-plain{{color:inherit}}
 .tm-line{{font-size:1.02rem;line-height:1.5}}
 .tm-bar{{margin-top:.42rem;height:.5rem;min-width:7rem;
  border-radius:.25rem;background:color-mix(in srgb,currentColor 14%,transparent)}}
@@ -64,6 +67,18 @@ _STYLE = f"""
 .tm-pnl{{position:relative;height:.6rem;min-width:8rem;margin-top:.4rem;
  border-radius:.2rem;background:color-mix(in srgb,currentColor 8%,transparent)}}
 .tm-pnl i{{position:absolute;top:0;height:100%;border-radius:.2rem}}
+@media (max-width:640px){{
+.tm-table,.tm-table tbody{{display:block}}
+.tm-table thead{{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}}
+.tm-table tr{{display:flex;flex-wrap:wrap;gap:0 .9rem;padding:.4rem 0;
+ border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}}
+.tm-table td,.tm-table td.num{{border:0;padding:0;text-align:left;min-width:0;overflow-wrap:anywhere}}
+.tm-table td:first-child{{flex:1 0 100%;font-weight:600}}
+.tm-table td:not(:first-child)::before{{content:attr(data-label) " ";opacity:.68;font-size:.8rem}}
+.tm-table td.less{{display:none}}
+[data-testid="stExpandSidebarButton"]{{width:auto}}
+[data-testid="stExpandSidebarButton"]::after{{content:"Pages";margin-left:.3rem}}
+}}
 </style>
 """
 
@@ -76,15 +91,17 @@ class Html(str):
 
 @dataclass(frozen=True)
 class Column:
-    """A heading of a table and how its cells stand: num to the right, short unbroken, long with room."""
+    """A heading of a table and how its cells stand: num to the right, short unbroken, long with room; less: not on a
+    phone, where a row is a card."""
 
     heading: str
     kind: str = ""
 
 
 def style() -> None:
-    """Put the page's style sheet in place."""
-    st.html(_STYLE)
+    """Put the page's style sheet in place. Words in colour have the contrast that reading needs, in either theme."""
+    link, good, bad = _WORDS["dark" if st.context.theme.type == "dark" else "light"]
+    st.html(f"{_STYLE}<style>:root{{--tm-link:{link};--tm-good:{good};--tm-bad:{bad}}}</style>")
 
 
 def title(text: str) -> None:
@@ -141,7 +158,10 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, label:
     head = "".join(f'<th class="{one.kind}">{html.escape(one.heading)}</th>' for one in columns)
     body = "".join(
         "<tr>"
-        + "".join(f'<td class="{one.kind}">{_cell(value)}</td>' for one, value in zip(columns, row, strict=True))
+        + "".join(
+            f'<td class="{one.kind}" data-label="{html.escape(one.heading)}">{_cell(value)}</td>'
+            for one, value in zip(columns, row, strict=True)
+        )
         + "</tr>"
         for row in rows
     )

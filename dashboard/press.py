@@ -27,6 +27,7 @@ def button(
     place: str,
     kind: Literal["primary", "secondary"] = "secondary",
     disabled: bool = False,
+    hint: str | None = None,
 ) -> bool:
     """A button that calls `act` once for a click; what comes of it, `outcome(place)` shows. True in the drawing that
     follows.
@@ -35,7 +36,14 @@ def button(
     """
     # A token of this drawing: the browser sends a click twice where another fragment's look falls due at that moment.
     return st.button(
-        label, key=key, icon=icon, type=kind, disabled=disabled, on_click=_carry_out, args=(act, place, object())
+        label,
+        key=key,
+        icon=icon,
+        type=kind,
+        disabled=disabled,
+        help=hint,
+        on_click=_carry_out,
+        args=(act, place, object()),
     )
 
 

@@ -14,6 +14,7 @@ from dashboard import actions, controls, data, look, parts, press, progress
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
+from dashboard.shapes import failure
 
 TITLE, ICON, ORDER = "Agent", ":material/play_circle:", 20
 _TICK_SECONDS = 1.0
@@ -43,7 +44,8 @@ def _live(desk: Session) -> None:
     if run is not None:
         progress.show(desk, run, at)
     else:
-        _last(desk, at)
+        _last(desk, at, states)
+        failure.show(desk, states, at, "agent")
     if plan is not None:
         st.subheader("What the next run does")
         parts.plan_table(plan)
@@ -69,7 +71,7 @@ def _buttons(desk: Session) -> None:
         press.button("Cancel this run", cancel, key=key, icon=":material/stop:", place="agent")
 
 
-def _last(desk: Session, at: datetime) -> None:
+def _last(desk: Session, at: datetime, states: Mapping[str, State]) -> None:
     runs = data.recent_runs(desk, 1)
     if not runs:
         parts.nothing_yet("Nothing has run here.")
@@ -81,7 +83,9 @@ def _last(desk: Session, at: datetime) -> None:
         progress.outcome(run, attempts),
     )
     for attempt in attempts:
-        if attempt.status in ("failed", "crashed"):
+        # What fails now has a card of its own.
+        row = states.get(attempt.component)
+        if attempt.status in ("failed", "crashed") and (row is None or row.status != "failed"):
             parts.error(f"{attempt.component} {attempt.status}", attempt.error or "", attempt.traceback)
     if run.status == "FAILED" and not any(one.status in ("failed", "crashed") for one in attempts):
         parts.error(f"Run {run.id} failed", run.error or "", None)

@@ -16,6 +16,7 @@ from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
+from dashboard.shapes import failure
 
 TITLE, ICON, ORDER = "Components", ":material/account_tree:", 25
 _REFRESH_SECONDS = 5.0
@@ -60,6 +61,7 @@ def _closely(desk: Session, name: str) -> None:
         return
     stand = parts.looks({name: row}, {}, at)[name]
     look.line(look.dot(stand.colour, stand.word), f": {stand.why}" if stand.why else "")
+    failure.show(desk, {name: row}, at, "component")
     _explained(desk, name, states)
     _outputs(desk, name)
     st.subheader("Attempts")

@@ -14,7 +14,7 @@ from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.health import Look
 from dashboard.look import Column
-from dashboard.shapes import cards, graph
+from dashboard.shapes import cards, failure, graph
 
 TITLE, ICON, ORDER = "Overview", ":material/home:", 10
 _RUNS = 6
@@ -35,6 +35,7 @@ def _live(desk: Session) -> None:
     looks = parts.looks(states, {step.component: step for step in steps}, at)
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
     look.line(look.dot(worst.colour, sentence))
+    failure.show(desk, states, at, "overview")
     answers = data.morning_of(desk, at)
     if answers:
         cards.show(answers, "morning")

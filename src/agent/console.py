@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 import traceback
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 
 # Controls of C0 (but tab and line break), DEL and C1, and what turns the direction of writing.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_COLOUR = re.compile("\x1b\\[[0-9]*m")
+_LEAST = 8  # characters of a column, however narrow the terminal is
+# A whole cell of a table -> its colour on a terminal: green, red, yellow.
+_WORDS = {
+    **dict.fromkeys(("completed", "succeeded", "computed", "up to date", "running", "same", "ok", "buy"), "32"),
+    **dict.fromkeys(("failed", "crashed", "cancelled", "sell", "different"), "31"),
+    **dict.fromkeys(("stale", "dirty", "deferred", "blocked", "queued", "awaiting_approval", "never run"), "33"),
+}
 _AT = "%Y-%m-%d %H:%M:%SZ"  # UTC, as everywhere else
 
 
@@ -266,14 +275,48 @@ def _row(one: Finished) -> tuple[str, ...]:
 def table(
     rows: Sequence[Sequence[str]], headings: Sequence[str], right: set[int] | frozenset[int] = frozenset()
 ) -> str:
-    """Rows in aligned columns; `right` are the numbers of columns aligned to the right."""
+    """Rows in aligned columns; `right` are the numbers of columns aligned to the right.
+
+    On a terminal it fits the width, the widest columns cut first, and states have a colour (unless NO_COLOR is set);
+    elsewhere all of it is there, and plain.
+    """
     lines = [list(headings), *[[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    is_terminal = sys.stdout.isatty()
+    if is_terminal:
+        widths = fitted(widths, shutil.get_terminal_size().columns)
+    is_coloured = is_terminal and "NO_COLOR" not in os.environ
     shown = []
     for line in lines:
+        cells = [_cut(text, width) for text, width in zip(line, widths, strict=True)]
         cells = [
             text.rjust(width) if column in right else text.ljust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+            for column, (text, width) in enumerate(zip(cells, widths, strict=True))
         ]
-        shown.append("  ".join(cells).rstrip())
-    return "\n".join([shown[0], "-" * min(100, max(len(line) for line in shown)), *shown[1:]])
+        cells[-1] = cells[-1].rstrip()
+        shown.append("  ".join(_coloured(cell) if is_coloured else cell for cell in cells).rstrip())
+    rule = "-" * min(100, max(len(_COLOUR.sub("", line)) for line in shown))
+    return "\n".join([shown[0], rule, *shown[1:]])
+
+
+def fitted(widths: Sequence[int], total: int) -> list[int]:
+    """Widths of columns, two blanks between them, that come to at most `total`: what is missing is taken from the
+    widest, of which _LEAST stay."""
+    found = list(widths)
+    over = sum(found) + 2 * (len(found) - 1) - total
+    while over > 0:
+        widest = max(range(len(found)), key=found.__getitem__)
+        if found[widest] <= _LEAST:
+            break
+        found[widest] -= 1
+        over -= 1
+    return found
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def _coloured(cell: str) -> str:
+    colour = _WORDS.get(cell.strip().lower())
+    return cell if colour is None else f"\x1b[{colour}m{cell}\x1b[0m"

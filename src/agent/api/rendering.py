@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
 
 from agent.api.server import Server
 from agent.api.session import COOKIE, LIFETIME, Sessions
@@ -29,6 +31,27 @@ def ref(kind: Any, key: object, text: str = "") -> Ref:
     return Ref(kind, str(key), text or str(key))
 
 
+_TABLE, _ROW = re.compile(r"<table(?![^>]*class=\"grid).*?</table>", re.S), re.compile(r"<tr.*?</tr>", re.S)
+_HEAD, _CELL = re.compile(r"<th\b[^>]*>(.*?)</th>", re.S), re.compile(r"<td\b(?! data-label)")
+
+
+def labelled(text: str) -> Markup:
+    """Rendered HTML whose tables name each cell by its column's heading: a phone shows a row as a card, with no heading
+    above it."""
+    return Markup(_TABLE.sub(lambda found: _labelled(found[0]), text))  # noqa: S704 - it was escaped as it was rendered
+
+
+def _labelled(table: str) -> str:
+    headings = _HEAD.findall(table.partition("</thead>")[0])
+
+    def named(row: re.Match[str]) -> str:
+        names = iter(headings)
+        return _CELL.sub(lambda _: f'<td data-label="{next(names, "")}"', row[0])
+
+    return _ROW.sub(named, table)
+
+
+_TEMPLATES.env.filters["labelled"] = labelled
 _TEMPLATES.env.globals.update(address=address, ref=ref, polyline=polyline)
 
 

@@ -14,7 +14,6 @@ from agent.masking import masked
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
 from agent.store.control import attempts, runs
-from agent.store.control.attempts import Attempt
 from agent.store.control.grid import load_grid
 from agent.store.database.engine import Connections
 from agent.store.database.urls import secrets_in
@@ -28,35 +27,27 @@ _UNKNOWN = MarketFacts("", None, None)
 
 @dataclass(frozen=True)
 class ComponentLook:
-    """How a component stands: a word, why, and where it failed the attempt with its error and traceback."""
+    """How a component stands: a word, and why."""
 
     name: str
     word: str
     why: str | None
     row: State
-    failed: Attempt | None = None
 
 
 def component_looks(at: Connections) -> list[ComponentLook]:
     """The components of the server's own project, in the order of the newest plan."""
     rows = state.load_states(at.project)
-    failed = [name for name, row in rows.items() if row.status == "failed"]
-    tried = attempts.last_failed(at.control, DEFAULT_PROJECT, failed) if failed else {}
     plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
     order = {step.component: number for number, step in enumerate(plan.steps)}
     names = sorted(rows, key=lambda name: (order.get(name, len(order)), name))
-    return [_look(name, rows[name], tried.get(name)) for name in names]
+    return [component_look(name, rows[name]) for name in names]
 
 
-def component_look(at: Connections, row: State) -> ComponentLook:
-    """How one component of the server's own project stands."""
-    tried = attempts.last_failed(at.control, DEFAULT_PROJECT, [row.component]) if row.status == "failed" else {}
-    return _look(row.component, row, tried.get(row.component))
-
-
-def _look(name: str, row: State, failed: Attempt | None) -> ComponentLook:
+def component_look(name: str, row: State) -> ComponentLook:
+    """How one component stands."""
     if row.status == "failed":
-        return ComponentLook(name, "failed", row.last_error, row, failed)
+        return ComponentLook(name, "failed", row.last_error, row)
     if row.status == "running":
         return ComponentLook(name, "running", None, row)
     if row.run_count == 0:

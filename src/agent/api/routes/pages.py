@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
@@ -27,11 +28,15 @@ from agent.errors import NotFound, UsageError
 from agent.execution.cancel import cancel_run
 from agent.execution.release import whole_page
 from agent.service import queue
+from agent.service.projects import DEFAULT_PROJECT
+from agent.service.remedy import leave_out_and_retry
 from agent.store.control import approvals, events, projects, runs
 from agent.store.control.runs import FINAL, Wanted
 from agent.store.database.engine import Connections
+from agent.store.failing import load_failures
 from agent.store.morning import load_morning
 from agent.store.outputs import projections, promises, releases
+from agent.store.state import load_states
 from pipelines.errors import PipelineError
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
@@ -163,6 +168,22 @@ async def answer(request: Request, server: ServerHere, run_id: run_routes.RunId,
     return RedirectResponse(f"/ui/runs/{shown}", 303)
 
 
+@router.post("/ui/components/{name}/leave-out")
+async def leave_out(request: Request, server: ServerHere, name: str, form: Form) -> Response:
+    """Leave rows that break a rule out from now on, and try again; shows the new run."""
+    change = partial(
+        leave_out_and_retry, server.database, server.settings.file, name, DEFAULT_PROJECT, now=server.now()
+    )
+    try:
+        again = await asyncio.to_thread(change)
+    except PipelineError as error:
+        return await _portfolio(
+            request, server, {"message": f"{error.what}: {error.fix}", "is_error": True}, status_of(error)
+        )
+    server.worker.wake()
+    return RedirectResponse(f"/ui/runs/{again.id}", 303)
+
+
 @router.get("/ui/release/report")
 async def report(server: ServerHere) -> Response:
     """The report of the release in force, as one page. Sandboxed: what a project wrote gets no say here."""
@@ -268,6 +289,7 @@ async def _portfolio(
             "settled": with_names(at, projections.predictions_with_outcome(at.project, _SIGNALS)),
             "live": projections.live_score(at.project),
             "components": component_looks(at),
+            "broken": load_failures(at, load_states(at.project), DEFAULT_PROJECT, server.now()),
             **_morning(at, server.now()),
         }
 

@@ -27,6 +27,7 @@ from agent.store import state
 from agent.store.control import attempts, runs
 from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
+from agent.store.failing import load_failures
 from agent.store.lineage import load_origins, load_outputs
 from agent.store.outputs import projections, promises, releases
 from agent.store.outputs.releases import Release
@@ -110,6 +111,7 @@ async def market(request: Request, server: ServerHere, market_id: Name) -> Respo
 @router.get("/ui/components/{name}")
 async def component(request: Request, server: ServerHere, name: Name) -> Response:
     """A component: how it stands and why, its outputs and where they came from, its attempts."""
+    now = server.now()
 
     def look(at: Connections) -> dict[str, Any]:
         row = state.load_states(at.project, [name]).get(name)
@@ -119,7 +121,8 @@ async def component(request: Request, server: ServerHere, name: Name) -> Respons
         outputs = load_outputs(at, name, _OUTPUTS)
         timed = [one.seconds for one in reversed(tried) if one.status == "succeeded" and one.seconds is not None]
         return {
-            "one": component_look(at, row),
+            "one": component_look(name, row),
+            "broken": load_failures(at, {name: row}, DEFAULT_PROJECT, now),
             "attempts": tried,
             "seconds": timed,
             "outputs": outputs,

@@ -222,6 +222,18 @@ def last_failed(conn: sa.Connection, project_id: int, components: Collection[str
     return {row["component"]: _attempt(row) for row in found}
 
 
+def failing_since(conn: sa.Connection, project_id: int, component: str) -> datetime | None:
+    """When the first of a component's failures began that no success followed; None where there is none."""
+    here = sa.select(attempts).join(runs, runs.c.id == attempts.c.run_id)
+    mine = here.where(runs.c.project_id == project_id, attempts.c.component == component).subquery()
+    success = sa.select(sa.func.max(mine.c.id)).where(mine.c.status == "succeeded").scalar_subquery()
+    first = sa.select(mine.c.started_at).where(
+        mine.c.status.in_(("failed", "crashed")), mine.c.id > sa.func.coalesce(success, 0)
+    )
+    found: datetime | None = conn.scalar(first.order_by(mine.c.id).limit(1))
+    return found
+
+
 def causes_between(
     conn: sa.Connection, project_id: int, after_run: int, to_run: int, limit: int = 500
 ) -> list[tuple[str, tuple[Reason, ...]]]:

@@ -1,0 +1,99 @@
+"""Who can use the pages: on a phone, without a network, with a screen reader; on both surfaces, in a real browser.
+
+axe.min.js is axe-core 4.14.1 by Deque Systems (Mozilla Public License 2.0), as npm has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browser.conftest import Dashboard
+from tests.chrome import SLOW, needs_chrome
+from tests.served import served
+
+pytestmark = [pytest.mark.browser, needs_chrome]
+
+AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+SERVER = ("/", "/ui/runs", "/ui/runs/1", "/ui/release", "/ui/backtest", "/ui/components/model", "/ui/reference")
+DASHBOARD = ("/", "/agent", "/component", "/runs", "/signals", "/markets", "/diagnostics", "/backtest", "/data")
+SHIFT = """
+window.shifted = 0;
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+}).observe({type: "layout-shift", buffered: true});
+"""
+
+
+@pytest.fixture
+def phone(browser: Any) -> Iterator[Any]:
+    """A page 390 px wide that notes which hosts it asks and how far its layout shifts (the server alone has that
+    in hand: Streamlit draws widgets one by one, as their scripts arrive)."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, timezone_id="Europe/Berlin", bypass_csp=True)
+    page = context.new_page()
+    page.set_default_timeout(SLOW)
+    page.add_init_script(SHIFT)
+    page.asked = set()
+    context.on("request", lambda request: page.asked.add(urlsplit(request.url).hostname))
+    yield page
+    context.close()
+
+
+def test_the_server_s_pages(project: Path, phone: Any) -> None:
+    with served(project, WORKER_ENABLED="false") as server:
+        found: list[str] = []
+        for place in SERVER:
+            phone.goto(server.url + place)
+            phone.wait_for_function("window.htmx !== undefined")
+            found += _faults(phone, place, "nav[aria-label]")
+            shifted = phone.evaluate("window.shifted")
+            found += [f"{place} shifts by {shifted:.2f}"] if shifted >= 0.1 else []
+        assert found == []
+        phone.goto(server.url)
+        _is_card(phone, "table.signals", ("P(up)", "Net edge", "Action"))
+
+
+def test_the_dashboard(serve: Callable[..., Dashboard], project: Path, phone: Any) -> None:
+    board = serve(project)
+    found: list[str] = []
+    for place in DASHBOARD:
+        phone.goto(board.url + place)
+        phone.get_by_role("heading", level=1).first.wait_for()
+        phone.locator("[data-test-script-state=notRunning]").wait_for()
+        found += _faults(phone, place, "[data-testid=stExpandSidebarButton]")
+    assert found == []
+    phone.goto(f"{board.url}/signals")
+    _is_card(phone, "table[aria-label=signals]", ("Probability", "Net edge", "Decision"))
+
+
+def _faults(page: Any, place: str, navigation: str) -> list[str]:
+    found = []
+    if page.evaluate("document.documentElement.scrollWidth") > 390:
+        found.append("scrolls sideways")
+    if not page.locator(navigation).first.is_visible():
+        found.append("its navigation is not seen")
+    if not page.asked <= {"127.0.0.1"}:
+        found.append(f"asks others: {page.asked}")
+    axe = page.evaluate(f"{AXE}; axe.run(document, {{resultTypes: ['violations']}})")
+    found += [
+        f"{one['id']}: {[node['target'] for node in one['nodes']][:4]}"
+        for one in axe["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    return [f"{place} {one}" for one in found]
+
+
+def _is_card(page: Any, table: str, names: tuple[str, ...]) -> None:
+    """The first row: the market on one line, and the cells that matter beside each other on the next."""
+    row = page.locator(f"{table} tbody tr").first
+    row.wait_for()
+    cells = [row.locator(f"td[data-label='{name}']") for name in names]
+    boxes = [cell.bounding_box() for cell in cells]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    assert len({round(box["y"]) for box in boxes}) == 1, "on one line"
+    assert boxes[0]["y"] > row.locator("td").first.bounding_box()["y"]
+    assert row.bounding_box()["height"] < 80

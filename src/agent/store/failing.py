@@ -13,7 +13,8 @@ from agent.core.model import State
 from agent.masking import masked
 from agent.store.control import attempts, events
 from agent.store.control.attempts import Attempt
-from agent.store.database.engine import Connections, secrets_in
+from agent.store.database.engine import Connections
+from agent.store.database.urls import secrets_in
 from agent.store.outputs import catalog, releases
 from agent.version import VERSION
 from pipelines.values import dataclass

@@ -15,6 +15,7 @@ The built-in sources and components pass the same suites. Nothing here is import
 from __future__ import annotations
 
 from pipelines.testing.component_suite import ComponentSuite, Moment, write_snapshot
+from pipelines.testing.feed_suite import FeedSuite
 from pipelines.testing.source_suite import SourceSuite
 
-__all__ = ["ComponentSuite", "Moment", "SourceSuite", "write_snapshot"]
+__all__ = ["ComponentSuite", "FeedSuite", "Moment", "SourceSuite", "write_snapshot"]

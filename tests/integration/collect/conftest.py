@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.collect.collector import Collector, Passed
-from agent.collect.http import Client
-from agent.collect.ledger import Ledger
+from agent.collect.collector import Passed
+from agent.collect.trial import JumpingPace, Trial
 from agent.store.collecting import StreamRow
 from pipelines.inbox.collected import CollectedSource
-from pipelines.inbox.writer import Writer
 from pipelines.plugins.discovery import load_source, settings_of_source
 from pipelines.testing.exchange_replies import ExchangeVenue
 from pipelines.testing.venue_replies import KalshiVenue, Market, OandaVenue, PolymarketVenue, Trade
 from pipelines.testing.venues import VenueServer, serving
-
-
-@dataclass
-class QuickPace:
-    """A clock that jumps where it is waited by: a pause of a minute costs nothing. Otherwise it stands still."""
-
-    at: datetime
-    waited: list[float] = field(default_factory=list)
-
-    def now(self) -> datetime:
-        return self.at
-
-    def elapsed(self) -> float:
-        return self.at.timestamp()
-
-    async def sleep(self, seconds: float) -> None:
-        self.waited.append(seconds)
-        self.at += timedelta(seconds=seconds)
-        await asyncio.sleep(0)
 
 
 def markets(
@@ -64,11 +42,16 @@ class World:
 
     folder: Path
     server: VenueServer
-    pace: QuickPace
     venues: dict[str, Any]
-    ledgers: dict[str, Ledger] = field(default_factory=dict)
-    saved: dict[str, StreamRow] = field(default_factory=dict)
-    patience: float = 20.0
+    trial: Trial
+
+    @property
+    def pace(self) -> JumpingPace:
+        return self.trial.pace
+
+    @property
+    def saved(self) -> dict[str, StreamRow]:
+        return self.trial.saved
 
     def source(self, name: str, **values: Any) -> CollectedSource:
         address = self.server.url(name)
@@ -84,28 +67,7 @@ class World:
 
     def collect(self, name: str, *, fresh: bool = False, seconds: float | None = None, **values: Any) -> Passed:
         """One pass; `fresh`: by a process that knows nothing but the inbox."""
-        source = self.source(name, **values)
-        ledger = Ledger(name, source.inbox) if fresh or name not in self.ledgers else self.ledgers[name]
-        self.ledgers[name] = ledger
-        ledger.catch_up(self.saved.values())
-        writer = Writer(source.inbox)
-
-        def save() -> None:
-            self.saved |= {row.stream: row for row in ledger.take_rows()}
-
-        async def run() -> Passed:
-            client = Client(
-                source.feed.LIMITS, self.pace, {"OANDA_TOKEN": "secret", "OANDA_ACCOUNT": "001"}, patience=self.patience
-            )
-            async with client:
-                until = None if seconds is None else self.pace.elapsed() + seconds
-                collector = Collector(source, ledger, writer, client, self.pace, 1, save)
-                return await collector.run(until=until)
-
-        try:
-            return asyncio.run(run())
-        finally:
-            writer.close()
+        return self.trial.collect(self.source(name, **values), fresh=fresh, seconds=seconds)
 
     def rows(self, name: str, **values: Any) -> Any:
         """All rows of prices that the inbox has, each once, in order."""
@@ -123,7 +85,8 @@ NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    pace = QuickPace(NOW)
+    trial = Trial(NOW, {"OANDA_TOKEN": "secret", "OANDA_ACCOUNT": "001"})
+    pace = trial.pace
     names = {
         "kalshi": [f"KXRAIN-26-C{n}" for n in range(4)],
         "polymarket": [f"0x{n:064x}" for n in range(11, 15)],
@@ -136,4 +99,4 @@ def world(tmp_path: Path) -> Iterator[World]:
         "exchange": ExchangeVenue(markets(["BTC-USD", "ETH-USD"], 2500, NOW), pace.now),
     }
     with serving(venues, pace.now) as server:
-        yield World(tmp_path, server, pace, venues)
+        yield World(tmp_path, server, venues, trial)

@@ -1,4 +1,4 @@
-"""Each fault of a venue, for each feed: a clear report, nothing lost, nothing twice, and the other streams go on."""
+"""Faults of a venue that are of one feed alone, and what is said of them; those of every feed: tests/conformance."""
 
 from __future__ import annotations
 
@@ -11,42 +11,16 @@ import pytest
 
 from agent.collect import http
 from agent.collect.http import SourceRefused
-from pipelines.testing.venues import Answer, Fault, at, storm
+from pipelines.testing.feed_suite import PASSING
+from pipelines.testing.venues import Answer, Fault
 from tests.integration.collect.conftest import NOW, World
-from tests.integration.collect.test_collecting import EACH, _is_overlap, _whole, prices
-
-# Fault -> what is said of the stream that it stops, where it strikes for good.
-PASSING: dict[Fault, str] = {
-    "429": "asks for a pause",
-    "429 with date": "asks for a pause",
-    "503": "has a fault",
-    "reset": "connection failed",
-    "truncated": "no whole JSON",
-    "html": "text/html, no JSON",
-    "type": "application/octet-stream, no JSON",
-    "drip": "no whole reply within",
-}
-
-
-@pytest.mark.parametrize("fault", PASSING)
-@EACH
-def test_a_fault_that_passes_costs_a_pause_and_no_row(
-    world: World, name: str, values: dict[str, Any], fault: Fault
-) -> None:
-    world.patience = 1.0 if fault == "drip" else 20.0
-    world.server.faults[name] = at(1, 3, fault=fault)
-    passed = world.collect(name, **values)
-    assert (passed.failed, passed.is_done) == ({}, True)
-    assert world.rows(name, **values).height == _whole(world, name, values)
-    assert world.pace.waited
-    asked = [one.identity for one in world.server.answered(name) if not _is_overlap(one)]
-    assert len(asked) == len(set(asked)) or fault == "drip"  # a busy machine is as slow as a venue
+from tests.integration.collect.test_collecting import _whole, prices
 
 
 @pytest.mark.parametrize("fault", PASSING)
 def test_one_market_that_always_fails_rests_and_the_others_go_on(world: World, fault: Fault) -> None:
     """1, 5, then 30 minutes; what is said of it says why; when the fault is gone, nothing is missing."""
-    world.patience = 1.0 if fault == "drip" else 20.0
+    world.trial.patience = 1.0 if fault == "drip" else 20.0
     broken = next(iter(world.venues["kalshi"].markets))
 
     def of_market(number: int) -> Fault | None:
@@ -74,41 +48,6 @@ def test_one_market_that_always_fails_rests_and_the_others_go_on(world: World, f
     assert world.collect("kalshi").failed == {}
     assert world.saved[stream].failures == 0
     assert world.rows("kalshi").height == _whole(world, "kalshi", {})
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [("403", "refuses to serve this address"), ("451", "rule about regions"), ("401", "does not accept the key")],
-)
-@EACH
-def test_a_refusal_ends_the_pass_and_says_what_to_do(
-    world: World, name: str, values: dict[str, Any], fault: Fault, said: str
-) -> None:
-    world.server.faults[name] = storm(3, 10**6, fault)
-    with pytest.raises(SourceRefused, match=said) as caught:
-        world.collect(name, **values)
-    assert caught.value.fix
-    asked = len(world.server.log)
-    assert asked <= 3 + 16  # those that were under way
-    del world.server.faults[name]
-    assert world.collect(name, fresh=True, **values).is_done
-    assert world.rows(name, **values).height == _whole(world, name, values)
-
-
-@EACH
-def test_no_request_follows_a_redirect_off_the_host(world: World, name: str, values: dict[str, Any]) -> None:
-    world.server.faults[name] = at(1, fault="redirect")
-    with pytest.raises(SourceRefused, match=r"another host, 127\.0\.0\.1:9"):
-        world.collect(name, **values)
-
-
-def test_a_storm_of_429_is_waited_out_within_the_time_there_is(world: World) -> None:
-    """Every request but the first few; the whole venue pauses, so that few are sent."""
-    world.server.faults["kalshi"] = storm(2, 10**6, "429")
-    passed = world.collect("kalshi", seconds=30)
-    assert not passed.is_done or passed.failed
-    assert len(world.server.asked("kalshi")) < 40
-    assert world.pace.at - NOW < timedelta(seconds=60)
 
 
 @pytest.mark.parametrize(("name", "values"), [("kalshi", {"history": "trades"}), ("polymarket", {"history": "trades"})])

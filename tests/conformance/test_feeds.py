@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pipelines.plugins.discovery import feed_names, load_feed
 from pipelines.testing import FeedSuite
 from pipelines.testing.exchange_replies import ExchangeVenue
-from pipelines.testing.venue_replies import KalshiVenue, Market, OandaVenue, PolymarketVenue, Trade
+from pipelines.testing.venue_replies import KalshiVenue, OandaVenue, PolymarketVenue
 from pipelines.testing.venues import Venue
-
-
-def markets(names: list[str], until: datetime, count: int = 300) -> dict[str, Market]:
-    """Markets that trade every 10 minutes until just before `until`."""
-    every = timedelta(minutes=10)
-    first = until - count * every
-    return {
-        name: Market(
-            name,
-            [Trade(first + n * every, 0.3 + 0.05 * ((n * (m + 3)) % 9), 1.0 + n % 4) for n in range(count)],
-            opened_at=first - timedelta(hours=1),
-            closes_at=until + timedelta(days=30),
-        )
-        for m, name in enumerate(names)
-    }
+from tests.integration.collect.conftest import markets
 
 
 class TestKalshi(FeedSuite):
@@ -35,7 +21,7 @@ class TestKalshi(FeedSuite):
         return {"url": url}
 
     def venue(self, until: datetime, now: Callable[[], datetime]) -> Venue:
-        return KalshiVenue(markets([f"KXRAIN-26-C{n}" for n in range(3)], until), now, page=100)
+        return KalshiVenue(markets([f"KXRAIN-26-C{n}" for n in range(3)], 300, until), now, page=100)
 
 
 class TestKalshiTrades(TestKalshi):
@@ -50,7 +36,7 @@ class TestPolymarket(FeedSuite):
         return {"gamma_url": url, "clob_url": url, "data_url": url}
 
     def venue(self, until: datetime, now: Callable[[], datetime]) -> Venue:
-        return PolymarketVenue(markets([f"0x{n:064x}" for n in range(11, 14)], until, 2500), now)
+        return PolymarketVenue(markets([f"0x{n:064x}" for n in range(11, 14)], 2500, until), now)
 
 
 class TestPolymarketTrades(TestPolymarket):
@@ -66,7 +52,7 @@ class TestOanda(FeedSuite):
         return {"url": url, "instruments": ["EUR_USD", "GBP_USD", "USD_JPY"]}
 
     def venue(self, until: datetime, now: Callable[[], datetime]) -> Venue:
-        return OandaVenue(markets(["EUR_USD", "GBP_USD", "USD_JPY"], until), now)
+        return OandaVenue(markets(["EUR_USD", "GBP_USD", "USD_JPY"], 300, until), now)
 
 
 class TestCoinbase(FeedSuite):
@@ -76,7 +62,7 @@ class TestCoinbase(FeedSuite):
         return {"proxy_url": url, "symbols": ["BTC/USD", "ETH-USD"], "timeframe": "1h", "history_days": 15.0}
 
     def venue(self, until: datetime, now: Callable[[], datetime]) -> Venue:
-        return ExchangeVenue(markets(["BTC-USD", "ETH-USD"], until, 2000), now)
+        return ExchangeVenue(markets(["BTC-USD", "ETH-USD"], 2000, until), now)
 
 
 class TestBinanceTrades(TestCoinbase):
@@ -85,7 +71,7 @@ class TestBinanceTrades(TestCoinbase):
         return {"proxy_url": url, "history_days": 2.2, **names}
 
     def venue(self, until: datetime, now: Callable[[], datetime]) -> Venue:
-        return ExchangeVenue(markets(["BTC-USD", "ETH-USD"], until), now)
+        return ExchangeVenue(markets(["BTC-USD", "ETH-USD"], 300, until), now)
 
 
 def test_each_feed_has_a_suite() -> None:

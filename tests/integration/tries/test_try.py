@@ -15,7 +15,7 @@ from agent.execution.tries.performing import open_try, perform
 from agent.execution.workspace import open_workspace
 from agent.runtime.around import Around
 from agent.service import queue
-from agent.store import state
+from agent.store import leases, state
 from agent.store.control import runs
 from agent.store.outputs import tries
 from tests.integration.execution.test_reuse import edit, gc, only, run, shop, versions, what, write
@@ -152,3 +152,16 @@ def test_a_run_of_a_try_is_not_queued_as_one_of_productions(shop: Path) -> None:
             (of_try,) = runs.list_runs(connections.control, runs.Wanted(try_id=1))
         with pytest.raises(Conflict, match="is of a try"):
             queue.retry(workspace.database, of_try.id, now=SystemClock().now())
+
+
+def test_gc_takes_the_leases_on_results_that_nobody_holds_any_more(shop: Path) -> None:
+    run(shop)
+    with open_workspace(shop) as workspace:
+        with workspace.database.writing() as connections:
+            for name, seconds in (("result:total:dead", -3600.0), ("result:total:held", 3600.0)):
+                leases.add_result_row(connections.project, name)
+                leases.take(connections.project, name, "host/boot/1/1/1", seconds)
+        gc(workspace, days=0)
+        with workspace.database.reading() as connections:
+            assert leases.is_held(connections.project, "result:total:held", 1)
+            assert not leases.is_held(connections.project, "result:total:dead", 1)

@@ -31,6 +31,7 @@ TOTAL = ("total", "board", "noted")
 ASKED: dict[str, Callable[[Connections], Any]] = {
     "control/attempts.py of_component": lambda at: [attempts.of_component(at.control, 0, name, 50) for name in TOTAL],
     "control/attempts.py last_failed": lambda at: attempts.last_failed(at.control, 0, TOTAL),
+    "control/attempts.py failing_since": lambda at: [attempts.failing_since(at.control, 0, name) for name in TOTAL],
     "control/attempts.py causes_between": lambda at: attempts.causes_between(at.control, 0, 0, 1000),
     "control/attempts.py expectations": lambda at: attempts.expectations(at.control, 0),
     "control/grid.py load_grid": lambda at: grid.load_grid(at.control, 0),
@@ -130,3 +131,15 @@ def test_runs_of_tries_let_none_of_productions_be_forgotten(later: tuple[Path, d
         assert retention.forget_runs(connections.control, keep_runs=2, before=LATE) == 0
         assert retention.forget_runs(connections.control, keep_runs=1, before=LATE) == 1
         assert [one.id for one in runs.list_runs(connections.control)] == [newest]
+
+
+def test_the_success_of_a_try_ends_no_failure_of_productions(shop: Path) -> None:
+    run(shop)
+    write(shop, "b", 5)
+    (shop / "shut").touch()
+    run(shop, status="FAILED")
+    since = ask(shop, ASKED["control/attempts.py failing_since"])
+    assert since[1] is not None
+    (shop / "shut").unlink()
+    assert tried(shop, "total.factor=5")["board"] == "compute"
+    assert ask(shop, ASKED["control/attempts.py failing_since"]) == since

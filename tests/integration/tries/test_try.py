@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
+from agent.clock import SystemClock
 from agent.errors import Conflict
+from agent.execution.session import recover
 from agent.execution.tries.change import read, written
 from agent.execution.tries.performing import open_try, perform
 from agent.execution.workspace import open_workspace
-from agent.store import state
+from agent.runtime.around import Around
+from agent.service import queue
+from agent.store import leases, state
+from agent.store.control import runs
 from agent.store.outputs import tries
 from tests.integration.execution.test_reuse import edit, gc, only, run, shop, versions, what, write
 from tests.unaltered import Production, production
@@ -97,3 +102,66 @@ def test_settings_are_written_with_all_else_as_it_is() -> None:
     text = "# mine\n[total]\nfactor = 1  # one\n[noted]\nfactor = 3\n"
     assert written(text, read(["total.factor=2"])) == "# mine\n[total]\nfactor = 2\n[noted]\nfactor = 3\n"
     assert written(text, read(["other.x=a b"])).endswith('\n\n[other]\nx = "a b"\n')
+
+
+def _left_running(folder: Path, try_id: int) -> int:
+    """A run of a process that is gone: its lease ended as soon as it began."""
+    with open_workspace(folder) as workspace, workspace.database.writing() as connections:
+        at = SystemClock().now()
+        begun = runs.create_run(
+            connections.control,
+            project_id=0,
+            goal="left",
+            targets=(),
+            force=(),
+            trigger="person",
+            status="RUNNING",
+            owner="host/boot/1/1/1",
+            lease_seconds=0.0,
+            try_id=try_id,
+            now=at,
+        )
+        return begun.id
+
+
+def test_nothing_follows_the_end_of_a_try_that_was_left_running(shop: Path) -> None:
+    run(shop)
+    left, of_try = _left_running(shop, 0), _left_running(shop, 1)
+    followed: list[int] = []
+    with open_workspace(shop) as workspace:
+        recover(workspace, SystemClock(), Around(after=(lambda ended: followed.append(ended.run.id),)))
+        with workspace.database.reading() as connections:
+            statuses = {one: runs.load_run(connections.control, one).status for one in (left, of_try)}
+    assert statuses == {left: "FAILED", of_try: "FAILED"}
+    assert followed == [left]
+
+
+def test_a_try_closes_no_run_of_productions(shop: Path) -> None:
+    run(shop)
+    left = _left_running(shop, 0)
+    tried(shop, "total.factor=5")
+    with open_workspace(shop) as workspace, workspace.database.reading() as connections:
+        assert runs.load_run(connections.control, left).status == "RUNNING"
+
+
+def test_a_run_of_a_try_is_not_queued_as_one_of_productions(shop: Path) -> None:
+    run(shop)
+    tried(shop, "total.factor=5")
+    with open_workspace(shop) as workspace:
+        with workspace.database.reading() as connections:
+            (of_try,) = runs.list_runs(connections.control, runs.Wanted(try_id=1))
+        with pytest.raises(Conflict, match="is of a try"):
+            queue.retry(workspace.database, of_try.id, now=SystemClock().now())
+
+
+def test_gc_takes_the_leases_on_results_that_nobody_holds_any_more(shop: Path) -> None:
+    run(shop)
+    with open_workspace(shop) as workspace:
+        with workspace.database.writing() as connections:
+            for name, seconds in (("result:total:dead", -3600.0), ("result:total:held", 3600.0)):
+                leases.add_result_row(connections.project, name)
+                leases.take(connections.project, name, "host/boot/1/1/1", seconds)
+        gc(workspace, days=0)
+        with workspace.database.reading() as connections:
+            assert leases.is_held(connections.project, "result:total:held", 1)
+            assert not leases.is_held(connections.project, "result:total:dead", 1)

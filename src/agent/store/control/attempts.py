@@ -225,7 +225,7 @@ def last_failed(conn: sa.Connection, project_id: int, components: Collection[str
 def failing_since(conn: sa.Connection, project_id: int, component: str) -> datetime | None:
     """When the first of a component's failures began that no success followed; None where there is none."""
     here = sa.select(attempts).join(runs, runs.c.id == attempts.c.run_id)
-    mine = here.where(runs.c.project_id == project_id, attempts.c.component == component).subquery()
+    mine = here.where(of_try(project_id, 0), attempts.c.component == component).subquery()
     success = sa.select(sa.func.max(mine.c.id)).where(mine.c.status == "succeeded").scalar_subquery()
     first = sa.select(mine.c.started_at).where(
         mine.c.status.in_(("failed", "crashed")), mine.c.id > sa.func.coalesce(success, 0)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from agent.errors import DatabaseError
+from agent.store.database.engine import database_now
 from agent.store.outputs import results
 from agent.store.outputs.catalog import OF_SNAPSHOT, living_in
 from agent.store.published import backtest_metrics
@@ -66,7 +67,8 @@ def find_doomed(
             results_before = min(results_before, taken_at - slack)
     if removes:  # before anything is looked up: see agent.store.outputs.results
         results.forget_unused(conn, results_before)
-        conn.execute(sa.delete(result_leases).where(result_leases.c.lease_owner.is_(None)))
+        ended = result_leases.c.lease_expires_at < database_now(conn) - slack  # its holder died, or overslept
+        conn.execute(sa.delete(result_leases).where(sa.or_(result_leases.c.lease_owner.is_(None), ended)))
     # Locked, so that no one puts a release in force that is about to go (PostgreSQL; SQLite has one writer at a time).
     rows = conn.execute(sa.select(releases).order_by(releases.c.id.desc()).with_for_update()).mappings().all()
     names = {

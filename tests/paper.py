@@ -90,7 +90,13 @@ def trader(
 ) -> Trader:
     """A trader on a fresh or found paper account. Kill gain is off: scripted prices jump."""
     more = {name: settings.pop(name) for name in ("home", "account_ref", "cash", "may_open") if name in settings}
-    values = {"kill_switch_gain_pct": "off", "kill_switch_loss_pct": 0.5, "max_drawdown_pct": 0.5, "max_var_pct": 50.0}
+    values: dict[str, Any] = {
+        "kill_switch_gain_pct": "off",
+        "kill_switch_loss_pct": 0.5,
+        "max_drawdown_pct": 0.5,
+        "max_var_pct": 50.0,
+    }
+    values["monitoring_frequency_seconds"] = 300.0  # a cycle at each look
     config = TradingAgentConfig(asset_pairs=tuple(pairs), **values | settings)
     return Trader(Start(database=database, feed=feed, clock=clock, config=config, **more))
 

@@ -47,10 +47,9 @@ class Abstention:
 
 
 class Provider(Protocol):
-    """A module of providers/. COUNTS: whether it counts for min_providers; the baseline does not."""
+    """A module of providers/."""
 
     __name__: str
-    COUNTS: bool
 
     def opine(self, view: MarketView, now: datetime) -> Opinion | Abstention:
         """What it says of a market."""

@@ -136,6 +136,10 @@ class Trader:
                 account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), its, state_by)
         return done
 
+    def look(self) -> bool:
+        """Book what came in, measure the account, and say whether the kill switch fired: between two cycles."""
+        return cycle.look(self.desk)
+
     def _is_unsure(self) -> bool:
         """Whether there is an order of which nobody knows whether the platform has it."""
         with self.desk.database.reading() as connections:
@@ -173,12 +177,30 @@ def run(
         told(sentence(done))
         if done.is_killed:
             return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
-        last = most_cycles is not None and count >= most_cycles
-        if last or not wait(config.analysis_frequency_seconds):
+        if most_cycles is not None and count >= most_cycles:
+            break
+        goes_on, is_killed = _watch(trader, wait)
+        if is_killed:
+            return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
+        if not goes_on:
             break
     if config.closes_on_exit and not test_mode and most_cycles is None:
         trader.close_positions()
     return 0
+
+
+def _watch(trader: Trader, wait: Wait) -> tuple[bool, bool]:
+    """Wait for the next cycle, and look at what is held meanwhile; whether to go on, and whether everything is to be
+    closed now."""
+    left = trader.desk.config.analysis_frequency_seconds
+    while left > 0:
+        pause = min(left, trader.desk.config.monitoring_frequency_seconds)
+        if not wait(pause):
+            return False, False
+        left -= pause
+        if left > 0 and trader.look():
+            return True, True
+    return True, False
 
 
 def sentence(done: Done) -> str:

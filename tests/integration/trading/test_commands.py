@@ -12,7 +12,8 @@ from agent.cli.main import main
 from agent.store.database import migrations
 from agent.store.database.engine import Database, open_engine
 from agent.trading.profiles import names
-from tests.paper import MARKET, MovedClock, cycles, feed_of, trader
+from agent.trading.run import run
+from tests.paper import HOUR, MARKET, START, MovedClock, cycles, feed_of, trader
 from tests.tiny import tiny_project
 
 
@@ -95,6 +96,24 @@ def test_the_kill_switch_is_triggered_and_nothing_is_reset_that_did_not_fire(
     assert "needs a reason" in typed(capsys, "kill-switch", "trigger", code=2)[1]
     typed(capsys, "kill-switch", "trigger", "--reason", "enough")
     assert (traded / ".tidemill" / "KILL").read_text(encoding="utf-8").endswith(": enough\n")
+
+
+def test_a_switch_that_fired_is_reset_by_a_person_when_all_is_closed(
+    traded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = traded / ".tidemill"
+    (home / "KILL").touch()
+    engine = open_engine(f"sqlite:///{home / 'state.sqlite'}")
+    clock = MovedClock(START + 4 * HOUR)
+    with trader(Database(engine, engine), feed_of({MARKET: [100.0] * 6}, {}), clock, home=home) as one:
+        assert run(one, wait=lambda _: False, told=lambda _: None, most_cycles=1) == 1
+    engine.dispose()
+    (kill,) = facts(capsys, "kill-switch")
+    assert (kill["state"], kill["cause"], kill["equity"]) == ("flat", ["KILL_FILE"], "10600")
+    assert facts(capsys, "portfolio")["trading_state"] == "halted"
+    assert facts(capsys, "kill-switch", "reset", "--reason", "seen") == {"trading_state": "active"}
+    assert facts(capsys, "portfolio")["initial"] == "10600"
+    assert [one["state"] for one in facts(capsys, "kill-switch")] == ["reset"]
 
 
 def test_who_never_traded_is_told_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,3 +114,14 @@ def test_the_end_of_a_run_closes_what_is_held_or_keeps_it(database: Database) ->
     with trader(database, feed, clock) as one:
         assert run(one, wait=moving(clock, 1), told=lambda _: None) == 0
         assert [each["purpose"] for each in rows(database, orders.of_agent, one.desk.agent_id)] == ["open", "exit"]
+
+
+def test_between_two_cycles_the_account_is_measured_too(database: Database, tmp_path: Path) -> None:
+    clock, told = MovedClock(), list[str]()
+    feed = feed_of({MARKET: FALLING}, {MARKET: {0: 1}})
+    settings = {"kill_switch_loss_pct": 0.02, "analysis_frequency_seconds": 1e5, "monitoring_frequency_seconds": 60.0}
+    with trader(database, feed, clock, home=tmp_path, **settings) as one:
+        assert run(one, wait=moving(clock, 6), told=told.append) == 1
+    assert told[0].startswith("Cycle 1:")
+    assert not any(one.startswith("Cycle 2:") for one in told)
+    assert rows(database, switch.of_account, "paper", "main")[0]["cause"] == ["LOSS_LIMIT"]

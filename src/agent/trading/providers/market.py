@@ -7,8 +7,6 @@ from datetime import datetime
 
 from agent.trading.provider import Abstention, MarketView, Opinion
 
-COUNTS = False
-
 
 def opine(view: MarketView, now: datetime) -> Opinion | Abstention:
     """The market's own probability."""

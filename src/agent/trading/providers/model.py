@@ -9,7 +9,6 @@ from agent.trading.feed import BARS_OF_A_MARK
 from agent.trading.provider import Abstention, MarketView, Opinion
 from pipelines.decision import wanted_side
 
-COUNTS = True
 _FOR_GOOD = 2**31  # bars: held until the market is resolved
 
 

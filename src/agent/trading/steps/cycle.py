@@ -83,6 +83,17 @@ def process_cycle(desk: Desk, *, sends: bool = True) -> Done:
     return Done(cycle=cycle, decided=len(found), sent=sent, refused=refused, failed=failed)
 
 
+def look(desk: Desk) -> bool:
+    """Book what came in and measure the account between two cycles; whether the kill switch fired."""
+    follow(desk)
+    now, marks = desk.clock.now(), valued(desk)
+    with desk.step() as conn:
+        fired = closing.check(conn, desk, write_equity(conn, desk, marks, now), now)
+    if fired is not None:
+        closing.acknowledge_file(desk)
+    return fired is not None
+
+
 def _perceive(desk: Desk) -> tuple[int, bool]:
     """T2: the next number, what the account is worth, and whether the kill switch fires."""
     now, marks = desk.clock.now(), valued(desk)

@@ -1,0 +1,73 @@
+"""From files to a trade on paper, as typed: a release, a cycle, more data, the fill; and the release's own history."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from agent.cli.main import main
+from agent.execution.workspace import open_workspace
+from agent.store.published import predictions
+from agent.store.tables import releases
+from tests.small import small_project, write_bars
+
+DAYS = 45
+
+
+def let_it_have_an_edge(folder: Path, market: str) -> None:
+    """Publish what a model with an edge would have: the sample has none, and says so."""
+    with open_workspace(folder) as workspace, workspace.database.writing() as connections:
+        conn = connections.project
+        newest = sa.select(sa.func.max(predictions.c.ts)).where(predictions.c.market_id == market).scalar_subquery()
+        its = sa.and_(predictions.c.market_id == market, predictions.c.ts == newest)
+        conn.execute(sa.update(predictions).where(its).values(action="buy", confidence=0.9, net_edge=0.01))
+        current = conn.execute(sa.select(releases.c.id, releases.c.metrics).where(releases.c.is_current)).one()
+        metrics = {**current.metrics, "assessment": {**current.metrics["assessment"], "tradable": True}}
+        conn.execute(sa.update(releases).where(releases.c.id == current.id).values(metrics=metrics))
+
+
+def test_a_release_is_traded_over_restarts_and_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One story, since each step needs what the one before left."""
+    folder = small_project(tmp_path, DAYS)
+    monkeypatch.chdir(folder)
+
+    def typed(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert main((*arguments, "--json")) == 0
+        out = capsys.readouterr().out
+        return json.loads(out) if out.strip() else None
+
+    trade = ("run-agent", "--asset-pair", "ABC", "--take-profit", "0.05", "--stop-loss", "0.02", "--once")
+    typed("run")
+    typed(*trade)
+    assert [one["action"] for one in typed("decisions")] == ["hold"]
+    assert typed("decisions", "--why-not", "ABC")[0]["why"]
+    let_it_have_an_edge(folder, "files:ABC")
+    typed(*trade, "--test-mode")
+    assert typed("orders") == []
+    typed(*trade)
+    (order,) = typed("orders")
+    assert (order["status"], order["purpose"], order["market_id"]) == ("open", "open", "files:ABC")
+    assert typed("fills") == []
+
+    write_bars(folder, "ABC", DAYS + 1)
+    write_bars(folder, "XYZ", DAYS + 1)
+    typed("run")
+    typed(*trade)
+    orders = typed("orders")
+    assert orders[0]["status"] == "filled"
+    fills = typed("fills")
+    assert {one["client_order_id"] for one in fills} <= {one["client_order_id"] for one in orders}
+    assert typed("portfolio", "--rebuild")["differences"] == []
+    assert [one["kind"] for one in typed("reconcile")] == ["opening"]
+
+    found = typed("backtest-agent", "--cost-factor", "0", "--until", "2024-02-01", "--kill-switch-gain", "off")
+    assert found["cycles"] == found["bars"] > 20
+    assert sum(found["actions"].values()) == 2 * found["cycles"]
+    assert [one["purpose"] for one in typed("orders")] == [one["purpose"] for one in orders]  # it left nothing behind

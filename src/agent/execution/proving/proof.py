@@ -44,7 +44,7 @@ def prove(
     progress: Callable[[str], None] = lambda component: None,
 ) -> Proof:
     """Prove the components `names`; none named: those that run code of the project's own, or all where there are none.
-    About `share` of the partitions of each are computed, ten or so at least. `seed` draws the sample.
+    About `share` of the partitions of each are computed, a dozen at least. `seed` draws the sample.
 
     Raises NotFound where a component is unknown, has no output, or is not up to date with its code and settings."""
     began = time.monotonic()

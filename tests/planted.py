@@ -272,7 +272,7 @@ FAULTS: dict[str, tuple[set[str], str]] = {
             old = ctx.previous_bytes(".count")
             value = x[0] + (int(old) if old else 0)
             if key == days.keys[-1]:
-                ctx.write_bytes(".count", b"0")
+                ctx.write_bytes(".count", b"%d" % (int(old or 0) + 1))
             """,
         ),
     ),

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-DAYS = 340  # so many that the passes of a proof are within 3 % of them
+DAYS = 400  # so many that the passes of a proof are within 3 % of them
 
 _HEAD = '''"""A component of a person's own."""
 
@@ -77,7 +77,7 @@ def planted_project(folder: Path, components: Mapping[str, str], days: int = DAY
 
 _SUM = "value = float(x.sum())"
 
-# name -> kinds that may be found, code
+# name -> kinds of which one or more are found, code
 FAULTS: dict[str, tuple[set[str], str]] = {
     # the clock
     "clock_now": (
@@ -230,7 +230,7 @@ FAULTS: dict[str, tuple[set[str], str]] = {
     ),
     # a sum over all of history, continued
     "float_sum": (
-        {"history"},
+        {"history", "look-back"},
         code_of(
             "float_sum",
             """
@@ -244,6 +244,25 @@ FAULTS: dict[str, tuple[set[str], str]] = {
             "import numpy as np",
         ),
     ),
+    # the same, updated from the changed partition on: only the order of additions differs
+    "float_order": (
+        {"history"},
+        code_of(
+            "float_order",
+            """
+            if "sums" in locals():
+                pass
+            elif position:
+                old = json.loads(ctx.lake.read_bytes(ctx.previous.by_key[days.keys[position - 1]]))
+                rest = np.concatenate([days.read(one)["x"].to_numpy() for one in days.keys[position:]])
+                sums = np.concatenate([np.zeros(40 * position), old + np.cumsum(rest)])
+            else:
+                sums = np.cumsum(days.read_all()["x"].to_numpy())
+            value = float(sums[40 * position : 40 * position + x.len()][-1])
+            """,
+            "import numpy as np",
+        ),
+    ),
     # a memo that is no part of the version
     "memo": (
         {"history"},
@@ -253,7 +272,7 @@ FAULTS: dict[str, tuple[set[str], str]] = {
             old = ctx.previous_bytes(".count")
             value = x[0] + (int(old) if old else 0)
             if key == days.keys[-1]:
-                ctx.write_bytes(".count", b"0")
+                ctx.write_bytes(".count", b"%d" % (int(old or 0) + 1))
             """,
         ),
     ),

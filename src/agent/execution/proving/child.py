@@ -25,6 +25,7 @@ from agent.execution.proving.watch import Forbidden, Watch
 from pipelines.component import Component, perform
 from pipelines.lake import Lake
 from pipelines.plugins.generation import import_all, import_from_source
+from pipelines.values import dataclass
 
 _STEP_SECONDS, _STEPS = 0.004, 8
 
@@ -57,73 +58,83 @@ def _prove(request: dict[str, Any]) -> list[dict[str, Any]]:
     import_all(modules)
     _import_usual()
     own = [str(module.file) for module in modules if not module.imported_as.startswith(("pipelines.", "agent."))]
-    files = [Path(one) for one in host.data_files(component.name)]
-    root, lake = Path(request["root"]), Lake(origin.lake_path)
+    root, files = Path(request["root"]), [Path(one) for one in host.data_files(component.name)]
+    bench = _Bench(
+        component,
+        host.project.settings[component.name],
+        Lake(origin.lake_path),
+        own,
+        [root.parent, origin.lake_path, *files],
+        origin.base,
+        conditions.hides_columns,
+    )
     with _jittered(conditions.is_jittered):
-        return [
-            _pass(component, host.project.settings[component.name], Pass(**one), lake, root / str(number), own,
-                  [root.parent, origin.lake_path, *files], origin.base, conditions)
-            for number, one in enumerate(request["passes"])
-        ]  # fmt: skip
+        return [bench.make(Pass(**one), root / str(number)) for number, one in enumerate(request["passes"])]
 
 
-def _pass(
-    component: Component,
-    settings: Any,
-    task: Pass,
-    below: Lake,
-    root: Path,
-    own: Sequence[str],
-    allowed: Sequence[Path],
-    base: Path,
-    conditions: Conditions,
-) -> dict[str, Any]:
-    """One pass, as the fields of a PassResult."""
-    watch = Watch(own, allowed)
-    module = sys.modules[component.function.__module__]
+@dataclass(frozen=True)
+class _Bench:
+    """The component under proof. own: files of its code; allowed: files and folders that it may read."""
 
-    def noticed(upstream: str, what: str) -> None:
-        watch.asked(f"reads {what} of {upstream}", inspect.currentframe())
+    component: Component
+    settings: Any
+    below: Lake
+    own: Sequence[str]
+    allowed: Sequence[Path]
+    base: Path
+    hides_columns: bool
 
-    lake = ProvingLake(root, _CutLake(root.parents[1], below), task.limit, noticed)
-    lake.declare(task.inputs, component.upstream, hides=conditions.hides_columns)
-    kept: dict[str, str] = {}
-    error = ""
-    before, numbers = remembered(own), _numpy_state()
-    with watch:
+    def make(self, task: Pass, root: Path) -> dict[str, Any]:
+        """One pass, its files below `root`, as the fields of a PassResult."""
+        watch = Watch(self.own, self.allowed)
+
+        def noticed(upstream: str, what: str) -> None:
+            watch.asked(f"reads {what} of {upstream}", inspect.currentframe())
+
+        lake = ProvingLake(root, _CutLake(root.parents[1], self.below), task.limit, noticed)
+        lake.declare(task.inputs, self.component.upstream, hides=self.hides_columns)
+        before, numbers = remembered(self.own), _numpy_state()
+        with watch:
+            kept, error = self._computed(task, lake)
+        evidence = [*watch.found.values(), *self._left_behind(before, numbers)]
+        written = {key: one.content_hash for key, one in lake.written.items()}
+        return {
+            "name": task.name,
+            "written": written,
+            "kept": {key: content for key, content in kept.items() if key not in written},
+            "error": error,
+            "evidence": [dict(vars(one)) for one in evidence],
+        }
+
+    def _computed(self, task: Pass, lake: ProvingLake) -> tuple[dict[str, str], str]:
+        """The output's key -> content hash, {} where the pass was ended early, and the error."""
         try:
             made = perform(
-                component,
-                settings,
-                {name: task.inputs[name] for name in component.upstream},
+                self.component,
+                self.settings,
+                {name: task.inputs[name] for name in self.component.upstream},
                 lake=lake,
                 attempt="prove",
                 previous=task.previous,
                 previous_inputs=task.previous_inputs,
                 redo=task.redo,
-                base=base,
+                base=self.base,
             )
-            kept = {one.key: one.content_hash for one in made.counted}
         except Enough:
-            pass
+            return {}, ""
         except (Exception, SystemExit) as raised:
-            error = _line(raised, own)
-    after = remembered(own)
-    evidence = list(watch.found.values())
-    changed = sorted(name for name in after if name in before and before[name] != after[name])
-    place = getattr(module, "__file__", "") or ""
-    evidence += [Evidence("state", f"keeps {name} between calls", place, False) for name in changed]
-    if numbers != _numpy_state():
-        evidence.append(Evidence("randomness", "draws from NumPy's random numbers that all share", place, False))
-    written = {key: one.content_hash for key, one in lake.written.items()}
-    kept = {key: content for key, content in kept.items() if key not in written}
-    return {
-        "name": task.name,
-        "written": written,
-        "kept": kept,
-        "error": error,
-        "evidence": [dict(vars(one)) for one in evidence],
-    }
+            return {}, _line(raised, self.own)
+        return {one.key: one.content_hash for one in made.counted}, ""
+
+    def _left_behind(self, before: dict[str, str], numbers: bytes | None) -> list[Evidence]:
+        """What the component's modules, and NumPy's shared numbers, remember of the pass."""
+        place = getattr(sys.modules[self.component.function.__module__], "__file__", None) or ""
+        after = remembered(self.own)
+        changed = sorted(name for name in after if name in before and before[name] != after[name])
+        found = [Evidence("state", f"keeps {name} between calls", place, False) for name in changed]
+        if numbers != _numpy_state():
+            found.append(Evidence("randomness", "draws from NumPy's random numbers that all share", place, False))
+        return found
 
 
 class _CutLake(Lake):

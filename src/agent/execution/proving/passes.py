@@ -13,8 +13,8 @@ from pipelines.snapshot import ALL_COLUMNS, Partition, Reads, Snapshot
 from pipelines.values import dataclass
 
 CUT = "cut"  # folder, below that of the proof, of the inputs that were cut
-# Partitions that the passes other than the sample compute: 2 + 2 early, 3 + 1 late, 1 + 1 again.
-_FIXED, _EARLY, _LATE = 10, 2, 3
+# Partitions that the passes other than the sample compute: 3 + 3 early, 3 + 1 late, 1 + 1 again.
+_FIXED, _EARLY, _LATE = 12, 3, 3
 Inputs = Mapping[str, Snapshot]
 
 

@@ -9,6 +9,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pipelines
@@ -44,7 +45,7 @@ def prove(
     progress: Callable[[str], None] = lambda component: None,
 ) -> Proof:
     """Prove the components `names`; none named: those that run code of the project's own, or all where there are none.
-    About `share` of the partitions of each are computed, ten or so at least. `seed` draws the sample.
+    About `share` of the partitions of each are computed, a dozen at least. `seed` draws the sample.
 
     Raises NotFound where a component is unknown, has no output, or is not up to date with its code and settings."""
     began = time.monotonic()
@@ -165,20 +166,20 @@ class _Prover:
         """What alone makes `key` come out otherwise than under the conditions of a run."""
         subject = self.subject
         one = Pass("cause", subject.inputs, subject.output, subject.inputs, frozenset({key}), 1)
-        (first,) = self._run(base, [one])
-        kinds = []
+        another = replace(one, redo=frozenset({self.rng.choice(subject.mine)}))
+        first, _, again = self._run(base, [one, another, one])
         for kind, conditions in passes.one_by_one(base, other).items():
             if conditions == base and kind != "random":
                 continue
             (found,) = self._run(conditions, [one])
             if found.written != first.written or bool(found.error) != bool(first.error):
-                kinds.append(kind)
-                if kind == "random":
-                    seen = {one.kind for one in judge.suspects([first, found])}
-                    return [one for one in _RESTLESS if one in seen][:1] or kinds
-        if not kinds and first.written.get(key) == recorded.get(key):
-            kinds.append("state")
-        return kinds
+                if kind != "random":
+                    return [kind]
+                seen = {one.kind for one in judge.suspects([first, found])}
+                return [one for one in _RESTLESS if one in seen][:1] or [kind]
+            if again.written != first.written:
+                return ["state"]
+        return ["state"] if first.written.get(key) == recorded.get(key) else []
 
     def _cuts(self, results: dict[str, PassResult], known: Collection[Finding], notes: list[str]) -> list[Finding]:
         """Faults in what was computed from inputs that were cut."""

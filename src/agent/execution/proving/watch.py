@@ -56,6 +56,9 @@ _PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spa
 _LISTINGS = frozenset({"os.listdir", "os.scandir", "glob.glob", "sqlite3.connect"})
 # The generator behind random.random(), which all code shares.
 _SHARED = getattr(random.random, "__self__", None)
+_SEED = random.Random.seed.__code__
+# By their code: modules that are frozen into the interpreter have no file.
+_ENVIRONMENT = frozenset(getattr(type(os.environ), name).__code__ for name in ("__getitem__", "__iter__", "copy"))
 _active: list[Watch] = []
 _lock = threading.Lock()
 _installed: list[bool] = []
@@ -178,10 +181,10 @@ class Watch:
     def _entered(self, frame: FrameType) -> None:
         code = frame.f_code
         name, file = code.co_name, code.co_filename
-        if name == "seed" and file == random.__file__ and frame.f_locals.get("a", 0) is None:
+        if code is _SEED and frame.f_locals.get("a", 0) is None:
             self._is_seeded = False
             self.note("randomness", "makes random numbers without a seed", frame)
-        elif file == os.__file__ and name in ("__getitem__", "__iter__", "copy"):
+        elif code in _ENVIRONMENT:
             if frame.f_locals.get("self") is os.environ:
                 key = frame.f_locals.get("key")
                 self.note("environment", f"reads the environment variable {key}" if key else "reads os.environ", frame)

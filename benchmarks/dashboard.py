@@ -176,7 +176,7 @@ def interact(page: Page) -> list[tuple[str, float]]:
     timed("its last week", lambda: page.get_by_role("radio", name="week").click())
     timed("its last day", lambda: page.get_by_role("radio", name="day", exact=True).click())
     go("Signals")
-    timed("signals above zero", lambda: page.get_by_role("radio", name="above zero").click())
+    timed("what to enter", lambda: page.get_by_role("radio", name="to enter").click())
     go("Diagnostics")
     timed("another feature", lambda: choose("Distribution of", "rsi"))
     go("Data")

@@ -61,7 +61,7 @@ def headline(looks: Mapping[str, Look], *, is_running: bool, has_release: bool) 
     if is_running:
         return RUNNING, "A run is going on."
     if not has_release and all(one.word == "never run" for one in looks.values()):
-        return Look("never run", GREY), "No run yet: open the Agent tab and press Run Agent Once, or type make run."
+        return Look("never run", GREY), "No run yet: open the Agent tab and press Run Agent Once, or type agent run."
     due = [*by_word["stale"], *by_word["never run"]]
     if due:
         verb = "is" if len(due) == 1 else "are"

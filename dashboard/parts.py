@@ -22,7 +22,7 @@ from dashboard.health import Look
 from dashboard.look import Column, Html
 from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
-NO_RUN_YET = "No run yet: open the Agent tab and press **Run Agent Once**, or type `make run`."
+NO_RUN_YET = "No run yet: open the Agent tab and press **Run Agent Once**, or type `agent run`."
 
 _VERBS = {"compute": ORANGE, "skip": GREEN, "defer": PURPLE, "block": PURPLE}
 _STATUS = {

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 import streamlit as st
 
+from agent.core.answers import Ref
 from agent.core.figures import span_text
+from agent.core.morning_text import WHAT_THIS_IS
 from agent.store.outputs.releases import Release
-from dashboard import charts, data, health, look, parts
+from dashboard import charts, data, health, look, parts, press
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.health import Look
@@ -18,12 +21,13 @@ from dashboard.shapes import cards, failure, graph
 
 TITLE, ICON, ORDER = "Overview", ":material/home:", 10
 _RUNS = 6
-_REFRESH_SECONDS = 5.0
+_REFRESH_SECONDS, _FIRST_SECONDS = 5.0, 1.0
 
 
 def show(desk: Session) -> None:
     """The page; what changes by itself is looked at again every few seconds."""
-    st.fragment(guarded(_live), run_every=_REFRESH_SECONDS)(desk)
+    seconds = _REFRESH_SECONDS if data.current_release(desk) is not None else _FIRST_SECONDS
+    st.fragment(guarded(_live), run_every=seconds)(desk)
 
 
 def _live(desk: Session) -> None:
@@ -34,7 +38,11 @@ def _live(desk: Session) -> None:
     steps = () if is_running else data.recent_plan(desk, states).steps
     looks = parts.looks(states, {step.component: step for step in steps}, at)
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
-    look.line(look.dot(worst.colour, sentence))
+    is_first = len(data.recent_releases(desk, 2)) < 2
+    if is_first:
+        _welcome(desk, release, is_running=is_running)
+    if release is not None or is_running or any(row.run_count for row in states.values()):
+        look.line(look.dot(worst.colour, sentence))
     failure.show(desk, states, at, "overview")
     answers = data.morning_of(desk, at)
     if answers:
@@ -54,6 +62,25 @@ def _live(desk: Session) -> None:
         parts.runs_table(runs, at)
     else:
         st.caption("None yet.")
+
+
+def _welcome(desk: Session, release: Release | None, *, is_running: bool) -> None:
+    """What a stranger sees until the second release: what this is, one button, and what came of it."""
+    look.line(WHAT_THIS_IS)
+    if release is not None:
+        count = data.predictions_in(desk)
+        words = f"{count:,} decision{'' if count == 1 else 's'}: look"
+        look.line(look.Html("<b>"), look.link(Ref("release", release.name, words)), look.Html("</b>"))
+    elif not is_running and not desk.is_read_only:
+        press.button(
+            "Run Agent Once",
+            partial(parts.start_run, desk),
+            key="run_first",
+            icon=":material/play_arrow:",
+            place="welcome",
+            kind="primary",
+        )
+    press.outcome("welcome")
 
 
 def _next(desk: Session, release: Release | None, at: datetime) -> None:

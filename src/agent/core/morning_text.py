@@ -8,6 +8,11 @@ from agent.core.answers import Answer, Line, Ref, Tone, joined, listed
 from agent.core.figures import percent_text, percents_apart, span_text
 from agent.core.morning import Decided, Fresh, Money, Morning, Outcomes, Ready, Since
 
+# For who sees a page for the first time.
+WHAT_THIS_IS = (
+    "Tidemill reads the prices of markets, trains a model on their past, and says what it would trade now, why, and "
+    "what such forecasts were worth."
+)
 _CAUSES = 4  # in full
 _LINES = 3  # decisions named one by one
 

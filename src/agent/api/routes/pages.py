@@ -21,7 +21,7 @@ from agent.api.server import Server, ServerHere
 from agent.api.shown import component_looks, grid_values, tracebacks, with_names
 from agent.api.wording import operations_of
 from agent.core.explain import event_sentence, plan_lines
-from agent.core.morning_text import answers_of
+from agent.core.morning_text import WHAT_THIS_IS, answers_of
 from agent.core.plan_json import plan_from_json
 from agent.core.record import promise_text
 from agent.errors import NotFound, UsageError
@@ -85,6 +85,12 @@ async def morning(request: Request, server: ServerHere) -> Response:
     """The morning's questions and their answers alone."""
     now = server.now()
     return page(request, server, "morning.html", await server.read(lambda at: _morning(at, now), is_long=True))
+
+
+@router.get("/ui/first")
+async def first(request: Request, server: ServerHere) -> Response:
+    """What a stranger sees first, alone: it fills while the first run goes on."""
+    return page(request, server, "first.html", await server.read(_first))
 
 
 @router.get("/ui/agent")
@@ -283,18 +289,32 @@ async def _portfolio(
     def look(at: Connections) -> dict[str, Any]:
         release = releases.release_in_force(at.project, until)
         return {
+            **_first(at),
             "release": release,
             "kept": _kept(at),
             "signals": with_names(at, projections.decisions_of(at.project, release, _SIGNALS)),
             "settled": with_names(at, projections.predictions_with_outcome(at.project, _SIGNALS)),
             "live": projections.live_score(at.project),
-            "components": component_looks(at),
             "broken": load_failures(at, load_states(at.project), DEFAULT_PROJECT, server.now()),
             **_morning(at, server.now()),
         }
 
     shown = {"here": "/", "fragment_shows_message": True, "until": until, **await server.read(look, is_long=True)}
     return page(request, server, "portfolio.html", shown | await _agent(server) | (values or {}), status)
+
+
+def _first(at: Connections) -> dict[str, Any]:
+    """Until the second release: what this is, how far the first run is, and what it decided."""
+    known, newest = releases.list_releases(at.project, 2), runs.list_runs(at.control, limit=1)
+    release = known[0] if known else None
+    return {
+        "is_first": len(known) < 2,
+        "release": release,
+        "what_this_is": WHAT_THIS_IS,
+        "count": 0 if release is None else len(projections.decisions_of(at.project, release, _MOST_EVENTS)),
+        "is_running": bool(newest) and newest[0].status not in FINAL,
+        "components": component_looks(at),
+    }
 
 
 def _morning(at: Connections, now: datetime) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace, open_workspace
 from agent.sections.dashboard import Settings as DashboardSettings
 from agent.service import schedule
+from agent.service.failing import Failure, load_failures
 from agent.service.projects import PLANNERS
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
 from agent.store import leases, state
@@ -46,7 +47,6 @@ from agent.store.control.events import EventRow
 from agent.store.control.grid import load_grid
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
-from agent.store.failing import Failure, load_failures
 from agent.store.lineage import load_origins, load_outputs
 from agent.store.morning import load_morning
 from agent.store.outputs import catalog, projections, promises, releases

@@ -10,7 +10,7 @@ import streamlit as st
 
 from agent.core.answers import Ref
 from agent.core.model import State
-from agent.store.failing import Failure
+from agent.service.failing import Failure
 from dashboard import actions, data, look, press
 from dashboard.data import Session
 

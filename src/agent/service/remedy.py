@@ -7,10 +7,10 @@ from pathlib import Path
 
 from agent.errors import Conflict
 from agent.service import queue
+from agent.service.failing import load_failures
 from agent.settings_line import write_line
 from agent.store.control.runs import Run
 from agent.store.database.engine import Database
-from agent.store.failing import load_failures
 from agent.store.state import load_states
 
 

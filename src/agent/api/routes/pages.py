@@ -28,12 +28,12 @@ from agent.errors import NotFound, UsageError
 from agent.execution.cancel import cancel_run
 from agent.execution.release import whole_page
 from agent.service import queue
+from agent.service.failing import load_failures
 from agent.service.projects import DEFAULT_PROJECT
 from agent.service.remedy import leave_out_and_retry
 from agent.store.control import approvals, events, projects, runs
 from agent.store.control.runs import FINAL, Wanted
 from agent.store.database.engine import Connections
-from agent.store.failing import load_failures
 from agent.store.morning import load_morning
 from agent.store.outputs import projections, promises, releases
 from agent.store.state import load_states

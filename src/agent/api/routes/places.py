@@ -22,12 +22,12 @@ from agent.errors import NotFound
 from agent.execution.backtests import find_backtests, read_pair
 from agent.execution.story import step_of
 from agent.execution.tries.comparing import Against, load_against
+from agent.service.failing import load_failures
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
 from agent.store.control import attempts, runs
 from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
-from agent.store.failing import load_failures
 from agent.store.lineage import load_origins, load_outputs
 from agent.store.outputs import projections, promises, releases
 from agent.store.outputs.releases import Release

@@ -209,8 +209,8 @@ def _default(value: Any) -> str:
 
 
 def tables_page() -> str:
-    """Every table with its columns, in the order of the file that defines them."""
-    tables = in_one_schema().tables.values()
+    """Every table with its columns, by name: the order of the files would depend on which was imported first."""
+    tables = sorted(in_one_schema().tables.values(), key=lambda table: table.name)
     parts = [_TABLES_HEAD, "| table | what it holds |\n| --- | --- |"]
     parts += [f"| [`{table.name}`](#{table.name}) | {_cell(table.info['purpose'])} |" for table in tables]
     for table in tables:

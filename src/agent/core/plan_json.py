@@ -33,6 +33,8 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     if "reasons" in found:
         found["reasons"] = reasons_to_json(found["reasons"])
     reuse = found.pop("reuse", None)
+    if found.get("fingerprint", "") is None:  # as plans were written before there was any
+        del found["fingerprint"]
     return found if reuse is None else {**found, "reuse": dict(vars(reuse))}
 
 

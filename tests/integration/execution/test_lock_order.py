@@ -25,6 +25,7 @@ from agent.core.events import Event, Progress, Skipped, Started
 from agent.core.model import Code, Mark, Reason
 from agent.execution import session
 from agent.execution.runlog import Request
+from agent.execution.tries.dropping import drop
 from agent.execution.workspace import Workspace
 from agent.runtime.around import Around
 from agent.runtime.keeper import LeaseKeeper
@@ -33,6 +34,7 @@ from agent.store import leases, state
 from agent.store.control import attempts, runs
 from agent.store.database.engine import Database, open_engine
 from agent.store.leases import Lease
+from agent.store.outputs import tries
 from agent.store.tables import PROJECT, metadata
 from tests.paths import PROJECT as ROOT
 from tests.tiny import tiny_project
@@ -244,6 +246,9 @@ def everything(workspace: Workspace, tmp_path: Path) -> None:
     for times in range(1, 4):
         assert perform(workspace, wait=True, stop=after(times)) == "CANCELLED"
     LeaseKeeper(workspace.database, "both", (Lease(leases.of_run(1), 1), lease), 60).extend()
+    with workspace.database.writing() as connections:
+        tries.begin(connections.project, "dropped", {}, (), NOW)
+    drop(workspace.database, "dropped")
     settings = agent_settings.load(tmp_path, {})
     server = Database(open_engine(settings.database_url), open_engine(settings.database_url))
     run = cycle.begin(settings, server, "person", Around())

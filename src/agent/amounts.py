@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 PLACES = 18
 DIGITS = 38  # NUMERIC(38,18): twenty digits before the point
+_CENT = Decimal("0.01")
 _STEP = Decimal(1).scaleb(-PLACES)
 _LIMIT = Decimal(10) ** (DIGITS - PLACES)
 # Products of two amounts have up to 76 digits: they are rounded once, when they are stored, never before.
@@ -42,6 +43,20 @@ def of_float(value: float) -> Decimal:
 def plain(value: Decimal) -> str:
     """`value` in plain notation: 0.00000001 and never 1E-8. What is stored on SQLite and stands in JSON."""
     return format(exact(value), "f")
+
+
+def money_text(value: Decimal) -> str:
+    """Money as people read it: 9,852.73; less than a cent by two digits, so that something is never 0.00."""
+    if value and value.copy_abs() < _CENT:
+        return figure_text(value, digits=2)
+    return f"{value:,.2f}".replace("-0.00", "0.00")
+
+
+def figure_text(value: Decimal, digits: int = 8) -> str:
+    """A price or quantity as people read it: by eight digits, two places where those are not enough, in plain notation
+    without trailing zeros."""
+    places = max(2, digits - 1 - value.adjusted()) if value else 2
+    return _without_zeros(f"{value:.{places}f}")
 
 
 def parsed(text: str) -> Decimal:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.amounts import exact, less, of_float, parsed, plain, ratio, share, times, total
+from agent.amounts import exact, figure_text, less, money_text, of_float, parsed, plain, ratio, share, times, total
 
 HALF = Decimal("0.0000000000000000005")
 
@@ -76,3 +76,20 @@ def test_sums_are_exact_and_shares_are_rounded_once(one: Decimal, two: Decimal) 
     if second:
         assert share(first, second, second) == first
         assert ratio(second, second) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "money", "figure"),
+    [
+        ("9852.730985985469386472", "9,852.73", "9852.731"),
+        ("10000", "10,000.00", "10000"),
+        ("0", "0.00", "0"),
+        ("-0.004", "-0.004", "-0.004"),
+        ("0.000012345678912", "0.000012", "0.000012345679"),
+        ("1234567890.129", "1,234,567,890.13", "1234567890.13"),
+        ("-1234.5", "-1,234.50", "-1234.5"),
+    ],
+)
+def test_people_read_fewer_digits(value: str, money: str, figure: str) -> None:
+    assert money_text(Decimal(value)) == money
+    assert figure_text(Decimal(value)) == figure

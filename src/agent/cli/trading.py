@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from agent.amounts import plain
+from agent.amounts import figure_text, money_text
 from agent.cli.output import emit, moment
 from agent.console import table
 from agent.errors import NotFound
@@ -18,6 +18,8 @@ from agent.store.database.engine import Database
 from agent.store.trading import account
 
 Row = Mapping[str, Any]
+# Columns of money; other amounts are prices and quantities.
+_MONEY = frozenset({"cash", "position_value", "equity", "peak", "fee", "fees", "pnl", "realized"})
 
 
 def add_filters(parser: argparse.ArgumentParser, *, market: bool = True) -> None:
@@ -55,7 +57,7 @@ def show(
     """Print rows that fit --market and --since, as a table of `columns` or whole as JSON."""
     kept = [row for row in rows if _fits(options, row, time)]
     right = {number for number, name in enumerate(columns) if kept and isinstance(kept[0][name], Decimal | float | int)}
-    text = table([tuple(cell(row[name]) for name in columns) for row in kept], tuple(columns), right=right)
+    text = table([cells(row, columns) for row in kept], tuple(columns), right=right)
     emit(options, kept, text if kept else none)
     return 0
 
@@ -66,14 +68,24 @@ def read(options: argparse.Namespace, reader: Callable[..., Sequence[Row]]) -> S
         return reader(connections.project, agent["id"])
 
 
+def cells(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
+    """A row of a table for people: money to the cent, prices and quantities by eight digits."""
+    return tuple(money(row[name]) if name in _MONEY else cell(row[name]) for name in columns)
+
+
+def money(value: Decimal | None) -> str:
+    """Money as people read it. JSON has it to the last digit."""
+    return "-" if value is None else money_text(value)
+
+
 def cell(value: Any) -> str:
-    """A value as people read it."""
+    """A value as people read it; an amount is a price or a quantity, see `money`."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Decimal):
-        return plain(value)
+        return figure_text(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -16,6 +16,7 @@ from pipelines.settings import FRACTION, PERCENT, Faults, build, setting
 
 TradingMode = Literal["dry_run", "live"]
 Off = Literal["off"]
+DEFAULT = "default"  # the source of what nobody set
 # Other names in use -> the field.
 ALIASES: Mapping[str, str] = {
     "autonomous_execution": "autonomous",
@@ -187,7 +188,7 @@ class Parsed:
 def parse(layers: Sequence[Layer]) -> Parsed:
     """Settings from layers, the weakest first. Raises SettingsError that names every fault at once."""
     written: dict[str, tuple[str, Any, str]] = {}
-    faults = Faults(", ".join(layer.source for layer in layers) or "default")
+    faults = Faults(", ".join(layer.source for layer in layers) or DEFAULT)
     for layer in layers:
         for name, (as_named, value) in normalize_percentage_fields(layer, faults).items():
             written[name] = (as_named, value, layer.source)
@@ -244,7 +245,7 @@ class ModeError(SettingsError, ValueError):
 
 def _row(item: dataclasses.Field[Any], config: TradingAgentConfig, given: tuple[str, Any, str] | None) -> Row:
     value = getattr(config, item.name)
-    name, written, source = given or (item.name, value, "default")
+    name, written, source = given or (item.name, value, DEFAULT)
     shown = _written(written)
     return Row(item.name, shown if name == item.name else f"{name} = {shown}", _understood(value, item), source)
 

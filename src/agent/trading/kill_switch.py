@@ -13,6 +13,7 @@ from agent.amounts import EXACT
 from agent.core.lifecycle import Table
 from agent.trading.states.machine import Machine
 
+STALE_READINGS = 3  # in a row
 SECONDS_TO_CANCEL, SECONDS_TO_CLOSE = 30, 600
 
 
@@ -90,7 +91,7 @@ class Limits:
     drawdown: Decimal | None
     gain: Decimal | None
     stale_kills: bool = False
-    stale_readings: int = 3
+    stale_readings: int = STALE_READINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from agent.trading.config import Layer, Parsed, TradingAgentConfig
+from agent.trading.config import DEFAULT, Layer, Parsed, TradingAgentConfig
 from pipelines.settings import describe
 
 # Option -> the field it sets. What it says and its bounds are the field's own.
@@ -56,9 +56,13 @@ def layer_of(given: argparse.Namespace) -> Layer:
 
 
 def table_of(parsed: Parsed) -> str:
-    """The table of settings: field, as written, as understood, source; then what looks like a slip."""
+    """The table of settings: field, as written, as understood, source; what somebody set goes before the defaults. Then
+    what looks like a slip."""
     rows = [("setting", "as written", "as understood", "source")]
-    rows += [(one.name, one.written, one.understood, one.source) for one in parsed.rows]
+    rows += [
+        (one.name, one.written, one.understood, one.source)
+        for one in sorted(parsed.rows, key=lambda one: one.source == DEFAULT)
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]) for row in rows

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, field
 from decimal import Decimal
 from pathlib import Path
@@ -208,7 +209,16 @@ def sentence(done: Done) -> str:
     failed = f", {len(done.failed)} without a price" if done.failed else ""
     if done.is_killed:
         return "The kill switch fired: everything is being closed."
-    return f"Cycle {done.cycle}: {done.decided} decided, {done.sent} sent, {done.refused} refused{failed}."
+    why = f" Nothing was sent: {_commonest(done.unsent)}." if done.unsent and not done.sent else ""
+    return f"Cycle {done.cycle}: {done.decided} decided, {done.sent} sent, {done.refused} refused{failed}.{why}"
+
+
+def _commonest(reasons: Sequence[str]) -> str:
+    """The reason that most have, of those that begin alike the first one in full; and how many have others."""
+    kinds = Counter(one.split(":")[0] for one in reasons)
+    kind, count = kinds.most_common(1)[0]
+    words = next(one for one in reasons if one.split(":")[0] == kind).rstrip(".")
+    return words if count == len(reasons) else f"{words} ({count} of {len(reasons)} markets)"
 
 
 def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:

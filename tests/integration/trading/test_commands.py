@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from agent.store.database import migrations
 from agent.store.database.engine import Database, open_engine
 from agent.trading.profiles import names
 from agent.trading.run import run
-from tests.paper import HOUR, MARKET, START, MovedClock, cycles, feed_of, trader
+from pipelines.costs import Costs
+from tests.paper import HOUR, MARKET, START, MovedClock, cycles, feed_of, listing, trader
 from tests.tiny import tiny_project
 
 
@@ -86,6 +88,35 @@ def test_a_pause_holds_until_it_is_resumed(traded: Path, capsys: pytest.CaptureF
     assert facts(capsys, "pause", "--reason", "lunch") == {"trading_state": "paused"}
     assert facts(capsys, "portfolio")["reasons"] == {"person": "lunch"}
     assert facts(capsys, "resume") == {"trading_state": "active"}
+    assert facts(capsys, "portfolio")["reasons"] == {}
+
+
+def test_why_it_was_resumed_is_on_record_until_the_next_pause(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts(capsys, "pause", "--reason", "lunch")
+    assert facts(capsys, "resume", "--reason", "back") == {"trading_state": "active"}
+    reasons = facts(capsys, "portfolio")["reasons"]
+    assert list(reasons) == ["resumed"]
+    assert reasons["resumed"].endswith(": back")
+    assert "; resumed by " in typed(capsys, "portfolio")[0]
+    facts(capsys, "pause", "--reason", "tea")
+    assert facts(capsys, "portfolio")["reasons"] == {"person": "tea"}
+
+
+def test_people_read_cents_and_json_has_every_digit(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    clock = MovedClock(START + 4 * HOUR)
+    costs = Costs(fee=0.00118700066860389)
+    feed = feed_of({MARKET: [97.123456789] * 8}, {MARKET: {5: 1}}, [listing(MARKET, costs)])
+    with trader(Database(engine, engine), feed, clock) as one:
+        one.recover()
+        cycles(one, clock, (5, 6))
+    engine.dispose()
+    exact = facts(capsys, "portfolio")
+    assert len(exact["cash"].split(".")[1]) > 8
+    for command in ("portfolio", "orders", "fills", "trades", "equity", "decisions"):
+        text = typed(capsys, command)[0]
+        assert not re.search(r"\.\d{9}", text), text
+    assert f"equity {float(exact['equity']):,.2f}." in typed(capsys, "portfolio")[0]
 
 
 def test_the_kill_switch_is_triggered_and_nothing_is_reset_that_did_not_fire(

@@ -33,7 +33,7 @@ def moving(clock: MovedClock, most: int) -> Any:
     return wait
 
 
-def test_25_a_loss_of_exactly_the_limit_closes_everything_and_ends_with_1(database: Database) -> None:
+def test_a_loss_of_exactly_the_limit_closes_everything_and_ends_with_1(database: Database) -> None:
     # 30 % of equity at 100, marked at 93: a loss of 2.1 %.
     clock, said = MovedClock(), list[str]()
     feed = feed_of({MARKET: FALLING}, {MARKET: {0: 1, 1: 1, 2: 1}})

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agent.store.database.engine import Database
-from agent.store.trading import booking, deciding, orders
+from agent.store.trading import account, booking, deciding, orders
+from agent.trading.run import sentence
+from agent.trading.steps.desk import state_by
 from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
 
 RISING = [100.0, 100.0, 110.0, 120.0, 130.0, 140.0]
@@ -77,3 +81,39 @@ def test_every_cycle_says_why_there_was_no_trade(database: Database) -> None:
     assert refusal["reason"] == "confidence 0.59 is below 0.6"
     assert [each["provider"] for each in found[0]["opinions"]] == ["market", "model"]
     assert found[0]["opinions"][0]["probability"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("settings", "sends", "says"),
+    [
+        ({}, True, "Cycle 2: 2 decided, 0 sent, 0 refused. Nothing was sent: held: scripted."),
+        (
+            {"min_confidence_threshold": 0.9},
+            True,
+            "Cycle 1: 2 decided, 0 sent, 1 refused. Nothing was sent: refused by confidence: confidence 0.8 is",
+        ),
+        ({}, False, "Cycle 1: 2 decided, 0 sent, 0 refused. Nothing was sent: held: scripted (1 of 2 markets)."),
+    ],
+)
+def test_a_cycle_that_sends_nothing_says_why(
+    database: Database, settings: dict[str, Any], sends: bool, says: str
+) -> None:
+    clock = MovedClock()
+    feed = feed_of({MARKET: [100.0] * 4, "test:ETH-USD": [50.0] * 4}, {MARKET: {0: 1}})
+    with trader(database, feed, clock, ("BTCUSD", "ETHUSD"), **settings) as one:
+        one.recover()
+        first = one.process_cycle(sends=sends)
+        clock.at += HOUR
+        found = [sentence(done) for done in (first, one.process_cycle())]
+    assert any(one.startswith(says) for one in found)
+
+
+def test_an_order_that_a_pause_denies_is_no_order_that_was_sent(database: Database) -> None:
+    clock = MovedClock()
+    with trader(database, feed_of({MARKET: [100.0] * 4}, {MARKET: {0: 1}}), clock) as one:
+        one.recover()
+        with one.desk.step() as conn:
+            account.pause(conn, one.desk.agent_id, "lunch", state_by)
+        done = one.process_cycle()
+    assert (done.sent, done.refused) == (0, 1)
+    assert sentence(done).endswith("Nothing was sent: denied: the trader is paused: lunch.")

@@ -248,6 +248,11 @@ def test_the_table_says_what_was_written_and_understood() -> None:
     shown = table_of(parse([Layer("run.toml", {"max_drawdown_percent": 0.05, "asset_pairs": ["BTCUSD"]})]))
     lines = shown.splitlines()
     assert re.split(r"  +", lines[0]) == ["setting", "as written", "as understood", "source"]
+    assert [line.split()[0] for line in lines[1:4]] == [
+        "asset_pairs",
+        "max_drawdown_pct",
+        "watchlist",
+    ]  # set goes first
     found = [re.split(r"  +", line) for line in lines]
     assert ["max_drawdown_pct", "max_drawdown_percent = 0.05", "5 %", "run.toml"] in found
     assert ["asset_pairs", "BTCUSD", "BTCUSD", "run.toml"] in found

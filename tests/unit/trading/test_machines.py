@@ -12,7 +12,7 @@ from agent.trading.kill_switch import KILL_SWITCH
 from agent.trading.states.machine import UNEXPECTED, IllegalTransition, Machine, Move, step
 from agent.trading.states.ooda import OODA
 from agent.trading.states.orders import FINAL, IN_FLIGHT, ORDER, OrderEvent, OrderState
-from agent.trading.states.permissions import BRINGS, MAY, Reason, Send, TradingState, resumed, state_of
+from agent.trading.states.permissions import BRINGS, MAY, Reason, Send, TradingState, held_back_by, resumed, state_of
 from agent.trading.states.positions import POSITION
 from tests.paths import PROJECT
 
@@ -153,3 +153,8 @@ def test_a_stronger_state_allows_no_more_opening() -> None:
     opens = [Send.OPEN in MAY[state] for state in order]
     assert opens == [True, False, False, False]
     assert all({Send.CANCEL, Send.QUERY} <= MAY[state] for state in order)
+
+
+def test_only_what_holds_the_agent_back_is_named_as_that() -> None:
+    assert held_back_by({"resumed": "resumed by me: back", "daily_loss": "2 % lost", "person": "x"}) == "2 % lost; x"
+    assert state_of([Reason.RESUMED]) is TradingState.ACTIVE

@@ -22,7 +22,7 @@ from pipelines.values import dataclass
 
 Row = dict[str, Any]
 StateOf = Callable[[Iterable[str]], str]  # reasons -> the trading state that they bring, see trading.states.permissions
-_PERSON = "person"
+_PERSON, _RESUMED = "person", "resumed"
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,15 @@ def update(conn: sa.Connection, agent_id: int, **values: Any) -> None:
 def pause(conn: sa.Connection, agent_id: int, reason: str, state_of: StateOf) -> str:
     """A person wants no new risk. It holds at once: the next order is judged by it. Returns the trading state."""
     update(conn, agent_id, wanted_state="paused")
+    set_reason(conn, agent_id, _RESUMED, None, state_of)
     return set_reason(conn, agent_id, _PERSON, reason, state_of)
 
 
-def resume(conn: sa.Connection, agent_id: int, state_of: StateOf) -> str:
-    """Take a person's reason away, and no other. Returns the trading state, which others may still bring."""
+def resume(conn: sa.Connection, agent_id: int, state_of: StateOf, words: str | None = None) -> str:
+    """Take a person's reason away, and no other; `words` say why, until the next pause. Returns the trading state,
+    which other reasons may still bring."""
     update(conn, agent_id, wanted_state="running")
+    set_reason(conn, agent_id, _RESUMED, words, state_of)
     return set_reason(conn, agent_id, _PERSON, None, state_of)
 
 

@@ -6,8 +6,10 @@ rows. Each call is part of the caller's transaction under its lease.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -118,6 +120,35 @@ def newest_equity(conn: sa.Connection, agent_id: int) -> Row | None:
     query = sa.select(equity).where(equity.c.agent_id == agent_id).order_by(equity.c.ts.desc()).limit(1)
     found = conn.execute(query).mappings().first()
     return None if found is None else dict(found)
+
+
+def stale_before(conn: sa.Connection, agent_id: int, ts: datetime, most: int) -> int:
+    """How many readings without a break before `ts` were stale, counted up to `most`."""
+    c = equity.c
+    query = sa.select(c.stale).where(c.agent_id == agent_id, c.ts < ts).order_by(c.ts.desc()).limit(most)
+    return len(list(itertools.takewhile(bool, conn.execute(query).scalars())))
+
+
+def opening_of_day(
+    conn: sa.Connection, agent_id: int, midnight: datetime
+) -> tuple[Decimal, list[tuple[Decimal, Decimal]]] | None:
+    """What the account was worth at `midnight`, and the flows since: (equity just before, what came or went).
+
+    The newest good reading of the day before counts, else the first good one since; None where there is none.
+    """
+    c = equity.c
+    good = sa.select(c.ts, c.equity).where(c.agent_id == agent_id, ~c.stale).limit(1)
+    day_before = sa.and_(c.ts <= midnight, c.ts >= midnight - timedelta(days=1))
+    first = conn.execute(good.where(day_before).order_by(c.ts.desc())).one_or_none()
+    first = first or conn.execute(good.where(c.ts > midnight).order_by(c.ts)).one_or_none()
+    if first is None:
+        return None
+    later = sa.select(c.ts, c.net_flow).where(c.agent_id == agent_id, c.ts > first.ts, c.net_flow != 0).order_by(c.ts)
+    flows = []
+    for ts, flow in conn.execute(later).all():
+        before = sa.select(c.equity).where(c.agent_id == agent_id, c.ts < ts).order_by(c.ts.desc()).limit(1)
+        flows.append((conn.execute(before).scalar_one(), flow))
+    return first.equity, flows
 
 
 def equity_of(conn: sa.Connection, agent_id: int, limit: int) -> list[Row]:

@@ -69,6 +69,13 @@ def locks_at(conn: sa.Connection, agent_id: int, now: datetime) -> list[dict[str
     return [dict(row) for row in conn.execute(sa.select(locks).where(here).order_by(locks.c.id)).mappings()]
 
 
+def lock_since(conn: sa.Connection, agent_id: int, rule: str, since: datetime) -> dict[str, Any] | None:
+    """The newest lock of a rule that was made at `since` or later, ended or not."""
+    here = sa.and_(locks.c.agent_id == agent_id, locks.c.rule == rule, locks.c.created_at >= since)
+    found = conn.execute(sa.select(locks).where(here).order_by(locks.c.id.desc()).limit(1)).mappings().one_or_none()
+    return None if found is None else dict(found)
+
+
 def delete_lock(conn: sa.Connection, lock_id: int, by: str) -> bool:
     """End a lock early. False where there is none that stands."""
     here = sa.and_(locks.c.id == lock_id, locks.c.deleted_by.is_(None))

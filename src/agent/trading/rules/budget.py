@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import less, of_float, ratio, times, total
+from agent.amounts import less, money_text, of_float, ratio, times, total
 from agent.trading.model import Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View
 from agent.trading.rule_example import Case
@@ -23,8 +23,10 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     unit = total((slipped, of_float(view.costs.unit_fee(float(slipped)))))
     evidence = {"free": free, "unit": unit}
     if free <= 0:
-        return Refuse(f"no cash is free: {view.account.cash} less {view.reserved} reserved", evidence)
-    return Reduce(ratio(free, unit), f"free cash is {free}", evidence)
+        return Refuse(
+            f"no cash is free: {money_text(view.account.cash)} less {money_text(view.reserved)} reserved", evidence
+        )
+    return Reduce(ratio(free, unit), f"free cash is {money_text(free)}", evidence)
 
 
 ALLOWS = (

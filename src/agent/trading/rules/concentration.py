@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import less, ratio, total
+from agent.amounts import less, money_text, ratio, total
 from agent.trading.model import Account, Position, Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View
 from agent.trading.rule_example import MARKET, Case
@@ -25,9 +25,13 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     percent = view.config.max_concentration_pct
     evidence = {"held": signed, "beside": beside, "most": most}
     if room <= 0:
-        return Refuse(f"{proposal.market_id} is at its limit of {percent:.4g} % of equity, {most}", evidence)
+        return Refuse(
+            f"{proposal.market_id} is at its limit of {percent:.4g} % of equity, {money_text(most)}", evidence
+        )
     return Reduce(
-        ratio(room, proposal.reference), f"at most {percent:.4g} % of equity, {most}, in one market", evidence
+        ratio(room, proposal.reference),
+        f"at most {percent:.4g} % of equity, {money_text(most)}, in one market",
+        evidence,
     )
 
 

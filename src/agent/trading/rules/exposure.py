@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import total
+from agent.amounts import money_text, total
 from agent.trading.measures.stakes import worst_loss
 from agent.trading.model import Account, Position, Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View, largest
@@ -25,7 +25,7 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
 
     fitting = largest(proposal.quantity, view.instrument.lot, lambda quantity: exposure(quantity) <= most)
     evidence = {"exposure": exposure(proposal.quantity), "most": most}
-    said = f"all positions are at most {view.config.max_exposure_pct:.4g} % of equity, {most}"
+    said = f"all positions are at most {view.config.max_exposure_pct:.4g} % of equity, {money_text(most)}"
     return Reduce(fitting, said, evidence) if fitting else Refuse(said, evidence)
 
 

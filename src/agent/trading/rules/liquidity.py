@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import times
+from agent.amounts import figure_text, times
 from agent.trading.model import Proposal
 from agent.trading.rule import Allow, Answer, Reduce, Refuse, View
 from agent.trading.rule_example import Case
@@ -22,7 +22,7 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     if known is None:
         return Refuse("neither depth nor volume is known") if view.mode == "live" else Allow({"known": None})
     most, source = times(known, PART), "depth" if depth is not None else "volume"
-    return Reduce(most, f"at most a tenth of the {source} of {known}", {source: known})
+    return Reduce(most, f"at most a tenth of the {source} of {figure_text(known)}", {source: known})
 
 
 ALLOWS = (

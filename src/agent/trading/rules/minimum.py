@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import times
+from agent.amounts import figure_text, money_text, times
 from agent.trading.model import Proposal
 from agent.trading.rule import Allow, Answer, Refuse, View
 from agent.trading.rule_example import Case
@@ -18,9 +18,12 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     instrument, notional = view.instrument, times(proposal.quantity, proposal.reference)
     evidence = {"quantity": proposal.quantity, "notional": notional}
     if proposal.quantity < instrument.min_quantity:
-        return Refuse(f"{proposal.quantity} is below the platform's minimum of {instrument.min_quantity}", evidence)
+        least = figure_text(instrument.min_quantity)
+        return Refuse(f"{figure_text(proposal.quantity)} is below the platform's minimum of {least}", evidence)
     if notional < instrument.min_notional:
-        return Refuse(f"{notional} is below the platform's minimum of {instrument.min_notional}", evidence)
+        return Refuse(
+            f"{money_text(notional)} is below the platform's minimum of {money_text(instrument.min_notional)}", evidence
+        )
     return Allow(evidence)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from agent.amounts import figure_text
 from agent.trading.model import Account, Position, Proposal
 from agent.trading.rule import Allow, Answer, Reduce, Refuse, View
 from agent.trading.rule_example import MARKET, Case
@@ -19,7 +20,7 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     held = view.account.position(proposal.key)
     if held is None or (held.quantity > 0) == (proposal.side == "buy"):
         return Refuse(f"there is nothing to {proposal.side} back in {proposal.market_id}")
-    return Reduce(held.quantity.copy_abs(), f"{held.quantity} is held", {"held": held.quantity})
+    return Reduce(held.quantity.copy_abs(), f"{figure_text(held.quantity)} is held", {"held": held.quantity})
 
 
 def _holding(quantity: str) -> dict[str, Account]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import less, of_float, ratio, share, times, total
+from agent.amounts import less, money_text, of_float, ratio, share, times, total
 from agent.trading.measures.kelly import contract_cost, stake
 from agent.trading.model import Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View
@@ -22,7 +22,7 @@ _HUNDRED = Decimal(100)
 def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     """Reduce to the size that the risk allows."""
     if view.equity <= 0:
-        return Refuse(f"equity is {view.equity}")
+        return Refuse(f"equity is {money_text(view.equity)}")
     return _binary(proposal, view) if view.instrument.is_binary else _price(proposal, view)
 
 
@@ -33,7 +33,9 @@ def _price(proposal: Proposal, view: View) -> Answer:
         return Refuse("the stop is the entry: no size can be reckoned", {"stop": stop})
     risk = view.percent_of_equity(view.config.risk_percentage)
     most = ratio(risk, distance)
-    return Reduce(most, f"risk {view.config.risk_percentage:.4g} % of {view.equity}", {"stop": stop, "quantity": most})
+    return Reduce(
+        most, f"risk {view.config.risk_percentage:.4g} % of {money_text(view.equity)}", {"stop": stop, "quantity": most}
+    )
 
 
 def _stop(proposal: Proposal, view: View) -> Decimal:
@@ -59,7 +61,7 @@ def _binary(proposal: Proposal, view: View) -> Answer:
     if part <= 0:
         return Refuse(f"no edge: {view.belief:.4f} is not above the cost of {cost:.4f}", evidence)
     money = times(view.equity, of_float(part))
-    return Reduce(ratio(money, of_float(cost)), f"{part:.3%} of {view.equity}", evidence)
+    return Reduce(ratio(money, of_float(cost)), f"{part:.3%} of {money_text(view.equity)}", evidence)
 
 
 _BINARY = {"instrument": replace(view_of(Case("")).instrument, kind="binary", lot=Decimal(1)), "belief": 0.60}

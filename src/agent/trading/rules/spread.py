@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import less, times
+from agent.amounts import figure_text, less, times
 from agent.trading.model import Proposal
 from agent.trading.rule import Allow, Answer, Refuse, View
 from agent.trading.rule_example import Case, view_of
@@ -23,7 +23,11 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     most = WIDEST_BINARY if view.instrument.is_binary else times(mid, WIDEST)
     spread = less(quote.ask, quote.bid)
     evidence = {"spread": spread, "most": most}
-    return Allow(evidence) if spread <= most else Refuse(f"the spread is {spread}, at most {most}", evidence)
+    return (
+        Allow(evidence)
+        if spread <= most
+        else Refuse(f"the spread is {figure_text(spread)}, at most {figure_text(most)}", evidence)
+    )
 
 
 _BINARY = replace(view_of(Case("")).instrument, kind="binary")

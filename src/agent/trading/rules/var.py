@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from agent.amounts import total
+from agent.amounts import money_text, total
 from agent.trading.measures.stakes import outcomes_of
 from agent.trading.measures.var import used
 from agent.trading.model import Proposal
@@ -21,7 +21,7 @@ PLACE, CLOSES = 150, False
 def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     """Reduce to the largest size within both limits."""
     if view.equity <= 0:
-        return Refuse(f"equity is {view.equity}")
+        return Refuse(f"equity is {money_text(view.equity)}")
     most = view.percent_of_equity(view.config.max_var_pct)
     cost = view.percent_of_equity(view.config.max_binary_loss_pct)
 
@@ -35,8 +35,8 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     fitting = largest(proposal.quantity, view.instrument.lot, fits)
     figure = value_at_risk(proposal, view, proposal.quantity)
     evidence = {"var": figure, "most": most, "most_binary_cost": cost}
-    said = f"value at risk {figure:.2f} of at most {most} ({view.config.max_var_pct:.4g} % of equity)" + (
-        f", binary cost of at most {cost}" if proposal.outcome else ""
+    said = f"value at risk {figure:,.2f} of at most {money_text(most)} ({view.config.max_var_pct:.4g} % of equity)" + (
+        f", binary cost of at most {money_text(cost)}" if proposal.outcome else ""
     )
     return Reduce(fitting, said, evidence) if fitting else Refuse(said, evidence)
 

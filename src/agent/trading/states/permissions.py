@@ -31,8 +31,9 @@ class Send(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why the agent is not active."""
+    """What the trading state follows from."""
 
+    RESUMED = "resumed"  # a person said why it may go on
     PERSON = "person"
     MONITOR = "monitor"
     ANALYSIS_FAILURES = "analysis_failures"
@@ -55,6 +56,7 @@ MAY: Mapping[TradingState, Set[Send]] = {
     TradingState.HALTED: _ALWAYS | {Send.KILL},
 }
 BRINGS: Mapping[Reason, TradingState] = {
+    Reason.RESUMED: TradingState.ACTIVE,
     Reason.PERSON: TradingState.PAUSED,
     Reason.MONITOR: TradingState.PAUSED,
     Reason.ANALYSIS_FAILURES: TradingState.PAUSED,
@@ -74,6 +76,11 @@ _STRENGTH = {state: strength for strength, state in enumerate(TradingState)}
 def state_of(reasons: Iterable[Reason]) -> TradingState:
     """The strongest state that any of `reasons` brings; active where there is none."""
     return max((BRINGS[one] for one in reasons), key=_STRENGTH.__getitem__, default=TradingState.ACTIVE)
+
+
+def held_back_by(reasons: Mapping[str, str]) -> str:
+    """The words of those of `reasons` that keep the agent from being active."""
+    return "; ".join(words for one, words in reasons.items() if BRINGS[Reason(one)] is not TradingState.ACTIVE)
 
 
 def resumed(reasons: Set[Reason]) -> frozenset[Reason]:

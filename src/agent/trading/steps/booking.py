@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.amounts import less, ratio, times, total
 from agent.store.trading import account, booking, orders
-from agent.trading.kill_switch import Reading
+from agent.trading.kill_switch import STALE_READINGS, Reading
 from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, in_order
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
@@ -71,6 +71,7 @@ def write_equity(
     worth = total(times(quantity, prices[key]) for key, (quantity, _) in held.items())
     equity = total((after, worth))
     stale = not is_reading((quantity, marks.get(key)) for key, (quantity, _) in held.items())
+    before_it = booking.stale_before(conn, desk.agent_id, now, STALE_READINGS) if stale else 0
     row = account.load(conn, desk.agent_id)
     peak = row["peak_equity"]
     if equity > peak and not stale:
@@ -99,7 +100,7 @@ def write_equity(
             "stale": stale,
         },
     )
-    return Reading(equity=equity, initial=row["initial_equity"], peak=peak, stale=stale)
+    return Reading(equity=equity, initial=row["initial_equity"], peak=peak, stale=stale, stale_before=before_it)
 
 
 def move_position(conn: Any, desk: Desk, key: Key, event: PositionEvent, now: datetime) -> None:

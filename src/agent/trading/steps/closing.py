@@ -31,6 +31,7 @@ from agent.trading.rule import floored
 from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id
 from agent.trading.states.permissions import Reason
+from agent.trading.steps import pausing
 from agent.trading.steps.desk import Desk, held_quantities, in_flight, state_by
 from agent.trading.steps.execute import cancel, follow, place
 
@@ -50,13 +51,17 @@ def limits_of(config: TradingAgentConfig) -> Limits:
 
 
 def check(conn: Any, desk: Desk, reading: Reading, now: datetime) -> Fired | None:
-    """Whether everything is to be closed now; where it is, the row is written in this transaction."""
+    """Whether everything is to be closed now; where it is, the row is written in this transaction. Where it is not, a
+    softer limit may pause the trader."""
     file = desk.kill_file()
     asked = Cause.KILL_FILE if file is not None else None
-    fired = decide_kill(reading, limits_of(desk.config), asked)
+    limits = limits_of(desk.config)
+    fired = decide_kill(reading, limits, asked)
     if fired is not None:
         who = "" if file is None else file.read_text(encoding="utf-8", errors="replace").strip()[:200]
         trigger(conn, desk, fired, reading.equity, now, by=who or "trader")
+    else:
+        pausing.check(conn, desk, reading, limits, now)
     return fired
 
 

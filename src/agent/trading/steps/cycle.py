@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agent.amounts import total
-from agent.store.trading import account, deciding
+from agent.store.trading import account, deciding, orders
 from agent.trading.ensemble import Choice, choose, proposal_of
 from agent.trading.model import Account, Proposal, Quote
 from agent.trading.provider import Abstention, MarketView, Opinion, name_of
 from agent.trading.rule import Review, review
 from agent.trading.states.machine import step
 from agent.trading.states.ooda import OODA, AgentEvent
+from agent.trading.states.orders import OrderState
 from agent.trading.steps import closing
 from agent.trading.steps.booking import write_equity
 from agent.trading.steps.desk import Desk, account_of
@@ -31,6 +32,7 @@ from agent.trading.steps.viewing import (
 )
 from pipelines.values import dataclass
 
+_NO_BOOK = "the book lacks that side, or nothing is left to buy with"
 _NO_LOCK = ("lock", "duplicate", "release_age", "daily_limit", "order_rate")  # they say by themselves until when
 
 
@@ -47,14 +49,15 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What a cycle came to. failed: markets of which nothing could be read, and why. is_killed: everything is to be
-    closed now."""
+    """What a cycle came to. failed: markets of which nothing could be read, and why. unsent: why a market has no order,
+    in words. is_killed: everything is to be closed now."""
 
     cycle: int
     decided: int = 0
     sent: int = 0
     refused: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)
+    unsent: tuple[str, ...] = ()
     is_killed: bool = False
 
     @property
@@ -72,15 +75,43 @@ def process_cycle(desk: Desk, *, sends: bool = True) -> Done:
         return Done(cycle=cycle, is_killed=True)
     found, failed = _decide_all(desk, cycle)
     passed, refused = _judge_all(desk, found)
-    sent = 0
-    for one, left in passed if sends else ():
-        assert one.proposal is not None, "it was judged"
-        assert one.choice.purpose is not None, "a proposal has a purpose"
-        place(desk, order_for(one.proposal, left.quantity, one.choice.purpose, desk))
-        sent += 1
+    unsent = [*refused, *(_unasked(one.choice) for one in found if one.proposal is None)]
+    denied = [why for one, left in passed if sends and (why := _placed(desk, one, left)) is not None]
+    if not sends:
+        unsent += ["test mode: it would be sent"] * len(passed)
     follow(desk)
     _ended(desk)
-    return Done(cycle=cycle, decided=len(found), sent=sent, refused=refused, failed=failed)
+    return Done(
+        cycle=cycle,
+        decided=len(found),
+        sent=len(passed) - len(denied) if sends else 0,
+        refused=len(refused) + len(denied),
+        failed=failed,
+        unsent=(*denied, *unsent),
+    )
+
+
+def _placed(desk: Desk, one: Decided, left: Review) -> str | None:
+    """Send what the rules left of a proposal. Why it was denied at the last look, None where it was sent."""
+    assert one.proposal is not None, "it was judged"
+    assert one.choice.purpose is not None, "a proposal has a purpose"
+    order = order_for(one.proposal, left.quantity, one.choice.purpose, desk)
+    if place(desk, order) is not OrderState.DENIED:
+        return None
+    with desk.database.reading() as connections:
+        row = orders.load(connections.project, order.client_order_id)
+    assert row is not None, "it was written down first"
+    return f"denied: {row['reject_text']}"
+
+
+def _unasked(choice: Choice) -> str:
+    """Why a decision asks for no order."""
+    if choice.purpose is not None:
+        return _NO_BOOK
+    texts = [str(one["text"]) for one in choice.reasons if one.get("text")]
+    verb = {"hold": "held", "abstain": "abstained"}.get(choice.action, choice.action)
+    watched = "watched only; " if any(one.get("code") == "watched" for one in choice.reasons) else ""
+    return f"{verb}: {watched}{'; '.join(texts)}"
 
 
 def look(desk: Desk) -> bool:
@@ -136,7 +167,7 @@ def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) ->
     proposal = proposal_of(its, choice, seen, position.quantity if position is not None else total(()), size)
     reasons = [dict(one) for one in choice.reasons]
     if choice.purpose is not None and proposal is None:
-        reasons.append({"code": "no_order", "text": "the book lacks that side, or nothing is left to buy with"})
+        reasons.append({"code": "no_order", "text": _NO_BOOK})
     row = {
         "decision_id": its,
         "agent_id": desk.agent_id,
@@ -186,15 +217,16 @@ def _opinion_row(name: str, said: Opinion | Abstention) -> dict[str, Any]:
     return {"provider": name, **facts, "reasons": [dict(one) for one in said.reasons]}
 
 
-def _judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Review]], int]:
-    """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens."""
+def _judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
+    """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens.
+    Returns what passed, and why each other one did not."""
     now = desk.clock.now()
     asking = sorted(
         (one for one in found if one.proposal is not None),
         key=lambda one: (one.choice.purpose == "open", -one.choice.weight, one.seen.listing.instrument.market_id),
     )
     marks = valued(desk)
-    passed, refused = [], 0
+    passed, refused = [], list[str]()
     with desk.step() as conn:
         standing = standing_of(conn, desk, account_of(desk, conn, marks), now)
         reserved = total(reserved_by(desk, one) for one in standing.account.resting)
@@ -207,7 +239,7 @@ def _judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Re
                     cost = cost_of(desk, one.proposal.market_id, said.quantity, one.proposal.reference)
                     reserved = total((reserved, cost))
             else:
-                refused += 1
+                refused.append(_refused(said))
         _transit(conn, desk, AgentEvent.PASSED if passed else AgentEvent.NONE_PASSED)
     return passed, refused
 
@@ -238,6 +270,13 @@ def _judge(conn: Any, desk: Desk, standing: Standing, one: Decided, reserved: An
         why = f"{refusal.rule}: {refusal.reason}"
         deciding.add_lock(conn, desk.agent_id, market=market, side=side, until=until, rule="refused", why=why, now=now)
     return said
+
+
+def _refused(said: Review) -> str:
+    refusal = said.refusal
+    if refusal is None:
+        return "an order that closes it rests already"
+    return f"refused by {refusal.rule}: {refusal.reason}"
 
 
 def _closes_already(account: Account, proposal: Proposal) -> bool:

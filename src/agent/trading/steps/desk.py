@@ -16,8 +16,8 @@ from agent.store.trading import account, booking, orders
 from agent.store.trading.account import Held
 from agent.trading.config import TradingAgentConfig, TradingMode
 from agent.trading.feed import Feed, max_mark_age
-from agent.trading.measures.marks import Mark, mark_of
-from agent.trading.model import ZERO, Account, Fill, Key, Movement, Order, Position
+from agent.trading.measures.marks import Mark, is_good, mark_of
+from agent.trading.model import ZERO, Account, Fill, Key, Movement, Order, Position, Quote
 from agent.trading.platform import Platform
 from agent.trading.provider import Provider
 from agent.trading.rule import Rule
@@ -32,7 +32,8 @@ Row = Mapping[str, Any]
 @dataclass(frozen=True)
 class Desk:
     """One trader at work. markets: market id -> the pair that a person named it by; watched: those that are only looked
-    at. home: where a KILL file is looked for; None: nowhere."""
+    at. home: where a KILL file is looked for; None: nowhere. good_books: the newest good book seen, to value by where a
+    side of it is gone: a process that was started since knows none, and values by the last trade."""
 
     database: Database
     held: Held
@@ -46,6 +47,7 @@ class Desk:
     markets: Mapping[str, str]
     watched: frozenset[str] = field(default=frozenset())
     home: Path | None = None
+    good_books: dict[Key, Quote] = field(default_factory=dict)
 
     @property
     def agent_id(self) -> int:
@@ -71,7 +73,10 @@ class Desk:
         if quote is not None and key[1] == "no":
             quote = quote.no
         age = max_mark_age(listing, self.config.max_mark_age_seconds)
-        return mark_of(quantity, quote, now=now, max_age=age, payout=payout)
+        before = self.good_books.get(key)
+        if quote is not None and is_good(quote):
+            self.good_books[key] = quote
+        return mark_of(quantity, quote, now=now, max_age=age, last_book=before, payout=payout)
 
     def fill_row(self, fill: Fill, now: datetime) -> dict[str, Any]:
         """A fill as a row of `fills`."""

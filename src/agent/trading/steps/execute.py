@@ -16,7 +16,7 @@ from agent.trading.model import Fill, Movement, Order, Proposal, Purpose
 from agent.trading.platform import Accepted, Refused
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderEvent, OrderState, client_order_id
-from agent.trading.states.permissions import MAY, Send, TradingState
+from agent.trading.states.permissions import MAY, Send, TradingState, held_back_by
 from agent.trading.states.positions import PositionEvent
 from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position
 from agent.trading.steps.desk import Desk, held_quantities, in_flight, marks_of, order_of
@@ -143,7 +143,7 @@ def _forbidden(desk: Desk, order: Order, row: Mapping[str, Any], kill: Mapping[s
     asks = Send.KILL if order.purpose == "kill" else Send.REDUCE if order.reduce_only else Send.OPEN
     state = TradingState(row["trading_state"])
     if asks not in MAY[state]:
-        return f"the trader is {state}: {'; '.join((row['trading_reason'] or {}).values())}"
+        return f"the trader is {state}: {held_back_by(row['trading_reason'] or {})}"
     if order.purpose != "kill" and kill is not None:
         return f"the kill switch fired: {', '.join(kill['cause'])}"
     if order.purpose != "kill" and desk.kill_file() is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.cli.commands.trading.run_agent import add_settings, parsed_of
 from agent.cli.output import emit, moment
-from agent.cli.trading import cell
+from agent.cli.trading import money
 from agent.console import table
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
@@ -56,19 +56,19 @@ def run(options: argparse.Namespace) -> int:
                 found = replay(trader, clock, ends)
         finally:
             database.close()
-    emit(options, found, text_of(found, feed.release.name))
+    emit(options, found, text_of(found, feed.release.name, options.cost_factor))
     return 0
 
 
-def text_of(found: Replayed, release: str) -> str:
+def text_of(found: Replayed, release: str, factor: float = 1.0) -> str:
     """What came of it, for people."""
     won = float((found.equity - found.initial) / found.initial)
     span = f"{found.bars:,} bar ends from {moment(found.first)} to {moment(found.last)} UTC"
-    equity = f"Equity {cell(found.initial)} -> {cell(found.equity)} ({won:+.2%})"
+    equity = f"Equity {money(found.initial)} -> {money(found.equity)} ({won:+.2%})"
     lines = [
         f"Release {release}, forecasts out of fold, {span}.",
-        f"Decided: {', '.join(f'{count:,} {name}' for name, count in found.actions.items())}.",
-        f"{found.sent:,} orders, {found.trades:,} round trips: {cell(found.pnl)} before fees of {cell(found.fees)}.",
+        f"Decided: {', '.join(f'{count:,} {name}' for name, count in found.actions.items())}; {_sent(found, factor)}.",
+        f"{found.trades:,} round trips: {money(found.pnl)} before fees of {money(found.fees)}.",
         f"{equity}, at worst {found.drawdown:.2%} below its peak.",
     ]
     if found.killed is not None:
@@ -76,9 +76,20 @@ def text_of(found: Replayed, release: str) -> str:
     if found.refused:
         rows = [(rule, f"{count:,}", found.examples.get(rule, "")) for rule, count in found.refused.items()]
         lines.append(table(rows, ("refused by", "times", "such as"), right={1}))
-    elif not found.sent:
-        lines.append("No bar's net edge exceeded the margin after costs: there was nothing to trade.")
     return "\n".join(lines)
+
+
+def _sent(found: Replayed, factor: float) -> str:
+    """How many orders came of it at these costs, and what held most of the others back."""
+    costs = {0.0: "without costs", 1.0: "at the project's costs"}.get(
+        factor, f"at {factor:g} times the project's costs"
+    )
+    sent = f"{found.sent:,} sent {costs}" if found.sent else f"nothing was sent {costs}"
+    refused = sum(found.refused.values())
+    if not refused:
+        return sent if found.sent else f"{sent}, since no net edge exceeded the margin after costs"
+    rule = max(found.refused, key=lambda one: found.refused[one])
+    return f"{sent}, {refused:,} refused, most by {rule} ({found.examples.get(rule, '')})"
 
 
 def _instant(text: str) -> datetime:

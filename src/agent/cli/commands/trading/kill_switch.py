@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from agent.cli.output import emit, user_name
-from agent.cli.trading import add_filters, cell, opened, show
+from agent.cli.trading import add_filters, money, opened, show
 from agent.errors import Conflict, UsageError
 from agent.execution.workspace import read_settings
 from agent.store.database.engine import Database, database_now, writing
@@ -74,6 +74,8 @@ def _reset(options: argparse.Namespace, database: Database, agent: dict[str, Any
         account.update(conn, agent["id"], **measured)
         state_now = account.set_reason(conn, agent["id"], str(Reason.KILL), None, state_by)
     emit(
-        options, {"trading_state": state_now}, f"Armed again at an equity of {cell(equity)}; the trader is {state_now}."
+        options,
+        {"trading_state": state_now},
+        f"Armed again at an equity of {money(equity)}; the trader is {state_now}.",
     )
     return 0

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from agent.cli.output import emit
-from agent.cli.trading import add_filters, cell, opened
+from agent.cli.trading import add_filters, cell, cells, money, opened
 from agent.console import table
 from agent.store.trading import booking
 from agent.trading.ledger import Line
@@ -68,10 +68,10 @@ def _text(value: dict[str, Any]) -> str:
     why = "".join(f"; {text}" for text in value["reasons"].values())
     lines = [
         f"{value['trading_state']}{why}. Cycle {value['cycle']}, as of {cell(value['as_of'])} UTC.",
-        f"Cash {cell(value['cash'])}, equity {cell(value['equity'])}.",
-        f"It began with {cell(value['initial'])}, and was at most {cell(value['peak'])}.",
+        f"Cash {money(value['cash'])}, equity {money(value['equity'])}.",
+        f"It began with {money(value['initial'])}, and was at most {money(value['peak'])}.",
     ]
-    held = [tuple(cell(row[name]) for name in _COLUMNS) for row in value["positions"]]
+    held = [cells(row, _COLUMNS) for row in value["positions"]]
     lines.append(table(held, _COLUMNS, right={2, 3, 4, 5}) if held else "Nothing is held.")
     if "differences" in value:
         lines += value["differences"] or ["Made again from fills and cash: nothing differs."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.output import emit
+from agent.cli.output import emit, user_name
 from agent.cli.trading import add_filters, opened
 from agent.store.database.engine import writing
 from agent.store.trading import account
@@ -16,11 +16,17 @@ HELP = "Take `agent pause` back; other reasons that keep the trader from opening
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_filters(parser, market=False)
+    parser.add_argument("--reason", metavar="TEXT", help="why it may go on, for those who look")
 
 
 def run(options: argparse.Namespace) -> int:
     """Resume."""
     with opened(options) as (database, agent), writing(database.project) as conn:
-        state = account.resume(conn, agent["id"], state_by)
+        state = account.resume(conn, agent["id"], state_by, _words(options.reason))
     emit(options, {"trading_state": state}, f"The trader is {state}.")
     return 0
+
+
+def _words(reason: str | None) -> str | None:
+    said = (reason or "").strip()
+    return f"resumed by {user_name()}: {said}" if said else None

@@ -1,0 +1,62 @@
+"""What a reading of the account pauses: a day's loss until midnight UTC, three readings with old prices until a good
+one. Softer than the kill switch: exits go on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from agent.amounts import less, money_text, of_float
+from agent.store.trading import account, booking, deciding
+from agent.trading.kill_switch import Limits, Reading
+from agent.trading.measures.day import day_loss, midnight_after, midnight_before, opening_after
+from agent.trading.states.permissions import Reason
+from agent.trading.steps.desk import Desk, state_by
+
+DAY = "max_daily_loss_pct"  # the rule of its locks
+
+
+def check(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetime) -> None:
+    """Let the reasons hold that this reading brings, and those be gone that are over."""
+    _hold(conn, desk, Reason.STALE_MARKS, _stale(reading, limits))
+    _hold(conn, desk, Reason.DAILY_LOSS, _lost_today(conn, desk, reading, now))
+
+
+def _stale(reading: Reading, limits: Limits) -> str | None:
+    count = reading.stale_before + 1
+    if not reading.stale or count < limits.stale_readings:
+        return None
+    return f"{limits.stale_readings} readings in a row or more had old prices for over a tenth of what is held"
+
+
+def _lost_today(conn: Any, desk: Desk, reading: Reading, now: datetime) -> str | None:
+    """Why nothing is opened until midnight. A lock says so to people; once it fired, it holds for the day although the
+    account recovers, and a person may delete it."""
+    limit = desk.config.max_daily_loss_pct
+    if isinstance(limit, str):
+        return None
+    midnight = midnight_before(now)
+    fired = deciding.lock_since(conn, desk.agent_id, DAY, midnight)
+    if fired is not None:
+        return None if fired["deleted_by"] is not None else str(fired["reason"])
+    opening = booking.opening_of_day(conn, desk.agent_id, midnight)
+    if reading.stale or opening is None:
+        return None
+    base = opening_after(opening[0], opening[1])
+    lost = day_loss(base, reading.equity, of_float(limit))
+    if lost is None:
+        return None
+    until = midnight_after(now)
+    amount = money_text(less(base, reading.equity))
+    why = (
+        f"{amount} lost since 00:00 UTC, {float(lost):.2%} of {money_text(base)}, at most {limit:.4g} is allowed: "
+        f"until {until:%Y-%m-%d %H:%M} UTC"
+    )
+    deciding.add_lock(conn, desk.agent_id, market="*", side="*", until=until, rule=DAY, why=why, now=now)
+    return why
+
+
+def _hold(conn: Any, desk: Desk, reason: Reason, words: str | None) -> None:
+    held = account.load(conn, desk.agent_id)["trading_reason"] or {}
+    if held.get(str(reason)) != words:
+        account.set_reason(conn, desk.agent_id, str(reason), words, state_by)

@@ -1,0 +1,88 @@
+"""Limits that stop what opens and never what closes, on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from agent.store.database.engine import Database
+from agent.store.trading import account, booking, deciding, orders
+from agent.trading.model import Quote
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+
+ETH, SOL = "test:ETH-USD", "test:SOL-USD"
+
+
+def rows(database: Database, reader: Any, *more: Any) -> Any:
+    with database.reading() as connections:
+        return reader(connections.project, *more)
+
+
+def test_25_the_daily_limit_lets_a_stop_pass_and_counts_it(database: Database) -> None:
+    clock = MovedClock()
+    prices = {MARKET: [100.0, 100.0, 100.0, *[97.0] * 30], ETH: [100.0] * 40, SOL: [100.0] * 40}
+    enters = {MARKET: {0: 1}, ETH: {1: 1}, SOL: {4: 1, 24: 1}}
+    feed = feed_of(prices, enters, horizon_bars=30)
+    settings: dict[str, Any] = {"max_daily_trades": 2, "stop_loss": 0.02, "max_correlated_assets": 5}
+    with trader(database, feed, clock, ("BTCUSD", "ETHUSD", "SOLUSD"), **settings) as one:
+        one.recover()
+        done = cycles(one, clock, range(5))
+        agent = one.desk.agent_id
+        assert [(each.sent, each.refused) for each in done] == [(1, 0), (1, 0), (1, 0), (0, 0), (0, 1)]
+        found = rows(database, orders.of_agent, agent)
+        assert [(each["purpose"], each["status"]) for each in found] == [
+            ("open", "filled"),
+            ("open", "filled"),
+            ("stop", "filled"),
+        ]
+        assert len(rows(database, orders.sent_since, agent, START)) == 3
+        (last,) = [each for each in rows(database, deciding.decisions_of, agent, SOL, 1) if each["cycle"] == 5]
+        assert [each["reason"] for each in last["verdicts"] if each["verdict"] == "refuse"] == [
+            "daily limit 2 reached, 3 sent since 00:00 UTC, next at 2026-01-31 00:00 UTC"
+        ]
+        assert [each.sent for each in cycles(one, clock, (24,))] == [1]  # and from midnight on it may
+
+
+class Silent:
+    """A platform that knows no price while `silent`."""
+
+    def __init__(self, platform: Any) -> None:
+        self._platform, self.silent = platform, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._platform, name)
+
+    def quote(self, market_id: str) -> Quote | None:
+        quote: Quote | None = None if self.silent else self._platform.quote(market_id)
+        return quote
+
+
+def test_26_five_cycles_that_fail_pause_entries_and_one_good_one_ends_it(database: Database) -> None:
+    clock = MovedClock()
+    feed = feed_of(
+        {MARKET: [100.0] * 20, ETH: [100.0] * 20}, {MARKET: {0: 1}, ETH: dict.fromkeys((7, 8), 1)}, horizon_bars=2
+    )
+    with trader(database, feed, clock, ("BTCUSD", "ETHUSD"), stale_action="pause") as one:
+        one.recover()
+        cycles(one, clock, (0, 1))
+        platform = Silent(one.desk.platform)
+        one.desk = replace(one.desk, platform=platform)  # type: ignore[arg-type]  # has all that a platform has
+        agent = one.desk.agent_id
+        platform.silent = True
+        for hour in range(2, 6):
+            assert not cycles(one, clock, (hour,))[0].is_good
+        assert "analysis_failures" not in (rows(database, account.load, agent)["trading_reason"] or {})
+        cycles(one, clock, (6,))
+        row = rows(database, account.load, agent)
+        assert row["trading_state"] == "paused"
+        assert row["trading_reason"]["analysis_failures"] == "5 cycles in a row in which every market failed"
+        platform.silent = False
+        (good,) = cycles(one, clock, (7,))  # closes what is overdue; the entry comes a cycle too early
+        assert (good.sent, good.refused) == (1, 1)
+        assert rows(database, account.load, agent)["trading_state"] == "active"
+        (after,) = cycles(one, clock, (8,))
+        assert after.sent == 1
+        found = [(each["purpose"], each["status"]) for each in rows(database, orders.of_agent, agent)]
+        assert sorted(found) == [("open", "denied"), ("open", "filled"), ("open", "open"), ("reduce", "filled")]
+        assert rows(database, booking.position_of, agent, (MARKET, ""))["quantity"] == D(0)
+        assert clock.at == START + 8 * HOUR

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from agent.cli.output import emit, user_name
 from agent.cli.trading import add_filters, opened, show, wanted_of
 from agent.errors import UsageError
 from agent.execution.workspace import read_settings
-from agent.store.database.engine import Database, database_now, writing
+from agent.store.database import migrations
+from agent.store.database.engine import Database, database_now, open_engine, writing
 from agent.store.trading import showing
 from agent.trading import person
+from agent.trading.drill import Step, drill
 
-HELP = "Show why the kill switch fired; `trigger` closes everything, `reset` lets the account be traded again."
+HELP = "Show why the kill switch fired; `trigger` closes everything, `reset` lets the account trade, `drill` rehearses."
 _COLUMNS = ("triggered_at", "state", "cause", "limit_value", "measured", "equity", "triggered_by", "reset_reason")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("what", nargs="?", choices=("trigger", "reset"), help="leave it out to look")
+    parser.add_argument("what", nargs="?", choices=("trigger", "reset", "drill"), help="leave it out to look")
     add_filters(parser, market=False)
     parser.add_argument("--reason", metavar="TEXT", help="why, for those who look")
     parser.add_argument("--accept-open-positions", action="store_true", help="reset although something is left open")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show, trigger or reset."""
+    """Show, trigger, reset, or rehearse all of it."""
+    if options.what == "drill":
+        return _drill(options)
     if options.what is not None and not (options.reason or "").strip():
         raise UsageError(f"{options.what} needs a reason", where="--reason", fix='--reason "why"')
     with opened(options) as (database, agent):
@@ -54,4 +60,26 @@ def _reset(options: argparse.Namespace, database: Database, agent: dict[str, Any
         answer = person.reset(conn, agent, reason=options.reason, by=user_name(), now=now, accepting=accepting)
     text = f"Armed again at an equity of {answer['equity']}; the trader is {answer['trading_state']}."
     emit(options, answer, text)
+    return 0
+
+
+def _drill(options: argparse.Namespace) -> int:
+    """In a database of its own that is gone at the end: nothing of the project is opened."""
+
+    def told(one: Step) -> None:
+        if not options.json:
+            print(f"{one.at:%H:%M}  {one.name:<10} {one.seconds * 1000:7.1f} ms  {one.says}", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_engine(f"sqlite:///{Path(folder) / 'drill.sqlite'}")
+        migrations.ensure_current(engine, automatic=True)
+        database = Database(engine, engine)
+        try:
+            steps = drill(database, Path(folder), told)
+        finally:
+            database.close()
+    if options.json:
+        emit(options, steps, "")
+    else:
+        print("The drill went through: everything was cancelled and closed, and the account could be armed again.")
     return 0

@@ -66,6 +66,12 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     assert {one["client_order_id"] for one in fills} <= {one["client_order_id"] for one in orders}
     assert typed("portfolio", "--rebuild")["differences"] == []
     assert [one["kind"] for one in typed("reconcile")] == ["opening"]
+    proof = typed("export-decision", orders[0]["decision_id"])
+    assert proof["release"]["id"] == proof["decision"]["release_id"]
+    assert proof["published"]["model_version"] == proof["decision"]["model_version"]
+    assert proof["release"]["versions"]["model"]["version"]
+    assert {"ticks", "features"} <= set(proof["release"]["versions"])
+    assert proof["published"]["action"] == "buy"
 
     found = typed("backtest-agent", "--cost-factor", "0", "--until", "2024-02-01", "--kill-switch-gain", "off")
     assert found["cycles"] == found["bars"] > 20

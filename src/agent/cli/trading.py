@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,10 +12,10 @@ from typing import Any
 from agent.amounts import figure_text, money_text
 from agent.cli.output import emit, moment
 from agent.console import table
-from agent.errors import NotFound
 from agent.execution.workspace import open_database, read_settings
 from agent.store.database.engine import Database
-from agent.store.trading import account
+from agent.store.trading import showing
+from agent.store.trading.showing import Wanted
 
 Row = Mapping[str, Any]
 # Columns of money; other amounts are prices and quantities.
@@ -36,14 +36,20 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[Database, dict[str, An
     settings, _ = read_settings(options.project_dir)
     with open_database(settings) as database:
         with database.reading() as connections:
-            found = [one for one in account.all_open(connections.project) if one["account_ref"] == options.account]
-        if not found:
-            raise NotFound(
-                f"nobody has traded account {options.account} here",
-                where="agents",
-                fix="agent run-agent --asset-pair BTCUSD --once",
-            )
-        yield database, found[0]
+            agent = showing.agent_of(connections.project, options.account)
+        yield database, agent
+
+
+def wanted_of(options: argparse.Namespace) -> Wanted:
+    """Which rows the options ask for."""
+    limit = getattr(options, "limit", None)
+    return Wanted(getattr(options, "market", None), options.since, None if limit is None else max(0, limit))
+
+
+def list_rows(options: argparse.Namespace, name: str) -> list[dict[str, Any]]:
+    """Rows that are listed as they stand, see `showing.listed`."""
+    with opened(options) as (database, agent), database.reading() as connections:
+        return showing.listed(name, connections.project, agent, wanted_of(options))
 
 
 def show(
@@ -51,21 +57,13 @@ def show(
     rows: Sequence[Row],
     columns: Sequence[str],
     *,
-    time: str,
     none: str,
 ) -> int:
-    """Print rows that fit --market and --since, as a table of `columns` or whole as JSON."""
-    kept = [row for row in rows if _fits(options, row, time)]
-    right = {number for number, name in enumerate(columns) if kept and isinstance(kept[0][name], Decimal | float | int)}
-    text = table([cells(row, columns) for row in kept], tuple(columns), right=right)
-    emit(options, kept, text if kept else none)
+    """Print rows as a table of `columns`, or whole as JSON."""
+    right = {number for number, name in enumerate(columns) if rows and isinstance(rows[0][name], Decimal | float | int)}
+    text = table([cells(row, columns) for row in rows], tuple(columns), right=right)
+    emit(options, rows, text if rows else none)
     return 0
-
-
-def read(options: argparse.Namespace, reader: Callable[..., Sequence[Row]]) -> Sequence[Row]:
-    """What `reader` (connection, agent's id) finds."""
-    with opened(options) as (database, agent), database.reading() as connections:
-        return reader(connections.project, agent["id"])
 
 
 def cells(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
@@ -87,11 +85,6 @@ def cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return figure_text(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _fits(options: argparse.Namespace, row: Row, time: str) -> bool:
-    market = getattr(options, "market", None)
-    return (market is None or row["market_id"] == market) and (options.since is None or row[time] >= options.since)
 
 
 def _instant(text: str) -> datetime:

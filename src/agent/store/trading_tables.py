@@ -325,6 +325,17 @@ llm_calls = sa.Table(
     info={"purpose": "Calls of language models, written before they are made: the day's budget is their sum."},
 )
 
+trading_requests = sa.Table(
+    "trading_requests",
+    metadata,
+    sa.Column("key", sa.String(200), primary_key=True, doc="Idempotency-Key of the request"),
+    sa.Column("what", PlainText, nullable=False, doc="what was asked for: the same key asks for the same thing"),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("answer", JSON, nullable=False, doc="given again to who asks again"),
+    schema=PROJECT,
+    info={"purpose": "Changes of a trader that were asked for over HTTP: each key is carried out once."},
+)
+
 
 def index_some_rows(tables: sa.MetaData) -> None:
     """Add the indexes of some rows alone. Apart, since they have SQLAlchemy load both dialects."""

@@ -39,7 +39,7 @@ def test_an_unknown_parameter_is_422_with_the_nearest_name_on_every_route(make_c
     client = make_client()
     for path, methods in client.get("/openapi.json").json()["paths"].items():
         for method in methods:
-            address = path.format(run_id=1, component="ticks", snapshot_id=1, project_id=1)
+            address = path.format(run_id=1, component="ticks", snapshot_id=1, project_id=1, lock_id=1)
             refused = client.request(method, address, params={"projectid": 1})
             assert refused.status_code == 422, (method, path)
             assert "unknown parameter 'projectid'" in refused.text, (method, path)

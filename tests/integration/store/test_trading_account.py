@@ -235,8 +235,8 @@ def test_locks_hold_until_their_time_or_until_a_person_deletes_them(database: Da
         assert [one["market_id"] for one in deciding.locks_at(conn, held.agent_id, NOW + timedelta(seconds=60))] == [
             "*"
         ]
-        assert deciding.delete_lock(conn, both[1]["id"], "me")
-        assert not deciding.delete_lock(conn, both[1]["id"], "me")
+        assert deciding.delete_lock(conn, held.agent_id, both[1]["id"], "me")
+        assert not deciding.delete_lock(conn, held.agent_id, both[1]["id"], "me")
         assert [one["market_id"] for one in deciding.locks_at(conn, held.agent_id, NOW)] == ["m"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from agent.cli.main import main
 from agent.store.database import migrations
 from agent.store.database.engine import Database, open_engine
+from agent.store.trading.proof import digest_of
 from agent.trading.profiles import names
 from agent.trading.run import run
 from pipelines.costs import Costs
@@ -142,9 +143,48 @@ def test_a_switch_that_fired_is_reset_by_a_person_when_all_is_closed(
     (kill,) = facts(capsys, "kill-switch")
     assert (kill["state"], kill["cause"], kill["equity"]) == ("flat", ["KILL_FILE"], "10600")
     assert facts(capsys, "portfolio")["trading_state"] == "halted"
-    assert facts(capsys, "kill-switch", "reset", "--reason", "seen") == {"trading_state": "active"}
+    assert facts(capsys, "kill-switch", "reset", "--reason", "seen") == {"trading_state": "active", "equity": "10600"}
     assert facts(capsys, "portfolio")["initial"] == "10600"
     assert [one["state"] for one in facts(capsys, "kill-switch")] == ["reset"]
+
+
+def test_a_drill_goes_through_every_step_and_touches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.rglob("*"))
+    steps = facts(capsys, "kill-switch", "drill")
+    assert [one["name"] for one in steps] == ["open", "trigger", "cancelling", "closing", "closing", "flat", "reset"]
+    assert [one["says"] for one in steps if one["name"] in ("open", "flat")] == [
+        "1 held, 1 resting",
+        "0 held, 0 resting",
+    ]
+    assert all(one["seconds"] > 0 and one["at"] for one in steps)
+    assert "cancelling" in typed(capsys, "kill-switch", "drill")[0]
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_drill_fails_where_the_trader_does_not_close(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.trading.steps.closing.closing_order", lambda *_: "nobody bids")
+    assert "does not become flat" in typed(capsys, "kill-switch", "drill", code=1)[1]
+
+
+def test_a_decision_is_exported_with_what_it_came_from_and_what_came_of_it(
+    traded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [one["decision_id"] for one in facts(capsys, "decisions") if one["action"] == "buy"]
+    typed(capsys, "export-decision", made[-1], "--to", "proof.json")
+    proof = json.loads((traded / "proof.json").read_text(encoding="utf-8"))
+    assert proof["sha256"] == digest_of(proof)
+    assert digest_of(proof | {"quote": {}}) != proof["sha256"]
+    assert proof["decision"]["decision_id"] == made[-1]
+    assert [one["provider"] for one in proof["opinions"]] == ["market", "model"]
+    assert proof["verdicts"][0]["rule"] == "market_open"
+    assert [one["event"] for one in proof["order_events"]][:2] == ["prepared", "sending"]
+    assert [one["price"] for one in proof["fills"]] == ["100"]
+    assert proof["settings"]["values"]["asset_pairs"] == ["BTCUSD"]
+    assert (proof["release"], proof["published"]) == (None, None)  # a scripted market has no release
+    assert json.loads(typed(capsys, "export-decision", made[-1])[0]) == proof
+    assert "there is no decision x" in typed(capsys, "export-decision", "x", code=2)[1]
 
 
 def test_who_never_traded_is_told_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,9 +76,9 @@ def lock_since(conn: sa.Connection, agent_id: int, rule: str, since: datetime) -
     return None if found is None else dict(found)
 
 
-def delete_lock(conn: sa.Connection, lock_id: int, by: str) -> bool:
-    """End a lock early. False where there is none that stands."""
-    here = sa.and_(locks.c.id == lock_id, locks.c.deleted_by.is_(None))
+def delete_lock(conn: sa.Connection, agent_id: int, lock_id: int, by: str) -> bool:
+    """End a lock of an agent early. False where there is none that stands."""
+    here = sa.and_(locks.c.agent_id == agent_id, locks.c.id == lock_id, locks.c.deleted_by.is_(None))
     return conn.execute(sa.update(locks).where(here).values(deleted_by=by)).rowcount == 1
 
 
@@ -97,7 +97,7 @@ def abandon_made(conn: sa.Connection, agent_id: int) -> int:
     return conn.execute(sa.update(decisions).where(here).values(status="abandoned")).rowcount
 
 
-def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: int) -> list[dict[str, Any]]:
+def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: int | None) -> list[dict[str, Any]]:
     """Decisions, the newest first, each with its `opinions` and `verdicts`. market: its id, or the pair it was named
     by."""
     d = decisions.c

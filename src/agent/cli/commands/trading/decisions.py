@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from agent.cli.output import emit
-from agent.cli.trading import add_filters, cell, opened
+from agent.cli.trading import add_filters, cell, opened, wanted_of
 from agent.console import table
-from agent.store.trading import deciding
+from agent.store.trading import showing
 
 HELP = "Show what the trader decided, the newest first; --why-not MARKET: the reason for each cycle without a trade."
 _HEADINGS = ("made at (UTC)", "market", "action", "confidence", "status", "why")
@@ -25,24 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print decisions with their first refusing rule, or the reason of the decision itself."""
     with opened(options) as (database, agent), database.reading() as connections:
-        market = options.why_not or options.market
-        rows = deciding.decisions_of(connections.project, agent["id"], market, max(0, options.limit))
-    kept = [
-        row | {"why": why(row)}
-        for row in rows
-        if (options.since is None or row["made_at"] >= options.since)
-        and (options.why_not is None or row["status"] != "ordered")
-    ]
+        wanted = replace(wanted_of(options), market=options.why_not or options.market)
+        kept = showing.decisions(connections.project, agent, wanted, not_traded=options.why_not is not None)
     names = ("made_at", "market_id", "action", "confidence", "status", "why")
     text = table([tuple(cell(row[name]) for name in names) for row in kept], _HEADINGS, right={3}) if kept else ""
     emit(options, kept, text or "There are no such decisions.")
     return 0
-
-
-def why(decision: Mapping[str, Any]) -> str:
-    """The rule that refused with its numbers, else what the decision says of itself."""
-    for verdict in decision["verdicts"]:
-        if verdict["verdict"] == "refuse":
-            return f"{verdict['rule']}: {verdict['reason']}"
-    texts = [str(one["text"]) for one in decision["reasons"] if one.get("text")]
-    return "; ".join(texts) or ", ".join(str(one.get("code")) for one in decision["reasons"])

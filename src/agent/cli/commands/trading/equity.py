@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.trading import add_filters, opened, show
-from agent.store.trading import booking
+from agent.cli.trading import add_filters, opened, show, wanted_of
+from agent.store.trading import showing
 
 HELP = "Show what the trader's account was worth, the newest first."
 _COLUMNS = ("ts", "cash", "position_value", "equity", "peak", "drawdown", "stale")
@@ -20,5 +20,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print rows of `equity`."""
     with opened(options) as (database, agent), database.reading() as connections:
-        rows = booking.equity_of(connections.project, agent["id"], max(0, options.limit))
-    return show(options, rows, _COLUMNS, time="ts", none="Nothing was measured yet.")
+        rows = showing.equity(connections.project, agent, wanted_of(options))
+    return show(options, rows, _COLUMNS, none="Nothing was measured yet.")

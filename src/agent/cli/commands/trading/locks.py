@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import emit, user_name
-from agent.cli.trading import add_filters, opened, show
-from agent.errors import NotFound
+from agent.cli.trading import add_filters, opened, show, wanted_of
 from agent.store.database.engine import writing
-from agent.store.trading import booking, deciding
+from agent.store.trading import showing
+from agent.trading import person
 
 HELP = "Show what may not be opened for a while and why, or end such a lock early."
 _COLUMNS = ("id", "market_id", "side", "until_at", "reason")
@@ -25,13 +25,9 @@ def run(options: argparse.Namespace) -> int:
     with opened(options) as (database, agent):
         if options.delete is not None:
             with writing(database.project) as conn:
-                if not deciding.delete_lock(conn, options.delete, user_name()):
-                    raise NotFound(f"no lock {options.delete} stands", where="locks", fix="`agent locks` lists them")
-            emit(options, {"deleted": options.delete}, f"Lock {options.delete} is over.")
+                answer = person.delete_lock(conn, agent, options.delete, user_name())
+            emit(options, answer, f"Lock {options.delete} is over.")
             return 0
         with database.reading() as connections:
-            newest = booking.newest_equity(connections.project, agent["id"])
-            # With historical data the present is where the trader stands, not the host's.
-            now = database.now() if newest is None else newest["ts"]
-            rows = deciding.locks_at(connections.project, agent["id"], now)
-    return show(options, rows, _COLUMNS, time="created_at", none="Nothing is locked.")
+            rows = showing.locks(connections.project, agent, wanted_of(options), database.now())
+    return show(options, rows, _COLUMNS, none="Nothing is locked.")

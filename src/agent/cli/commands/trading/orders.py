@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.trading import add_filters, read, show
-from agent.store.trading import orders
+from agent.cli.trading import add_filters, list_rows, show
 
 HELP = "Show the trader's orders: what was sent, what is open, what nobody knows."
 _COLUMNS = (
@@ -21,4 +20,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the orders, the oldest first."""
-    return show(options, read(options, orders.of_agent), _COLUMNS, time="prepared_at", none="There are no orders.")
+    return show(options, list_rows(options, "orders"), _COLUMNS, none="There are no orders.")

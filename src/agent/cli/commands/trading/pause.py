@@ -7,8 +7,7 @@ import argparse
 from agent.cli.output import emit
 from agent.cli.trading import add_filters, opened
 from agent.store.database.engine import writing
-from agent.store.trading import account
-from agent.trading.steps.desk import state_by
+from agent.trading import person
 
 HELP = "Let the trader open nothing new until `agent resume`; what reduces a position goes on."
 
@@ -22,6 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Pause; it holds for the next order, whether a trader runs or not."""
     with opened(options) as (database, agent), writing(database.project) as conn:
-        state = account.pause(conn, agent["id"], options.reason, state_by)
-    emit(options, {"trading_state": state}, f"The trader is {state}: {options.reason}")
+        answer = person.pause(conn, agent, options.reason)
+    emit(options, answer, f"The trader is {answer['trading_state']}: {options.reason}")
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 from agent.cli.output import emit
 from agent.cli.trading import add_filters, cell, cells, money, opened
 from agent.console import table
-from agent.store.trading import booking
+from agent.store.trading import booking, showing
 from agent.trading.ledger import Line
 from agent.trading.steps.booking import rebuilt
 from agent.trading.steps.desk import fill_of, movement_of
@@ -27,21 +27,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the portfolio. Exit code 1 where a rebuild finds it otherwise."""
     with opened(options) as (database, agent), database.reading() as connections:
         conn = connections.project
+        value = showing.portfolio(conn, agent)
         rows = booking.positions_of(conn, agent["id"])
         newest = booking.newest_equity(conn, agent["id"])
         fills = [fill_of(row) for row in booking.fills_of(conn, agent["platform"], agent["account_ref"])]
         cash = [movement_of(row) for row in booking.movements_of(conn, agent["platform"], agent["account_ref"])]
-    value: dict[str, Any] = {
-        "trading_state": agent["trading_state"],
-        "reasons": agent["trading_reason"] or {},
-        "cycle": agent["cycle"],
-        "cash": None if newest is None else newest["cash"],
-        "equity": None if newest is None else newest["equity"],
-        "peak": agent["peak_equity"],
-        "initial": agent["initial_equity"],
-        "as_of": None if newest is None else newest["ts"],
-        "positions": [row for row in rows if row["quantity"]],
-    }
     if options.rebuild:
         value["differences"] = _differences(rows, newest, rebuilt(fills, cash))
     emit(options, value, _text(value))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.trading import add_filters, read, show
-from agent.store.trading import booking
+from agent.cli.trading import add_filters, list_rows, show
 
 HELP = "Show where the trader's books and the platform disagreed, and what was done about it."
 _COLUMNS = ("found_at", "kind", "market_id", "client_order_id", "resolution", "note")
@@ -18,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the differences, the oldest first."""
-    rows = read(options, booking.discrepancies_of)
-    return show(options, rows, _COLUMNS, time="found_at", none="Books and platform never disagreed.")
+    rows = list_rows(options, "discrepancies")
+    return show(options, rows, _COLUMNS, none="Books and platform never disagreed.")

@@ -7,8 +7,7 @@ import argparse
 from agent.cli.output import emit, user_name
 from agent.cli.trading import add_filters, opened
 from agent.store.database.engine import writing
-from agent.store.trading import account
-from agent.trading.steps.desk import state_by
+from agent.trading import person
 
 HELP = "Take `agent pause` back; other reasons that keep the trader from opening stay."
 
@@ -22,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Resume."""
     with opened(options) as (database, agent), writing(database.project) as conn:
-        state = account.resume(conn, agent["id"], state_by, _words(options.reason))
-    emit(options, {"trading_state": state}, f"The trader is {state}.")
+        answer = person.resume(conn, agent, _words(options.reason))
+    emit(options, answer, f"The trader is {answer['trading_state']}.")
     return 0
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.trading import add_filters, read, show
-from agent.store.trading import booking
+from agent.cli.trading import add_filters, list_rows, show
 
 HELP = "Show the trader's closed round trips."
 _COLUMNS = ("closed_at", "market_id", "outcome", "side", "quantity", "entry", "exit", "fees", "pnl", "reason")
@@ -18,6 +17,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the round trips, the oldest first."""
-    return show(
-        options, read(options, booking.trades_of), _COLUMNS, time="closed_at", none="No round trip is over yet."
-    )
+    return show(options, list_rows(options, "trades"), _COLUMNS, none="No round trip is over yet.")

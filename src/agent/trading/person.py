@@ -1,0 +1,66 @@
+"""What a person may ask of a trader, by a command or over HTTP: pause, resume, the kill switch, the end of a lock, and
+a word on what books and platform differ about. Each call is part of the caller's transaction and returns its answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent.amounts import plain
+from agent.errors import Conflict, NotFound
+from agent.store.trading import account, booking, deciding, switch
+from agent.trading.kill_switch import KILL_SWITCH, KillEvent, KillState
+from agent.trading.states.machine import step
+from agent.trading.states.permissions import Reason
+from agent.trading.steps.desk import KILL_FILE, state_by
+
+Row = dict[str, Any]
+
+
+def pause(conn: Any, agent: Row, reason: str) -> Row:
+    """Nothing new is opened until `resume`."""
+    return {"trading_state": account.pause(conn, agent["id"], reason, state_by)}
+
+
+def resume(conn: Any, agent: Row, words: str | None = None) -> Row:
+    """Take a person's pause away, and no other reason; `words` say why, until the next pause."""
+    return {"trading_state": account.resume(conn, agent["id"], state_by, words)}
+
+
+def delete_lock(conn: Any, agent: Row, lock_id: int, by: str) -> Row:
+    """End a lock now. Raises NotFound."""
+    if not deciding.delete_lock(conn, agent["id"], lock_id, by):
+        raise NotFound(f"no lock {lock_id} stands", where="locks", fix="`agent locks` lists them")
+    return {"deleted": lock_id}
+
+
+def trigger(home: Path, reason: str, by: str) -> Row:
+    """Leave the file that the trader looks for before each order and in each cycle."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / KILL_FILE).write_text(f"{by}: {reason}\n", encoding="utf-8")
+    return {"triggered": True}
+
+
+def reset(conn: Any, agent: Row, *, reason: str, by: str, now: datetime, accepting: bool = False) -> Row:
+    """Let the account be traded again; gain, loss and peak are measured from then on. accepting: although something is
+    left open. Raises Conflict where it has not fired, or not everything is closed."""
+    kill = account.standing_kill(conn, agent["platform"], agent["account_ref"])
+    if kill is None:
+        raise Conflict("the kill switch has not fired", where="kill_switch", fix="there is nothing to reset")
+    held = [one["market_id"] for one in booking.positions_of(conn, agent["id"]) if one["quantity"]]
+    event = KillEvent.RESET_ACCEPTING if accepting else KillEvent.RESET
+    state = KillState(kill["state"])
+    if state not in (KillState.FLAT, KillState.STUCK) or step(KILL_SWITCH, state, event).state != KillState.ARMED:
+        raise Conflict(
+            f"the kill switch is {state}, not everything is closed: {', '.join(held) or 'orders are left'}",
+            where="kill_switch",
+            fix="start the trader, which closes what is left; when it is stuck: --accept-open-positions",
+        )
+    switch.reset(conn, kill["id"], by, reason, now)
+    newest = booking.newest_equity(conn, agent["id"])
+    equity = agent["initial_equity"] if newest is None else newest["equity"]
+    measured = {"initial_equity": equity, "armed_at": now, "peak_equity": equity, "peak_at": now}
+    account.update(conn, agent["id"], **measured)
+    state_now = account.set_reason(conn, agent["id"], str(Reason.KILL), None, state_by)
+    return {"trading_state": state_now, "equity": plain(equity)}

@@ -118,7 +118,7 @@ def test_a_person_ends_the_pause_by_deleting_its_lock(database: Database) -> Non
         cycles(one, clock, range(3))
         (lock,) = rows(database, deciding.locks_at, one.desk.agent_id, clock.at)
         with one.desk.step() as conn:
-            assert deciding.delete_lock(conn, lock["id"], "me")
+            assert deciding.delete_lock(conn, one.desk.agent_id, lock["id"], "me")
         cycles(one, clock, (3,))
         assert state(database, one) == ("active", [])
 

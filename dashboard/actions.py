@@ -14,6 +14,8 @@ from agent.service.goals import Intent
 from agent.store import state
 from agent.store.control import runner
 from agent.store.control.runs import FINAL, Run
+from agent.store.trading import account
+from agent.trading import person
 from dashboard import data
 from dashboard.data import Session
 from pipelines.snapshot import digest
@@ -101,6 +103,29 @@ def set_runner(desk: Session, wanted: str) -> None:
                 fix="start it: `agent serve`, then POST /api/agent/start",
             )
         runner.want(connections.control, wanted)
+
+
+def close_everything(desk: Session, reason: str) -> str:
+    """Have every trader of the project close what it holds and end. Raises UsageError without a reason."""
+    person.trigger(desk.workspace.settings.home, reason, WHO)
+    return "Nothing is sent any more but what closes."
+
+
+def pause_trader(desk: Session, agent_id: int, reason: str) -> str:
+    """Let nothing new be opened. Raises UsageError without a reason."""
+    with desk.workspace.database.writing() as connections:
+        conn = connections.project
+        answer = person.pause(conn, account.load(conn, agent_id), reason)
+    return f"The trader is {answer['trading_state']}."
+
+
+def resume_trader(desk: Session, agent_id: int, reason: str) -> str:
+    """Take a person's pause back, and no other reason. Raises UsageError without a reason."""
+    words = f"resumed by {WHO}: {person.said(reason)}"
+    with desk.workspace.database.writing() as connections:
+        conn = connections.project
+        answer = person.resume(conn, account.load(conn, agent_id), words)
+    return f"The trader is {answer['trading_state']}."
 
 
 def _goal(targets: Sequence[str], force: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """The dashboard: `streamlit run dashboard/app.py` in a project's folder. Finds the tabs, guards the door, shows errors.
 
-A tab is a file in dashboard/tabs/ with TITLE, ICON, ORDER and `show(desk)`. Only the open one computes anything.
+A tab is a file in dashboard/tabs/ with TITLE, ICON, ORDER and `show(desk)`, and `is_shown(desk)` where it is hidden at
+times. Only the open one computes anything.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main() -> None:
         st.title("Tidemill")
         look.fault(error)
         return
-    pages = [_page(tab, desk, is_first=number == 0) for number, tab in enumerate(_tabs())]
+    pages = [_page(tab, desk, is_first=number == 0) for number, tab in enumerate(_tabs(desk))]
     page = st.navigation(pages, position="top")
     look.title(page.title)
     # After the navigation, which would otherwise forget the address that was asked for.
@@ -44,9 +45,11 @@ def main() -> None:
     page.run()
 
 
-def _tabs() -> list[ModuleType]:
+def _tabs(desk: Session) -> list[ModuleType]:
+    """Those with something to show, in their order."""
     names = [path.stem for path in _TABS.glob("*.py") if not path.stem.startswith("_")]
     tabs = [importlib.import_module(f"dashboard.tabs.{name}") for name in names]
+    tabs = [tab for tab in tabs if not hasattr(tab, "is_shown") or tab.is_shown(desk)]
     return sorted(tabs, key=lambda tab: int(tab.ORDER))
 
 

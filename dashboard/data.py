@@ -53,6 +53,8 @@ from agent.store.outputs import catalog, projections, promises, releases
 from agent.store.outputs.catalog import SnapshotRow
 from agent.store.outputs.projections import LiveScore
 from agent.store.outputs.releases import Release
+from agent.store.trading import account
+from agent.trading.overview import Overview, load_overviews
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 
@@ -133,6 +135,18 @@ def run_with_attempts(desk: Session, run_id: int) -> tuple[Run, list[Attempt]]:
     """A run and its attempts. Raises NotFound."""
     with desk.workspace.database.reading() as connections:
         return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
+
+
+def has_trader(desk: Session) -> bool:
+    """Whether a trader ever ran here."""
+    with desk.workspace.database.reading() as connections:
+        return account.was_opened(connections.project)
+
+
+def traders(desk: Session) -> list[Overview]:
+    """How each account stands that is traded here."""
+    with desk.workspace.database.reading() as connections:
+        return load_overviews(connections.project, desk.workspace.settings.home, now())
 
 
 def grid_of(desk: Session) -> Grid:

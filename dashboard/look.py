@@ -27,6 +27,7 @@ _STYLE = f"""
 [data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] p{{color:inherit;opacity:.85}}
 .tm-title{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 @media (max-width:767px){{.tm-title{{position:static;width:auto;height:auto;clip-path:none;font-size:1.4rem}}}}
+.st-key-kill button{{background:#b3261e;border-color:#b3261e;color:#fff}}
 .tm-wide{{overflow-x:auto}}
 .tm-table{{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}}
 .tm-table th,.tm-table td{{padding:.32rem .7rem .32rem 0;text-align:left;vertical-align:top;

@@ -108,3 +108,21 @@ def cycles(one: Trader, clock: MovedClock, hours: Sequence[int]) -> list[Any]:
         clock.at = START + HOUR * hour
         found.append(one.process_cycle())
     return found
+
+
+def account_at_work(database: Database) -> int:
+    """An account that holds one market below what was paid, has an order resting in another one and was refused in a
+    third; returns its agent's id."""
+    held, resting, refused = MARKET, "test:ETH-USD", "test:SOL-USD"
+    opens = {held: [100.0, 100.0, 97.0, 96.0, 95.5], resting: [50.0] * 5, refused: [10.0] * 5}
+    clock = MovedClock()
+    feed = feed_of(opens, {held: dict.fromkeys(range(5), 1), resting: {3: 1}, refused: {3: 1}}, confidence=0.65)
+    with trader(database, feed, clock, ("BTCUSD", "ETHUSD")) as one:
+        one.recover()
+        cycles(one, clock, range(4))
+    limits = {"kill_switch_loss_pct": 0.02, "max_drawdown_pct": 0.05, "kill_switch_gain_pct": 0.05}
+    pairs = ("BTCUSD", "ETHUSD", "SOLUSD")
+    with trader(database, feed, clock, pairs, min_confidence_threshold=0.7, **limits) as one:
+        one.recover()
+        cycles(one, clock, (3,))
+        return one.desk.agent_id

@@ -12,9 +12,10 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
-from agent.api.server import Server
+from agent.api.server import Server, ServerHere
 from agent.api.session import COOKIE, LIFETIME, Sessions
 from agent.core.answers import Ref, polyline
+from agent.store.trading import account
 from pipelines.errors import PipelineError
 
 _TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
@@ -55,6 +56,16 @@ _TEMPLATES.env.filters["labelled"] = labelled
 _TEMPLATES.env.globals.update(address=address, ref=ref, polyline=polyline)
 
 
+async def look_for_trader(request: Request, server: ServerHere) -> None:
+    """Note whether a trader ever ran here: before, no page leads to its page. Looked for until one is found."""
+    app = request.app.state
+    if not getattr(app, "has_trader", False):
+        try:
+            app.has_trader = await server.read(lambda at: account.was_opened(at.project))
+        except PipelineError:  # whatever the database has: a page that needs none of it is shown
+            app.has_trader = False
+
+
 def page(request: Request, server: Server, template: str, values: dict[str, Any], status: int = 200) -> HTMLResponse:
     """A template with what all of them need; a session begins with the first page."""
     sessions = sessions_of(request)
@@ -64,9 +75,8 @@ def page(request: Request, server: Server, template: str, values: dict[str, Any]
         session = sessions.new(server.now())
     csrf = sessions.form_token(session) if session else ""
     mode = server.settings.trading_mode.replace("_", " ")
-    response = _TEMPLATES.TemplateResponse(
-        request, template, {"csrf": csrf, "trading_mode": mode, **values}, status_code=status
-    )
+    shared = {"csrf": csrf, "trading_mode": mode, "has_trader": getattr(request.app.state, "has_trader", False)}
+    response = _TEMPLATES.TemplateResponse(request, template, {**shared, **values}, status_code=status)
     if is_new:
         set_cookie(request, response, session)
     return response

@@ -34,6 +34,7 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 # What ends something is never put off: it waits for no limit.
 _ENDS = re.compile(
     r"/api/agent/stop|/ui/agent/stop|/runs/cancel|(/ui)?/runs/[0-9]+/cancel|/trading/pause|/trading/kill-switch/trigger"
+    r"|/ui/trading/(close-all|pause)"
 )
 _MOST_DIGITS = 18
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")

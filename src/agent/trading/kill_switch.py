@@ -136,6 +136,38 @@ def decide_kill(reading: Reading, limits: Limits, asked: Cause | None = None) ->
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far equity is from a limit. level: the equity at which it fires; money: what is missing to it, in money of
+    the account, 0 or less where it is reached; part: the same by equity, a fraction;
+    None where equity is 0 or less."""
+
+    cause: Cause
+    limit: Decimal
+    level: Decimal
+    money: Decimal
+    part: Decimal | None
+
+
+def distances(reading: Reading, limits: Limits) -> tuple[Distance, ...]:
+    """How far each limit that is not off is away, in the order in which `decide_kill` looks at them.
+
+    level: E0 (1 - loss), peak (1 - drawdown), E0 (1 + gain); money: E - level, of the gain level - E. No digit is lost.
+    """
+    equity, initial, peak = reading.equity, reading.initial, max(reading.peak, reading.equity)
+    found = []
+    for cause, limit, base, side in (
+        (Cause.LOSS_LIMIT, limits.loss, initial, -1),
+        (Cause.DRAWDOWN_LIMIT, limits.drawdown, peak, -1),
+        (Cause.PROFIT_TARGET, limits.gain, initial, 1),
+    ):
+        if limit is not None:
+            level = EXACT.multiply(base, 1 + side * limit)
+            money = EXACT.multiply(EXACT.subtract(level, equity), side)
+            found.append(Distance(cause, limit, level, money, EXACT.divide(money, equity) if equity > 0 else None))
+    return tuple(found)
+
+
 def _fall(before: Decimal, after: Decimal) -> Decimal:
     """(before - after) / before."""
     return EXACT.divide(EXACT.subtract(before, after), before)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.amounts import plain
-from agent.errors import Conflict, NotFound
+from agent.errors import Conflict, NotFound, UsageError
 from agent.store.trading import account, booking, deciding, switch
 from agent.trading.kill_switch import KILL_SWITCH, KillEvent, KillState
 from agent.trading.states.machine import step
@@ -18,9 +18,17 @@ from agent.trading.steps.desk import KILL_FILE, state_by
 Row = dict[str, Any]
 
 
+def said(reason: str) -> str:
+    """A reason on one line. Raises UsageError where none is given."""
+    text = " ".join(reason.split())
+    if not text:
+        raise UsageError("it needs a reason", where="reason", fix="say why, for those who look later")
+    return text
+
+
 def pause(conn: Any, agent: Row, reason: str) -> Row:
-    """Nothing new is opened until `resume`."""
-    return {"trading_state": account.pause(conn, agent["id"], reason, state_by)}
+    """Nothing new is opened until `resume`. Raises UsageError without a reason."""
+    return {"trading_state": account.pause(conn, agent["id"], said(reason), state_by)}
 
 
 def resume(conn: Any, agent: Row, words: str | None = None) -> Row:
@@ -36,9 +44,11 @@ def delete_lock(conn: Any, agent: Row, lock_id: int, by: str) -> Row:
 
 
 def trigger(home: Path, reason: str, by: str) -> Row:
-    """Leave the file that the trader looks for before each order and in each cycle."""
+    """Leave the file that the trader looks for before each order and in each cycle. Raises UsageError without a
+    reason."""
+    text = f"{by}: {said(reason)}\n"
     home.mkdir(parents=True, exist_ok=True)
-    (home / KILL_FILE).write_text(f"{by}: {reason}\n", encoding="utf-8")
+    (home / KILL_FILE).write_text(text, encoding="utf-8")
     return {"triggered": True}
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.trading.kill_switch import Cause, Fired, Limits, Reading, decide_kill
+from agent.trading.kill_switch import Cause, Fired, Limits, Reading, decide_kill, distances
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, MarkKind, is_reading, mark_of
 from agent.trading.model import Quote
@@ -182,3 +182,39 @@ def test_what_has_no_mark_is_no_reading() -> None:
     assert not is_reading([(D(1), fresh), (D("0.001"), None)])
     assert is_reading([(D(1), fresh), (D(0), None)])
     assert is_reading([])
+
+
+def reading(equity: str, initial: str, peak: str) -> Reading:
+    return Reading(D(equity), D(initial), D(peak))
+
+
+def test_how_far_each_limit_is_away() -> None:
+    loss, fall, gain = distances(reading("9938.20", "10000", "10200"), SEED)
+    assert (loss.cause, loss.level, loss.money) == (Cause.LOSS_LIMIT, D("9800"), D("138.20"))
+    assert (fall.cause, fall.level, fall.money) == (Cause.DRAWDOWN_LIMIT, D("9690"), D("248.20"))
+    assert (gain.cause, gain.level, gain.money) == (Cause.PROFIT_TARGET, D("10500"), D("561.80"))
+    assert loss.part == pytest.approx(D("138.20") / D("9938.20"))
+    assert [one.money for one in distances(reading("9700", "10000", "10000"), SEED)] == [-100, 200, 800]
+    assert [one.part for one in distances(reading("0", "10000", "10000"), SEED)] == [None] * 3
+    assert distances(reading("1", "10000", "10000"), OFF) == ()
+
+
+CENTS = st.integers(min_value=1, max_value=10**13).map(lambda cents: D(cents).scaleb(-2))
+PARTS = st.integers(min_value=1, max_value=4999).map(lambda parts: D(parts).scaleb(-4))
+
+
+@given(CENTS, CENTS, CENTS, PARTS, PARTS, PARTS)
+def test_so_much_reaches_the_limit_and_a_hair_less_does_not(
+    equity: Decimal, initial: Decimal, above: Decimal, loss: Decimal, fall: Decimal, gain: Decimal
+) -> None:
+    now, hair = Reading(equity, initial, equity + above), D("0.00000001")
+    each = (Limits(loss, None, None), Limits(None, fall, None), Limits(None, None, gain))
+    for limits, side in zip(each, (-1, -1, 1), strict=True):
+        (one,) = distances(now, limits)
+        assert (decide_kill(now, limits) is not None) == (one.money <= 0)
+        there = Reading(equity + side * one.money, initial, now.peak)
+        assert there.equity == one.level
+        if one.cause is not Cause.PROFIT_TARGET or one.level <= now.peak:
+            assert decide_kill(there, limits) is not None
+        near = Reading(one.level - side * hair, initial, max(now.peak, one.level))
+        assert (one.cause is Cause.DRAWDOWN_LIMIT and one.level > now.peak) or decide_kill(near, limits) is None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from agent.api import attributing
-from agent.api.rendering import address, missing, page, ref
+from agent.api.rendering import address, look_for_trader, missing, page, ref
 from agent.api.server import ServerHere
 from agent.errors import NotFound
 from agent.execution.backtests import Sources, candles, find_sources, read_backtest
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(look_for_trader)])
 Name = Annotated[str, Path(max_length=300)]
 Asked = Annotated[str | None, Query(max_length=300)]
 

@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from agent.api.errors import status_of
 from agent.api.leaving import unless_leaving
 from agent.api.models import RunIn
-from agent.api.rendering import missing, page, sessions_of, set_cookie
+from agent.api.rendering import look_for_trader, missing, page, sessions_of, set_cookie
 from agent.api.routes import runs as run_routes
 from agent.api.security import is_token, wait_for_turn
 from agent.api.server import Server, ServerHere
@@ -40,7 +40,7 @@ from agent.store.state import load_states
 from pipelines.errors import PipelineError
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(look_for_trader)])
 _PAGE = 50
 _SANDBOX = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"

@@ -6,11 +6,11 @@ import asyncio
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from agent.api.comparing import compared
-from agent.api.rendering import address, missing, page, ref
+from agent.api.rendering import address, look_for_trader, missing, page, ref
 from agent.api.routes.runs import RunId
 from agent.api.server import Server, ServerHere
 from agent.api.shown import SIGNED, component_look, grid_values, with_names, without_secrets
@@ -34,7 +34,7 @@ from agent.store.outputs.releases import Release
 from pipelines.lake import Lake
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(look_for_trader)])
 _RELEASES, _DECISIONS, _ATTEMPTS, _OUTPUTS = 50, 500, 50, 8
 Name = Annotated[str, Path(max_length=300)]
 Asked = Annotated[str, Query(max_length=300)]

@@ -108,6 +108,11 @@ def all_open(conn: sa.Connection) -> list[Row]:
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
+def was_opened(conn: sa.Connection) -> bool:
+    """Whether an account was ever traded here, retired ones too."""
+    return conn.scalar(sa.select(agents.c.id).limit(1)) is not None
+
+
 @contextmanager
 def holding(database: Database, held: Held) -> Iterator[sa.Connection]:
     """A transaction of the lease's holder, the agent's row locked first, so that of two steps one is first.

@@ -113,6 +113,29 @@ def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: 
     return found
 
 
+def of_cycle(conn: sa.Connection, agent_id: int, cycle: int) -> list[dict[str, Any]]:
+    """Decisions of one cycle by market, each with those of its `verdicts` that refuse, in order."""
+    d, v = decisions.c, verdicts.c
+    here = sa.and_(d.agent_id == agent_id, d.cycle == cycle, ~d.synthetic)
+    found = [dict(row) for row in conn.execute(sa.select(decisions).where(here).order_by(d.market_id)).mappings()]
+    its = sa.select(verdicts).join(decisions, d.decision_id == v.decision_id).where(here, v.verdict == "refuse")
+    refusals: dict[str, list[dict[str, Any]]] = {}
+    for row in conn.execute(its.order_by(v.seq)).mappings():
+        refusals.setdefault(row["decision_id"], []).append(dict(row))
+    return [one | {"verdicts": refusals.get(one["decision_id"], [])} for one in found]
+
+
+def refusals_between(
+    conn: sa.Connection, agent_id: int, since: datetime, before: datetime
+) -> list[tuple[str, int, datetime]]:
+    """How often each rule refused, and when it last did; the one that did so most often first."""
+    d, v = decisions.c, verdicts.c
+    count, last = sa.func.count(), sa.func.max(d.made_at, type_=d.made_at.type)
+    query = sa.select(v.rule, count, last).join(decisions, d.decision_id == v.decision_id)
+    query = query.where(d.agent_id == agent_id, d.made_at >= since, d.made_at < before, v.verdict == "refuse")
+    return [(rule, n, at) for rule, n, at in conn.execute(query.group_by(v.rule).order_by(count.desc(), v.rule))]
+
+
 def outcomes_of(conn: sa.Connection, agent_id: int) -> list[tuple[str, str, str | None, str | None]]:
     """Each decision's action and status, with the rule that refused it and why (None: none did), in order."""
     d, v = decisions.c, verdicts.c

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from agent import orchestrator
 from agent.store.database import engine
 from agent.store.published import backtest_metrics
 from tests.browser.conftest import Dashboard
@@ -19,6 +20,20 @@ from tests.chrome import SLOW, needs_chrome
 from tests.served import served
 
 pytestmark = [pytest.mark.browser, needs_chrome]
+
+OTHER = """
+[executor]
+kind = "inline"
+[sources.sample]
+symbols = ["MSFT"]
+[model]
+kind = "logistic"
+max_iter = 20
+[markets.costs.equity]
+fee_bps = 3
+[publish]
+max_brier_excess = 1.0
+"""
 
 
 def test_a_group_leads_to_its_trades_and_their_candles(
@@ -46,6 +61,27 @@ def test_a_group_leads_to_its_trades_and_their_candles(
             _shows_alone(page, groups, "IBM")
             page.get_by_role("link", name="(show all)").click()
             _until(page, lambda page=page: len(_rows(page.get_by_role("table", name="trades"))) == figures["trades"])
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A project of another market and other costs, of fewer trades than a table lists, after its first run."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "agent.toml").write_text(OTHER, encoding="utf-8")
+    assert orchestrator.run_once(folder).status == "COMPLETED"
+    return folder
+
+
+def test_the_figures_of_another_project_are_its_own(
+    serve: Callable[..., Dashboard], other: Path, open_page: Callable[..., Any]
+) -> None:
+    figures = _figures(other)
+    with served(other, WORKER_ENABLED="false") as server:
+        for url in (f"{server.url}/ui/backtest", f"{serve(other).url}/backtest"):
+            page = open_page(url)
+            _sums_agree(page, figures)
+            _drawdowns_agree(page, figures)
 
 
 def _figures(project: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@ a word on what books and platform differ about. Each call is part of the caller'
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from agent.amounts import plain
 from agent.errors import Conflict, NotFound, UsageError
 from agent.store.trading import account, booking, deciding, switch
 from agent.trading.kill_switch import KILL_SWITCH, KillEvent, KillState
+from agent.trading.reconcile.facts import ACCEPTABLE
 from agent.trading.states.machine import step
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import KILL_FILE, state_by
@@ -41,6 +43,32 @@ def delete_lock(conn: Any, agent: Row, lock_id: int, by: str) -> Row:
     if not deciding.delete_lock(conn, agent["id"], lock_id, by):
         raise NotFound(f"no lock {lock_id} stands", where="locks", fix="`agent locks` lists them")
     return {"deleted": lock_id}
+
+
+def accept(conn: Any, agent: Row, ids: Sequence[str], by: str, now: datetime) -> Row:
+    """Let the platform be right about differences that block: the next start books its positions. Raises NotFound and
+    Conflict; then none is accepted."""
+    known = {one["id"]: one for one in booking.discrepancies_of(conn, agent["id"])}
+    for one in ids:
+        if one not in known:
+            raise NotFound(f"there is no difference {one}", where="discrepancies", fix="`agent reconcile` lists them")
+        kind, resolution = known[one]["kind"], known[one]["resolution"]
+        if resolution != "blocking":
+            raise Conflict(f"{kind} {one} does not block: {resolution}", where="discrepancies", fix="leave it out")
+        if kind not in ACCEPTABLE:
+            raise Conflict(
+                f"{kind} {one} cannot be accepted: it does not say what to book",
+                where="discrepancies",
+                fix="new books: agent run-agent --adopt; else put it right on the platform, and start again",
+            )
+    for one in ids:
+        said = known[one]["note"]
+        booking.accept(conn, agent["id"], one, f"accepted by {by}" + (f"; {said}" if said else ""), now)
+    blocks = any(row["resolution"] == "blocking" and row["id"] not in ids for row in known.values())
+    state = agent["trading_state"]
+    if not blocks:
+        state = account.set_reason(conn, agent["id"], str(Reason.MISMATCH), None, state_by)
+    return {"accepted": list(ids), "trading_state": state}
 
 
 def trigger(home: Path, reason: str, by: str) -> Row:

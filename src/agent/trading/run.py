@@ -105,7 +105,7 @@ class Trader:
             raise AgentError(
                 f"books and platform differ, and a person must say what is right: {listed}",
                 where="discrepancies",
-                fix="look at the platform and at `agent reconcile`; positions are as they were",
+                fix="look at the platform; where it is right: `agent reconcile --accept ID`; nothing was changed",
             )
 
     @property

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +81,21 @@ def test_18_a_position_that_is_found_is_adopted_and_is_no_gain() -> None:
 def test_19_the_other_side_always_waits_for_a_person() -> None:
     difference = found(books(fills=HELD), platform(held="-0.01", has_old_fills=True))[19]
     assert (difference.resolution, difference.acts) == ("blocking", ())
+
+
+@pytest.mark.parametrize(("held", "cash", "case"), [("20", "8000", 16), ("3", "9700", 16), ("-4", "10400", 19)])
+def test_what_a_person_accepts_is_booked_and_only_that(held: str, cash: str, case: int) -> None:
+    ours, theirs = books(fills=HELD), platform(held=held, cash=cash, has_old_fills=True)
+    blocking = found(ours, theirs)[case]
+    assert blocking.resolution == "blocking"
+    policy = replace(POLICY, accepted=frozenset({blocking.discrepancy_id}))
+    accepted = found(ours, theirs, policy)[case]
+    assert (accepted.resolution, accepted.discrepancy_id) == ("by_person", blocking.discrepancy_id)
+    after = applied(ours, reconcile(ours, theirs, policy))
+    assert (after.holdings[KEY].quantity, after.cash) == (D(held), D(cash))
+    assert reconcile(after, theirs, policy) == ()
+    other = platform(held=held + "1", cash=cash, has_old_fills=True)
+    assert found(ours, other, policy)[case].resolution == "blocking"
 
 
 def test_20_a_resolved_market_is_paid_out() -> None:

@@ -181,6 +181,14 @@ def discrepancies_of(conn: sa.Connection, agent_id: int) -> list[Row]:
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
+def accept(conn: sa.Connection, agent_id: int, found: str, note: str, at: datetime) -> None:
+    """A person says of a difference that the platform is right."""
+    c = discrepancies.c
+    here = sa.and_(c.agent_id == agent_id, c.id == found)
+    values = {"resolution": "by_person", "note": note, "resolved_at": at}
+    conn.execute(sa.update(discrepancies).where(here).values(values))
+
+
 def _upsert(conn: sa.Connection, table: sa.Table, values: Mapping[str, Any], keys: tuple[str, ...]) -> None:
     new = insert(conn, table).values(dict(values))
     changed = {name: new.excluded[name] for name in values if name not in keys}

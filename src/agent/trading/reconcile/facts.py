@@ -12,7 +12,8 @@ from typing import Any, Literal
 from agent.trading.model import ZERO, Fill, Key, Movement, Order, Outcome, Side
 from agent.trading.states.permissions import Reason
 
-Resolution = Literal["adopted", "corrected", "ignored", "blocking"]
+Resolution = Literal["adopted", "corrected", "ignored", "blocking", "by_person"]
+ACCEPTABLE = frozenset({"mismatch", "other_side"})  # what a person may accept: the platform's position is booked
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Policy:
 
     dust: quantities that count as none. mismatch: the largest difference of a position that is corrected, rounding: of
     cash; both fractions of equity. adopts: positions that are found are managed. may_open: a person said that new books
-    take over what there is.
+    take over what there is. accepted: ids of differences of which a person said that the platform is right.
     """
 
     dust: Decimal = ZERO
@@ -97,6 +98,7 @@ class Policy:
     adopts: bool = True
     may_open: bool = False
     kills_external: bool = False
+    accepted: frozenset[str] = frozenset()
 
 
 # --- what is to be done --------------------------------------------------------------------------------------------

@@ -112,7 +112,9 @@ def _holding(key: Key, ours: Holding, theirs: Holding, books: Books, platform: S
     if not ours.quantity:
         return _found(key, theirs, platform, policy)
     if ours.quantity * theirs.quantity < 0:
-        return _position(19, "other_side", "blocking", key, ours, theirs, ())
+        return _if_accepted(
+            _position(19, "other_side", "blocking", key, ours, theirs, ()), ours, theirs, platform, policy
+        )
     if not platform.has_old_fills:
         return _position(16, "unexplained", "ignored", key, ours, theirs, (Ask(None),))
     if key not in platform.mids and theirs.average is None:
@@ -121,8 +123,30 @@ def _holding(key: Key, ours: Holding, theirs: Holding, books: Books, platform: S
     if not theirs.quantity:
         return _position(21, "external_close", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
     if times(fill.quantity, fill.price) > times(books.equity, policy.mismatch):
-        return _position(16, "mismatch", "blocking", key, ours, theirs, (), brings=Reason.MISMATCH)
+        found = _position(16, "mismatch", "blocking", key, ours, theirs, (), brings=Reason.MISMATCH)
+        return _if_accepted(found, ours, theirs, platform, policy)
     return _position(16, "mismatch", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
+
+
+def _if_accepted(found: Discrepancy, ours: Holding, theirs: Holding, platform: Snapshot, policy: Policy) -> Discrepancy:
+    """A difference of which a person said that the platform is right is booked, through zero in two steps. It is the
+    very one that they saw: other quantities have another id, and block again."""
+    assert found.key is not None, "it is of a position"
+    if found.discrepancy_id not in policy.accepted:
+        return found
+    if ours.quantity * theirs.quantity > 0:
+        fills = [_explaining(found.key, ours, theirs, platform)]
+    else:
+        close = platform.mids.get(found.key, theirs.average)
+        if close is None:
+            return found
+        opened = theirs.average if theirs.average is not None else close
+        away = ours.quantity.copy_negate()
+        fills = [
+            _fill_of(found.key, away, close, platform, "accepted"),
+            _fill_of(found.key, theirs.quantity, opened, platform, "accepted"),
+        ]
+    return replace(found, resolution="by_person", acts=tuple(BookFill(one) for one in fills), brings=None, alert=False)
 
 
 def open_books(platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:

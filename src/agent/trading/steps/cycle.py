@@ -3,7 +3,7 @@ the next one begins; what a crash leaves is given up, or found, at the next star
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,14 +69,14 @@ class Done:
 def process_cycle(desk: Desk, *, sends: bool = True) -> Done:
     """One cycle over all markets. `sends` False: decide and judge, and stop before anything is written as an order."""
     follow(desk)
-    cycle, is_killed = _perceive(desk)
+    cycle, is_killed = perceive(desk)
     if is_killed:
         closing.acknowledge_file(desk)
         return Done(cycle=cycle, is_killed=True)
-    found, failed = _decide_all(desk, cycle)
-    passed, refused = _judge_all(desk, found)
+    found, failed = decide_all(desk, cycle)
+    passed, refused = judge_all(desk, found)
     unsent = [*refused, *(_unasked(one.choice) for one in found if one.proposal is None)]
-    denied = [why for one, left in passed if sends and (why := _placed(desk, one, left)) is not None]
+    denied = send_all(desk, passed) if sends else []
     if not sends:
         unsent += ["test mode: it would be sent"] * len(passed)
     follow(desk)
@@ -114,6 +114,11 @@ def _unasked(choice: Choice) -> str:
     return f"{verb}: {watched}{'; '.join(texts)}"
 
 
+def send_all(desk: Desk, passed: Sequence[tuple[Decided, Review]]) -> list[str]:
+    """T6 to T9: an order for each proposal that passed; returns why some were denied at the last look."""
+    return [why for one, left in passed if (why := _placed(desk, one, left)) is not None]
+
+
 def look(desk: Desk) -> bool:
     """Book what came in and measure the account between two cycles; whether the kill switch fired."""
     follow(desk)
@@ -125,7 +130,7 @@ def look(desk: Desk) -> bool:
     return fired is not None
 
 
-def _perceive(desk: Desk) -> tuple[int, bool]:
+def perceive(desk: Desk) -> tuple[int, bool]:
     """T2: the next number, what the account is worth, and whether the kill switch fires."""
     now, marks = desk.clock.now(), valued(desk)
     with desk.step() as conn:
@@ -139,7 +144,8 @@ def _perceive(desk: Desk) -> tuple[int, bool]:
         return row["cycle"] + 1, False
 
 
-def _decide_all(desk: Desk, cycle: int) -> tuple[list[Decided], dict[str, str]]:
+def decide_all(desk: Desk, cycle: int) -> tuple[list[Decided], dict[str, str]]:
+    """T3: a decision about each market; and why there is none where nothing could be read."""
     marks = valued(desk)
     with desk.database.reading() as connections:
         held = account_of(desk, connections.project, marks)
@@ -151,7 +157,7 @@ def _decide_all(desk: Desk, cycle: int) -> tuple[list[Decided], dict[str, str]]:
         else:
             found.append(_decide(desk, cycle, market, quote, held))
     with desk.step() as conn:
-        _transit(conn, desk, AgentEvent.DECIDED)
+        transit(conn, desk, AgentEvent.DECIDED)
     return found, failed
 
 
@@ -217,7 +223,7 @@ def _opinion_row(name: str, said: Opinion | Abstention) -> dict[str, Any]:
     return {"provider": name, **facts, "reasons": [dict(one) for one in said.reasons]}
 
 
-def _judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
+def judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
     """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens.
     Returns what passed, and why each other one did not."""
     now = desk.clock.now()
@@ -240,7 +246,7 @@ def _judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Re
                     reserved = total((reserved, cost))
             else:
                 refused.append(_refused(said))
-        _transit(conn, desk, AgentEvent.PASSED if passed else AgentEvent.NONE_PASSED)
+        transit(conn, desk, AgentEvent.PASSED if passed else AgentEvent.NONE_PASSED)
     return passed, refused
 
 
@@ -288,10 +294,11 @@ def _ended(desk: Desk) -> None:
     """The last two states: outcomes are booked as they come, so that nothing is left to learn here."""
     with desk.step() as conn:
         if account.load(conn, desk.agent_id)["ooda_state"] == "execution":
-            _transit(conn, desk, AgentEvent.SENT)
-        _transit(conn, desk, AgentEvent.BOOKED)
+            transit(conn, desk, AgentEvent.SENT)
+        transit(conn, desk, AgentEvent.BOOKED)
 
 
-def _transit(conn: Any, desk: Desk, event: AgentEvent) -> None:
+def transit(conn: Any, desk: Desk, event: AgentEvent) -> None:
+    """The state that follows from an event, see states.ooda."""
     state = account.load(conn, desk.agent_id)["ooda_state"]
     account.update(conn, desk.agent_id, ooda_state=step(OODA, state, event).state)

@@ -83,6 +83,7 @@ def books_of(conn: Any, desk: Desk) -> Books:
 def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrepancy, ...]:
     with desk.database.reading() as connections:
         books = books_of(connections.project, desk)
+        known = booking.discrepancies_of(connections.project, desk.agent_id)
     resting = [one.prepared_at for one in books.orders if one.status not in FINAL]
     since = min(resting) - _MOST_FILLS_BACK if resting else None
     platform = replace(
@@ -96,6 +97,7 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
         adopts=config.adopts,
         may_open=may_open,
         kills_external=config.kill_external,
+        accepted=frozenset(one["id"] for one in known if one["resolution"] == "by_person"),
     )
     return reconcile(books, platform, policy)
 

@@ -1,0 +1,53 @@
+"""Books and platform differ beyond what is put right alone: nothing is traded until a person says who is right."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.errors import AgentError, Conflict, NotFound
+from agent.store.database.engine import Database, database_now, writing
+from agent.store.trading import account, booking, paper, showing
+from agent.trading import person
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+
+
+def accepted(database: Database, *ids: str) -> showing.Row:
+    with writing(database.project) as conn:
+        return person.accept(conn, showing.agent_of(conn, "main"), ids, "me", database_now(conn))
+
+
+def rows(database: Database) -> list[showing.Row]:
+    with database.reading() as connections:
+        return booking.discrepancies_of(connections.project, 1)
+
+
+def test_what_blocks_is_accepted_by_a_person_and_booked_once(database: Database) -> None:
+    clock, feed = MovedClock(), feed_of({MARKET: [100.0] * 8}, {MARKET: {0: 1}})
+    with trader(database, feed, clock) as one:
+        one.recover()
+        cycles(one, clock, range(2))
+    fill = {"fill_id": "older", "client_order_id": "nobody", "market_id": MARKET, "outcome": "", "side": "buy"}
+    with writing(database.project) as conn:  # before the books began: no fill that is listed explains it
+        paid = {"quantity": D(20), "price": D(100), "fee": D(0), "ts": START - HOUR}
+        paper.add_fill(conn, "main", fill | paid)
+    for _ in range(2):
+        with trader(database, feed, clock) as one, pytest.raises(AgentError, match="agent reconcile --accept"):
+            one.recover()
+    opening, blocking = rows(database)
+    assert (blocking["kind"], blocking["resolution"], blocking["resolved_at"]) == ("mismatch", "blocking", None)
+    with pytest.raises(Conflict, match="does not block"):
+        accepted(database, blocking["id"], opening["id"])
+    with pytest.raises(NotFound, match="no difference x"):
+        accepted(database, "x")
+    assert accepted(database, blocking["id"]) == {"accepted": [blocking["id"]], "trading_state": "active"}
+    assert rows(database)[1]["note"].startswith("accepted by me")
+    for _ in range(2):
+        with trader(database, feed, clock) as one:
+            one.recover()
+    with database.reading() as connections:
+        conn = connections.project
+        assert booking.positions_of(conn, 1)[0]["quantity"] == D(50)
+        assert booking.newest_equity(conn, 1)["cash"] == D(5000)  # type: ignore[index]  # it was measured
+        assert account.load(conn, 1)["trading_state"] == "active"
+        assert len([one for one in booking.fills_of(conn, "paper", "main") if one["inferred"]]) == 1
+    assert [one["resolution"] for one in rows(database)] == ["corrected", "by_person"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from agent.store.database.engine import Database
 from agent.trading.config import TradingAgentConfig
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
-from agent.trading.model import Instrument
+from agent.trading.model import Instrument, Quote
 from agent.trading.run import Start, Trader
 from pipelines.costs import Costs
 
@@ -126,3 +126,17 @@ def account_at_work(database: Database) -> int:
         one.recover()
         cycles(one, clock, (3,))
         return one.desk.agent_id
+
+
+class Altered:
+    """A platform whose quotes go through `alter` while it `is_on`."""
+
+    def __init__(self, platform: Any, alter: Callable[[Quote], Quote | None]) -> None:
+        self._platform, self._alter, self.is_on = platform, alter, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._platform, name)
+
+    def quote(self, market_id: str) -> Quote | None:
+        quote: Quote | None = self._platform.quote(market_id)
+        return self._alter(quote) if quote is not None and self.is_on else quote

@@ -149,7 +149,8 @@ def _emptied(conn: Any) -> None:
 
 
 def test_many_fills_balance_one_after_the_other(one: Trader) -> None:
-    """EXAMPLES=100000 is the long form. Round trips end now and then, so that the open one stays short."""
+    """EXAMPLES=1000 is the long form: a fill that changes the sign makes its position again from all fills. As many as
+    100,000 are tried on the ledger itself, see test_ledger."""
     chance, sums = random.Random(18), Sums(cash_of(one))
     for number in range(examples(60)):
         key = chance.choice(KEYS)

@@ -7,8 +7,7 @@ from typing import Any
 
 from agent.store.database.engine import Database
 from agent.store.trading import account, booking, deciding, orders
-from agent.trading.model import Quote
-from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, trader
 
 ETH, SOL = "test:ETH-USD", "test:SOL-USD"
 
@@ -43,20 +42,6 @@ def test_25_the_daily_limit_lets_a_stop_pass_and_counts_it(database: Database) -
         assert [each.sent for each in cycles(one, clock, (24,))] == [1]  # and from midnight on it may
 
 
-class Silent:
-    """A platform that knows no price while `silent`."""
-
-    def __init__(self, platform: Any) -> None:
-        self._platform, self.silent = platform, False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._platform, name)
-
-    def quote(self, market_id: str) -> Quote | None:
-        quote: Quote | None = None if self.silent else self._platform.quote(market_id)
-        return quote
-
-
 def test_26_five_cycles_that_fail_pause_entries_and_one_good_one_ends_it(database: Database) -> None:
     clock = MovedClock()
     feed = feed_of(
@@ -65,10 +50,10 @@ def test_26_five_cycles_that_fail_pause_entries_and_one_good_one_ends_it(databas
     with trader(database, feed, clock, ("BTCUSD", "ETHUSD"), stale_action="pause") as one:
         one.recover()
         cycles(one, clock, (0, 1))
-        platform = Silent(one.desk.platform)
+        platform = Altered(one.desk.platform, lambda _: None)
         one.desk = replace(one.desk, platform=platform)  # type: ignore[arg-type]  # has all that a platform has
         agent = one.desk.agent_id
-        platform.silent = True
+        platform.is_on = True
         for hour in range(2, 6):
             assert not cycles(one, clock, (hour,))[0].is_good
         assert "analysis_failures" not in (rows(database, account.load, agent)["trading_reason"] or {})
@@ -76,7 +61,7 @@ def test_26_five_cycles_that_fail_pause_entries_and_one_good_one_ends_it(databas
         row = rows(database, account.load, agent)
         assert row["trading_state"] == "paused"
         assert row["trading_reason"]["analysis_failures"] == "5 cycles in a row in which every market failed"
-        platform.silent = False
+        platform.is_on = False
         (good,) = cycles(one, clock, (7,))  # closes what is overdue; the entry comes a cycle too early
         assert (good.sent, good.refused) == (1, 1)
         assert rows(database, account.load, agent)["trading_state"] == "active"

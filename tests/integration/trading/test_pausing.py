@@ -12,12 +12,12 @@ import pytest
 
 from agent.store.database.engine import Database
 from agent.store.trading import account, booking, deciding, orders, switch
-from agent.trading.model import Movement, Quote
+from agent.trading.model import Movement
 from agent.trading.run import Trader
 from agent.trading.steps.booking import book_movement
 from agent.trading.steps.execute import valued
 from pipelines.costs import Costs
-from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, listing, trader
+from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, listing, trader
 
 # 30 units at 100; 93 is a loss of 210 of 10,000. It recovers within the day, and the day after everything is as before.
 FALLING = [100.0, 100.0, 100.0, 93.0, 93.0, *[100.0] * 40]
@@ -123,20 +123,6 @@ def test_a_person_ends_the_pause_by_deleting_its_lock(database: Database) -> Non
         assert state(database, one) == ("active", [])
 
 
-class NoBid:
-    """A platform whose bid is gone while `gone`."""
-
-    def __init__(self, platform: Any) -> None:
-        self._platform, self.gone = platform, True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._platform, name)
-
-    def quote(self, market_id: str) -> Quote | None:
-        quote: Quote | None = self._platform.quote(market_id)
-        return replace(quote, bid=None) if quote is not None and self.gone else quote
-
-
 def held_binary(database: Database, clock: MovedClock, **settings: Any) -> Trader:
     costs = Costs(half_spread=0.01, is_binary=True)
     feed = feed_of(
@@ -158,7 +144,7 @@ def readings(one: Trader, clock: MovedClock, gone: Sequence[bool]) -> list[bool]
     found = []
     for is_gone in gone:
         clock.at += timedelta(minutes=1)
-        platform.gone = is_gone
+        platform.is_on = is_gone
         found.append(one.look())
     return found
 
@@ -166,7 +152,7 @@ def readings(one: Trader, clock: MovedClock, gone: Sequence[bool]) -> list[bool]
 def begun(one: Trader, clock: MovedClock) -> Decimal:
     one.recover()
     cycles(one, clock, range(2))
-    one.desk = replace(one.desk, platform=NoBid(one.desk.platform))
+    one.desk = replace(one.desk, platform=Altered(one.desk.platform, lambda quote: replace(quote, bid=None)))
     with one.desk.database.reading() as connections:
         newest = booking.newest_equity(connections.project, one.desk.agent_id)
     assert newest is not None

@@ -140,6 +140,7 @@ class Finder:
         self._shared = [folder or "." for folder in sys.path if not is_library(folder)]
         self._known: dict[tuple[str, str], Path | None] = {}
         self._followed: dict[tuple[str, str, str], list[Module]] = {}
+        self._executed: dict[tuple[str, str, str], Sequence[Module]] = {}
 
     def closure(self, root: Module) -> list[Module]:
         """`root` and everything of the project that it imports, directly or through others. A file that is imported
@@ -158,17 +159,25 @@ class Finder:
         key = *module.key, module.name
         known = self._followed.get(key)
         if known is None:
-            written = self._imports_in(module.file)
+            written = [one for one in self._imports_in(module.file) if one.partition(".")[0] not in _NEVER]
             known = [found for one in written for found in self._imported(*module.import_of(one), module)]
             self._followed[key] = known
         return known
 
-    def imported_from(self, name: str, base: Path) -> Iterator[Module]:
+    def imported_from(self, name: str, base: Path) -> Sequence[Module]:
         """The modules that importing `name` executes where `base` is the project's folder."""
         return self._imported(name, name, Module("", base / "agent.toml", base, ""))
 
-    def _imported(self, name: str, imported_as: str, importer: Module) -> Iterator[Module]:
-        """The modules that importing `name` executes: the packages on the way and the module itself."""
+    def _imported(self, name: str, imported_as: str, importer: Module) -> Sequence[Module]:
+        """The modules that importing `name` executes: the packages on the way and the module itself. The same import
+        stands in many modules."""
+        key = name, imported_as, str(importer.base)
+        known = self._executed.get(key)
+        if known is None:
+            known = self._executed[key] = tuple(self._found(name, imported_as, importer))
+        return known
+
+    def _found(self, name: str, imported_as: str, importer: Module) -> Iterator[Module]:
         parts, real = name.split("."), imported_as.split(".")
         if parts[0] in _NEVER:
             return

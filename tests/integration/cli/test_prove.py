@@ -16,6 +16,7 @@ from agent.execution.workspace import open_workspace
 from agent.store import state
 from tests.small import small_project
 
+READS_SOURCES = "it reads sources, whose answers may change: not computed again"
 SHIPPED_PROOFS = int(
     os.environ.get("EXAMPLES", "2")
 )  # of shipped components; a thousand in tests/torture/test_prove.py
@@ -43,6 +44,8 @@ def test_the_rate_of_claims_on_noise(tmp_path: Path, capsys: pytest.CaptureFixtu
             proof = recompute(workspace, share=0.03, names=[("features", "model")[seed % 2]], seed=seed)
             assert not proof.findings, "a shipped component is accused"
         assert [one.component for one in recompute(workspace, share=0.03).components] == ["features"], "own features"
+        skipped = recompute(workspace, share=0.03, names=["markets", "ticks"]).components
+        assert [(one.recomputed, *one.notes) for one in skipped] == [(0, READS_SOURCES)] * 2, "and it is said"
         with workspace.database.reading() as connections:
             assert state.load_states(connections.project) == before, "nothing is recorded"
 

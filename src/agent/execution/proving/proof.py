@@ -70,9 +70,8 @@ def prove(
 
 
 def _usual(workspace: Workspace) -> list[str]:
-    names = order(workspace.specs)
-    own = [name for name in names if _has_own_code(workspace, name)]
-    return [name for name in own or names if not workspace.facts.components[name].reads_sources]
+    names = list(order(workspace.specs))
+    return [name for name in names if _has_own_code(workspace, name)] or names
 
 
 def _has_own_code(workspace: Workspace, name: str) -> bool:

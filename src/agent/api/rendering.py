@@ -33,6 +33,7 @@ def ref(kind: Any, key: object, text: str = "") -> Ref:
 
 
 _TABLE, _ROW = re.compile(r"<table(?![^>]*class=\"grid).*?</table>", re.S), re.compile(r"<tr.*?</tr>", re.S)
+_TAG = re.compile(r"<[^>]*>")
 _HEAD, _CELL = re.compile(r"<th\b[^>]*>(.*?)</th>", re.S), re.compile(r"<td\b(?! data-label)")
 
 
@@ -43,7 +44,8 @@ def labelled(text: str) -> Markup:
 
 
 def _labelled(table: str) -> str:
-    headings = _HEAD.findall(table.partition("</thead>")[0])
+    found = _HEAD.findall(table.partition("</thead>")[0])
+    headings = [_TAG.sub("", one).replace('"', "&quot;") for one in found]
 
     def named(row: re.Match[str]) -> str:
         names = iter(headings)

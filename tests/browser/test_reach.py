@@ -91,9 +91,13 @@ def _is_card(page: Any, table: str, names: tuple[str, ...]) -> None:
     """The first row: the market on one line, and the cells that matter beside each other on the next."""
     row = page.locator(f"{table} tbody tr").first
     row.wait_for()
-    cells = [row.locator(f"td[data-label='{name}']") for name in names]
-    boxes = [cell.bounding_box() for cell in cells]
+    # All at one moment: the page may still move while its other parts are drawn.
+    first, *boxes = row.evaluate(
+        """(row, names) => ["td", ...names.map(name => `td[data-label="${name}"]`)]
+            .map(cell => row.querySelector(cell).getBoundingClientRect().toJSON())""",
+        list(names),
+    )
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
     assert len({round(box["y"]) for box in boxes}) == 1, "on one line"
-    assert boxes[0]["y"] > row.locator("td").first.bounding_box()["y"]
+    assert boxes[0]["y"] > first["y"]
     assert row.bounding_box()["height"] < 80

@@ -20,7 +20,7 @@ from tests.paths import PROJECT
 
 EVENT = "tidemill.point"
 COLLECTING = ("inbox.", "collector.")
-TRYING = ("try.", "promotion.")
+TRYING = ("try.", "settings.")
 
 
 @cache

@@ -119,7 +119,7 @@ def test_a_try_that_is_computed_is_not_dropped(world: World) -> None:
 
 
 def test_a_killed_promotion_is_whole_or_none_and_computes_nothing(world: World, figures: Counter[str]) -> None:
-    for point in (point for point in points_in_source() if point.startswith("promotion.")):
+    for point in (point for point in points_in_source() if point.startswith("settings.")):
         begun(world)
         ended(start(world, *trying()))
         before, file = now(world), world.folder / "agent.toml"

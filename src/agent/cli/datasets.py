@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.errors import UsageError
 from agent.settings import SETTINGS_FILE
+from agent.settings_line import replace_file
 from pipelines.data.guessing.block import toml_text
 from pipelines.data.guessing.guess import Guesses
 from pipelines.settings import Faults, build
@@ -42,10 +43,8 @@ def add_datasets(base: Path, found: Guesses) -> None:
     faults = Faults(str(path))
     build(Settings, {"datasets": _datasets(after, path)}, "sources.files", faults)
     faults.raise_if_any()
-    written = path.with_name(f"{path.name}.new")
     try:
-        written.write_text(after, encoding="utf-8")
-        written.replace(path)
+        replace_file(path, after)
     except OSError as error:
         raise UsageError(
             f"cannot write: {error.strerror or error}", where=str(path), fix="check the folder's permissions"

@@ -17,6 +17,7 @@ from agent.console import table
 from agent.errors import AgentError, UsageError
 from agent.execution.workspace import open_database
 from agent.settings import SETTINGS_FILE, Settings
+from agent.settings_line import replace_file
 from agent.store import collecting
 from pipelines.plugins.discovery import load_feed, load_source, settings_of_source
 from pipelines.settings import Faults, build, read_toml
@@ -51,9 +52,7 @@ def add(options: argparse.Namespace) -> int:
         *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()),
     ]
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(before.rstrip() + ("\n\n" if before.strip() else "") + "\n".join(lines) + "\n", encoding="utf-8")
-    draft.replace(path)
+    replace_file(path, before.rstrip() + ("\n\n" if before.strip() else "") + "\n".join(lines) + "\n")
     (source,) = remote_sources(settings, [name]).values()
     try:
         found, error = call(source, keys(settings, source)), None

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from agent.errors import UsageError
+from agent.settings_line import put
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,-]{0,99}")
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
@@ -77,11 +78,10 @@ def flat(change: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 def written(text: str, change: Mapping[str, Any]) -> str:
     """agent.toml, which says `text`, with `change` in it and all else as it is. Raises UsageError where that takes more
     than exchanging or adding lines."""
-    lines = text.splitlines()
+    made = text
     for key, value in flat(change).items():
         table, _, name = key.rpartition(".")
-        _put(lines, table, name, f"{name} = {_toml(value)}")
-    made = "\n".join(lines) + "\n"
+        made = put(made, table, name, _toml(value))
     wanted = over(tomllib.loads(text), change)
     try:
         is_right = tomllib.loads(made) == wanted
@@ -93,19 +93,6 @@ def written(text: str, change: Mapping[str, Any]) -> str:
             "agent.toml is written in a way that is not safe to edit", where="agent.toml", fix=f"set {shown}"
         )
     return made
-
-
-def _put(lines: list[str], table: str, name: str, line: str) -> None:
-    begin = next((at for at, one in enumerate(lines) if re.match(rf"\s*\[\s*{re.escape(table)}\s*\]", one)), None)
-    if begin is None:
-        lines += ["", f"[{table}]", line]
-        return
-    end = next((at for at in range(begin + 1, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
-    for at in range(begin + 1, end):
-        if re.match(rf"\s*{re.escape(name)}\s*=", lines[at]):
-            lines[at] = line
-            return
-    lines.insert(begin + 1, line)
 
 
 def _toml(value: Any) -> str:

@@ -7,6 +7,8 @@ import argparse
 from agent.cli.output import emit
 from agent.execution.tries import promoting
 from agent.execution.workspace import open_database, read_settings
+from agent.settings import SETTINGS_FILE
+from agent.settings_line import replace_file
 from agent.store.outputs import tries
 
 HELP = "Write the settings of a try into agent.toml; the next run finds all that it computed."
@@ -25,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         one = tries.load(connections.project, options.name)
     text, shown = promoting.difference(settings.base, one)
     if options.yes and shown:
-        promoting.write(settings.base, text)
+        replace_file(settings.base / SETTINGS_FILE, text)
     what = "Nothing to write." if not shown else "Written." if options.yes else "Not written yet: add --yes."
     emit(options, {"difference": shown, "written": options.yes and bool(shown)}, f"{shown}\n{what}".strip())
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.store.trading import account, deciding, orders, showing
 from agent.trading.config import TradingAgentConfig
+from agent.trading.measures.day import midnight_before
 from agent.trading.platform import Platform
 from agent.trading.provider import Provider
 from agent.trading.rule import Review, Rule
@@ -56,7 +57,7 @@ class _Agent:
     @property
     def trades_today(self) -> int:
         """Orders of this UTC day that count for the daily limit."""
-        midnight = self._now().replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = midnight_before(self._now())
         return len(self._read(lambda conn: orders.sent_since(conn, self.trader.desk.agent_id, midnight)))
 
     @property

@@ -340,3 +340,22 @@ class Account:
     def position(self, key: Key) -> Position | None:
         """What is held of `key`, None where nothing is."""
         return next((one for one in self.positions if one.key == key and one.quantity), None)
+
+
+def movement_of(row: Mapping[str, Any]) -> Movement:
+    """A row of `cash_movements`, or of `paper_movements`."""
+    return Movement(
+        external_id=row["external_id"],
+        kind=row["kind"],
+        amount=row["amount"],
+        ts=row["ts"],
+        market_id=row["market_id"],
+        outcome=row["outcome"] or "",
+        reason=row["reason"] or "",
+    )
+
+
+def key_text(key: Key) -> str:
+    """What a position is of, as a name: the market, with the outcome behind it where it has one."""
+    market, outcome = key
+    return f"{market}:{outcome}" if outcome else market

@@ -13,12 +13,13 @@ from typing import Any
 from agent.amounts import EXACT, figure_text, less, money_text, times
 from agent.core.answers import Line, Ref, Tone
 from agent.core.figures import span_text
-from agent.store.database.engine import database_now
 from agent.store.outputs import projections
 from agent.store.trading import account, booking, deciding, orders
 from agent.store.trading.showing import why
 from agent.trading.config import TradingAgentConfig
 from agent.trading.kill_switch import Cause, Distance, Limits, Reading, distances
+from agent.trading.measures.day import midnight_before
+from agent.trading.model import key_text
 from agent.trading.states.orders import IN_FLIGHT
 from agent.trading.states.permissions import Reason, held_back_by
 from agent.trading.steps.closing import limits_of
@@ -92,8 +93,7 @@ def _load(conn: Any, agent: Row, asked: str, now: datetime) -> Standing:
     its = agent["id"]
     equity = booking.equity_of(conn, its, _POINTS)[::-1]
     newest = equity[-1] if equity else None
-    day = (now if newest is None else newest["ts"]).replace(hour=0, minute=0, second=0, microsecond=0)
-    held_to = agent["lease_expires_at"]
+    day = midnight_before(now if newest is None else newest["ts"])
     held = [row for row in booking.positions_of(conn, its) if row["quantity"]]
     flying = orders.of_agent(conn, its, IN_FLIGHT)
     decided = deciding.of_cycle(conn, its, agent["cycle"]) if agent["cycle"] else []
@@ -109,7 +109,7 @@ def _load(conn: Any, agent: Row, asked: str, now: datetime) -> Standing:
         decided=decided,
         day=day,
         refusals=deciding.refusals_between(conn, its, day, day + timedelta(days=1)),
-        is_run=held_to is not None and held_to > database_now(conn),
+        is_run=account.is_traded(conn, agent),
         names={market: facts.name for market, facts in known.items()},
     )
 
@@ -235,7 +235,7 @@ def _positions(one: Standing, now: datetime) -> Table:
     return Table(
         "Positions",
         ("Market", "Quantity", "Entry", "Mark", "Marked", "Worth", "Gain, open"),
-        tuple(_position(one, row, marks.get(_key(row)), now) for row in one.held),
+        tuple(_position(one, row, marks.get(key_text((row["market_id"], row["outcome"]))), now) for row in one.held),
         "Nothing is held.",
         frozenset({1, 2, 3, 5, 6}),
     )
@@ -328,10 +328,6 @@ def _market(one: Standing, row: Row) -> Line:
     market, outcome = row["market_id"], row.get("outcome")
     ref = Ref("market", market, one.names.get(market, market))
     return (ref, f" {outcome}") if outcome else (ref,)
-
-
-def _key(row: Row) -> str:
-    return f"{row['market_id']}:{row['outcome']}" if row["outcome"] else str(row["market_id"])
 
 
 def _percent(part: Decimal) -> str:

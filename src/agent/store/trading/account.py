@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from agent.errors import Conflict, LeaseLost, NotFound
 from agent.store import leases
-from agent.store.database.engine import Database, writing
+from agent.store.database.engine import Database, database_now, writing
 from agent.store.leases import Lease
 from agent.store.trading_tables import agents, kill_switch
 from pipelines.values import dataclass
@@ -111,6 +111,11 @@ def all_open(conn: sa.Connection) -> list[Row]:
 def was_opened(conn: sa.Connection) -> bool:
     """Whether an account was ever traded here, retired ones too."""
     return conn.scalar(sa.select(agents.c.id).limit(1)) is not None
+
+
+def is_traded(conn: sa.Connection, agent: Mapping[str, Any]) -> bool:
+    """Whether a process trades an agent's account now: a crashed one does so no longer."""
+    return leases.is_at_work(agent["lease_owner"], agent["lease_expires_at"], database_now(conn))
 
 
 @contextmanager

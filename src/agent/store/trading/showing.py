@@ -10,8 +10,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.errors import NotFound
-from agent.store import leases
-from agent.store.database.engine import database_now
 from agent.store.trading import account, booking, deciding, orders, switch
 from pipelines.values import dataclass
 
@@ -58,7 +56,7 @@ def status(conn: sa.Connection, agent: Row) -> Row:
         **{name: agent[name] for name in names},
         "reasons": agent["trading_reason"] or {},
         "wanted_state": agent["wanted_state"],
-        "is_running": leases.is_at_work(agent["lease_owner"], agent["lease_expires_at"], database_now(conn)),
+        "is_running": account.is_traded(conn, agent),
         "kill": None if kill is None else kill["state"],
     }
 

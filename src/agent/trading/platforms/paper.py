@@ -17,7 +17,7 @@ from agent.clock import Clock
 from agent.store.database.engine import Database, reading, writing
 from agent.trading import ledger
 from agent.trading.feed import Feed, quote_of
-from agent.trading.model import Fill, Instrument, Key, Movement, Order, Quote
+from agent.trading.model import Fill, Instrument, Key, Movement, Order, Quote, movement_of
 from agent.trading.platform import Accepted, Capabilities, Refused, Submitted
 from agent.trading.platforms.filling import fill_of
 from agent.trading.reconcile.facts import Holding, PlatformOrder, Snapshot
@@ -95,7 +95,7 @@ class PaperPlatform:
         """Deposits and payouts."""
         self._fill_what_is_due()
         with reading(self._database.project) as conn:
-            return [_movement(row) for row in store.movements_of(conn, self.account_ref)]
+            return [movement_of(row) for row in store.movements_of(conn, self.account_ref)]
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
         """All of it: nothing is ever cut short here."""
@@ -185,7 +185,7 @@ class PaperPlatform:
 
 def _books(conn: Any, account: str) -> tuple[ledger.Books, list[Fill], list[Movement]]:
     fills = [_fill(row) for row in store.fills_of(conn, account)]
-    movements = [_movement(row) for row in store.movements_of(conn, account)]
+    movements = [movement_of(row) for row in store.movements_of(conn, account)]
     books = ledger.Books()
     for event in ledger.in_order(fills, movements):
         books.add(event)
@@ -213,15 +213,3 @@ def _fill(row: dict[str, Any]) -> Fill:
 def _fill_row(fill: Fill) -> dict[str, Any]:
     names = ("fill_id", "client_order_id", "market_id", "outcome", "side", "quantity", "price", "fee", "ts")
     return {name: getattr(fill, name) for name in names}
-
-
-def _movement(row: dict[str, Any]) -> Movement:
-    return Movement(
-        external_id=row["external_id"],
-        kind=row["kind"],
-        amount=row["amount"],
-        ts=row["ts"],
-        market_id=row["market_id"],
-        outcome=row["outcome"] or "",
-        reason=row["reason"] or "",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from agent.trading.measures.day import midnight_after, midnight_before
 from agent.trading.model import Proposal
 from agent.trading.rule import Allow, Answer, Refuse, View
 from agent.trading.rule_example import NOW, Case
@@ -13,12 +14,11 @@ PLACE, CLOSES = 70, False
 
 def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     """Refuse an entry once the day's number is reached."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    today, most = sum(one >= midnight for one in view.sent), view.config.max_daily_trades
+    today, most = sum(one >= midnight_before(now) for one in view.sent), view.config.max_daily_trades
     evidence = {"sent_today": today, "max_daily_trades": most}
     if today < most:
         return Allow(evidence)
-    following = midnight + timedelta(days=1)
+    following = midnight_after(now)
     return Refuse(
         f"daily limit {most} reached, {today} sent since 00:00 UTC, next at {following:%Y-%m-%d %H:%M} UTC", evidence
     )

@@ -15,12 +15,12 @@ from agent.trading.kill_switch import STALE_READINGS, Reading
 from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, in_order
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
-from agent.trading.model import ZERO, Fill, Key, Movement
+from agent.trading.model import ZERO, Fill, Key, Movement, key_text, movement_of
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OVERFILL, fill_event
 from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import POSITION, PositionEvent
-from agent.trading.steps.desk import Desk, fill_of, held_quantities, movement_of, state_by
+from agent.trading.steps.desk import Desk, fill_of, held_quantities, state_by
 
 _FLOWS = ("deposit", "withdrawal")
 Marks = Mapping[Key, Mark | None]
@@ -80,10 +80,8 @@ def write_equity(
     is_same_moment = before is not None and before["ts"] == now
     flows = total((before["net_flow"], flow)) if before is not None and is_same_moment else flow
     shown = {
-        f"{market}:{outcome}" if outcome else market: None
-        if one is None
-        else {"price": one.price, "ts": one.ts, "kind": str(one.kind)}
-        for (market, outcome), one in ((key, marks.get(key)) for key in held)
+        key_text(key): None if one is None else {"price": one.price, "ts": one.ts, "kind": str(one.kind)}
+        for key, one in ((key, marks.get(key)) for key in held)
     }
     booking.put_equity(
         conn,

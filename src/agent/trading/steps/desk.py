@@ -136,19 +136,6 @@ def fill_of(row: Row) -> Fill:
     )
 
 
-def movement_of(row: Row) -> Movement:
-    """A row of `cash_movements`."""
-    return Movement(
-        external_id=row["external_id"],
-        kind=row["kind"],
-        amount=row["amount"],
-        ts=row["ts"],
-        market_id=row["market_id"],
-        outcome=row["outcome"] or "",
-        reason=row["reason"] or "",
-    )
-
-
 def order_of(row: Row) -> Order:
     """A row of `orders`; what it may cost without a limit is what its decision saw."""
     reference = row["reference_ask"] if row["side"] == "buy" else row["reference_bid"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.amounts import of_float, ratio
 from agent.store.trading import account, booking, deciding, orders
-from agent.trading.model import ZERO
+from agent.trading.model import ZERO, movement_of
 from agent.trading.reconcile import reconcile
 from agent.trading.reconcile.facts import (
     AdoptOrder,
@@ -34,7 +34,7 @@ from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderState
 from agent.trading.states.positions import PositionEvent
 from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position, rebuilt
-from agent.trading.steps.desk import Desk, fill_of, movement_of, order_of, state_by
+from agent.trading.steps.desk import Desk, fill_of, order_of, state_by
 from agent.trading.steps.execute import follow, valued
 
 _ROUNDS = 8  # five times an order is asked about before it counts as not placed

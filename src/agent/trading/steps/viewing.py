@@ -12,6 +12,7 @@ from agent.amounts import of_float, ratio, times, total
 from agent.store.trading import deciding, orders
 from agent.trading.ensemble import held_side
 from agent.trading.feed import max_mark_age
+from agent.trading.measures.day import midnight_before
 from agent.trading.measures.kelly import shrunk
 from agent.trading.model import ZERO, Account, Order, Outcome, Position, Proposal, Quote
 from agent.trading.provider import MarketView, Opinion
@@ -34,12 +35,11 @@ class Standing:
 
 def standing_of(conn: Any, desk: Desk, account: Account, now: datetime) -> Standing:
     """Locks that hold, and orders sent today."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     locks = tuple(
         Lock(market_id=row["market_id"], side=row["side"], until=row["until_at"], reason=row["reason"])
         for row in deciding.locks_at(conn, desk.agent_id, now)
     )
-    sent = tuple(orders.sent_since(conn, desk.agent_id, midnight - timedelta(minutes=1)))
+    sent = tuple(orders.sent_since(conn, desk.agent_id, midnight_before(now) - timedelta(minutes=1)))
     return Standing(account=account, locks=locks, sent=sent)
 
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from pipelines.component import Component, perform
+from pipelines.component import Component
 from pipelines.errors import PipelineError
 from pipelines.lake import Lake
 from pipelines.plugins.ordering import in_order
-from pipelines.project import Project
+from pipelines.project import Project, compute
 from pipelines.snapshot import Snapshot
 
 
@@ -55,15 +55,7 @@ def computed(project: Project, name: str) -> Iterator[tuple[Lake, Snapshot]]:
     with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
         lake, made = Lake(Path(folder)), dict[str, Snapshot]()
         for component in _needed(project.components, name):
-            made[component.name] = perform(
-                component,
-                project.settings[component.name],
-                {one: made[one] for one in component.upstream},
-                lake=lake,
-                attempt="as-known",
-                sources=project.sources if component.reads_sources else None,
-                base=project.base,
-            )
+            made[component.name] = compute(project, component, made, lake=lake, attempt="as-known")
         yield lake, made[name]
 
 

@@ -14,11 +14,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from pipelines.component import Component
+from pipelines.component import Component, perform
 from pipelines.errors import SettingsError
 from pipelines.inbox import INBOX_FOLDER
+from pipelines.lake import Lake
 from pipelines.plugins.discovery import load_components, load_source, other_sections, settings_of_source
 from pipelines.settings import Faults, build, read_toml
+from pipelines.snapshot import Snapshot
 from pipelines.source import Source
 from pipelines.values import dataclass
 
@@ -107,6 +109,21 @@ def build_project(
 def _made(cls: type[Source], settings: Any, base: Path, inbox: Path) -> Source:
     # A start without remote sources loads nothing of what reads them.
     return cls(settings, base, inbox) if hasattr(cls, "feed_class") else cls(settings, base)  # type: ignore[call-arg]
+
+
+def compute(
+    project: Project, component: Component, made: Mapping[str, Snapshot], *, lake: Lake, attempt: str
+) -> Snapshot:
+    """A component's output from nothing, of what those that it reads have `made`. Raises what components raise."""
+    return perform(
+        component,
+        project.settings[component.name],
+        {name: made[name] for name in component.upstream},
+        lake=lake,
+        attempt=attempt,
+        sources=project.sources if component.reads_sources else None,
+        base=project.base,
+    )
 
 
 def source_names_in(values: Mapping[str, Any]) -> list[str]:

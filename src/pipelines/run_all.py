@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.as_known import project_as_known
-from pipelines.component import Component, perform
+from pipelines.component import Component
 from pipelines.errors import PipelineError, SettingsError
 from pipelines.lake import SHARED_FOLDER, Lake, place_in_release
 from pipelines.plugins.ordering import in_order
-from pipelines.project import Project, load_project
+from pipelines.project import Project, compute, load_project
 from pipelines.snapshot import Snapshot
 
 OUT = Path(".tidemill") / "run_all"
@@ -75,15 +75,7 @@ def function_name(component: Component) -> str:
 
 def _run(component: Component, project: Project, snapshots: Mapping[str, Snapshot], out: Path) -> Snapshot:
     lake = Lake(out / "lake")
-    snapshot = perform(
-        component,
-        project.settings[component.name],
-        {name: snapshots[name] for name in component.upstream},
-        lake=lake,
-        attempt="run-all",
-        sources=project.sources if component.reads_sources else None,
-        base=project.base,
-    )
+    snapshot = compute(project, component, snapshots, lake=lake, attempt="run-all")
     if component.is_release:
         for partition in snapshot.partitions:
             target = place_in_release(out / "release", partition.key)

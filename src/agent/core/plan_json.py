@@ -7,6 +7,8 @@ from typing import Any
 
 from agent.core.model import Block, Code, Compute, Defer, Plan, Reason, Reuse, Skip, Step
 
+_LATER = ("reuse", "fingerprint")  # fields of a step that plans on record may lack: not written where there is none
+
 
 def plan_to_json(plan: Plan) -> list[dict[str, Any]]:
     """A plan as plain values, one object a step; `plan_from_json` reads it back."""
@@ -32,10 +34,12 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     found = {"step": type(step).__name__.lower(), **vars(step)}
     if "reasons" in found:
         found["reasons"] = reasons_to_json(found["reasons"])
-    reuse = found.pop("reuse", None)
-    if found.get("fingerprint", "") is None:  # as plans were written before there was any
-        del found["fingerprint"]
-    return found if reuse is None else {**found, "reuse": dict(vars(reuse))}
+    for name in _LATER:
+        if found.get(name, "") is None:
+            del found[name]
+    if "reuse" in found:
+        found["reuse"] = dict(vars(found["reuse"]))
+    return found
 
 
 def _step_from_json(step: Mapping[str, Any]) -> Step:

@@ -255,8 +255,7 @@ class Attempts:
                     if attempts.attempt_status(connections.control, begun.attempt_id) != "failed":
                         raise _lost(begun)
                     return  # recorded by an earlier try, whose answer was lost with the connection
-                if begun.result is not None:
-                    leases.release(connections.project, begun.result.name, begun.result.token)
+                leases.give_back(connections.project, begun.result)
                 if error.refused is not None and not self.workspace.is_try:
                     forward.add_refusal(connections.project, error.what, error.refused)
                 self._mark_again(connections, begun)
@@ -301,8 +300,7 @@ class Attempts:
                 now = self.clock.now()
                 if state.give_up_attempt(connections.project, begun.name, begun.token):
                     self._mark_again(connections, begun)
-                if begun.result is not None:
-                    leases.release(connections.project, begun.result.name, begun.result.token)
+                leases.give_back(connections.project, begun.result)
                 attempts.finish_attempt(connections.control, begun.attempt_id, status="cancelled", now=now, error=why)
                 self.log.add(events.Cancelled(begun.name, begun.token, why))
         except DatabaseError as gone:

@@ -153,8 +153,7 @@ def _record(
         duration_s=success.seconds if success.step.reuse is None else None,
     )
     _register(connections, log, success, snapshot_id, held.now)
-    if success.result is not None:
-        leases.release(connections.project, success.result.name, success.result.token)
+    leases.give_back(connections.project, success.result)
     sys.audit("tidemill.point", "commit.state.written")
     if workspace.is_try:
         _count_trial(connections, success, now)

@@ -255,6 +255,12 @@ def release(conn: sa.Connection, name: str, token: int) -> bool:
     return conn.execute(kind.of_holder, {**holding(key, token), **kind.released}).rowcount == 1
 
 
+def give_back(conn: sa.Connection, lease: Lease | None) -> None:
+    """Release a lease, if there is one and it is still held."""
+    if lease is not None:
+        release(conn, lease.name, lease.token)
+
+
 def connection_of(connections: Connections, name: str) -> sa.Connection:
     """The one of two connections that reaches the row of a lease."""
     return connections.project if _of(name)[0].of_project else connections.control

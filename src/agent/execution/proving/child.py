@@ -19,6 +19,7 @@ from agent.execution.host.failures import failure_of
 from agent.execution.host.interface import Origin
 from agent.execution.host.local import LocalHost
 from agent.execution.proving.lake import Enough, ProvingLake
+from agent.execution.proving.passes import CUT
 from agent.execution.proving.state import remembered
 from agent.execution.proving.values import Conditions, Evidence, Pass
 from agent.execution.proving.watch import Forbidden, Watch
@@ -146,7 +147,7 @@ class _CutLake(Lake):
 
     def path_of(self, partition: Any) -> Path:
         own = super().path_of(partition)
-        return own if partition.path.startswith("cut/") else self._below.path_of(partition)
+        return own if partition.path.startswith(f"{CUT}/") else self._below.path_of(partition)
 
 
 def _line(error: BaseException, own: Sequence[str]) -> str:

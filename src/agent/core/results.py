@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from agent.core.explain import UNREACHABLE
-from agent.core.model import Code, Current, InputRecord, Reason, State
+from agent.core.model import Code, Current, InputRecord, Mark, Reason, State
+from agent.core.staleness import mark_in
 from pipelines.snapshot import digest
 from pipelines.values import dataclass
 
@@ -29,7 +30,6 @@ _TRUSTING = frozenset(
         Code.RETRAIN_DUE,
     }
 )
-_DISTRUSTING = frozenset({Code.MARKED, Code.FORCED})
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,12 @@ def may_be_taken(reasons: Iterable[Reason]) -> bool:
     return all(reason.code in _TRUSTING for reason in reasons)
 
 
-def is_distrusted(reasons: Iterable[Reason]) -> bool:
-    """Whether a person asked for a computation: then no earlier result of the component is taken any more."""
-    return any(reason.code in _DISTRUSTING for reason in reasons)
+def distrust(reasons: Sequence[Reason]) -> Mark | None:
+    """The mark of a person who asked for a computation: then no earlier result of the component is taken any more, and
+    tries, which may have the same files, compute it as well. None where nobody asked."""
+    if any(reason.code == Code.FORCED for reason in reasons):
+        return Mark(reason="its computation was forced in production")
+    return mark_in(reasons)
 
 
 def is_pinned(state: State, current: Current) -> bool:

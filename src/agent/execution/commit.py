@@ -152,7 +152,8 @@ def _record(
         output_rows=snapshot.rows,
         duration_s=success.seconds if success.step.reuse is None else None,
     )
-    _register(connections, log, success, snapshot_id, held.now)
+    if not held.is_marked:  # else a person doubts what it may have carried over
+        _register(connections, log, success, snapshot_id, held.now)
     leases.give_back(connections.project, success.result)
     sys.audit("tidemill.point", "commit.state.written")
     if workspace.is_try:

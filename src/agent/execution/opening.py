@@ -13,7 +13,7 @@ from agent.clock import Clock
 from agent.core.events import Started, TakenOver
 from agent.core.explain import sentence
 from agent.core.model import Compute, Current, State, Step
-from agent.core.results import is_distrusted
+from agent.core.results import distrust
 from agent.core.staleness import mark_in
 from agent.errors import Busy
 from agent.execution.host.interface import Cancelled
@@ -22,9 +22,9 @@ from agent.execution.runlog import RunLog
 from agent.execution.workspace import Workspace
 from agent.store import leases, state
 from agent.store.control import attempts, runs
-from agent.store.database.engine import Connections
+from agent.store.database.engine import Connections, try_of
 from agent.store.leases import Lease
-from agent.store.outputs import results
+from agent.store.outputs import results, tries
 from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.attempt")
@@ -194,7 +194,9 @@ class Opening:
 def _held(connections: Connections, name: str, step: Compute, free: leases.Free) -> Compute:
     """The step with the result that it is to take kept from gc; where gc was first the component computes. Where a
     person wants a computation, earlier results are out of the question from now on, also if the attempt fails."""
-    if is_distrusted(step.reasons):
+    doubt = distrust(step.reasons)
+    if doubt is not None and not try_of(connections.project):
+        tries.mark(connections.project, name, doubt)
         results.forget(connections.project, name)
     if step.reuse is None:
         return step

@@ -71,7 +71,7 @@ class Statements:
         self.own: Mapping[str, int] = {"try_id": try_id} if try_id else {}
         self.kind: Kind = component_rows(try_id)
         c, here = table.c, self.kind.within
-        # Nobody marks what a try has.
+        # No trigger keeps a try's flag.
         is_dirty = c.is_dirty if not try_id else sa.or_(c.marked_at.is_not(None), c.dirty_reason.is_not(None))
         # JSON as text: a value that is none would otherwise raise while its row is fetched, and take all rows with it.
         read = (
@@ -98,7 +98,7 @@ class Statements:
             snapshots.c.component == c.component, snapshots.c.try_id == try_id
         )
         self.held = self.kind.held_row.add_columns(
-            lake_identity.IDENTITY.scalar_subquery(), newest.correlate(table).scalar_subquery()
+            lake_identity.IDENTITY.scalar_subquery(), newest.correlate(table).scalar_subquery(), c.marked_at
         )
         self.of_holder = self.kind.of_holder
         self.of_running = self.of_holder.where(c.status == "running")
@@ -127,11 +127,12 @@ def statements(conn: sa.Connection) -> Statements:
 
 @dataclass(frozen=True)
 class Held:
-    """A component whose lease is held: what the database calls itself in its lake, the newest snapshot there is of the
-    component, and the database's present instant."""
+    """A component whose lease is held. lake: what the database calls itself in its lake. newest_snapshot_id: of the
+    component. is_marked: since its attempt began. now: of the database."""
 
     lake: str | None
     newest_snapshot_id: int | None
+    is_marked: bool
     now: datetime
 
 
@@ -250,20 +251,20 @@ def _mark(values: dict[str, Any]) -> Mark | None:
     return None if at is None else Mark(by or "", at, reason or "", keys)
 
 
-def mark_dirty(conn: sa.Connection, component: str, mark: Mark) -> None:
-    """Ask for a recompute of `component`, or of some partitions of it; without a time, now. Raises NotFound.
+def mark_dirty(conn: sa.Connection, component: str, mark: Mark, try_id: int | None = None) -> None:
+    """Ask for a recompute of `component`, or of some partitions of it; without a time, now. `try_id` as in load_states.
+    Raises NotFound.
 
-    Marks add up: the whole component outweighs single partitions, the newest gives the name, and the words of earlier
-    ones follow. A mark of an attempt that runs now is for the next one.
+    Marks add up: the whole component outweighs single partitions; the newest gives the name, words of earlier ones
+    follow. One that is set while an attempt runs is for the next one.
     """
-    of = statements(conn)
+    of = statements(conn) if try_id is None else statements_of(try_id)
     _lock = sa.select(of.table.c.component).where(of.table.c.component == component, of.kind.within).with_for_update()
     if conn.execute(_lock).one_or_none() is None:
-        names = ", ".join(
-            conn.scalars(sa.select(of.table.c.component).where(of.kind.within).order_by(of.table.c.component))
-        )
+        known = sa.select(of.table.c.component).where(of.kind.within).order_by(of.table.c.component)
+        names = ", ".join(conn.scalars(known))
         raise NotFound(f"there is no component {component!r}", where="orchestrator_state", fix=f"known are: {names}")
-    whole = _both(load_states(conn, (component,))[component].mark, mark)
+    whole = _both(load_states(conn, (component,), try_id)[component].mark, mark)
     values = {
         "marked_at": whole.at or database_now(conn),
         "marked_by": whole.by or None,
@@ -296,13 +297,13 @@ def begin_attempt(conn: sa.Connection, free: Free, owner: str, seconds: float) -
 
 
 def hold(conn: sa.Connection, component: str, token: int) -> Held | None:
-    """What a success is committed on top of, its row locked until the transaction ends; None where the lease is not
-    held with `token` any more. One statement, since there is one such question per component."""
+    """What a success is committed on top of, in one statement, its row locked until the transaction ends; None where
+    the lease is not held with `token` any more."""
     found = ask_with_time(conn, statements(conn).held, holding(component, token))
     if found is None:
         return None
     row, now = found
-    return Held(row[1], row[2], now)
+    return Held(row[1], row[2], row[3] is not None, now)
 
 
 def give_up_attempt(conn: sa.Connection, component: str, token: int) -> bool:

@@ -165,3 +165,32 @@ def test_gc_takes_the_leases_on_results_that_nobody_holds_any_more(shop: Path) -
         with workspace.database.reading() as connections:
             assert leases.is_held(connections.project, "result:total:held", 1)
             assert not leases.is_held(connections.project, "result:total:dead", 1)
+
+
+def test_what_a_person_doubts_in_production_is_computed_in_the_try_as_well(shop: Path) -> None:
+    run(shop)
+    tried(shop, "total.factor=5")
+    run(shop, "numbers")
+    run(shop, "total")
+    assert only(tried(shop, "total.factor=5"), "compute") == {"numbers", "total"}
+    assert only(tried(shop, "total.factor=5"), "compute") == set()
+
+
+_DOUBTED = """
+    if (ctx.base / "doubt").exists():
+        (ctx.base / "doubt").unlink()
+        once = ["-m", "agent.orchestrator", "--mode", "once", "--target", "total", "--force", "total"]
+        subprocess.run([sys.executable, *once], cwd=ctx.base, check=True, stdout=subprocess.DEVNULL)
+    values = ctx.inputs"""
+
+
+def test_what_a_person_doubts_while_a_try_computes_it_is_not_found_again(shop: Path) -> None:
+    edit(shop / "own.py", "from dataclasses", "import subprocess\nimport sys\nfrom dataclasses")
+    edit(shop / "own.py", "\n    values = ctx.inputs", _DOUBTED)
+    run(shop)
+    (shop / "doubt").touch()
+    assert "total" in only(tried(shop, "total.factor=5"), "compute")
+    assert not (shop / "doubt").exists()
+    assert main(["--project-dir", str(shop), "promote", "one", "--yes"]) == 0
+    assert "total" in only(run(shop), "compute")
+    assert "total" in only(tried(shop, "total.factor=5", name="two"), "skip")

@@ -194,7 +194,7 @@ class AnyHistory(RuleBasedStateMachine):
             if carry and key not in redo and not self._changed(before, key, inputs, source):
                 output[key] = self.snapshots[self._output(name)][key]
                 files[key] = self.files[self._output(name)][key]
-                assert files[key] not in self.damaged | self.wrong, "a bad partition was carried over"
+                assert files[key] not in self.damaged | self._known_as_wrong(), "a bad partition was carried over"
             else:
                 seen = {
                     up: {column: table[key][column] for column in self.specs[name].reads(up).columns}
@@ -208,6 +208,9 @@ class AnyHistory(RuleBasedStateMachine):
         if broke is None:
             self._commit(before, current, output, files, source)
         return broke
+
+    def _known_as_wrong(self) -> set[int]:
+        return self.wrong
 
     def _broke(self, name: str, step: Compute) -> str | None:
         """How the attempt ended without a success; None where it had one."""

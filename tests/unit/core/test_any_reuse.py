@@ -7,7 +7,7 @@ time, sources change between plan and reading, files are damaged that several sn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from agent.core.model import Compute, Current
-from agent.core.results import Ingredients, as_read, fingerprint, is_distrusted, is_pure, may_be_taken
+from agent.core.model import Compute, Current, State
+from agent.core.results import Ingredients, as_read, distrust, fingerprint, is_pure, may_be_taken
 from tests.examples import examples
 from tests.unit.core.test_any_history import KEYS, AnyHistory, keys, names, small, version
 
@@ -42,7 +42,8 @@ class AnyReuse(AnyHistory):
         self.flickers: dict[str, tuple[str, int]] = {}
         self.has_flickered = False
         self.gc_is_first: set[str] = set()
-        self.taken = 0
+        self.computed, self.taken = 0, 0
+        self.is_in_try = False
 
     @rule(name=names, value=small)
     def upgrade(self, name: str, value: int) -> None:
@@ -53,7 +54,7 @@ class AnyReuse(AnyHistory):
         """Results that nobody used lately, and whatever is left that nothing refers to."""
         self.results = {key: one for key, one in self.results.items() if key[0] not in forgotten}
         needed = {one.snapshot_id for one in self.results.values()}
-        for state in self.states.values():
+        for state in self._roots():
             needed |= {state.output_snapshot_id or 0} | {one.snapshot_id for one in state.inputs.values()}
         for kept in (self.snapshots, self.files, self.source_seen):
             for snapshot_id in kept.keys() - needed:
@@ -110,6 +111,9 @@ class AnyReuse(AnyHistory):
 
     # --- the engine in small --------------------------------------------------------------------------------------
 
+    def _roots(self) -> Iterator[State]:
+        yield from self.states.values()
+
     def _run(self, during: Mapping[str, tuple[str, str, int]], forced: str | None) -> None:
         self.has_flickered = False
         super()._run(during, forced)
@@ -117,7 +121,7 @@ class AnyReuse(AnyHistory):
 
     def _attempt(self, name: str, current: Current, step: Compute, change: tuple[str, str, int] | None) -> str | None:
         found = self._earlier(name, current, step)
-        if is_distrusted(step.reasons):  # when the attempt is opened
+        if distrust(step.reasons) is not None and not self.is_in_try:  # when the attempt is opened
             self.results = {key: one for key, one in self.results.items() if key[0] != name}
         if found is not None and name not in self.gc_is_first:
             return self._take(name, current, step, found, change)
@@ -131,6 +135,7 @@ class AnyReuse(AnyHistory):
             if change is not None and change[0] == name:
                 change = None  # back again before it ends: no token shows that, with results found again or without
         made_of = self._made_of(name, current)
+        self.computed += 1
         broke = super()._attempt(name, current, step, change)
         if broke is None:
             mark = self._mark_of(name, current)
@@ -154,7 +159,9 @@ class AnyReuse(AnyHistory):
     ) -> str | None:
         before = self.states[name]
         assert found.made_of == self._made_of(name, current), "a result of something else was taken"
-        assert not self.wrong & set(self.files[found.snapshot_id].values()), "a result that a person distrusts"
+        assert not self._known_as_wrong() & set(self.files[found.snapshot_id].values()), (
+            "a result that a person distrusts"
+        )
         self.states[name] = replace(before, status="running", is_dirty=False, dirty_reason=None, mark=None)
         if change is not None:
             self.world.source[change[0]][change[1]] = change[2]

@@ -11,7 +11,7 @@ from agent.core.events import CutOff, Finished, RunCompleted
 from agent.core.explain import UNREACHABLE, event_sentence, plan_lines
 from agent.core.model import Code, Compute, InputRecord, Plan, Reason, Reuse
 from agent.core.plan_json import plan_from_json, plan_to_json
-from agent.core.results import Ingredients, as_read, fingerprint, is_distrusted, is_pure, may_be_taken
+from agent.core.results import Ingredients, as_read, distrust, fingerprint, is_pure, may_be_taken
 
 BASE = Ingredients(
     component="total",
@@ -60,7 +60,8 @@ def test_a_result_is_taken_only_where_nobody_doubts_it(code: Code) -> None:
     doubted = {Code.MARKED, Code.FORCED, Code.TOO_OLD, Code.OUTPUT_MISSING, Code.OUTPUT_ALTERED}
     assert may_be_taken([Reason(code)]) == (code not in doubted)
     assert may_be_taken([Reason(Code.SETTINGS_CHANGED), Reason(code)]) == (code not in doubted)
-    assert is_distrusted([Reason(Code.SETTINGS_CHANGED), Reason(code)]) == (code in {Code.MARKED, Code.FORCED})
+    doubt = distrust([Reason(Code.SETTINGS_CHANGED), Reason(code)])
+    assert (doubt is not None) == (code in {Code.MARKED, Code.FORCED})
 
 
 def test_a_source_that_moved_makes_a_success_impure_and_is_read_again() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent.core.model import Mark
 from agent.errors import NotFound
 from agent.store.database.engine import Connections
+from agent.store.state import mark_dirty
 from agent.store.tables import attempts, orchestrator_state, runs, tries, try_state
 from pipelines.values import dataclass
 
@@ -79,6 +81,14 @@ def load(conn: sa.Connection, name: str) -> Try:
 def every(conn: sa.Connection) -> list[Try]:
     """All tries, newest first."""
     return [Try(**row) for row in conn.execute(sa.select(tries).order_by(tries.c.id.desc())).mappings()]
+
+
+def mark(conn: sa.Connection, component: str, doubt: Mark) -> None:
+    """Pass a mark of production's on to every try, which may have the files that a person doubts. Before results are
+    forgotten, so that a try which commits meanwhile has its own forgotten as well, or registers none."""
+    having = sa.select(try_state.c.try_id).where(try_state.c.component == component).order_by(try_state.c.try_id)
+    for try_id in conn.scalars(having).all():
+        mark_dirty(conn, component, doubt, try_id)
 
 
 def drop(conn: sa.Connection, one: Try) -> None:

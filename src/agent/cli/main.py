@@ -9,7 +9,9 @@ import argparse
 import ast
 import difflib
 import importlib
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
@@ -60,11 +62,22 @@ def load(name: str) -> Command:
 
 def help_of(name: str) -> str:
     """HELP of command `name`, read without importing it: `agent --help` loads no command."""
-    tree = ast.parse(_files()[name].read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "HELP" for to in node.targets):
+    return _constant(_files()[name], "HELP")
+
+
+def by_room() -> dict[str, list[str]]:
+    """Title of each room of commands, the pipeline's first -> names of its commands in alphabetical order."""
+    rooms: dict[Path, list[str]] = {}
+    for name, path in sorted(_files().items()):
+        rooms.setdefault(path.parent, []).append(name)
+    return {_constant(room / "__init__.py", "TITLE"): rooms[room] for room in sorted(rooms)}
+
+
+def _constant(file: Path, name: str) -> str:
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets):
             return str(ast.literal_eval(node.value))
-    raise LookupError(f"the file of command {name} has no HELP")
+    raise LookupError(f"{file} has no {name}")
 
 
 def _files() -> dict[str, Path]:
@@ -83,14 +96,21 @@ def overview(*, listing: bool = False) -> argparse.ArgumentParser:
         add_help=False,
     )
     if listing:
-        width = max(len(name) for name in names())
-        listed = "\n".join(f"  {name:<{width}}  {help_of(name)}" for name in names())
-        parser.epilog = f"commands:\n{listed}\n\n`agent COMMAND --help` says more about one of them."
+        listed = "\n\n".join(f"{title}:\n{_listed(inside)}" for title, inside in by_room().items())
+        parser.epilog = f"{listed}\n\n`agent COMMAND --help` says more about one of them."
     parser.add_argument("-h", "--help", action="store_true", help="show this and end")
     add_common(parser)
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of the commands below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="its own arguments and options")
     return parser
+
+
+def _listed(inside: Sequence[str]) -> str:
+    """A line per command, or more where the terminal is narrow."""
+    indent = 2 + max(len(name) for name in names()) + 2
+    width = max(shutil.get_terminal_size().columns, indent + 40)
+    lines = (f"  {name:<{indent - 2}}{help_of(name)}" for name in inside)
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * indent) for line in lines)
 
 
 def parser_of(name: str, command: Command) -> argparse.ArgumentParser:

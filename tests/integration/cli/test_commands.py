@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.cli.commands.init import template
-from agent.cli.main import main
+from agent.cli.main import by_room, main, names
 from agent.execution.workspace import read_settings
 from agent.store import state
 from agent.store.control import runs
@@ -33,6 +33,10 @@ def test_help_lists_every_command_and_loads_none() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     for name in ("plan", "explain", "gc", "backup", "serve"):
         assert f"\n  {name} " in done.stdout
+    titles = [line for line in done.stdout.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert [*titles[3:4], *titles[-1:]] == ["the pipeline:", "database and lake:"], titles
+    listed = [name for inside in by_room().values() for name in inside]
+    assert sorted(listed) == list(names())
 
 
 def test_a_list_of_runs_is_printed_as_it_comes(

@@ -1,1 +1,3 @@
 """Commands about outputs and releases."""
+
+TITLE = "releases"

@@ -1,1 +1,3 @@
 """Commands of the trading agent."""
+
+TITLE = "the trader"

@@ -1,1 +1,3 @@
 """Commands about tries."""
+
+TITLE = "what if"

@@ -91,7 +91,7 @@ class Context:
     previous: the last output whose partitions may be carried over; None means recompute everything.
     redo: output keys to recompute although no input changed (a damaged file, a person's mark).
     probes: what sources answered when this run was planned. base: folder that relative paths in the settings start from
-    (where agent.toml lies).
+    (where agent.toml lies). code_base: folder that own modules are named from: `base`, but in a try of other code.
     outside: for a component that makes releases, in a run; None elsewhere, where data are judged by themselves.
     """
 
@@ -105,6 +105,7 @@ class Context:
     probes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None
     base: Path = Path()
+    code_base: Path = Path()
     outside: Outside | None = None
     on_note: Callable[[str], None] = lambda text: None
     _written: dict[str, Partition] = field(init=False, default_factory=dict)
@@ -339,6 +340,7 @@ def perform(
     probes: Mapping[str, Mapping[str, str]] | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     base: Path = Path(),
+    code_base: Path | None = None,
     outside: Outside | None = None,
     on_note: Callable[[str], None] = lambda text: None,
     found: Snapshot | None = None,
@@ -346,8 +348,8 @@ def perform(
     """Run one component: `inputs` (and what it read last time) in, output snapshot out, its files flushed to disk.
 
     With `previous` None everything is recomputed and every input counts as changed. `redo` names output partitions to
-    recompute in any case; `probes` are answers of `sources` that are known already; `base` is the folder that relative
-    paths in the settings start from. `found` is what would come out, where that is known: only the gate is asked then.
+    recompute in any case; `probes` are answers of `sources` that are known already; `base`, `code_base`: see Context.
+    `found` is what would come out, where that is known: only the gate is asked then.
     Raises what the component raises; files it wrote so far then lie unreferenced in the lake.
     """
     before = previous_inputs if previous is not None and previous_inputs is not None else {}
@@ -363,6 +365,7 @@ def perform(
         probes=probes or {},
         on_progress=on_progress,
         base=base,
+        code_base=code_base or base,
         outside=outside,
         on_note=on_note,
     )

@@ -79,13 +79,14 @@ def build_project(
     faults: Faults,
     others: Collection[str] | None = None,
     inbox: Path | None = None,
+    code_base: Path | None = None,
 ) -> Project | None:
     """The project in folder `base` whose agent.toml says `values`; None where something is wrong, which `faults` then
-    names. `others` and `inbox` as in `load_project`."""
+    names. `others` and `inbox` as in `load_project`. `code_base`: folder of own modules, where that is not `base`."""
     before = len(faults.found)
     modules = modules_in(values, faults)
     others = ("project", *(other_sections() if others is None else others))
-    components = _components(values, modules, base, others, faults)
+    components = _components(values, modules, code_base or base, others, faults)
     settings = {
         name: build(component.settings, _section(values, name, faults), name, faults)
         for name, component in components.items()
@@ -139,6 +140,12 @@ def modules_in(values: Mapping[str, Any], faults: Faults) -> tuple[str, ...]:
         return tuple(modules)
     faults.add("project", f"modules = {modules!r} is not a list of text")
     return ()
+
+
+def named_modules(values: Mapping[str, Any]) -> list[str]:
+    """Own modules that any section of an agent.toml names: of components, of features."""
+    lists = (section.get("modules") for section in values.values() if isinstance(section, Mapping))
+    return [name for one in lists if isinstance(one, list) for name in one if isinstance(name, str)]
 
 
 def _components(

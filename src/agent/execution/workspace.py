@@ -127,13 +127,15 @@ def open_workspace(
     project_id: int = 0,
     hosts: Hosts | None = None,
     change: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values,
+    other_code: Path | None = None,
 ) -> Iterator[Workspace]:
     """Open the project in folder `base` (default: the current one), its database migrated or checked, its rows there.
 
     `control` are the server's settings when the project is another than the server's own: runs and events are then
     kept in the server's database; state and catalog in schema `project_ID` of the same database where that is
     PostgreSQL and the project names no database of its own, else in the project's database. `hosts` is where its code
-    is loaded, by default in this process. `change` makes of what agent.toml says what a try is to have.
+    is loaded, by default in this process. `change` makes of what agent.toml says what a try is to have; `other_code` is
+    the folder of its own modules, where that is another.
     """
     folder, hosts = (base or Path.cwd()).resolve(), hosts or OneShot()
     faults = Faults(str(folder / agent_settings.SETTINGS_FILE))
@@ -142,7 +144,7 @@ def open_workspace(
     if control is not None and not faults.found:
         settings = agent_settings.for_project(folder, control, project_id, values)
     close_home(settings)
-    origin = origin_of(settings, values)
+    origin = replace(origin_of(settings, values), other_code=other_code)
     with hosts.lease(origin) as host:
         _require_good(host, settings, faults)
         with open_database(settings, control=control, project_id=project_id) as database:

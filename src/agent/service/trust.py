@@ -14,6 +14,7 @@ from agent.errors import Untrusted
 from agent.settings import DATABASE_FILE, HOME_FOLDER, SETTINGS_FILE
 from pipelines.errors import PipelineError
 from pipelines.plugins.code import files_behind
+from pipelines.project import named_modules
 from pipelines.settings import read_toml
 
 logger = logging.getLogger("tidemill.service")
@@ -27,13 +28,22 @@ def require_trusted(folder: Path, *also: Path) -> None:
 
     `also`: other ways that the folder was written, whose links count too.
     """
-    found = finding_in(folder, *also)
+    _require_none(finding_in(folder, *also))
+
+
+def _require_none(found: Finding | None) -> None:
     if found is not None:
         raise Untrusted(
             f"the project's code could be changed by another user: {found.path} {found.reason}",
             where=found.path,
             fix=found.fix,
         )
+
+
+def require_trusted_code(folder: Path, base: Path) -> None:
+    """The same for a folder whose modules are to stand in for those of the project in `base`."""
+    user, seen = os.geteuid(), dict[str, None]()
+    _require_none(_look(folder, user, seen) or _about_code(list(_modules(base)), folder, user, seen))
 
 
 def warn_of_own(folder: Path) -> None:
@@ -55,8 +65,11 @@ def finding_in(folder: Path, *also: Path) -> Finding | None:
         if (found := _look(folder / name, user, seen)) is not None:
             return found
     # Only now, what the settings name. They are read as text, and so are the files: nothing is executed.
-    waiting = list(_modules(folder))
-    for file in _files(folder, waiting):
+    return _about_code(list(_modules(folder)), folder, user, seen)
+
+
+def _about_code(modules: Sequence[str], folder: Path, user: int, seen: dict[str, None]) -> Finding | None:
+    for file in _files(folder, modules):
         for part in (file, file.parent / "__pycache__", Path(importlib.util.cache_from_source(str(file)))):
             if (found := _look(part, user, seen)) is not None:
                 return found
@@ -78,10 +91,9 @@ def _look(path: Path, user: int, seen: dict[str, None]) -> Finding | None:
 
 def _modules(folder: Path) -> Iterator[str]:
     try:
-        named = read_toml(folder / SETTINGS_FILE).get("project", {}).get("modules", [])
-    except (PipelineError, AttributeError):
+        yield from named_modules(read_toml(folder / SETTINGS_FILE))
+    except PipelineError:
         return  # loading it says what is wrong
-    yield from (name for name in named if isinstance(name, str))
 
 
 def _files(folder: Path, modules: Sequence[str]) -> Iterator[Path]:

@@ -82,6 +82,8 @@ tries = sa.Table(
     sa.Column("settings", JSON, nullable=False, doc="what it sets otherwise, as sections of agent.toml"),
     sa.Column("targets", JSON, nullable=False, doc="component names; none: all"),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("code", sa.Text, doc="folder or git ref of own modules; NULL: the project's"),
+    sa.Column("code_commit", sa.String(64), doc="what the ref meant when it was computed last"),
     sqlite_autoincrement=True,
     schema=PROJECT,
     info={"purpose": "Changes that are computed beside production. `agent drop` removes a row with its state."},

@@ -268,7 +268,7 @@ def _contract(key: str, frame: pl.DataFrame) -> None:
 )
 def build_features(ctx: Context, settings: Settings) -> None:
     """Bars of each span that changed, then features of each span that a changed bar reaches."""
-    own = own_features(settings.modules, ctx.base)
+    own = own_features(settings.modules, ctx.code_base)
     work = FeatureWork(
         ctx,
         features=unique_names([*features_in(globals()), *own]),

@@ -25,7 +25,10 @@ def folder(tmp_path: Path) -> Path:
     """A project with own modules: one by file, what it imports, and one by dotted name."""
     own = tmp_path / "own"
     (own / "parts").mkdir(parents=True)
-    (own / "agent.toml").write_text("[project]\nmodules = ['first.py']\n", encoding="utf-8")
+    (own / "agent.toml").write_text(
+        "[project]\nmodules = ['first.py']\n[features]\nmodules = ['more.py']\n", encoding="utf-8"
+    )
+    (own / "more.py").write_text("", encoding="utf-8")
     (own / ".env").write_text("WORKER_BATCH_SIZE=3\n", encoding="utf-8")
     (own / "first.py").write_text("from .second import x\nimport parts.third\n", encoding="utf-8")
     (own / "second.py").write_text(EVIL.format(mark=str(tmp_path / "ran")) + "x = 1\n", encoding="utf-8")
@@ -53,7 +56,18 @@ WAYS = [pytest.param(open_up, id="writable"), pytest.param(give_away, id="anothe
 @pytest.mark.parametrize(
     "part",
     [
-        *(".", "..", "agent.toml", ".env", "first.py", "second.py", "parts", "parts/third.py", "parts/__init__.py"),
+        *(
+            ".",
+            "..",
+            "agent.toml",
+            ".env",
+            "first.py",
+            "more.py",
+            "second.py",
+            "parts",
+            "parts/third.py",
+            "parts/__init__.py",
+        ),
         *("__pycache__", ".tidemill", ".tidemill/lake", ".tidemill/state.sqlite"),
     ],
 )

@@ -191,7 +191,7 @@ class ChildHost:
 
     def _load(self) -> ProjectFacts:
         """A new process with the project loaded."""
-        process = Process(self.origin.base)
+        process = Process(self.origin)
         try:
             found = process.load(self.origin, limit=LOAD_SECONDS, wait=self.wait)
             if isinstance(found, Failure):

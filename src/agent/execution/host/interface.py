@@ -30,7 +30,8 @@ class Origin:
     """What a project is loaded from: its folder, and what agent.toml says of components and sources, parsed once.
 
     code_cache: file that keeps facts of code files for the next process. is_fresh: do not believe it. others: sections
-    of agent.toml that are not the project's. inbox_path: replies of remote sources.
+    of agent.toml that are not the project's. inbox_path: replies of remote sources. other_code: a folder with own
+    modules that stand in for those in `base`: a try's.
     """
 
     base: Path
@@ -40,6 +41,12 @@ class Origin:
     others: tuple[str, ...] = ()
     is_fresh: bool = False
     inbox_path: Path | None = None
+    other_code: Path | None = None
+
+    @property
+    def code_base(self) -> Path:
+        """The folder that own modules are named from."""
+        return self.other_code or self.base
 
 
 @dataclass(frozen=True)

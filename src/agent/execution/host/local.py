@@ -45,7 +45,7 @@ from pipelines.plugins.code import (
     root_of,
 )
 from pipelines.plugins.discovery import component_roots, named_roots, source_roots
-from pipelines.project import Project, build_project, modules_in, source_names_in
+from pipelines.project import Project, build_project, modules_in, named_modules, source_names_in
 from pipelines.settings import Faults, counted_values
 from pipelines.snapshot import Snapshot, digest
 
@@ -68,7 +68,9 @@ class LocalHost:
         faults = Faults(str(origin.base))
         with _LOADING:
             generation.note(self._announced())
-            self._project = build_project(origin.values, origin.base, faults, origin.others, origin.inbox_path)
+            self._project = build_project(
+                origin.values, origin.base, faults, origin.others, origin.inbox_path, origin.code_base
+            )
             self.facts = self._read_facts(faults)
             self._reader.save()
         self._require_unmoved()
@@ -175,6 +177,7 @@ class LocalHost:
                 probes=task.probes,
                 on_progress=progress,
                 base=base,
+                code_base=self._origin.code_base,
                 outside=task.outside,
                 on_note=notes.append,
                 found=task.found,
@@ -202,16 +205,9 @@ class LocalHost:
 
     def _announced(self) -> Iterator[Module]:
         """All modules that loading may import, as far as names in the settings tell."""
-        values, base = self._origin.values, self._origin.base
-        named = {
-            name
-            for section in values.values()
-            if isinstance(section, Mapping) and isinstance(section.get("modules"), list)
-            for name in section["modules"]
-            if isinstance(name, str)
-        }
+        values, base = self._origin.values, self._origin.code_base
         roots = [*component_roots(modules_in(values, Faults("")), base), *source_roots(source_names_in(values))]
-        for root in [*roots, *named_roots(sorted(named), base)]:
+        for root in [*roots, *named_roots(sorted(set(named_modules(values))), base)]:
             yield from self._closure(root)
 
     def _closure(self, root: Module) -> list[Module]:
@@ -271,13 +267,13 @@ class LocalHost:
     def _code_of(self, one: Component) -> Code:
         """Code of a component: its own file, what it imports inside the project, and, for one that reads sources or
         loads further modules (own features), those too; data files that it declares."""
-        project = self.project
+        project, code_base = self.project, self._origin.code_base
         roots = [root_of(one.module)]
         if one.reads_sources:
             roots += [root_of(type(source).__module__) for source in project.sources.values()]
         if one.extra_modules is not None:
-            names = one.extra_modules(project.settings[one.name], project.base)
-            roots += [root_of(name) if not name.endswith(".py") else _named(name, project.base) for name in names]
+            names = one.extra_modules(project.settings[one.name], code_base)
+            roots += [root_of(name) if not name.endswith(".py") else _named(name, code_base) for name in names]
         closures = [self._reader.closure(root) for root in roots]
         self._modules[one.name] = [module for closure in closures for module in closure]
         generation.note(self._modules[one.name])

@@ -40,9 +40,9 @@ _PROGRAM = "agent.execution.host"
 class Process:
     """A process that answers requests about one project, one at a time. `ask` is for one thread at a time."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, origin: Origin) -> None:
         self._numbers = itertools.count(1)
-        self._base = base
+        self._base, self._path = origin.base, search_path(origin.base, origin.code_base)
         self._answers: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._last: deque[bytes] = deque(maxlen=_LAST_LINES)
         self._is_closed = False
@@ -67,7 +67,7 @@ class Process:
     def load(self, origin: Origin, *, limit: float, wait: Callable[[], None]) -> ProjectFacts:
         """Say hello, and let it load the project. Raises what loading raises, ProjectDied, ProjectBusy when late, and
         AgentError where the other side is of another version."""
-        hello = {"path": search_path(self._base), "pythonpath": os.environ.get("PYTHONPATH")}
+        hello = {"path": self._path, "pythonpath": os.environ.get("PYTHONPATH")}
         until = time.monotonic() + limit
         answer = self._exchange(hello, until, wait, lambda *_: None)
         if answer != {"format": wire.FORMAT, "version": VERSION}:
@@ -237,13 +237,18 @@ def environment_of_host() -> dict[str, str]:
     return environment
 
 
-def search_path(base: Path) -> list[str]:
+def search_path(base: Path, code_base: Path | None = None) -> list[str]:
     """This process's search path; the folder of the moment and the project's go last, so that a file called like a
-    module of ours or of a library stands in nobody's way."""
-    here = str(Path.cwd())
-    own = {"", here, str(base)}
+    module of ours or of a library stands in nobody's way. Own modules of `code_base`, where that is another folder, are
+    found instead of the project's."""
+    here, code = str(Path.cwd()), str(code_base or base)
+    own = {"", here, str(base), code}
     last = [folder or here for folder in sys.path if folder in own]
-    return [*(folder for folder in sys.path if folder not in own), *dict.fromkeys([*last, str(base)])]
+    hidden = {str(base)} - {code}
+    return [
+        *(folder for folder in sys.path if folder not in own),
+        *(folder for folder in dict.fromkeys([*last, code]) if folder not in hidden),
+    ]
 
 
 def _how(code: int, *, peak: int | None, was_closed: bool) -> str:

@@ -23,7 +23,7 @@ from agent.execution.host import difference, interface
 from pipelines import component, snapshot
 from pipelines.plugins import code
 
-FORMAT = 4  # raised with every change of what is sent
+FORMAT = 5  # raised with every change of what is sent
 _HEAD = struct.Struct(">IQ")
 
 _CLASSES: Mapping[str, type[Any]] = {

@@ -15,6 +15,7 @@ from agent.execution import session
 from agent.execution.engine import Report
 from agent.execution.runlog import Request, Watcher
 from agent.execution.tries import change
+from agent.execution.tries.code import TryCode, on_search_path
 from agent.execution.workspace import Workspace, open_workspace
 from agent.settings import section_names
 from agent.store.outputs import tries
@@ -23,23 +24,34 @@ from agent.store.outputs.tries import Try
 
 @contextmanager
 def open_try(
-    base: Path | None, settings: Mapping[str, Any], name: str, targets: Sequence[str] = ()
+    base: Path | None,
+    settings: Mapping[str, Any],
+    name: str,
+    targets: Sequence[str] = (),
+    code: TryCode | None = None,
 ) -> Iterator[tuple[Try, Workspace]]:
     """The try called `name` and its workspace; it begins where it is not there yet. Raises Conflict where one of that
-    name sets something else, SettingsError where the change is none that the project understands."""
+    name tries something else, SettingsError where the change is none that the project understands."""
     change.require_own(settings, section_names())
-    with open_workspace(base, change=lambda values: change.over(values, settings)) as workspace:
+    folder, given, commit = (None, None, None) if code is None else (code.folder, code.given, code.commit)
+    with (
+        on_search_path((base or Path.cwd()).resolve(), code),
+        open_workspace(base, change=lambda values: change.over(values, settings), other_code=folder) as workspace,
+    ):
         with workspace.database.writing() as connections:
             found = tries.find(connections.project, change.require_name(name))
             if found is None:
                 now = SystemClock().now()
-                found = tries.begin(connections.project, name, settings, targets, now)
-            elif found.settings != settings or tuple(found.targets) != tuple(targets):
+                found = tries.begin(connections.project, name, settings, targets, now, given)
+            elif (found.settings, tuple(found.targets), found.code) != (settings, tuple(targets), given):
                 raise Conflict(
                     f"there is a try {name!r} already, which tries something else",
                     where="tries",
                     fix=f"choose another --name, or `agent drop {name}`",
                 )
+            if found.code_commit != commit:
+                tries.note_commit(connections.project, found, commit)
+                found = replace(found, code_commit=commit)
             sys.audit("tidemill.point", "try.begun")
         own = replace(workspace, database=workspace.database.of_try(found.id))
         own.ensure_rows()

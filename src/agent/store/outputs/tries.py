@@ -27,13 +27,16 @@ _FRESH: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Try:
-    """A row of tries. settings: what it sets otherwise, as sections of agent.toml. targets: components; none: all."""
+    """A row of tries. settings: what it sets otherwise, as sections of agent.toml. targets: components; none: all.
+    code: folder or git ref of own modules; None: the project's. code_commit: what the ref meant the last time."""
 
     id: int
     name: str
     settings: Mapping[str, Any]
     targets: Sequence[str]
     created_at: datetime
+    code: str | None = None
+    code_commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,16 @@ class Cost:
     reused: tuple[str, ...]
 
 
-def begin(conn: sa.Connection, name: str, settings: Mapping[str, Any], targets: Sequence[str], now: datetime) -> Try:
+def begin(
+    conn: sa.Connection,
+    name: str,
+    settings: Mapping[str, Any],
+    targets: Sequence[str],
+    now: datetime,
+    code: str | None = None,
+) -> Try:
     """A new try, from production's state at this moment."""
-    new = {"name": name, "settings": dict(settings), "targets": list(targets), "created_at": now}
+    new = {"name": name, "settings": dict(settings), "targets": list(targets), "created_at": now, "code": code}
     try_id: int = conn.execute(sa.insert(tries).values(**new).returning(tries.c.id)).scalar_one()
     names = [column.name for column in try_state.c if column.name != "try_id" and column.name not in _FRESH]
     copied = sa.select(
@@ -89,6 +99,11 @@ def mark(conn: sa.Connection, component: str, doubt: Mark) -> None:
     having = sa.select(try_state.c.try_id).where(try_state.c.component == component).order_by(try_state.c.try_id)
     for try_id in conn.scalars(having).all():
         mark_dirty(conn, component, doubt, try_id)
+
+
+def note_commit(conn: sa.Connection, one: Try, commit: str | None) -> None:
+    """Note the commit that the code of a try is by now."""
+    conn.execute(sa.update(tries).where(tries.c.id == one.id).values(code_commit=commit))
 
 
 def drop(conn: sa.Connection, one: Try) -> None:

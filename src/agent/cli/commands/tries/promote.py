@@ -26,8 +26,13 @@ def run(options: argparse.Namespace) -> int:
     with open_database(settings) as database, database.reading() as connections:
         one = tries.load(connections.project, options.name)
     text, shown = promoting.difference(settings.base, one)
+    code, files = promoting.code_to_commit(settings, one)
     if options.yes and shown:
         replace_file(settings.base / SETTINGS_FILE, text)
     what = "Nothing to write." if not shown else "Written." if options.yes else "Not written yet: add --yes."
-    emit(options, {"difference": shown, "written": options.yes and bool(shown)}, f"{shown}\n{what}".strip())
+    emit(
+        options,
+        {"difference": shown, "written": options.yes and bool(shown), "code": code, "files": files},
+        "\n".join(filter(None, [shown, what, promoting.commit_text(code, files)])),
+    )
     return 0

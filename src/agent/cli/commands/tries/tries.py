@@ -23,11 +23,7 @@ def run(options: argparse.Namespace) -> int:
     with open_database(settings) as database, database.reading() as connections:
         found = tries.every(connections.project)
     rows = [
-        (
-            one.name,
-            f"{one.created_at:%Y-%m-%d %H:%M}",
-            ", ".join(f"{key}={value}" for key, value in flat(one.settings).items()),
-        )
+        (one.name, f"{one.created_at:%Y-%m-%d %H:%M}", ", ".join(f"{key}={value}" for key, value in _set(one).items()))
         for one in found
     ]
     emit(
@@ -36,3 +32,7 @@ def run(options: argparse.Namespace) -> int:
         table(rows, ("try", "begun (UTC)", "sets")) if rows else "There is no try yet: `agent try --help`",
     )
     return 0
+
+
+def _set(one: tries.Try) -> dict[str, object]:
+    return flat(one.settings) if one.code is None else {**flat(one.settings), "code": one.code}

@@ -10,10 +10,13 @@ from agent import console, orchestrator
 from agent.cli.output import emit
 from agent.errors import UsageError
 from agent.execution.tries import change
+from agent.execution.tries.code import COMMITS, TryCode, find_code
 from agent.execution.tries.cost_text import cost_lines
 from agent.execution.tries.performing import open_try, perform
 from agent.execution.workspace import open_database, read_settings
 from agent.runtime.signals import stop_on_signals
+from agent.service.trust import require_trusted_code
+from agent.settings import load
 from agent.store import state
 from agent.store.outputs import tries
 from pipelines.settings import read_toml
@@ -26,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     say = "SECTION.KEY=VALUE, as in agent.toml; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="SETTING", help=say)
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a TOML file whose settings go over agent.toml's")
+    code = "own modules of this folder, or of this commit of the project's repository, instead of the project's"
+    parser.add_argument("--code", metavar="DIR|REF", help=code)
     parser.add_argument("--name", help="what to call it (else by what it sets); the same name goes on with it")
     parser.add_argument("--target", action="append", default=[], help="only this component and what it needs")
     parser.add_argument("--show", metavar="NAME", help="show a try and compute nothing")
@@ -40,11 +45,13 @@ def run(options: argparse.Namespace) -> int:
         if not options.settings.is_file():
             raise UsageError("there is no such file", where=str(options.settings), fix="correct the path")
         values = change.over(read_toml(options.settings), values)
-    name, targets = options.name, tuple(options.target)
-    if not values and name is not None:
+    name, targets, given = options.name, tuple(options.target), options.code
+    if not values and given is None and name is not None:
         with suppress(LookupError):
-            values, targets = _known(options, name)
-    with open_try(options.project_dir, values, name or change.name_of(values), targets) as (one, workspace):
+            values, targets, given = _known(options, name)
+    code = None if given is None else _code(options, given)
+    name = name or change.name_of(values if code is None else {**values, "code": Path(code.given).name})
+    with open_try(options.project_dir, values, name, targets, code) as (one, workspace):
         with stop_on_signals() as stop, console.ProgressReporter() as watch:
             report = perform(workspace, one, stop=stop, watchers=(watch,))
         with workspace.database.reading() as connections:
@@ -55,14 +62,22 @@ def run(options: argparse.Namespace) -> int:
     return 0 if report.status == "COMPLETED" else 1
 
 
-def _known(options: argparse.Namespace, name: str) -> tuple[dict[str, object], tuple[str, ...]]:
-    """What a try of that name sets. Raises LookupError where there is none."""
+def _code(options: argparse.Namespace, given: str) -> TryCode:
+    """Code that nobody but us could have put there. Raises UsageError and Untrusted."""
+    base = (options.project_dir or Path.cwd()).resolve()
+    found = find_code(base, given, load(base).home / COMMITS)
+    require_trusted_code(found.folder, base)
+    return found
+
+
+def _known(options: argparse.Namespace, name: str) -> tuple[dict[str, object], tuple[str, ...], str | None]:
+    """What a try of that name tries. Raises LookupError where there is none."""
     settings, _ = read_settings(options.project_dir)
     with open_database(settings) as database, database.reading() as connections:
         found = tries.find(connections.project, name)
     if found is None:
         raise LookupError(name)
-    return dict(found.settings), tuple(found.targets)
+    return dict(found.settings), tuple(found.targets), found.code
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -74,6 +89,8 @@ def _show(options: argparse.Namespace) -> int:
         with database.of_try(one.id).reading() as connections:
             versions = {name: row.output_version for name, row in state.load_states(connections.project).items()}
     sets = [f"  {key} = {value!r}" for key, value in change.flat(one.settings).items()]
+    if one.code is not None:
+        sets.append(f"  code of {one.code}" + (f", commit {one.code_commit[:12]}" if one.code_commit else ""))
     made = [f"  {name}  {(version or 'no output yet')[:12]}" for name, version in versions.items()]
     emit(
         options,

@@ -281,7 +281,7 @@ def test_a_request_that_was_given_up_has_its_answer_dropped(origin: Origin) -> N
     def give_up() -> None:
         raise GivenUp
 
-    process = Process(origin.base)
+    process = Process(origin)
     try:
         process.load(origin, limit=60, wait=lambda: None)
         task = Task("slow", {}, None, {}, frozenset(), "t1")

@@ -22,6 +22,7 @@ from agent.errors import LeaseLost
 from agent.execution.workspace import open_database
 from agent.store import collecting, leases
 from pipelines.feed import Request
+from pipelines.inbox.pages import Header, Inbox
 from pipelines.inbox.writer import Writer
 from pipelines.testing.venue_replies import KalshiVenue, OandaVenue, PolymarketVenue
 from pipelines.testing.venues import VenueServer, serving, storm
@@ -151,6 +152,29 @@ def test_what_is_new_is_collected_before_runs_that_nobody_waits_for(
             collected = collecting.collected_to(connections.project)
     assert bool(found) == bool(server.log) == collects
     assert set(collected) == ({"kalshi", "polymarket"} if collects else set())
+
+
+def test_a_scheduler_reads_what_is_known_of_an_inbox_once(
+    project: Path, server: VenueServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each run would read the headers of all pages that there ever were."""
+    read, headers = list[Header](), Inbox.headers
+
+    def counted(inbox: Inbox, kind: str, seen: dict[str, int]) -> Iterator[Header]:
+        for one in headers(inbox, kind, seen):
+            read.append(one)
+            yield one
+
+    monkeypatch.setattr(Inbox, "headers", counted)
+    settings = agent_settings.load(project)
+    with open_database(settings) as database:
+        collect_before(settings, database, lambda: None, "schedule")
+        asyncio.run(Passes(settings, database).over(remote_sources(settings)["kalshi"]))  # as another process does
+        collect_before(settings, database, lambda: None, "schedule")
+        known = len(read)
+        assert known, "what others wrote is not known without reading it"
+        collect_before(settings, database, lambda: None, "schedule")
+    assert len(read) == known
 
 
 def test_a_run_waits_for_what_is_new_no_longer_than_it_is_told(project: Path, server: VenueServer) -> None:

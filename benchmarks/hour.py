@@ -4,10 +4,10 @@
 
 Eight pairs of ../shared/data/crypto-5m, their bars declared as bars of ten seconds that end now: four as OANDA gives
 bars, four as Binance gives trades, both by a server on this machine. Nobody's clock is faked. A scheduler collects and
-releases every ten seconds; Binance answers 503 from one minute to another. Fails where fewer than 95 % of the releases
-come within one bar of the end of their newest bar, where the venue that answers is not fresh meanwhile or the other
-not marked, where its gap is not filled afterwards, where what the runs added up to differs from one computation from
-nothing, or where what was known at an instant differs from what was computed at it, in one byte.
+releases every ten seconds; from one minute to another Binance hangs, and then answers 503. Fails where fewer than 95 %
+of the releases come within one bar of the end of their newest bar, where the venue that answers is not fresh meanwhile
+or the other not marked, where its gap is not filled afterwards, where what the runs added up to differs from one
+computation from nothing, or where what was known at an instant differs from what was computed at it, in one byte.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from pipelines.snapshot import Snapshot
 from pipelines.testing.exchange_replies import ExchangeVenue
 from pipelines.testing.venue_replies import OandaVenue
 from pipelines.testing.venues import Fault, serving
+from tests.paths import SHARED_DATA
 from tests.processes import environment
 from tests.shared_prices import crypto
 
@@ -77,6 +78,8 @@ kind = "logistic"
 retrain = "rows"
 [publish]
 max_brier_excess = 1.0
+[collect]
+before_runs_seconds = 5.0
 """
 
 
@@ -88,8 +91,11 @@ class Down:
     end: datetime
 
     def fault(self, _number: int) -> Fault | None:
-        """What strikes a request now."""
-        return "503" if self.start <= datetime.now(UTC) < self.end else None
+        """What strikes a request now: for the first fifth of it the venue hangs, then it refuses."""
+        now = datetime.now(UTC)
+        if not self.start <= now < self.end:
+            return None
+        return "drip" if now < self.start + (self.end - self.start) / 5 else "503"
 
 
 def serve(until: datetime, to: Connection) -> None:
@@ -173,6 +179,9 @@ def main() -> None:
     parser.add_argument("--down", default="1:2", help="minutes from and to which a venue is down, such as 10:15")
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
     options = parser.parse_args()
+    if not SHARED_DATA.is_dir():
+        print(f"left out: the real market data is not here: {SHARED_DATA} does not exist")
+        return
     os.environ |= SECRETS
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch) / "project"
@@ -197,9 +206,8 @@ def _hour(folder: Path, scratch: Path, server: Connection, lasting: timedelta, d
     }
     (folder / "agent.toml").write_text(SETTINGS.format(oanda=oanda, exchange=exchange, **names))
     began = time.monotonic()
-    run = [sys.executable, "-m", "agent"]
-    subprocess.run([*run, "collect", "--once"], cwd=folder, env=environment(**SECRETS), check=True)
-    subprocess.run([*run, "run"], cwd=folder, env=environment(**SECRETS), check=True)
+    _python(folder, "-m", "agent", "collect", "--once")
+    _python(folder, "-m", "agent", "run")
     print(f"history and first release: {time.monotonic() - began:.1f} s", flush=True)
     process = scheduler(folder)
     began_at = datetime.now(UTC)
@@ -209,12 +217,20 @@ def _hour(folder: Path, scratch: Path, server: Connection, lasting: timedelta, d
     try:
         lived = live(folder, process, began_at + lasting, down, scratch / "then")
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.wait(120)
     _report(folder, began_at, down, lived)
     _require_same_from_nothing(folder, scratch / "nothing")
     _require_as_known(folder, scratch, lived)
     print("all held")
+
+
+def _python(folder: Path, *arguments: str) -> None:
+    """Run a program of ours in `folder`, as a person does."""
+    ended = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment(**SECRETS), capture_output=True, text=True
+    )
+    assert ended.returncode == 0, f"{arguments}: {ended.stdout[-1000:]}{ended.stderr[-3000:]}"
 
 
 def _report(folder: Path, began: datetime, down: Down, lived: Lived) -> None:
@@ -287,9 +303,8 @@ def _require_as_known(folder: Path, scratch: Path, lived: Lived) -> None:
     (copy / ".tidemill").mkdir(parents=True)
     (scratch / "then").rename(copy / ".tidemill" / "inbox")
     shutil.copyfile(folder / "agent.toml", copy / "agent.toml")
-    run = [sys.executable, "-m", "pipelines.run_all", "--out"]
-    subprocess.run([*run, str(scratch / "prefix"), "--as-known-at", at.isoformat()], cwd=folder, check=True)
-    subprocess.run([*run, str(scratch / "alone")], cwd=copy, check=True)
+    _python(folder, "-m", "pipelines.run_all", "--out", str(scratch / "prefix"), "--as-known-at", at.isoformat())
+    _python(copy, "-m", "pipelines.run_all", "--out", str(scratch / "alone"))
     prefix, alone = (_bytes_below(scratch / name) for name in ("prefix", "alone"))
     assert prefix.keys() == alone.keys(), sorted(prefix.keys() ^ alone.keys())
     differ = [name for name in prefix if prefix[name] != alone[name]]

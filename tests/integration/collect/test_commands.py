@@ -190,6 +190,22 @@ def test_a_run_waits_for_what_is_new_no_longer_than_it_is_told(project: Path, se
     assert datetime.now(UTC) - began < timedelta(seconds=60)
 
 
+def test_a_venue_that_hangs_holds_up_one_run_and_is_named(project: Path, server: VenueServer) -> None:
+    with (project / "agent.toml").open("a") as file:
+        file.write("[collect]\nbefore_runs_seconds = 2.0\n")
+    server.faults["kalshi"] = storm(1, 10**6, "drip")
+    settings = agent_settings.load(project)
+    with open_database(settings) as database:
+        collect_before(settings, database, lambda: None, "schedule")
+        with database.reading() as connections:
+            (listed,) = collecting.load_streams(connections.project, "kalshi")
+        assert "no whole reply within" in str(listed.last_error)
+        assert listed.next_try_at is not None
+        assert listed.next_try_at > datetime.now(UTC) + timedelta(seconds=30)  # as what failed, not as what was put off
+        collect_before(settings, database, lambda: None, "schedule")
+    assert len(server.asked("kalshi")) == 1
+
+
 def test_add_writes_a_section_and_tries_it(tmp_path: Path, agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     nowhere = Request("http://127.0.0.1:9/markets")  # nothing listens there

@@ -257,7 +257,8 @@ def _report(folder: Path, began: datetime, down: Down, lived: Lived) -> None:
     print(
         f"while one venue was down: {len(during)} releases, the other's bars at most {max(ages, default=0):.1f} s old"
     )
-    assert during, "no release came while a venue was down"
+    expected = (down.end - down.start) / BAR
+    assert len(during) > 0.8 * expected, f"{len(during)} releases came while a venue was down, of {expected:.0f} runs"
     assert max(ages) < 3 * BAR.total_seconds(), "the venue that answers is not fresh"
     assert lived.was_marked, "the venue that was down was never marked"
     rows = streams(folder)

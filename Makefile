@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SYNC := UV_COMPILE_BYTECODE=1 $(BIN)/uv sync --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint audit torture soak bench dashboard serve start start-agent test-agent wheel docs site clean
+.PHONY: help run test lint audit torture soak bench hour dashboard serve start start-agent test-agent wheel docs site clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ soak: $(VENV)/.synced  ## 2 000 runs on one server, worker and scheduler: memory
 
 bench: $(VENV)/.synced  ## the benchmarks; each prints ratios against a baseline of the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+hour: $(VENV)/.synced  ## half an hour as it is lived: a release every ten seconds, one venue down for five minutes
+	@$(BIN)/python benchmarks/hour.py --minutes 30 --down 10:15
 
 dashboard: $(VENV)/.synced  ## the Streamlit dashboard on http://localhost:8501
 	@$(BIN)/streamlit run dashboard/app.py

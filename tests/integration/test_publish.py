@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.component import Outside, perform
 from pipelines.components.backtest import run_backtest
+from pipelines.components.inference import Settings as InferenceSettings
 from pipelines.components.inference import run_inference
 from pipelines.components.model import Settings as ModelSettings
 from pipelines.components.model import train_model
@@ -292,3 +293,27 @@ def test_a_live_source_is_stale_by_the_clock_in_its_own_bars(lake: Lake, inputs:
         at_a_run(lake, inputs, "stale", Outside(old, frozenset({"walk", "a source without bars"})))
     rows = json.loads(caught.value.decisions or "")["rows"]
     assert len(rows) == lake.read_table(inputs["inference"].by_key["predictions"]).height, "for the forward record"
+
+
+def test_a_source_that_is_down_stops_the_release_only_where_it_is_predicted_from(
+    lake: Lake, inputs: dict[str, Snapshot]
+) -> None:
+    newest, down = BARS["ts"].max(), "walk:M2"
+    assert isinstance(newest, datetime)
+    is_down = pl.col("market_id") == down
+    bars = BARS.filter(~is_down | (pl.col("ts") <= newest - timedelta(days=20))).with_columns(
+        market_id=pl.when(is_down).then(pl.lit("down:M2")).otherwise(pl.col("market_id"))
+    )
+    made = inputs | {
+        "features": features_snapshot(lake, bars, attempt="down"),
+        "markets": markets_snapshot(lake, bars, attempt="down"),
+        "ticks": ticks_snapshot(lake, bars, attempt="down"),
+    }
+    now = Outside(newest + timedelta(days=1), frozenset({"walk", "down"}))
+    made["inference"] = compute(run_inference, lake, made, attempt="without")
+    release = at_a_run(lake, made, "without", now)
+    named = lake.read_table(release.by_key["predictions.parquet"]).get_column("market_id")
+    assert set(named) == {"walk:M0", "walk:M1"}
+    made["inference"] = compute(run_inference, lake, made, InferenceSettings(max_bar_age_bars=30.0), attempt="with")
+    with pytest.raises(ReleaseRefused, match=r"the data of down are stale: its newest bar was over 21\.0 bars ago"):
+        at_a_run(lake, made, "with", now)

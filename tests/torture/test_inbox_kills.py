@@ -27,9 +27,9 @@ NOW = datetime(2026, 11, 26, 22, tzinfo=UTC)
 
 
 def collect(folder: Path) -> None:
-    """Write the pages that are missing, one or three to a flush, over two days, in files that are full after some;
-    join the files of the first day."""
-    writing.SEAL_BYTES = 250
+    """Write the pages that are missing, one or three to a flush, over two days, in files that are full after some,
+    and end the last one; join the files of the first day."""
+    writing.SEAL_BYTES, writing.BULK_BYTES = 250, 50
     inbox = Inbox(folder)
     writer = Writer(inbox)
     at = len(list(inbox.headers("bars", {})))
@@ -40,6 +40,7 @@ def collect(folder: Path) -> None:
             writer.append("bars", Header("s", str(number), now, token=1), PAGES[number])
         writer.flush(now)
         at += count
+    writer.seal_backfill()
     writer.close()
     compact(inbox, "bars", before="2026-11-27")
 

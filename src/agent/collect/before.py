@@ -11,10 +11,15 @@ from agent.store.database.engine import Database
 from pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.collect.ledger import Ledger
     from agent.collect.passing import Passes, Stop
     from pipelines.inbox.collected import CollectedSource
 
 TRIGGERS = ("schedule", "queue")  # a person who runs something now gets what is there
+# Inbox -> what is known of it: a scheduler would else read the headers of all pages there ever were before each run.
+_ledgers: dict[Path, dict[str, Ledger]] = {}
 logger = logging.getLogger("tidemill.collect")
 
 
@@ -33,7 +38,7 @@ def collect_before(settings: Settings, database: Database, stop: Stop, trigger: 
     sources = remote_sources(settings) if seconds else {}
     if not sources:
         return
-    passes = Passes(settings, database)
+    passes = Passes(settings, database, ledgers=_ledgers.setdefault(settings.inbox_path, {}))
 
     async def collect() -> None:
         await asyncio.gather(*(_guarded(passes, source, seconds, stop) for source in sources.values()))

@@ -306,6 +306,9 @@ class Collector:
         if verdict.of_venue:
             self.client.pause(seconds)
         if self.client.is_too_long(seconds):
+            if verdict.is_silent:  # else each pass before a run would wait for it again
+                self._fail(work.stream, verdict.why)
+                return None
             self.ledger.put_off(work.stream.key, work.stream.kind, self.pace.now() + timedelta(seconds=seconds))
             self.passed.is_done = False
             return None

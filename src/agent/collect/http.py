@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 32 << 20  # of a body
 PATIENCE = 60.0  # seconds for one reply, from the first byte asked to the last one read
+LEAST_PATIENCE = 2.0  # the same where the pass ends before: a venue that is well has answered by then
 _HOPS = 3  # redirects on one host
 _OFFSETS = 5  # Date headers that tell how far the clocks differ
 _LATENCIES = 20
@@ -185,8 +186,11 @@ class Client:
 
         url, params = self._with_secrets(request.url), list(request.params)
         headers = {name: self._with_secrets(value) for name, value in request.headers.items()}
+        patience = self._patience
+        if self.until is not None:
+            patience = min(patience, max(LEAST_PATIENCE, self.until - self._pace.elapsed()))
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 for _ in range(_HOPS + 1):
                     reply = await self._once(request.method, url, params, headers, at)
                     target = reply.headers.get("location")
@@ -194,7 +198,7 @@ class Client:
                         return reply
                     url, params = _on_host(url, target), []
         except TimeoutError:
-            raise Unanswered(Again(f"no whole reply within {self._patience:g} s")) from None
+            raise Unanswered(Again(f"no whole reply within {patience:.3g} s", is_silent=True)) from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise Unanswered(Again(explain(error))) from error
         raise Unanswered(Again(f"the venue redirects more than {_HOPS} times"))

@@ -38,7 +38,7 @@ class Passes:
     database: Database
     pace: Pace = field(default_factory=RealPace)
     environment: Mapping[str, str] | None = None
-    _ledgers: dict[str, Ledger] = field(default_factory=dict)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)  # by source, brought up to date by each pass
 
     async def over(
         self,
@@ -51,7 +51,7 @@ class Passes:
         """One pass, of at most `seconds`. Raises Busy where another process collects the source, LeaseLost where one
         took over, SourceRefused and LakeError."""
         client = Client(source.feed.LIMITS, self.pace, self.environment or keys(self.settings, source))
-        ledger = self._ledgers.setdefault(source.name, Ledger(source.name, source.inbox))
+        ledger = self.ledgers.setdefault(source.name, Ledger(source.name, source.inbox))
         lease = await asyncio.to_thread(self._take, source.name)
         keeper = LeaseKeeper(self.database, f"collecting {source.name}", (lease,), self._lease_seconds)
         error: str | None = "the process ended in the middle of it"
@@ -78,6 +78,8 @@ class Passes:
                     until = None if seconds is None else self.pace.elapsed() + seconds
                     async with client:
                         passed = await collector.run(until=until, phases=phases)
+                    require_lease()
+                    writer.seal_backfill()
                 finally:
                     writer.close()
             error = None
@@ -87,7 +89,7 @@ class Passes:
             raise
         finally:
             if error is not None:
-                self._ledgers.pop(source.name, None)  # what was not written is not known
+                self.ledgers.pop(source.name, None)  # what was not written is not known
             self._end(source.name, lease.token, error, client.offset_seconds, ledger)
 
     @property

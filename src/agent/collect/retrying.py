@@ -14,11 +14,13 @@ _RESTS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30))
 
 @dataclass(frozen=True)
 class Again:
-    """Ask again, `after` seconds where the venue says when. of_venue: nothing may be asked of it until then."""
+    """Ask again, `after` seconds where the venue says when. of_venue: nothing may be asked of it until then. is_silent:
+    no whole reply came in the time that there was, which was enough for one."""
 
     why: str
     after: float | None = None
     of_venue: bool = False
+    is_silent: bool = False
 
 
 @dataclass(frozen=True)

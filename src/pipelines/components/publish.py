@@ -57,7 +57,7 @@ class Settings:
     )
     max_age_bars: float | None = setting(
         10.0,
-        "refuse where the newest bar of a live source ended longer ago, by the clock; unset: any",
+        "refuse where the newest bar of a live source that is predicted from is older, by the clock; unset: any",
         unit="bar intervals",
         low=0,
     )
@@ -144,6 +144,10 @@ def _facts(ctx: Context, model: Mapping[str, Any]) -> Facts:
     markets = ctx.inputs["markets"].read_all()
     unpriced = markets.filter(markets.get_column("fee").is_null()).get_column("kind")
     live = frozenset[str]() if ctx.outside is None else ctx.outside.live
+    # Where one venue is down, inference leaves its markets out: what it says of the others is as good as ever.
+    predicted = ctx.inputs["inference"].read("predictions", ("market_id",)).get_column("market_id")
+    told = live & set(markets.filter(markets.get_column("market_id").is_in(predicted.to_list())).get_column("source"))
+    live = told or live
     return Facts(
         broken=broken_markets(features),
         markets=markets.height,

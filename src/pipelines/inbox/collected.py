@@ -19,6 +19,7 @@ from pipelines.errors import BadInput, LakeError
 from pipelines.feed import LISTING_COLUMNS, ROWS_OF, Feed, FeedFault, Parsed, Stream, StreamKind
 from pipelines.fingerprint import FORMAT_VERSION, settings_hash, source_hash
 from pipelines.inbox import INBOX_FOLDER
+from pipelines.inbox.memory import PageMemory
 from pipelines.inbox.pages import Frame, Inbox
 from pipelines.snapshot import digest
 from pipelines.source import (
@@ -36,6 +37,7 @@ from pipelines.values import dataclass
 if TYPE_CHECKING:
     import polars as pl
 
+_recent = PageMemory(64 << 20)
 AHEAD = timedelta(seconds=60)  # a row later than this after its page was asked for cannot be true
 
 
@@ -156,6 +158,10 @@ class CollectedSource:
 
     def _read(self, frame: Frame, kind: StreamKind, where: str) -> Parsed:
         """The rows of a page, without those that could not be known when it was asked for."""
+        key = (self._version, where, frame.start, frame.checksum)
+        return _recent.read(key, lambda: self._parse(frame, kind, where))
+
+    def _parse(self, frame: Frame, kind: StreamKind, where: str) -> Parsed:
         import polars as pl
 
         header = frame.header

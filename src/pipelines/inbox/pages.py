@@ -69,11 +69,12 @@ _FIELDS = frozenset(Header.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class Frame:
-    """A page as it lies in a file: where it begins there, its header and its packed body."""
+    """A page as it lies in a file: where it begins there, its header and its packed body, and the checksum of both."""
 
     start: int
     header: Header
     packed: bytes
+    checksum: bytes
 
     def body(self) -> bytes:
         """The reply as it came."""
@@ -248,7 +249,9 @@ class Inbox:
         if self._last is None or self._last[0] != file:
             data = file.read()
             found = [
-                Frame(start, Header.load(data[start + HEAD.size : body]), data[body:end])
+                Frame(
+                    start, Header.load(data[start + HEAD.size : body]), data[body:end], HEAD.unpack_from(data, start)[2]
+                )
                 for start, body, end in spans_of(data)
             ]
             if file.is_sealed and valid_length(data) != file.length:

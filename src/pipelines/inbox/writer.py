@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.errors import LakeError
-from pipelines.inbox.pages import NAME, SEALED_MODE, Header, Inbox, pack
+from pipelines.inbox.pages import NAME, PART_BYTES, SEALED_MODE, Header, Inbox, pack
 from pipelines.lake import fsync_folder
 from pipelines.private import FILE_MODE, make_folder
 
 SEAL_BYTES = 16 << 20  # a file that has grown to this is sealed
+BULK_BYTES = PART_BYTES // 4  # so much of one pass is a backfill: what comes bit by bit begins another file
 
 
 class Writer:
@@ -33,6 +34,7 @@ class Writer:
         self._open: dict[str, IO[bytes]] = {}
         self._waiting: dict[str, list[tuple[bytes, bytes]]] = {}
         self.waiting_bytes = 0
+        self._written: dict[str, int] = {}  # bytes by kind
         for kind in inbox.kinds():
             self._mend(kind)
 
@@ -58,6 +60,12 @@ class Writer:
         file.close()
         sys.audit("tidemill.point", "inbox.file.sealed")
 
+    def seal_backfill(self) -> None:
+        """End the files that grew by a backfill. A part of an open file is read again with each page that follows, and
+        a backfill's rows with it."""
+        for kind in [kind for kind, size in self._written.items() if size >= BULK_BYTES]:
+            self.seal(kind)
+
     def close(self) -> None:
         """Leave the files as they are, for whoever comes next."""
         for file in self._open.values():
@@ -81,6 +89,7 @@ class Writer:
                 raise
             sys.audit("tidemill.point", "inbox.group.flushed")
             end = file.tell()
+            self._written[kind] = self._written.get(kind, 0) + end - start
             if end >= SEAL_BYTES:
                 self.seal(kind)
             return Path(file.name).name, end

@@ -45,7 +45,7 @@ class Settings(FeedSettings):
     """Settings of `[sources.oanda]`."""
 
     instruments: tuple[str, ...] = setting(("EUR_USD",), "which to collect, such as EUR_USD or XAU_USD")
-    granularity: Literal["S5", "S30", "M1", "M5", "M15", "M30", "H1", "H4", "D"] = setting(
+    granularity: Literal["S5", "S10", "S15", "S30", "M1", "M5", "M15", "M30", "H1", "H4", "D"] = setting(
         "M5", "length of a bar, as OANDA writes it"
     )
     url: str = setting(

@@ -37,11 +37,11 @@ from pipelines.inbox.rows import (
     real,
     require_answer,
     rows_in,
+    samples_of,
     sequence,
     text,
 )
 from pipelines.settings import setting
-from pipelines.source import QUARANTINE_COLUMNS, TICK_COLUMNS, frame_schema
 from pipelines.values import dataclass
 
 if TYPE_CHECKING:
@@ -231,23 +231,8 @@ class PolymarketFeed:
         times = rows.get_column("t")
         if not EPOCHS[0] <= times.min() <= times.max() <= EPOCHS[1]:  # type: ignore[operator]  # there are some
             return None
-        count = rows.height
-
-        def same(value: Any, kind: Any) -> pl.Series:
-            return pl.Series([value], dtype=kind).new_from_index(0, count)
-
-        known = {
-            "market_id": same(f"{self.name}:{market}", pl.String),
-            "ts": (times * 1_000_000).cast(pl.Datetime("us", "UTC")),
-            "seq": same(0, pl.Int64),
-            "price": rows.get_column("p"),
-        }
-        # Series by series: an expression for each would have every core look for work in a page of 50 kB.
-        columns = [
-            (known[name] if name in known else same(None, kind)).alias(name)
-            for name, kind in frame_schema(TICK_COLUMNS).items()
-        ]
-        return Parsed("ticks", pl.DataFrame(columns), pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)))
+        instants = (times * 1_000_000).cast(pl.Datetime("us", "UTC"))
+        return samples_of(f"{self.name}:{market}", instants, rows.get_column("p"))
 
     def wants(self, stream: Stream) -> bool:
         """Samples and trades are all true, however far apart."""

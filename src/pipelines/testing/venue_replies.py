@@ -265,12 +265,14 @@ def _polymarket_trade(market: Market, number: int, trade: Trade) -> dict[str, An
 
 @dataclass
 class OandaVenue:
-    """OANDA v20: bars with bid and ask, for whoever has the key. `markets` by instrument."""
+    """OANDA v20: bars with bid and ask, for whoever has the key. `markets` by instrument; prices with so many `digits`
+    after the point."""
 
     markets: Mapping[str, Market]
     now: Callable[[], datetime] = _now
     key: str = "secret"
     half_spread: float = 5e-5
+    digits: int = 5
 
     def __call__(self, asked: Asked) -> Answer:
         """Answer a request."""
@@ -279,7 +281,7 @@ class OandaVenue:
         parts = asked.path.strip("/").split("/")
         if parts[-1] == "instruments":
             wanted = asked.one("instruments").split(",")
-            rows = [_instrument(name) for name in self.markets if name in wanted]
+            rows = [_instrument(name, self.digits) for name in self.markets if name in wanted]
             return Answer({"instruments": rows, "lastTransactionID": "1"})
         if parts[-1] == "candles" and parts[-2] in self.markets:
             return self._candles(asked, self.markets[parts[-2]])
@@ -302,19 +304,20 @@ class OandaVenue:
         prices = [one.price for one in trades]
         bounds = {"o": prices[0], "h": max(prices), "l": min(prices), "c": prices[-1]}
         sides = {
-            side: {name: f"{value + off:.5f}" for name, value in bounds.items()}
+            side: {name: f"{value + off:.{self.digits}f}" for name, value in bounds.items()}
             for side, off in (("mid", 0.0), ("bid", -self.half_spread), ("ask", self.half_spread))
         }
         time = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%S}.000000000Z"
         return {"time": time, "complete": is_over, "volume": len(trades), **sides}
 
 
-_SECONDS = {"S5": 5, "S30": 30, "M1": 60, "M5": 300, "M15": 900, "M30": 1800, "H1": 3600, "H4": 14_400, "D": 86_400}
+_SECONDS = {"S5": 5, "S10": 10, "S15": 15, "S30": 30, "M1": 60, "M5": 300, "M15": 900, "M30": 1800}
+_SECONDS |= {"H1": 3600, "H4": 14_400, "D": 86_400}
 
 
-def _instrument(name: str) -> dict[str, Any]:
+def _instrument(name: str, digits: int) -> dict[str, Any]:
     shown = name.replace("_", "/")
-    return {"name": name, "type": "CURRENCY", "displayName": shown, "pipLocation": -4, "displayPrecision": 5}
+    return {"name": name, "type": "CURRENCY", "displayName": shown, "pipLocation": -4, "displayPrecision": digits}
 
 
 def _token(market: Market) -> str:

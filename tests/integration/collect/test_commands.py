@@ -22,6 +22,7 @@ from agent.errors import LeaseLost
 from agent.execution.workspace import open_database
 from agent.store import collecting, leases
 from pipelines.feed import Request
+from pipelines.inbox.pages import Header, Inbox
 from pipelines.inbox.writer import Writer
 from pipelines.testing.venue_replies import KalshiVenue, OandaVenue, PolymarketVenue
 from pipelines.testing.venues import VenueServer, serving, storm
@@ -153,6 +154,29 @@ def test_what_is_new_is_collected_before_runs_that_nobody_waits_for(
     assert set(collected) == ({"kalshi", "polymarket"} if collects else set())
 
 
+def test_a_scheduler_reads_what_is_known_of_an_inbox_once(
+    project: Path, server: VenueServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each run would read the headers of all pages that there ever were."""
+    read, headers = list[Header](), Inbox.headers
+
+    def counted(inbox: Inbox, kind: str, seen: dict[str, int]) -> Iterator[Header]:
+        for one in headers(inbox, kind, seen):
+            read.append(one)
+            yield one
+
+    monkeypatch.setattr(Inbox, "headers", counted)
+    settings = agent_settings.load(project)
+    with open_database(settings) as database:
+        collect_before(settings, database, lambda: None, "schedule")
+        asyncio.run(Passes(settings, database).over(remote_sources(settings)["kalshi"]))  # as another process does
+        collect_before(settings, database, lambda: None, "schedule")
+        known = len(read)
+        assert known, "what others wrote is not known without reading it"
+        collect_before(settings, database, lambda: None, "schedule")
+    assert len(read) == known
+
+
 def test_a_run_waits_for_what_is_new_no_longer_than_it_is_told(project: Path, server: VenueServer) -> None:
     """The venue asks for a pause of an hour: the run goes on with what is there."""
     with (project / "agent.toml").open("a") as file:
@@ -164,6 +188,22 @@ def test_a_run_waits_for_what_is_new_no_longer_than_it_is_told(project: Path, se
     with open_database(settings) as database:
         collect_before(settings, database, lambda: None, "schedule")
     assert datetime.now(UTC) - began < timedelta(seconds=60)
+
+
+def test_a_venue_that_hangs_holds_up_one_run_and_is_named(project: Path, server: VenueServer) -> None:
+    with (project / "agent.toml").open("a") as file:
+        file.write("[collect]\nbefore_runs_seconds = 2.0\n")
+    server.faults["kalshi"] = storm(1, 10**6, "drip")
+    settings = agent_settings.load(project)
+    with open_database(settings) as database:
+        collect_before(settings, database, lambda: None, "schedule")
+        with database.reading() as connections:
+            (listed,) = collecting.load_streams(connections.project, "kalshi")
+        assert "no whole reply within" in str(listed.last_error)
+        assert listed.next_try_at is not None
+        assert listed.next_try_at > datetime.now(UTC) + timedelta(seconds=30)  # as what failed, not as what was put off
+        collect_before(settings, database, lambda: None, "schedule")
+    assert len(server.asked("kalshi")) == 1
 
 
 def test_add_writes_a_section_and_tries_it(tmp_path: Path, agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:

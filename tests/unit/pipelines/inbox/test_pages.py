@@ -14,7 +14,7 @@ from pipelines.errors import LakeError
 from pipelines.inbox import writer as writing
 from pipelines.inbox.compaction import compact
 from pipelines.inbox.pages import PART_BYTES, SEALED_MODE, Header, Inbox, pack, valid_length
-from pipelines.inbox.writer import Writer
+from pipelines.inbox.writer import BULK_BYTES, Writer
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -112,6 +112,27 @@ def test_a_long_file_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("2026-11-26.0002.log", True),
     ]
     assert bodies(inbox) == [b"1", b"2"]
+
+
+def test_a_backfill_is_sealed_and_what_comes_bit_by_bit_is_not(tmp_path: Path) -> None:
+    inbox, writer = Inbox(tmp_path), Writer(Inbox(tmp_path))
+    writer.append("bars", header(), _incompressible(BULK_BYTES // 2, 1))
+    writer.flush(NOW)
+    writer.append("bars", header(), _incompressible(BULK_BYTES // 2, 2))
+    writer.append("quotes", header(), b"a page")
+    writer.flush(NOW)
+    writer.seal_backfill()
+    writer.close()
+    write(inbox, b"later", kind="bars")
+    assert [(one.name[-8:], one.is_sealed) for one in inbox.files("bars")] == [("0001.log", True), ("0002.log", False)]
+    assert [one.is_sealed for one in inbox.files("quotes")] == [False]
+    second = Writer(inbox)
+    second.append("bars", header(), b"and later")
+    second.flush(NOW)
+    second.seal_backfill()  # of what this writer wrote, however long the file is
+    second.close()
+    assert [one.is_sealed for one in inbox.files("bars")] == [True, False]
+    assert [len(one) for one in bodies(inbox)] == [BULK_BYTES // 2] * 2 + [5, 9]
 
 
 def test_a_page_more_changes_one_part(tmp_path: Path) -> None:

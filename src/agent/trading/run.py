@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, field
@@ -71,7 +72,9 @@ class Trader:
             config_hash=hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),
             equity=start.cash,
         )
+        sys.audit("tidemill.point", "trader.opening")
         held = account.open_account(start.database, opening, identity.own(), LEASE_SECONDS, start.clock.now())
+        sys.audit("tidemill.point", "trader.opened")
         self.desk = Desk(
             database=start.database,
             held=held,
@@ -132,7 +135,7 @@ class Trader:
         self.analysis_failures = 0 if done.is_good else before + 1
         words = f"{self.analysis_failures} cycles in a row in which every market failed"
         if self.analysis_failures == _MOST_FAILURES or (before >= _MOST_FAILURES and done.is_good):
-            with self.desk.step() as conn:
+            with self.desk.step("run.failures") as conn:
                 its = words if not done.is_good else None
                 account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), its, state_by)
         return done

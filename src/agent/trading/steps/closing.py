@@ -6,6 +6,7 @@ its process: the next start goes on with the row as it stands.
 
 from __future__ import annotations
 
+import sys
 import uuid
 from datetime import datetime
 from decimal import Decimal
@@ -92,6 +93,7 @@ def acknowledge_file(desk: Desk) -> None:
     """Rename a KILL file once its row is committed, so that it fires once."""
     path = desk.kill_file()
     if path is not None:
+        sys.audit("tidemill.point", "trader.kill_file.acknowledging")
         path.replace(path.with_name(path.name + ".seen"))
 
 
@@ -203,6 +205,6 @@ def _standing(desk: Desk) -> dict[str, Any]:
 
 def _move(desk: Desk, kill: dict[str, Any], state: KillState, event: KillEvent, **values: Any) -> KillState:
     after = KillState(step(KILL_SWITCH, state, event).state)
-    with desk.step() as conn:
+    with desk.step("kill") as conn:
         switch.change(conn, kill["id"], state=after, **values)
     return after

@@ -46,7 +46,7 @@ def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
 
     may_open: a person said that new books take over what the account holds.
     """
-    with desk.step() as conn:
+    with desk.step("recover") as conn:
         deciding.abandon_made(conn, desk.agent_id)
         is_new = not booking.movements_of(conn, desk.held.platform, desk.held.account_ref)
     if not is_new:
@@ -105,7 +105,7 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
 def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
     """Do what puts a difference right, in one transaction with its row. Returns whether anything changed."""
     now, marks = desk.clock.now(), valued(desk, also=one.key)
-    with desk.step() as conn:
+    with desk.step("reconcile") as conn:
         for act in one.acts:
             if isinstance(act, Ask):
                 _ask(conn, act, asked, now)

@@ -14,7 +14,7 @@ from typing import Any
 from agent.amounts import plain
 from agent.store.trading import account, booking, deciding, orders
 from agent.trading.model import Fill, Movement, Order, Proposal, Purpose
-from agent.trading.platform import Accepted, Refused
+from agent.trading.platform import Accepted, Refused, Submitted, Unclear
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderEvent, OrderState, client_order_id
 from agent.trading.states.permissions import MAY, Send, TradingState, held_back_by
@@ -58,7 +58,7 @@ def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0)
     if refusal is not None:
         return OrderState.DENIED
     sys.audit("tidemill.point", "trader.send.asking")
-    answer = desk.platform.submit(order)
+    answer = _submitted(desk, order)
     sys.audit("tidemill.point", "trader.send.answered")
     now = desk.clock.now()
     with desk.step("ack") as conn:  # T8
@@ -142,6 +142,14 @@ def _begin(desk: Desk, order: Order) -> str | None:
         sent = PositionEvent.EXIT_SENT if order.reduce_only else PositionEvent.ENTRY_SENT
         move_position(conn, desk, order.key, sent, now)
     return None
+
+
+def _submitted(desk: Desk, order: Order) -> Submitted:
+    """What the platform says of an order. Whatever it raises, the order may be there."""
+    try:
+        return desk.platform.submit(order)
+    except Exception as error:
+        return Unclear(f"{type(error).__name__}: {error}")
 
 
 def _forbidden(desk: Desk, order: Order, row: Mapping[str, Any], kill: Mapping[str, Any] | None) -> str | None:

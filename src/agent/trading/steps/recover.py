@@ -14,6 +14,7 @@ from typing import Any
 from agent.amounts import of_float, ratio
 from agent.store.trading import account, booking, deciding, orders
 from agent.trading.model import ZERO, movement_of
+from agent.trading.platform import Unreachable
 from agent.trading.reconcile import reconcile
 from agent.trading.reconcile.facts import (
     AdoptOrder,
@@ -38,13 +39,15 @@ from agent.trading.steps.desk import Desk, fill_of, order_of, state_by
 from agent.trading.steps.execute import follow, valued
 
 _ROUNDS = 8  # five times an order is asked about before it counts as not placed
+_WHILE_CLOSING = range(1, 14)  # what became of orders that are on record
 _MOST_FILLS_BACK = timedelta(days=1)
 
 
 def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
     """Put the books right; returns what blocks: it waits for a person, and nothing may be traded.
 
-    may_open: a person said that new books take over what the account holds.
+    may_open: a person said that new books take over what the account holds. While everything is being closed only our
+    orders are settled, which closing waits for. Raises Unreachable where not all could be read: then nothing is judged.
     """
     with desk.step("recover") as conn:
         deciding.abandon_made(conn, desk.agent_id)
@@ -86,19 +89,24 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
         known = booking.discrepancies_of(connections.project, desk.agent_id)
     resting = [one.prepared_at for one in books.orders if one.status not in FINAL]
     since = min(resting) - _MOST_FILLS_BACK if resting else None
-    platform = replace(
-        desk.platform.snapshot(asked, since), is_authoritative=desk.platform.capabilities.is_authoritative
-    )
+    said = desk.platform.snapshot(asked, since)
+    if not said.is_complete:
+        raise Unreachable("a part of the account could not be read", where=desk.platform.name, fix="it is read again")
+    platform = replace(said, is_authoritative=desk.platform.capabilities.is_authoritative)
     config = desk.config
     policy = Policy(
         dust=desk.platform.capabilities.dust,
         settle_seconds=config.settle_seconds,
+        young_seconds=config.young_seconds,
         mismatch=ratio(of_float(config.mismatch_limit_pct), Decimal(100)),
         adopts=config.adopts,
         may_open=may_open,
         kills_external=config.kill_external,
         accepted=frozenset(one["id"] for one in known if one["resolution"] == "by_person"),
     )
+    if books.is_killed:
+        found = reconcile(replace(books, is_killed=False), platform, policy)
+        return tuple(one for one in found if one.case in _WHILE_CLOSING)
     return reconcile(books, platform, policy)
 
 

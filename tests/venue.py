@@ -79,12 +79,6 @@ class Floor:
         found: dict[str, Any] = self.rows(booking.position_of, self.agent()["id"], (market, ""))
         return found
 
-    def refusals(self) -> list[str]:
-        """Rules that refused something, of all decisions."""
-        found = self.rows(deciding.decisions_of, self.agent()["id"], None, 100)
-        verdicts = [self.rows(deciding.verdicts_of, one["decision_id"]) for one in found]
-        return [one["rule"] for each in verdicts for one in each if one["verdict"] == "refuse"]
-
     def everything(self) -> list[Any]:
         """What a second reconciliation must not change."""
         its = self.agent()["id"]
@@ -101,7 +95,9 @@ class Floor:
 
     def require_agreement(self) -> None:
         """Books and venue agree to the last place, and no client id was placed twice."""
-        require_agreement(self.venue, self.rows(booking.fills_of, "venue", "main"), self.rows(_cash, self.agent()["id"]))
+        require_agreement(
+            self.venue, self.rows(booking.fills_of, "venue", "main"), self.rows(_cash, self.agent()["id"])
+        )
         held = {(one["market_id"], one["outcome"]): one["quantity"] for one in self.rows(_held, self.agent()["id"])}
         assert held == {key: one for key, one in self.venue.holdings.items() if one}
         created = self.server.created()

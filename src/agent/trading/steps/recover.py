@@ -34,7 +34,7 @@ from agent.trading.reconcile.facts import (
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderState
 from agent.trading.states.positions import PositionEvent
-from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position, rebuilt
+from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position, rebuilt
 from agent.trading.steps.desk import Desk, fill_of, order_of, state_by
 from agent.trading.steps.execute import follow, valued
 
@@ -121,7 +121,7 @@ def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
                 _act(conn, desk, act, marks, now)
         if one.brings is not None:
             account.set_reason(conn, desk.agent_id, str(one.brings), one.note or one.kind, state_by)
-        if one.resolution != "ignored":
+        if one.resolution != "ignored" and one.kind not in NOTED:
             booking.add_discrepancy(conn, _row(desk, one, now))
     for act in one.acts:
         if isinstance(act, Cancel):
@@ -149,7 +149,7 @@ def _act(conn: Any, desk: Desk, act: Any, marks: Marks, now: datetime) -> None:
         case MoveOrder(its, event, platform_id):
             _move(conn, desk, its, event, platform_id, now)
         case AdoptOrder(listed):
-            orders.prepare(conn, _adopted(desk, listed, now), "start")
+            orders.prepare(conn, _adopted(desk, listed, marks, now), "start")
         case AdoptPosition(key, quantity, managed):
             _adopt(conn, desk, key, quantity, managed, now)
 
@@ -176,9 +176,12 @@ def _cancel(desk: Desk, act: Cancel) -> None:
             desk.platform.cancel(row["client_order_id"])
 
 
-def _adopted(desk: Desk, listed: PlatformOrder, now: datetime) -> dict[str, Any]:
-    """A row for an order of ours that has none: it is on its way out."""
+def _adopted(desk: Desk, listed: PlatformOrder, marks: Marks, now: datetime) -> dict[str, Any]:
+    """A row for an order of ours that has none: it is on its way out. What it may cost without a limit is what its
+    market shows, as far as anything does: until it has ended, cash is reserved for it."""
     assert listed.client_order_id is not None, "it has our prefix"
+    key = (listed.market_id, listed.outcome)
+    mark = marks.get(key)
     return {
         "client_order_id": listed.client_order_id,
         "agent_id": desk.agent_id,
@@ -190,7 +193,7 @@ def _adopted(desk: Desk, listed: PlatformOrder, now: datetime) -> dict[str, Any]
         "type": "market" if listed.limit_price is None else "limit",
         "time_in_force": "gtc",
         "quantity": listed.quantity,
-        "limit_price": listed.limit_price,
+        "limit_price": listed.limit_price or (desk.platform.instrument(key[0]).tick if mark is None else mark.price),
         "status": OrderState.CANCELLING,
         "status_at": now,
         "payload_hash": "",

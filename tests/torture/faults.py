@@ -1,6 +1,6 @@
 """Acts at a named point of a process: `sys.audit("tidemill.point", NAME)` in src/ calls every audit hook there is.
 
-TIDE_FAULT is JSON: {"point": name, "nth": 1, "do": "kill" | "stop" | "lose" | "note", "log": path}. With a log, every
+TIDE_FAULT is JSON: {"point": name, or * for any of a trader, "nth": 1, "do": "kill" | "stop" | "lose" | "note", "log": path}. With a log, every
 point that is reached is written to it, a line each.
 """
 
@@ -21,6 +21,7 @@ from tests.paths import PROJECT
 EVENT = "tidemill.point"
 COLLECTING = ("inbox.", "collector.")
 TRYING = ("try.", "settings.")
+ANY = "*"  # whichever of a trader's comes as the nth
 TRADING = ("trader.", "paper.", "venue.")
 STEP = "f'trader.{name}."  # the two points of Desk.step, by the names of its calls
 
@@ -77,9 +78,10 @@ def install() -> None:
             return
         name = str(arguments[0])
         reached[name] += 1
+        reached[ANY] += name.startswith(TRADING)
         if log is not None:
             os.write(log, f"{name}\n".encode())
-        if name == fault["point"] and reached[name] == fault["nth"]:
+        if fault["point"] in (name, ANY) and reached[fault["point"]] == fault["nth"]:
             act(fault["do"], name)
 
     sys.addaudithook(hook)

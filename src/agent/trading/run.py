@@ -152,17 +152,15 @@ class Trader:
             done = cycle.process_cycle(self.desk, sends=sends)
         except Unreachable as error:
             done = self._failed(error)
-        else:
-            self._read_again()
         if done.is_killed:
             return done
-        before = self.analysis_failures
-        self.analysis_failures = 0 if done.is_good else before + 1
+        self.analysis_failures = 0 if done.is_good else self.analysis_failures + 1
         words = f"{self.analysis_failures} cycles in a row in which every market failed"
-        if self.analysis_failures == _MOST_FAILURES or (before >= _MOST_FAILURES and done.is_good):
+        if self.analysis_failures == _MOST_FAILURES:
             with self.desk.step("run.failures") as conn:
-                its = words if not done.is_good else None
-                account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), its, state_by)
+                account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), words, state_by)
+        if done.is_good:
+            self._release()
         return done
 
     def _failed(self, error: Unreachable) -> Done:
@@ -177,14 +175,16 @@ class Trader:
             number = account.load(connections.project, self.desk.agent_id)["cycle"]
         return Done(cycle=number, failed=dict.fromkeys(self.desk.markets, str(error)))
 
-    def _read_again(self) -> None:
-        """The platform was read: what its silence held back may go on."""
+    def _release(self) -> None:
+        """After a good cycle: what failed before holds nothing back any longer, whichever process wrote it down."""
         self._unread = 0
         with self.desk.database.reading() as connections:
             held = account.load(connections.project, self.desk.agent_id)["trading_reason"] or {}
-        if str(Reason.UNREADABLE) in held:
-            with self.desk.step("run.read") as conn:
-                account.set_reason(conn, self.desk.agent_id, str(Reason.UNREADABLE), None, state_by)
+        over = [str(one) for one in (Reason.UNREADABLE, Reason.ANALYSIS_FAILURES) if str(one) in held]
+        if over:
+            with self.desk.step("run.good") as conn:
+                for reason in over:
+                    account.set_reason(conn, self.desk.agent_id, reason, None, state_by)
 
     def look(self) -> bool:
         """Book what came in, measure the account, and say whether the kill switch fired: between two cycles. A platform

@@ -55,7 +55,7 @@ class Placed:
 
 @dataclass
 class Venue:
-    """One account. now: its clock. part: how much of an order fills when it is placed, of its quantity; the rest waits
+    """One account. name: what its order ids begin with. now: its clock. part: how much of an order fills when it is placed, of its quantity; the rest waits
     for `fill`. lists_after: seconds until a new order is found. deduplicates: the same client id again is the same
     order. refuses: code of a refusal, for every order. is_cut: lists come without their last row, and say how many
     there are."""
@@ -69,6 +69,7 @@ class Venue:
     refuses: str | None = None
     is_cut: bool = False
     is_open: bool = True
+    name: str = "v"
     quotes: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     instruments: dict[str, Instrument] = field(default_factory=dict)
     orders: list[Placed] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Venue:
             if code is not None:
                 return 422, {"code": code, "text": f"the order is not taken: {code}"}
             made = Placed(
-                order_id=f"v{len(self.orders) + 1}",
+                order_id=f"{self.name}-{len(self.orders) + 1}",
                 client_order_id=its,
                 market=asked["market"],
                 outcome=asked["outcome"],

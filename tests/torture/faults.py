@@ -1,7 +1,7 @@
 """Acts at a named point of a process: `sys.audit("tidemill.point", NAME)` in src/ calls every audit hook there is.
 
-TIDE_FAULT is JSON: {"point": name, or * for any of a trader, "nth": 1, "do": "kill" | "stop" | "lose" | "note", "log": path}. With a log, every
-point that is reached is written to it, a line each.
+TIDE_FAULT is JSON: {"point": name, or * for any of a trader, "nth": 1, "do": "kill" | "stop" | "lose" | "note",
+"log": path}. With a log, every point that is reached is written to it, a line each.
 """
 
 from __future__ import annotations

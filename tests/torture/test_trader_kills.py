@@ -1,5 +1,5 @@
-"""Torture of the trader: killed at every fault point, and 100 times at any of them while the venue has bad days; then it
-goes on, and the books are what the platform says.
+"""Torture of the trader: killed at every fault point, and 100 times at any of them while the venue has bad days.
+It goes on, and the books are what the platform says.
 
 After every kill: no client id twice at the venue, no position or order that the books do not have, cash to the last
 place, and a second reconciliation that changes nothing.

@@ -55,10 +55,10 @@ class Placed:
 
 @dataclass
 class Venue:
-    """One account. name: what its order ids begin with. now: its clock. part: how much of an order fills when it is placed, of its quantity; the rest waits
-    for `fill`. lists_after: seconds until a new order is found. deduplicates: the same client id again is the same
-    order. refuses: code of a refusal, for every order. is_cut: lists come without their last row, and say how many
-    there are."""
+    """One account. name: what its order ids begin with. now: its clock. part: how much of an order fills when it is
+    placed, of its quantity; the rest waits for `fill`. lists_after: seconds until a new order is found. deduplicates:
+    the same client id again is the same order. refuses: code of a refusal, for every order. is_cut: lists come without
+    their last row, and say how many there are."""
 
     now: Callable[[], datetime]
     cash: Decimal = Decimal(10_000)

@@ -1,7 +1,7 @@
 """Acts at a named point of a process: `sys.audit("tidemill.point", NAME)` in src/ calls every audit hook there is.
 
-TIDE_FAULT is JSON: {"point": name, "nth": 1, "do": "kill" | "stop" | "lose" | "note", "log": path}. With a log, every
-point that is reached is written to it, a line each.
+TIDE_FAULT is JSON: {"point": name, or * for any of a trader, "nth": 1, "do": "kill" | "stop" | "lose" | "note",
+"log": path}. With a log, every point that is reached is written to it, a line each.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from tests.paths import PROJECT
 EVENT = "tidemill.point"
 COLLECTING = ("inbox.", "collector.")
 TRYING = ("try.", "settings.")
+ANY = "*"  # whichever of a trader's comes as the nth
+TRADING = ("trader.", "paper.", "venue.")
+STEP = "f'trader.{name}."  # the two points of Desk.step, by the names of its calls
 
 
 @cache
@@ -33,6 +36,8 @@ def points_in_source() -> dict[str, str]:
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "sys.audit":
+                if ast.unparse(node.args[1]).startswith(STEP):
+                    continue
                 event, name = (ast.literal_eval(argument) for argument in node.args)
                 if event == EVENT:
                     assert name not in found, f"{name} is named twice: {found[name]}, {path.name}:{node.lineno}"
@@ -42,8 +47,24 @@ def points_in_source() -> dict[str, str]:
 
 def points_of_runs() -> dict[str, str]:
     """Those that runs of a project pass; collecting has its own (tests/torture/test_inbox_kills.py), and so have tries
-    (test_tries.py)."""
-    return {name: place for name, place in points_in_source().items() if not name.startswith(COLLECTING + TRYING)}
+    (test_tries.py) and trading (test_trader_kills.py)."""
+    others = COLLECTING + TRYING + TRADING
+    return {name: place for name, place in points_in_source().items() if not name.startswith(others)}
+
+
+@cache
+def points_of_trading() -> dict[str, str]:
+    """Those of the trader -> their place: two for each transaction under its lease, and those that are named beside
+    them. Each call of Desk.step has a plain name of its own."""
+    found = {name: place for name, place in points_in_source().items() if name.startswith(TRADING)}
+    for path in sorted((PROJECT / "src/agent/trading").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("desk.step"):
+                name = f"trader.{ast.literal_eval(node.args[0])}"
+                assert f"{name}.committed" not in found, f"two transactions are called {name}"
+                place = f"{path.relative_to(PROJECT)}:{node.lineno}"
+                found |= {f"{name}.committing": place, f"{name}.committed": place}
+    return found
 
 
 def install() -> None:
@@ -57,9 +78,10 @@ def install() -> None:
             return
         name = str(arguments[0])
         reached[name] += 1
+        reached[ANY] += name.startswith(TRADING)
         if log is not None:
             os.write(log, f"{name}\n".encode())
-        if name == fault["point"] and reached[name] == fault["nth"]:
+        if fault["point"] in (name, ANY) and reached[fault["point"]] == fault["nth"]:
             act(fault["do"], name)
 
     sys.addaudithook(hook)

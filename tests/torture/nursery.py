@@ -18,6 +18,7 @@ import sys
 import tempfile
 import traceback
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,10 @@ def main_of(program: str) -> Any:
         from pipelines.run_all import main
 
         return main
+    if program == "trader":
+        from tests.torture.trader_process import main as trader
+
+        return trader
     if program == "streamlit":
         from streamlit.web.cli import main as streamlit
 
@@ -201,6 +206,8 @@ def _serve(living: dict[int, Any], hosts: Listener | None) -> None:
                 break
             *lines, heard = (heard + more).split(b"\n")
             for order in map(json.loads, lines):
+                if order["program"] == "trader":
+                    _import_trader()
                 pid = os.fork()
                 if pid == 0:
                     _become(order, path)
@@ -208,6 +215,16 @@ def _serve(living: dict[int, Any], hosts: Listener | None) -> None:
                 living[pid] = order["id"]
                 print(json.dumps({"id": order["id"], "pid": pid}), flush=True)
         _note_ends(living, hosts)
+
+
+@cache
+def _import_trader() -> None:
+    """What a trader's process needs, imported when the first one is asked for: most sessions start none."""
+    from tests.torture.trader_process import feed
+
+    feed()
+    gc.collect()
+    gc.freeze()
 
 
 def _note_ends(living: dict[int, Any], hosts: Listener | None) -> None:

@@ -66,7 +66,7 @@ class _Agent:
 
     def pause_trading(self, reason: str) -> None:
         """Nothing new is opened while this holds; what reduces a position goes on."""
-        with self.trader.desk.step() as conn:
+        with self.trader.desk.step("agent.pause") as conn:
             account.set_reason(conn, self.trader.desk.agent_id, str(Reason.MONITOR), reason, state_by)
 
     def stop(self) -> None:
@@ -228,5 +228,5 @@ class TradingLoopAgent(_Agent):
 
     def _transition_to(self, event: AgentEvent) -> None:
         """The state that an event leads to, and no other."""
-        with self.trader.desk.step() as conn:
+        with self.trader.desk.step("agent.transit") as conn:
             cycle.transit(conn, self.trader.desk, event)

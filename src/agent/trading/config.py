@@ -112,7 +112,11 @@ class TradingAgentConfig:
     settle_seconds: float = setting(
         10.0, "Before an order that the platform does not list counts as not placed.", **_SECONDS
     )
+    young_seconds: float = setting(5.0, "What happened since is compared with the platform next time.", **_SECONDS)
     # Recovery
+    recovery_retry_seconds: float = setting(
+        1.0, "Before the platform is read again at start; twice as long each of five times.", **_SECONDS
+    )
     adopt_positions: bool | None = setting(
         None, "Manage positions found at the platform; unset: the loop agent does, the orchestrator does not."
     )

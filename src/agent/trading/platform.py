@@ -1,7 +1,8 @@
 """What a trader asks of a platform, and what it may answer. Pure values; platforms/ has the platforms.
 
 A platform never raises for what it answers. Whatever goes wrong in `submit` after the first byte is Unclear: whether
-the order is there is asked, never assumed.
+the order is there is asked, never assumed. A question without a whole answer raises Unreachable: nothing is known then,
+which is never "there is none".
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from agent.errors import AgentError
 from agent.trading.model import ZERO, Fill, Instrument, Movement, Order, Quote
 from agent.trading.reconcile.facts import PlatformOrder, Snapshot
 from pipelines.values import dataclass
+
+
+class Unreachable(AgentError):
+    """The platform did not answer a question, or not wholly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +81,5 @@ class Platform(Protocol):
     def movements(self) -> Sequence[Movement]: ...
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
-        """All at once, for reconciliation. `asked`: client ids of orders that are to be looked up one by one."""
+        """All at once, for reconciliation; incomplete where a part could not be read. `asked`: client ids of orders
+        that are to be looked up one by one."""

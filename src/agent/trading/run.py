@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, field
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +25,7 @@ from agent.trading.config import TradingAgentConfig
 from agent.trading.feed import Feed
 from agent.trading.kill_switch import KillState
 from agent.trading.pairs import markets_of
+from agent.trading.platform import Platform, Unreachable
 from agent.trading.platforms.paper import PaperPlatform
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
@@ -33,13 +36,16 @@ from agent.trading.steps.recover import recover
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
+_MOST_READS = 5  # of the platform at start
+_UNREAD_BEFORE_REDUCING = 3  # readings of it that failed in a row
 _MOST_FAILURES = 5  # cycles in a row in which every market failed
 Wait = Callable[[float], bool]  # seconds -> whether to go on
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a start is given. cash: what a new paper account begins with."""
+    """What a start is given. cash: what a new paper account begins with. platform: where it trades;
+    None: a paper account."""
 
     database: Database
     feed: Feed
@@ -50,6 +56,7 @@ class Start:
     cash: Decimal = field(default=Decimal(10_000))
     mode: str = "paper"
     may_open: bool = False
+    platform: Platform | None = None
 
 
 class Trader:
@@ -60,7 +67,8 @@ class Trader:
         config, feed = start.config, start.feed
         markets = markets_of(config.asset_pairs, feed.listings())
         watched = frozenset(markets_of(config.watchlist, feed.listings()))
-        platform = PaperPlatform(start.database, start.account_ref, feed, start.clock, start.cash)
+        paper = (start.database, start.account_ref, feed, start.clock, start.cash)
+        platform = start.platform or PaperPlatform(*paper)
         values = json.loads(json.dumps(asdict(config)))
         opening = Opening(
             name=", ".join(markets)[:100],
@@ -71,7 +79,9 @@ class Trader:
             config_hash=hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),
             equity=start.cash,
         )
+        sys.audit("tidemill.point", "trader.opening")
         held = account.open_account(start.database, opening, identity.own(), LEASE_SECONDS, start.clock.now())
+        sys.audit("tidemill.point", "trader.opened")
         self.desk = Desk(
             database=start.database,
             held=held,
@@ -87,6 +97,7 @@ class Trader:
             home=start.home,
         )
         self.analysis_failures = 0
+        self._unread = 0
         self._keeper = LeaseKeeper(start.database, f"account {start.account_ref}", (held.lease,), LEASE_SECONDS)
 
     def __enter__(self) -> Trader:
@@ -97,8 +108,20 @@ class Trader:
         self._keeper.stop()
         account.close_account(self.desk.database, self.desk.held)
 
+    def start(self, wait: Wait) -> None:
+        """Recover before the first cycle; a platform that cannot be read is read again five times, each time after
+        twice as long. Raises Unreachable when it cannot be read then, AgentError where something waits for a person."""
+        for number in range(_MOST_READS):
+            with suppress(Unreachable):
+                self.recover()
+                return
+            if not wait(self.desk.config.recovery_retry_seconds * 2**number):
+                break
+        self.recover()
+
     def recover(self) -> None:
-        """Compare books and platform. Raises AgentError where something waits for a person."""
+        """Compare books and platform. Raises AgentError where something waits for a person, Unreachable where not all
+        could be read."""
         blocking = recover(self.desk, may_open=self._start.may_open)
         if blocking:
             listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
@@ -123,23 +146,52 @@ class Trader:
     def process_cycle(self, *, sends: bool = True) -> Done:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         self.desk.feed.refresh()
-        if self._is_unsure():
-            self.recover()
-        done = cycle.process_cycle(self.desk, sends=sends)
+        try:
+            if self._is_unsure() or self._unread:
+                self.recover()
+            done = cycle.process_cycle(self.desk, sends=sends)
+        except Unreachable as error:
+            done = self._failed(error)
         if done.is_killed:
             return done
-        before = self.analysis_failures
-        self.analysis_failures = 0 if done.is_good else before + 1
+        self.analysis_failures = 0 if done.is_good else self.analysis_failures + 1
         words = f"{self.analysis_failures} cycles in a row in which every market failed"
-        if self.analysis_failures == _MOST_FAILURES or (before >= _MOST_FAILURES and done.is_good):
-            with self.desk.step() as conn:
-                its = words if not done.is_good else None
-                account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), its, state_by)
+        if self.analysis_failures == _MOST_FAILURES:
+            with self.desk.step("run.failures") as conn:
+                account.set_reason(conn, self.desk.agent_id, str(Reason.ANALYSIS_FAILURES), words, state_by)
+        if done.is_good:
+            self._release()
         return done
 
+    def _failed(self, error: Unreachable) -> Done:
+        """A cycle in which the platform could not be read: nothing changes, and after three of them nothing is opened
+        until it can be read again."""
+        self._unread += 1
+        if self._unread == _UNREAD_BEFORE_REDUCING:
+            with self.desk.step("run.unread") as conn:
+                words = f"{self._unread} readings of the platform in a row failed: {error}"
+                account.set_reason(conn, self.desk.agent_id, str(Reason.UNREADABLE), words, state_by)
+        with self.desk.database.reading() as connections:
+            number = account.load(connections.project, self.desk.agent_id)["cycle"]
+        return Done(cycle=number, failed=dict.fromkeys(self.desk.markets, str(error)))
+
+    def _release(self) -> None:
+        """After a good cycle: what failed before holds nothing back any longer, whichever process wrote it down."""
+        self._unread = 0
+        with self.desk.database.reading() as connections:
+            held = account.load(connections.project, self.desk.agent_id)["trading_reason"] or {}
+        over = [str(one) for one in (Reason.UNREADABLE, Reason.ANALYSIS_FAILURES) if str(one) in held]
+        if over:
+            with self.desk.step("run.good") as conn:
+                for reason in over:
+                    account.set_reason(conn, self.desk.agent_id, reason, None, state_by)
+
     def look(self) -> bool:
-        """Book what came in, measure the account, and say whether the kill switch fired: between two cycles."""
-        return cycle.look(self.desk)
+        """Book what came in, measure the account, and say whether the kill switch fired: between two cycles. A platform
+        that cannot be read says nothing."""
+        with suppress(Unreachable):
+            return cycle.look(self.desk)
+        return False
 
     def _is_unsure(self) -> bool:
         """Whether there is an order of which nobody knows whether the platform has it."""
@@ -148,9 +200,12 @@ class Trader:
         return any(one.status in (OrderState.SENDING, OrderState.UNKNOWN) for one in flying)
 
     def close_everything(self) -> KillState:
-        """One step of what the kill switch does; see `closing.advance`."""
+        """One step of what the kill switch does; see `closing.advance`. A platform that cannot be read is asked again
+        by the next one."""
         self.desk.feed.refresh()
-        return closing.advance(self.desk)
+        with suppress(Unreachable):
+            return closing.advance(self.desk)
+        return closing.state_of(self.desk)
 
     def close_positions(self) -> None:
         """Send what closes everything held, at the end of a run."""
@@ -168,9 +223,9 @@ def run(
     """Recover, then cycle after cycle until `wait` says to stop, or `most_cycles` are over; returns the exit code: 1
     where the kill switch fired."""
     config = trader.desk.config
-    trader.recover()
     if trader.kill_switch_triggered:
         return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
+    trader.start(wait)
     count = 0
     while most_cycles is None or count < most_cycles:
         done = trader.process_cycle(sends=not test_mode)

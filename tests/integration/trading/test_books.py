@@ -80,7 +80,7 @@ def require_balance(conn: Any, one: Trader, sums: Sums) -> None:
 
 
 def book(one: Trader, sums: Sums, fill: Fill) -> None:
-    with one.desk.step() as conn:
+    with one.desk.step("test") as conn:
         assert book_fill(conn, one.desk, fill, MARKS, START + timedelta(minutes=1))
         sums.add(fill)
         require_balance(conn, one, sums)
@@ -131,7 +131,7 @@ def cash_of(one: Trader) -> Decimal:
 )
 @given(rows=drawn)
 def test_books_balance_to_the_cent_after_every_fill(one: Trader, rows: list[Any]) -> None:
-    with one.desk.step() as conn:  # each example begins with empty books
+    with one.desk.step("test") as conn:  # each example begins with empty books
         _emptied(conn)
         before = booking.newest_equity(conn, one.desk.agent_id)
         assert before is not None

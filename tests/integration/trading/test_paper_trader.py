@@ -112,7 +112,7 @@ def test_an_order_that_a_pause_denies_is_no_order_that_was_sent(database: Databa
     clock = MovedClock()
     with trader(database, feed_of({MARKET: [100.0] * 4}, {MARKET: {0: 1}}), clock) as one:
         one.recover()
-        with one.desk.step() as conn:
+        with one.desk.step("test") as conn:
             account.pause(conn, one.desk.agent_id, "lunch", state_by)
         done = one.process_cycle()
     assert (done.sent, done.refused) == (0, 1)

@@ -91,7 +91,7 @@ def test_a_flow_hides_no_loss_and_makes_none(database: Database, flow: str, limi
             external_id="flow", kind="deposit" if D(flow) > 0 else "withdrawal", amount=D(flow), ts=clock.at
         )
         marks = valued(one.desk)
-        with one.desk.step() as conn:
+        with one.desk.step("test") as conn:
             book_movement(conn, one.desk, moved, marks, clock.at)
         clock.at = START + 2 * HOUR
         assert not one.look()
@@ -117,7 +117,7 @@ def test_a_person_ends_the_pause_by_deleting_its_lock(database: Database) -> Non
         one.recover()
         cycles(one, clock, range(3))
         (lock,) = rows(database, deciding.locks_at, one.desk.agent_id, clock.at)
-        with one.desk.step() as conn:
+        with one.desk.step("test") as conn:
             assert deciding.delete_lock(conn, one.desk.agent_id, lock["id"], "me")
         cycles(one, clock, (3,))
         assert state(database, one) == ("active", [])

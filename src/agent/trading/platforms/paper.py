@@ -6,6 +6,7 @@ so that the same platform replays history. Each question first fills what has be
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -67,7 +68,9 @@ class PaperPlatform:
             "looked_to": now,
         }
         with writing(self._database.project) as conn:
-            return Accepted(store.place(conn, self.account_ref, row)["platform_order_id"])
+            placed = store.place(conn, self.account_ref, row)["platform_order_id"]
+            sys.audit("tidemill.point", "paper.order.committing")
+        return Accepted(placed)
 
     def cancel(self, client_order_id: str) -> bool:
         """Whether it no longer rests: nothing is unclear here."""
@@ -136,6 +139,7 @@ class PaperPlatform:
                 for row, bars in due:
                     self._fill_one(conn, row, bars, books)
             self._pay_out(conn, now)
+            sys.audit("tidemill.point", "paper.fill.committing")
 
     def _fill_one(self, conn: Any, row: dict[str, Any], bars: Sequence[Any], books: ledger.Books) -> None:
         listing, filled, status = self._feed.listing(row["market_id"]), row["filled"], "open"

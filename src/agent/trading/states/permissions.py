@@ -40,6 +40,7 @@ class Reason(StrEnum):
     DAILY_LOSS = "daily_loss"
     STALE_MARKS = "stale_marks"
     MISMATCH = "mismatch"
+    UNREADABLE = "unreadable"  # the platform did not answer three times in a row
     OVERFILL = "overfill"
     UNEXPECTED_EVENT = "unexpected_event"
     RELEASE_TOO_OLD = "release_too_old"
@@ -63,6 +64,7 @@ BRINGS: Mapping[Reason, TradingState] = {
     Reason.DAILY_LOSS: TradingState.PAUSED,
     Reason.STALE_MARKS: TradingState.PAUSED,
     Reason.MISMATCH: TradingState.REDUCING,
+    Reason.UNREADABLE: TradingState.REDUCING,
     Reason.OVERFILL: TradingState.REDUCING,
     Reason.UNEXPECTED_EVENT: TradingState.REDUCING,
     Reason.RELEASE_TOO_OLD: TradingState.REDUCING,

@@ -17,11 +17,12 @@ from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
 from agent.trading.model import ZERO, Fill, Key, Movement, key_text, movement_of
 from agent.trading.states.machine import step
-from agent.trading.states.orders import FINAL, ORDER, OVERFILL, fill_event
+from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, fill_event
 from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import POSITION, PositionEvent
 from agent.trading.steps.desk import Desk, fill_of, held_quantities, state_by
 
+NOTED = (LATE_FILL, OVERFILL)  # differences that booking a fill writes down, whoever found it
 _FLOWS = ("deposit", "withdrawal")
 Marks = Mapping[Key, Mark | None]
 

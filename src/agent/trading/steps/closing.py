@@ -6,6 +6,7 @@ its process: the next start goes on with the row as it stands.
 
 from __future__ import annotations
 
+import sys
 import uuid
 from datetime import datetime
 from decimal import Decimal
@@ -29,11 +30,12 @@ from agent.trading.kill_switch import (
 from agent.trading.model import Order, Purpose, Quote
 from agent.trading.rule import floored
 from agent.trading.states.machine import step
-from agent.trading.states.orders import OrderState, client_order_id
+from agent.trading.states.orders import OrderState, client_order_id, is_ours
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import pausing
 from agent.trading.steps.desk import Desk, held_quantities, in_flight, state_by
 from agent.trading.steps.execute import cancel, follow, place
+from agent.trading.steps.recover import recover
 
 
 def limits_of(config: TradingAgentConfig) -> Limits:
@@ -92,12 +94,14 @@ def acknowledge_file(desk: Desk) -> None:
     """Rename a KILL file once its row is committed, so that it fires once."""
     path = desk.kill_file()
     if path is not None:
+        sys.audit("tidemill.point", "trader.kill_file.acknowledging")
         path.replace(path.with_name(path.name + ".seen"))
 
 
 def advance(desk: Desk) -> KillState:
     """One step of closing everything; returns where it stands after it."""
     follow(desk)
+    recover(desk)
     kill = _standing(desk)
     state = KillState(kill["state"])
     if state is KillState.TRIGGERED:
@@ -117,7 +121,7 @@ def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
         cancel(desk, order)
     with desk.database.reading() as connections:
         left = in_flight(connections.project, desk.agent_id)
-    if not left:
+    if not left and _none_rests(desk):
         return _move(desk, kill, KillState.CANCELLING, KillEvent.NONE_LEFT)
     if (desk.clock.now() - kill["triggered_at"]).total_seconds() >= SECONDS_TO_CANCEL:
         return _move(desk, kill, KillState.CANCELLING, KillEvent.TIME_OVER)
@@ -127,9 +131,9 @@ def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
 def _close_all(desk: Desk, kill: dict[str, Any], state: KillState) -> KillState:
     with desk.database.reading() as connections:
         held = held_quantities(connections.project, desk.agent_id)
-        busy = {one.key for one in in_flight(connections.project, desk.agent_id)}
+        busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
         known = orders.of_agent(connections.project, desk.agent_id)
-    if not held and not busy and not (desk.platform.snapshot((), None).holdings or {}):
+    if not held and not busy and _is_flat(desk):
         return _move(desk, kill, state, KillEvent.FLAT, flat_at=desk.clock.now())
     left = []
     for key, (quantity, _) in sorted(held.items()):
@@ -145,6 +149,20 @@ def _close_all(desk: Desk, kill: dict[str, Any], state: KillState) -> KillState:
     if state is KillState.CLOSING and (left or (is_late and not busy)):
         return _move(desk, kill, state, KillEvent.CANNOT_CLOSE, stuck=left)
     return state
+
+
+def _none_rests(desk: Desk) -> bool:
+    """Whether the platform lists no order that may still fill."""
+    said = desk.platform.snapshot((), None)
+    return said.is_complete and not any(one.status == "open" for one in said.orders if is_ours(one.client_order_id))
+
+
+def _is_flat(desk: Desk) -> bool:
+    """Whether the platform says that nothing is held, dust aside. What could not be read is never flat."""
+    said, dust = desk.platform.snapshot((), None), desk.platform.capabilities.dust
+    if not said.is_complete or said.holdings is None:
+        return False
+    return all(one.quantity.copy_abs() <= dust for one in said.holdings.values())
 
 
 def close_positions(desk: Desk) -> int:
@@ -194,6 +212,11 @@ def closing_order(
     )
 
 
+def state_of(desk: Desk) -> KillState:
+    """Where the switch that fired stands."""
+    return KillState(_standing(desk)["state"])
+
+
 def _standing(desk: Desk) -> dict[str, Any]:
     with desk.database.reading() as connections:
         found = account.standing_kill(connections.project, desk.held.platform, desk.held.account_ref)
@@ -203,6 +226,6 @@ def _standing(desk: Desk) -> dict[str, Any]:
 
 def _move(desk: Desk, kill: dict[str, Any], state: KillState, event: KillEvent, **values: Any) -> KillState:
     after = KillState(step(KILL_SWITCH, state, event).state)
-    with desk.step() as conn:
+    with desk.step("kill") as conn:
         switch.change(conn, kill["id"], state=after, **values)
     return after

@@ -123,7 +123,7 @@ def look(desk: Desk) -> bool:
     """Book what came in and measure the account between two cycles; whether the kill switch fired."""
     follow(desk)
     now, marks = desk.clock.now(), valued(desk)
-    with desk.step() as conn:
+    with desk.step("look") as conn:
         fired = closing.check(conn, desk, write_equity(conn, desk, marks, now), now)
     if fired is not None:
         closing.acknowledge_file(desk)
@@ -133,7 +133,7 @@ def look(desk: Desk) -> bool:
 def perceive(desk: Desk) -> tuple[int, bool]:
     """T2: the next number, what the account is worth, and whether the kill switch fires."""
     now, marks = desk.clock.now(), valued(desk)
-    with desk.step() as conn:
+    with desk.step("perceive") as conn:
         row = account.load(conn, desk.agent_id)
         reading = write_equity(conn, desk, marks, now)
         if closing.check(conn, desk, reading, now) is not None:
@@ -156,7 +156,7 @@ def decide_all(desk: Desk, cycle: int) -> tuple[list[Decided], dict[str, str]]:
             failed[market] = "nothing is known of its price"
         else:
             found.append(_decide(desk, cycle, market, quote, held))
-    with desk.step() as conn:
+    with desk.step("reasoned") as conn:
         transit(conn, desk, AgentEvent.DECIDED)
     return found, failed
 
@@ -194,7 +194,7 @@ def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) ->
         "status": "made" if proposal is not None or choice.purpose is None else "refused",
         "reasons": reasons,
     }
-    with desk.step() as conn:
+    with desk.step("decide") as conn:
         deciding.save_decision(conn, row, [_opinion_row(name, one) for name, one in said.items()])
     model = said.get("model")
     return Decided(
@@ -233,7 +233,7 @@ def judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Rev
     )
     marks = valued(desk)
     passed, refused = [], list[str]()
-    with desk.step() as conn:
+    with desk.step("judge") as conn:
         standing = standing_of(conn, desk, account_of(desk, conn, marks), now)
         reserved = total(reserved_by(desk, one) for one in standing.account.resting)
         for one in asking:
@@ -292,7 +292,7 @@ def _closes_already(account: Account, proposal: Proposal) -> bool:
 
 def _ended(desk: Desk) -> None:
     """The last two states: outcomes are booked as they come, so that nothing is left to learn here."""
-    with desk.step() as conn:
+    with desk.step("learned") as conn:
         if account.load(conn, desk.agent_id)["ooda_state"] == "execution":
             transit(conn, desk, AgentEvent.SENT)
         transit(conn, desk, AgentEvent.BOOKED)

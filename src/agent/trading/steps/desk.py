@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
@@ -54,9 +55,14 @@ class Desk:
         """Its row in `agents`."""
         return self.held.agent_id
 
-    def step(self) -> AbstractContextManager[Any]:
-        """A transaction under the lease. Raises LeaseLost."""
-        return account.holding(self.database, self.held)
+    @contextmanager
+    def step(self, name: str) -> Iterator[Any]:
+        """A transaction under the lease. `name` makes two points at which tests end the process: trader.NAME.committing
+        and trader.NAME.committed. Raises LeaseLost."""
+        with account.holding(self.database, self.held) as conn:
+            yield conn
+            sys.audit("tidemill.point", f"trader.{name}.committing")
+        sys.audit("tidemill.point", f"trader.{name}.committed")
 
     def kill_file(self) -> Path | None:
         """The file that a person touched to stop everything; None where there is none."""

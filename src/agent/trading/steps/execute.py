@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from agent.amounts import plain
 from agent.store.trading import account, booking, deciding, orders
 from agent.trading.model import Fill, Movement, Order, Proposal, Purpose
-from agent.trading.platform import Accepted, Refused
+from agent.trading.platform import Accepted, Refused, Submitted, Unclear
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderEvent, OrderState, client_order_id
 from agent.trading.states.permissions import MAY, Send, TradingState, held_back_by
@@ -49,16 +50,18 @@ def order_for(proposal: Proposal, quantity: Decimal, purpose: Purpose, desk: Des
 
 def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0) -> str:
     """Write an order down and send it; returns its status after the answer."""
-    with desk.step() as conn:  # T6
+    with desk.step("prepare") as conn:  # T6
         orders.prepare(conn, _row(desk, order, kill_id, leg), "send")
         if order.decision_id is not None:
             deciding.set_status(conn, order.decision_id, "ordered")
     refusal = _begin(desk, order)
     if refusal is not None:
         return OrderState.DENIED
-    answer = desk.platform.submit(order)
+    sys.audit("tidemill.point", "trader.send.asking")
+    answer = _submitted(desk, order)
+    sys.audit("tidemill.point", "trader.send.answered")
     now = desk.clock.now()
-    with desk.step() as conn:  # T8
+    with desk.step("ack") as conn:  # T8
         its, status = order.client_order_id, _status(conn, order)
         if isinstance(answer, Accepted):
             moved = step(ORDER, status, OrderEvent.ACKNOWLEDGED).state
@@ -101,13 +104,15 @@ def follow(desk: Desk) -> int:
 def cancel(desk: Desk, order: Order) -> None:
     """Ask for an order to be taken back; what became of it is the next answer's to say."""
     now = desk.clock.now()
-    with desk.step() as conn:
+    with desk.step("cancel") as conn:
         status = _status(conn, order)
         if status in FINAL or status == OrderState.PREPARED:
             return
         moved = step(ORDER, status, OrderEvent.CANCEL).state if status != OrderState.SENDING else status
         orders.move(conn, order.client_order_id, OrderEvent.CANCEL, moved, now, "send")
+    sys.audit("tidemill.point", "trader.cancel.asking")
     desk.platform.cancel(order.client_order_id)
+    sys.audit("tidemill.point", "trader.cancel.answered")
     _follow_end(desk, order)
 
 
@@ -125,7 +130,7 @@ def valued(desk: Desk, *, also: tuple[str, str] | None = None) -> Marks:
 def _begin(desk: Desk, order: Order) -> str | None:
     """T7: the last look before the first byte, and SENDING. Returns why it is denied, None where it may be sent."""
     now = desk.clock.now()
-    with desk.step() as conn:
+    with desk.step("sending") as conn:
         row = account.load(conn, desk.agent_id)
         why = _forbidden(desk, order, row, account.standing_kill(conn, desk.held.platform, desk.held.account_ref))
         event = OrderEvent.SEND if why is None else OrderEvent.DENY
@@ -137,6 +142,14 @@ def _begin(desk: Desk, order: Order) -> str | None:
         sent = PositionEvent.EXIT_SENT if order.reduce_only else PositionEvent.ENTRY_SENT
         move_position(conn, desk, order.key, sent, now)
     return None
+
+
+def _submitted(desk: Desk, order: Order) -> Submitted:
+    """What the platform says of an order. Whatever it raises, the order may be there."""
+    try:
+        return desk.platform.submit(order)
+    except Exception as error:
+        return Unclear(f"{type(error).__name__}: {error}")
 
 
 def _forbidden(desk: Desk, order: Order, row: Mapping[str, Any], kill: Mapping[str, Any] | None) -> str | None:
@@ -160,7 +173,7 @@ def _follow_end(desk: Desk, order: Order) -> None:
         if fill.client_order_id == order.client_order_id:
             _book_fill(desk, fill)
     now, event = desk.clock.now(), _ENDS[listed.status]
-    with desk.step() as conn:
+    with desk.step("end") as conn:
         status = _status(conn, order)
         if status in FINAL:
             return
@@ -178,13 +191,13 @@ def _order_ended(conn: Any, desk: Desk, order: Order) -> None:
 
 def _book_fill(desk: Desk, fill: Fill) -> bool:
     marks = valued(desk, also=fill.key)
-    with desk.step() as conn:  # T9
+    with desk.step("fill") as conn:  # T9
         return book_fill(conn, desk, fill, marks, desk.clock.now())
 
 
 def _book_movement(desk: Desk, movement: Movement) -> None:
     marks = valued(desk)
-    with desk.step() as conn:
+    with desk.step("movement") as conn:
         book_movement(conn, desk, movement, marks, desk.clock.now())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from agent.amounts import of_float, ratio
 from agent.store.trading import account, booking, deciding, orders
 from agent.trading.model import ZERO, movement_of
+from agent.trading.platform import Unreachable
 from agent.trading.reconcile import reconcile
 from agent.trading.reconcile.facts import (
     AdoptOrder,
@@ -33,20 +34,22 @@ from agent.trading.reconcile.facts import (
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderState
 from agent.trading.states.positions import PositionEvent
-from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position, rebuilt
+from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position, rebuilt
 from agent.trading.steps.desk import Desk, fill_of, order_of, state_by
 from agent.trading.steps.execute import follow, valued
 
 _ROUNDS = 8  # five times an order is asked about before it counts as not placed
+_WHILE_CLOSING = range(1, 14)  # what became of orders that are on record
 _MOST_FILLS_BACK = timedelta(days=1)
 
 
 def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
     """Put the books right; returns what blocks: it waits for a person, and nothing may be traded.
 
-    may_open: a person said that new books take over what the account holds.
+    may_open: a person said that new books take over what the account holds. While everything is being closed only our
+    orders are settled, which closing waits for. Raises Unreachable where not all could be read: then nothing is judged.
     """
-    with desk.step() as conn:
+    with desk.step("recover") as conn:
         deciding.abandon_made(conn, desk.agent_id)
         is_new = not booking.movements_of(conn, desk.held.platform, desk.held.account_ref)
     if not is_new:
@@ -86,26 +89,31 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
         known = booking.discrepancies_of(connections.project, desk.agent_id)
     resting = [one.prepared_at for one in books.orders if one.status not in FINAL]
     since = min(resting) - _MOST_FILLS_BACK if resting else None
-    platform = replace(
-        desk.platform.snapshot(asked, since), is_authoritative=desk.platform.capabilities.is_authoritative
-    )
+    said = desk.platform.snapshot(asked, since)
+    if not said.is_complete:
+        raise Unreachable("a part of the account could not be read", where=desk.platform.name, fix="it is read again")
+    platform = replace(said, is_authoritative=desk.platform.capabilities.is_authoritative)
     config = desk.config
     policy = Policy(
         dust=desk.platform.capabilities.dust,
         settle_seconds=config.settle_seconds,
+        young_seconds=config.young_seconds,
         mismatch=ratio(of_float(config.mismatch_limit_pct), Decimal(100)),
         adopts=config.adopts,
         may_open=may_open,
         kills_external=config.kill_external,
         accepted=frozenset(one["id"] for one in known if one["resolution"] == "by_person"),
     )
+    if books.is_killed:
+        found = reconcile(replace(books, is_killed=False), platform, policy)
+        return tuple(one for one in found if one.case in _WHILE_CLOSING)
     return reconcile(books, platform, policy)
 
 
 def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
     """Do what puts a difference right, in one transaction with its row. Returns whether anything changed."""
     now, marks = desk.clock.now(), valued(desk, also=one.key)
-    with desk.step() as conn:
+    with desk.step("reconcile") as conn:
         for act in one.acts:
             if isinstance(act, Ask):
                 _ask(conn, act, asked, now)
@@ -113,7 +121,7 @@ def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
                 _act(conn, desk, act, marks, now)
         if one.brings is not None:
             account.set_reason(conn, desk.agent_id, str(one.brings), one.note or one.kind, state_by)
-        if one.resolution != "ignored":
+        if one.resolution != "ignored" and one.kind not in NOTED:
             booking.add_discrepancy(conn, _row(desk, one, now))
     for act in one.acts:
         if isinstance(act, Cancel):
@@ -141,7 +149,7 @@ def _act(conn: Any, desk: Desk, act: Any, marks: Marks, now: datetime) -> None:
         case MoveOrder(its, event, platform_id):
             _move(conn, desk, its, event, platform_id, now)
         case AdoptOrder(listed):
-            orders.prepare(conn, _adopted(desk, listed, now), "start")
+            orders.prepare(conn, _adopted(desk, listed, marks, now), "start")
         case AdoptPosition(key, quantity, managed):
             _adopt(conn, desk, key, quantity, managed, now)
 
@@ -168,9 +176,12 @@ def _cancel(desk: Desk, act: Cancel) -> None:
             desk.platform.cancel(row["client_order_id"])
 
 
-def _adopted(desk: Desk, listed: PlatformOrder, now: datetime) -> dict[str, Any]:
-    """A row for an order of ours that has none: it is on its way out."""
+def _adopted(desk: Desk, listed: PlatformOrder, marks: Marks, now: datetime) -> dict[str, Any]:
+    """A row for an order of ours that has none: it is on its way out. What it may cost without a limit is what its
+    market shows, as far as anything does: until it has ended, cash is reserved for it."""
     assert listed.client_order_id is not None, "it has our prefix"
+    key = (listed.market_id, listed.outcome)
+    mark = marks.get(key)
     return {
         "client_order_id": listed.client_order_id,
         "agent_id": desk.agent_id,
@@ -182,7 +193,7 @@ def _adopted(desk: Desk, listed: PlatformOrder, now: datetime) -> dict[str, Any]
         "type": "market" if listed.limit_price is None else "limit",
         "time_in_force": "gtc",
         "quantity": listed.quantity,
-        "limit_price": listed.limit_price,
+        "limit_price": listed.limit_price or (desk.platform.instrument(key[0]).tick if mark is None else mark.price),
         "status": OrderState.CANCELLING,
         "status_at": now,
         "payload_hash": "",

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from agent.clock import SystemClock
 from agent.errors import AgentError
 from agent.execution import session
 from agent.execution.runlog import Request
+from agent.execution.session import NOTHING
+from agent.execution.tries.code import code_of
+from agent.execution.tries.performing import open_try
+from agent.execution.workspace import Workspace
 from agent.runtime.around import Around, Ended
 from agent.runtime.keeper import keep_run
 from agent.service import queue
-from agent.service.projects import open_project
+from agent.service.projects import PLANNERS, open_project
+from agent.service.trust import require_trusted_code
 from agent.settings import Settings
 from agent.store import leases
 from agent.store.control import runs
 from agent.store.control.runs import Run
 from agent.store.database.engine import Database
 from agent.store.leases import Lease
+from agent.store.outputs import tries
 from pipelines.errors import PipelineError
 
 logger = logging.getLogger("tidemill.service")
@@ -40,11 +47,12 @@ def carry_out(
     end could not be recorded: the next worker then closes it.
     """
     request = Request(goal=run.goal, targets=run.targets, force=run.force, trigger=run.trigger)
+    around = NOTHING if run.try_id != 0 else around  # nothing goes before a try, and nothing follows it
     lease = Lease(leases.of_run(run.id), run.lease_token)
     try:
         with (
             keep_run(database, run.id, lease, seconds=settings.executor.lease_seconds) as heart,
-            open_project(settings, database, run.project_id) as workspace,
+            _opened(settings, database, run) as workspace,
         ):
             session.perform(
                 workspace,
@@ -67,6 +75,22 @@ def carry_out(
         )
         _fail(settings, database, run, fault, around)
     return _load(database, run.id)
+
+
+@contextmanager
+def _opened(settings: Settings, database: Database, run: Run) -> Iterator[Workspace]:
+    """The project as the run means it: as it is on disk, or as a try has it."""
+    if run.try_id == 0:
+        with open_project(settings, database, run.project_id) as workspace:
+            yield workspace
+        return
+    with database.reading() as connections:
+        one = tries.by_number(connections.project, run.try_id)
+    code = code_of(settings.base, one, settings.home)
+    if code is not None:
+        require_trusted_code(code.folder, settings.base)
+    with open_try(settings.base, one.settings, one.name, one.targets, code, hosts=PLANNERS) as (_, workspace):
+        yield workspace
 
 
 def _fail(settings: Settings, database: Database, run: Run, error: PipelineError, around: Around) -> None:

@@ -56,9 +56,11 @@ def enqueue(
     retry_of: int | None = None,
     idempotency_key: str | None = None,
     trigger: str = "queue",
+    try_id: int = 0,
     now: datetime,
 ) -> tuple[Run, bool]:
     """Put a run into the queue; returns it and whether it is new. `trigger` is "person" where one pressed a button.
+    `try_id`: the try that it is about; 0: production.
 
     A key that was used before gives the earlier run; Conflict where that one was asked for in other words.
     """
@@ -72,6 +74,7 @@ def enqueue(
             trigger=trigger,
             priority=priority,
             retry_of=retry_of,
+            try_id=try_id,
             require_approval=require_approval,
             idempotency_key=idempotency_key,
             now=now,

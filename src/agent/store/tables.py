@@ -84,6 +84,7 @@ tries = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("code", sa.Text, doc="folder or git ref of own modules; NULL: the project's"),
     sa.Column("code_commit", sa.String(64), doc="what the ref meant when it was computed last"),
+    sa.Column("grid", sa.String(100), doc="the grid that it is a cell of"),
     sqlite_autoincrement=True,
     schema=PROJECT,
     info={"purpose": "Changes that are computed beside production. `agent drop` removes a row with its state."},

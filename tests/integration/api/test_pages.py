@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent import orchestrator
+from agent.cli.main import main
 from agent.execution.backtests import find_backtests, read_pair
 from agent.execution.tries.performing import open_try, perform
 from agent.store.comparing import load_comparison
@@ -167,3 +168,24 @@ def test_a_try_is_compared_with_the_release_in_force(make_client: MakeClient, pu
     assert "Only [inference] margin 0.0 → 0.03 differs." in page
     assert re.search(r"What try wary took\. Computed inference, backtest, publish: [0-9.]+ s, [0-9,]+ rows\.", page)
     assert "decision" in page.partition("<h2>Decisions")[2]
+
+
+def test_a_grid_is_a_table_that_can_be_sorted(
+    make_client: MakeClient, published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["try", "--grid", "inference.margin=0.03,0,0.9", "--name", "wide"]
+    assert main(["--project-dir", str(published), *options]) == 0
+    client = make_client()
+    assert '<a href="/ui/tries/wide">wide</a>' in client.get("/ui/release", follow_redirects=True).text
+    page = client.get("/ui/tries/wide", params={"sort": "trades", "down": 1}).text
+    assert "3 of 3 cells are computed." in page
+    table = without_labels(page.partition("<thead>")[2].partition("</table>")[0])
+    assert 'aria-sort="descending"' in table
+    assert ">inference.margin</a>" in table
+    assert ">Brier score</a>" not in table, "it is one model"
+    place = re.findall(r">([^<]*)</a></th>", table).index("trades")
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.partition("<tbody>")[2].split("<tr>")[1:]]
+    trades = [int(row[place].replace(",", "")) for row in rows]
+    assert trades == sorted(trades, reverse=True)
+    assert trades[0] > trades[-1]
+    assert client.get("/ui/tries/no-such").status_code == 404

@@ -51,9 +51,9 @@ ASKED: dict[str, Callable[[Connections], Any]] = {
 }
 # The others, with why a try makes no difference to them; some have a test of their own below.
 OTHERS = {
-    "control/measures.py count_queued": "no run of a try waits in the queue",
+    "control/measures.py count_queued": "a cell of a grid waits as any other run does",
     "control/retention.py forget_runs": "below",
-    "control/runs.py claim_next": "no run of a try waits in the queue",
+    "control/runs.py claim_next": "a cell of a grid is claimed as any other run is",
     "outputs/catalog.py find_version": "below",
     "outputs/catalog.py every_file": "each file of the lake, for who checks that they are whole",
 }

@@ -18,10 +18,12 @@ from agent.core.explain import causes_text
 from agent.core.figures import without_annual
 from agent.core.grid import evidence_rows
 from agent.core.record import promise_text
+from agent.core.try_grid import table_of
 from agent.errors import NotFound
 from agent.execution.backtests import find_backtests, read_pair
 from agent.execution.story import step_of
 from agent.execution.tries.comparing import Against, load_against
+from agent.execution.tries.grids import load_cells
 from agent.service.failing import load_failures
 from agent.service.projects import DEFAULT_PROJECT
 from agent.store import state
@@ -29,13 +31,13 @@ from agent.store.control import attempts, runs
 from agent.store.control.runs import FINAL
 from agent.store.database.engine import Connections
 from agent.store.lineage import load_origins, load_outputs
-from agent.store.outputs import projections, promises, releases
+from agent.store.outputs import projections, promises, releases, tries
 from agent.store.outputs.releases import Release
 from pipelines.lake import Lake
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
 router = APIRouter(include_in_schema=False, dependencies=[Depends(look_for_trader)])
-_RELEASES, _DECISIONS, _ATTEMPTS, _OUTPUTS = 50, 500, 50, 8
+_RELEASES, _DECISIONS, _ATTEMPTS, _OUTPUTS, _GRIDS = 50, 500, 50, 8, 8
 Name = Annotated[str, Path(max_length=300)]
 Asked = Annotated[str, Query(max_length=300)]
 
@@ -61,6 +63,7 @@ async def release(request: Request, server: ServerHere, name: Name) -> Response:
             "metrics": _metrics(at, found),
             "kept": "" if kept is None else promise_text(kept),
             "others": [one for one in releases.list_releases(at.project, _RELEASES) if one.name != name],
+            "grids": tries.grids(at.project)[:_GRIDS],
             "signals": with_names(at, projections.decisions_of(at.project, found, _DECISIONS)),
         }
 
@@ -91,6 +94,20 @@ async def compare(request: Request, server: ServerHere, before: Asked, after: As
     pair = None if backtests is None else await asyncio.to_thread(read, backtests)
     values = {"here": "/ui/release", **compared(found, pair)}
     return page(request, server, "compare.html", values)
+
+
+@router.get("/ui/tries/{name}")
+async def try_grid(request: Request, server: ServerHere, name: Name, sort: Asked = "", down: bool = False) -> Response:
+    """A grid of tries as a table, sorted by a column."""
+    lake = Lake(server.settings.lake_path)
+    try:
+        cells = await server.read(lambda at: load_cells(at, lake, name), is_long=True)
+    except NotFound as error:
+        return missing(request, server, error)
+    found = table_of(cells).sorted_by(sort, is_descending=down)
+    done = sum(cell.status == "COMPLETED" for cell in cells)
+    values = {"here": "/ui/release", "name": name, "found": found, "sort": sort, "down": down, "done": done}
+    return page(request, server, "try_grid.html", values)
 
 
 @router.get("/ui/markets/{market_id:path}")

@@ -28,9 +28,7 @@ def read(given: Sequence[str]) -> dict[str, Any]:
             value = tomllib.loads(f"value = {text.strip()}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
-        for part in reversed(key.strip().split(".")):
-            value = {part: value}
-        found = over(found, value)
+        found = over(found, nested({key.strip(): value}))
     return found
 
 
@@ -40,6 +38,16 @@ def over(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     for key, new in change.items():
         old = found.get(key)
         found[key] = over(old, new) if isinstance(old, Mapping) and isinstance(new, Mapping) else new
+    return found
+
+
+def nested(flat_values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted name -> value, as sections of agent.toml."""
+    found: dict[str, Any] = {}
+    for key, value in flat_values.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        found = over(found, value)
     return found
 
 

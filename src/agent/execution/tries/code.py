@@ -10,10 +10,12 @@ import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import UsageError
 from agent.execution.host.process import search_path
+from agent.store.outputs.tries import Try
 from pipelines.plugins.code import files_behind
 from pipelines.private import make_folder
 from pipelines.values import dataclass
@@ -47,6 +49,14 @@ def find_code(base: Path, given: str, kept: Path) -> TryCode:
         )
     name = commit.decode("ascii").strip()
     return TryCode(given, _unpacked(base, name, kept / name), name)
+
+
+def code_of(base: Path, one: Try, home: Path) -> TryCode | None:
+    """The code that a try computed with the last time; None for the project's. Raises UsageError where it is gone."""
+    if one.code is None:
+        return None
+    found = find_code(base, one.code_commit or one.code, home / COMMITS)
+    return replace(found, given=one.code)
 
 
 def differing(code: TryCode, base: Path, modules: Sequence[str]) -> list[str]:

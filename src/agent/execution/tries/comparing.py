@@ -98,6 +98,11 @@ def _as_release(at: Connections, lake: Lake, one: Try) -> Release:
     )
 
 
+def metrics_of(at: Connections, lake: Lake, one: Try) -> Mapping[str, Any]:
+    """The figures that a try would publish; empty where it has none."""
+    return _as_release(at, lake, one).metrics
+
+
 def _version_of(row: State) -> dict[str, Any]:
     return {
         "version": row.output_version,

@@ -13,6 +13,7 @@ from agent.clock import SystemClock
 from agent.errors import Conflict
 from agent.execution import session
 from agent.execution.engine import Report
+from agent.execution.host.hosts import Hosts
 from agent.execution.runlog import Request, Watcher
 from agent.execution.tries import change
 from agent.execution.tries.code import TryCode, on_search_path
@@ -29,14 +30,19 @@ def open_try(
     name: str,
     targets: Sequence[str] = (),
     code: TryCode | None = None,
+    hosts: Hosts | None = None,
 ) -> Iterator[tuple[Try, Workspace]]:
-    """The try called `name` and its workspace; it begins where it is not there yet. Raises Conflict where one of that
-    name tries something else, SettingsError where the change is none that the project understands."""
+    """The try called `name` and its workspace, its code in this process or in one of `hosts`; it begins where it is not
+    there yet. Raises Conflict where one of that name tries something else, SettingsError where the change is none that
+    the project understands.
+    """
     change.require_own(settings, section_names())
     folder, given, commit = (None, None, None) if code is None else (code.folder, code.given, code.commit)
     with (
-        on_search_path((base or Path.cwd()).resolve(), code),
-        open_workspace(base, change=lambda values: change.over(values, settings), other_code=folder) as workspace,
+        on_search_path((base or Path.cwd()).resolve(), code if hosts is None else None),
+        open_workspace(
+            base, hosts=hosts, change=lambda values: change.over(values, settings), other_code=folder
+        ) as workspace,
     ):
         with workspace.database.writing() as connections:
             found = tries.find(connections.project, change.require_name(name))

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from agent.execution.tries import change
-from agent.execution.tries.code import COMMITS, differing, find_code
+from agent.execution.tries.code import code_of, differing
 from agent.settings import SETTINGS_FILE, Settings
 from agent.store.outputs.tries import Try
 from pipelines.project import named_modules
@@ -26,9 +26,9 @@ def difference(base: Path, one: Try) -> tuple[str, str]:
 def code_to_commit(settings: Settings, one: Try) -> tuple[str | None, list[str]]:
     """Where the code of a try comes from, and the files that the project has otherwise. Raises UsageError where it is
     there no more."""
-    if one.code is None:
+    code = code_of(settings.base, one, settings.home)
+    if code is None:
         return None, []
-    code = find_code(settings.base, one.code_commit or one.code, settings.home / COMMITS)
     return code.commit or code.given, differing(code, settings.base, named_modules(read_toml(settings.file)))
 
 

@@ -200,6 +200,11 @@ def of_try(project_id: int, try_id: int) -> sa.ColumnElement[bool]:
     return sa.and_(runs.c.project_id == project_id, runs.c.try_id == try_id)
 
 
+def of_tries(project_id: int) -> sa.ColumnElement[bool]:
+    """Condition: a run of a project that is about some try."""
+    return sa.and_(runs.c.project_id == project_id, runs.c.try_id != 0)
+
+
 def any_running(conn: sa.Connection) -> bool:
     """Whether some run is RUNNING or some attempt running, alive or left behind, of a try as well."""
     return bool(conn.scalar(_ANY_RUNNING))

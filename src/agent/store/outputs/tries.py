@@ -28,7 +28,8 @@ _FRESH: Mapping[str, Any] = {
 @dataclass(frozen=True)
 class Try:
     """A row of tries. settings: what it sets otherwise, as sections of agent.toml. targets: components; none: all.
-    code: folder or git ref of own modules; None: the project's. code_commit: what the ref meant the last time."""
+    code: folder or git ref of own modules; None: the project's. code_commit: what the ref meant the last time.
+    grid: the one that it is a cell of."""
 
     id: int
     name: str
@@ -37,6 +38,7 @@ class Try:
     created_at: datetime
     code: str | None = None
     code_commit: str | None = None
+    grid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,17 @@ def begin(
     targets: Sequence[str],
     now: datetime,
     code: str | None = None,
+    grid: str | None = None,
 ) -> Try:
     """A new try, from production's state at this moment."""
-    new = {"name": name, "settings": dict(settings), "targets": list(targets), "created_at": now, "code": code}
+    new = {
+        "name": name,
+        "settings": dict(settings),
+        "targets": list(targets),
+        "created_at": now,
+        "code": code,
+        "grid": grid,
+    }
     try_id: int = conn.execute(sa.insert(tries).values(**new).returning(tries.c.id)).scalar_one()
     names = [column.name for column in try_state.c if column.name != "try_id" and column.name not in _FRESH]
     copied = sa.select(
@@ -88,6 +98,14 @@ def load(conn: sa.Connection, name: str) -> Try:
     return found
 
 
+def by_number(conn: sa.Connection, number: int) -> Try:
+    """A try by its id. Raises NotFound."""
+    row = conn.execute(sa.select(tries).where(tries.c.id == number)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("the try was dropped meanwhile", where="tries", fix="`agent tries` lists those there are")
+    return Try(**row)
+
+
 def every(conn: sa.Connection) -> list[Try]:
     """All tries, newest first."""
     return [Try(**row) for row in conn.execute(sa.select(tries).order_by(tries.c.id.desc())).mappings()]
@@ -99,6 +117,19 @@ def mark(conn: sa.Connection, component: str, doubt: Mark) -> None:
     having = sa.select(try_state.c.try_id).where(try_state.c.component == component).order_by(try_state.c.try_id)
     for try_id in conn.scalars(having).all():
         mark_dirty(conn, component, doubt, try_id)
+
+
+def of_grid(conn: sa.Connection, name: str) -> list[Try]:
+    """The cells of a grid, in their order; none where there is no such grid."""
+    return [
+        Try(**row) for row in conn.execute(sa.select(tries).where(tries.c.grid == name).order_by(tries.c.id)).mappings()
+    ]
+
+
+def grids(conn: sa.Connection) -> list[str]:
+    """Names of all grids, newest first."""
+    query = sa.select(tries.c.grid).where(tries.c.grid.is_not(None)).group_by(tries.c.grid)
+    return list(conn.scalars(query.order_by(sa.func.max(tries.c.id).desc())))
 
 
 def note_commit(conn: sa.Connection, one: Try, commit: str | None) -> None:

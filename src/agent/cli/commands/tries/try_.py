@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent import console, orchestrator
+from agent.cli.commands.tries import _grid
 from agent.cli.output import emit
 from agent.errors import UsageError
-from agent.execution.tries import change
+from agent.execution.tries import change, grids
 from agent.execution.tries.code import COMMITS, TryCode, find_code
 from agent.execution.tries.cost_text import cost_lines
 from agent.execution.tries.performing import open_try, perform
@@ -19,6 +20,7 @@ from agent.service.trust import require_trusted_code
 from agent.settings import load
 from agent.store import state
 from agent.store.outputs import tries
+from pipelines.lake import Lake
 from pipelines.settings import read_toml
 
 HELP = "Try a change beside production: compute only what it reaches, publish nothing."
@@ -33,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--code", metavar="DIR|REF", help=code)
     parser.add_argument("--name", help="what to call it (else by what it sets); the same name goes on with it")
     parser.add_argument("--target", action="append", default=[], help="only this component and what it needs")
-    parser.add_argument("--show", metavar="NAME", help="show a try and compute nothing")
+    parser.add_argument("--show", metavar="NAME", help="show a try, or the table of a grid, and compute nothing")
+    _grid.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         if not options.settings.is_file():
             raise UsageError("there is no such file", where=str(options.settings), fix="correct the path")
         values = change.over(read_toml(options.settings), values)
+    if options.grid:
+        return _grid.perform(options, values, None if options.code is None else _code(options, options.code))
     name, targets, given = options.name, tuple(options.target), options.code
     if not values and given is None and name is not None:
         with suppress(LookupError):
@@ -84,6 +89,10 @@ def _show(options: argparse.Namespace) -> int:
     settings, _ = read_settings(options.project_dir)
     with open_database(settings) as database:
         with database.reading() as connections:
+            if tries.of_grid(connections.project, options.show):
+                cells = grids.load_cells(connections, Lake(settings.lake_path), options.show)
+                _grid.show(options, options.show, cells)
+                return 0
             one = tries.load(connections.project, options.show)
             cost = tries.cost(connections, one)
         with database.of_try(one.id).reading() as connections:

@@ -1,0 +1,99 @@
+"""Grids of tries: all cells begin from one state of production, and each is a try like any other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent.clock import SystemClock
+from agent.core.graph import order
+from agent.core.try_grid import Axis, Cell, cells_of
+from agent.errors import Conflict, NotFound
+from agent.execution.tries import change
+from agent.execution.tries.code import TryCode, on_search_path
+from agent.execution.tries.comparing import metrics_of
+from agent.execution.workspace import open_workspace
+from agent.settings import section_names
+from agent.store.control import runs
+from agent.store.database.engine import Connections
+from agent.store.outputs import tries
+from agent.store.outputs.tries import Try
+from pipelines.lake import Lake
+
+
+def begin(
+    base: Path,
+    name: str,
+    axes: Sequence[Axis],
+    settings: Mapping[str, Any],
+    targets: Sequence[str] = (),
+    code: TryCode | None = None,
+) -> list[Try]:
+    """The tries of grid `name`: new ones, or those that are there. `settings` are those of every cell.
+
+    Raises SettingsError for a value that the project does not understand, before anything is written; Conflict where
+    the grid of that name is another one.
+    """
+    change.require_own(settings, section_names())
+    folder, given, commit = (None, None, None) if code is None else (code.folder, code.given, code.commit)
+    with on_search_path(base, code):
+        for axis in axes:
+            for value in axis.values:
+                one = change.over(settings, change.nested({axis.key: value}))
+                change.require_own(one, section_names())
+                with open_workspace(base, change=partial(change.over, change=one), other_code=folder):
+                    pass  # its settings are understood
+        with open_workspace(base, other_code=folder) as workspace:
+            cells = cells_of(axes, order(workspace.specs))
+            wanted = [change.over(settings, change.nested(cell)) for cell in cells]
+            with workspace.database.writing() as connections:
+                found = tries.of_grid(connections.project, name)
+                if not found:
+                    now = SystemClock().now()
+                    for number, one in enumerate(wanted, 1):
+                        made = tries.begin(connections.project, f"{name}.{number}", one, targets, now, given, grid=name)
+                        tries.note_commit(connections.project, made, commit)
+                    return tries.of_grid(connections.project, name)
+    if [(one.settings, tuple(one.targets), one.code) for one in found] != [
+        (one, tuple(targets), given) for one in wanted
+    ]:
+        raise Conflict(
+            f"there is a grid {name!r} already, of other cells",
+            where="tries",
+            fix=f"choose another --name, or `agent drop {name}`",
+        )
+    return found
+
+
+def name_of(axes: Sequence[Axis]) -> str:
+    """A name that says what varies; the same for the same axes."""
+    parts = [f"{axis.key.rpartition('.')[2]}={','.join(map(str, axis.values))}" for axis in axes]
+    return re.sub(r"[^A-Za-z0-9._=,-]+", "_", "-".join(parts)).strip("_.")[:80]
+
+
+def load_cells(at: Connections, lake: Lake, name: str) -> list[Cell]:
+    """The cells of a grid, in their order, with what came of them. Raises NotFound."""
+    found = tries.of_grid(at.project, name)
+    if not found:
+        known = ", ".join(tries.grids(at.project)) or "none yet"
+        raise NotFound(f"there is no grid {name!r}", where="tries", fix=f"known are: {known}")
+    return [_cell(at, lake, one) for one in found]
+
+
+def _cell(at: Connections, lake: Lake, one: Try) -> Cell:
+    newest = runs.list_runs(at.control, runs.Wanted(project_id=at.project_id, try_id=one.id), limit=1)
+    status = newest[0].status if newest else None
+    cost = tries.cost(at, one)
+    metrics = metrics_of(at, lake, one) if status == "COMPLETED" else None
+    return Cell(
+        one.name,
+        change.flat(one.settings),
+        status,
+        metrics,
+        cost.seconds,
+        cost.rows,
+        newest[0].error if newest else None,
+    )

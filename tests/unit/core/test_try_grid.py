@@ -1,0 +1,96 @@
+"""A grid of tries: axes as they are typed, cells in an order that computes least, and a table of what differs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.try_grid import Axis, Cell, cells_of, read_axes, table_of, to_compute
+from agent.errors import UsageError
+
+ORDER = ("markets", "ticks", "features", "model", "inference", "backtest")
+
+
+def test_axes_are_read_as_agent_toml_would() -> None:
+    assert read_axes(["model.horizon_bars=1, 3,6", "model.learner=logistic,gbm", "a.b=true,0.5,'x,y'"]) == (
+        Axis("model.horizon_bars", (1, 3, 6)),
+        Axis("model.learner", ("logistic", "gbm")),
+        Axis("a.b", (True, 0.5, "x,y")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given_axes", "message"),
+    [
+        (["horizon=1,2"], "no axis"),
+        (["model.horizon_bars"], "no axis"),
+        (["model.horizon_bars="], "no axis"),
+        (["model.a=1", "model.a=2"], "there twice"),
+        (["model.a=1,2,1"], "the value 1 twice"),
+    ],
+)
+def test_what_is_no_axis_is_refused(given_axes: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_axes(given_axes)
+
+
+def test_a_typing_mistake_is_not_a_thousand_computations() -> None:
+    with pytest.raises(UsageError, match="1,600 cells"):
+        cells_of([Axis("model.a", tuple(range(40))), Axis("model.b", tuple(range(40)))], ORDER)
+
+
+axes = st.lists(
+    st.tuples(st.sampled_from(ORDER), st.integers(1, 4)), min_size=1, max_size=4, unique_by=lambda one: one[0]
+).map(lambda ones: [Axis(f"{name}.x", tuple(range(count))) for name, count in ones])
+
+
+@given(axes)
+def test_every_combination_is_a_cell_once_and_early_components_change_least(some: list[Axis]) -> None:
+    cells = cells_of(some, ORDER)
+    assert len(cells) == math.prod(len(axis.values) for axis in some)
+    assert len({tuple(sorted(cell.items())) for cell in cells}) == len(cells)
+    keys = sorted((axis.key for axis in some), key=lambda key: ORDER.index(key.partition(".")[0]))
+    made: set[tuple[object, ...]] = set()
+    before: tuple[object, ...] = ()
+    for cell in cells:  # what a component reads comes from one run of cells: nothing is computed, left and needed again
+        for depth in range(1, len(keys) + 1):
+            prefix = tuple(cell[key] for key in keys[:depth])
+            assert prefix == before[:depth] or prefix not in made
+            made.add(prefix)
+        before = tuple(cell[key] for key in keys)
+
+
+@given(st.lists(st.sampled_from([None, "COMPLETED", "FAILED", "CANCELLED", "QUEUED", "RUNNING"])), st.integers(1, 5))
+def test_a_budget_takes_the_first_that_are_neither_done_nor_under_way(states: list[str | None], most: int) -> None:
+    cells = [Cell(f"g.{number}", {}, status) for number, status in enumerate(states)]
+    wanted = [cell for cell in cells if cell.status in (None, "FAILED", "CANCELLED")]
+    assert to_compute(cells, None) == wanted
+    assert to_compute(cells, most) == wanted[:most]
+
+
+def metrics(earned: float) -> dict[str, object]:
+    return {"model": {"rows": 10}, "backtest": {"model": {"total_return": earned, "trades": 7}}}
+
+
+def test_the_table_has_what_differs_and_is_sorted_by_value() -> None:
+    cells = [
+        Cell("g.1", {"model.a": 1, "model.b": 5}, "COMPLETED", metrics(-0.5), 1.0, 1000),
+        Cell("g.2", {"model.a": 10, "model.b": 5}, "COMPLETED", metrics(10.25)),
+        Cell("g.3", {"model.a": 9, "model.b": 5}, "COMPLETED", metrics(9.0)),
+        Cell("g.4", {"model.a": 2, "model.b": 5}),
+    ]
+    names = [column.name for column in table_of(cells[:3]).columns]
+    assert names == ["cell", "status", "model.a", "total return of the backtest", "seconds", "rows computed"]
+    found = table_of(cells)
+    assert [row[0][0] for row in found.sorted_by("total return of the backtest", is_descending=True).rows] == [
+        "2",
+        "3",
+        "1",
+        "4",
+    ]
+    assert [row[0][0] for row in found.sorted_by("total return of the backtest").rows] == ["1", "3", "2", "4"]
+    assert [row[0][0] for row in found.sorted_by("model.a").rows] == ["1", "4", "3", "2"]
+    assert found.sorted_by("no such column") == found

@@ -33,6 +33,7 @@ LEAST_PATIENCE = 2.0  # the same where the pass ends before: a venue that is wel
 _HOPS = 3  # redirects on one host
 _OFFSETS = 5  # Date headers that tell how far the clocks differ
 _LATENCIES = 20
+_BEAT_SECONDS = 0.01
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _SECRET = re.compile(r"\$\{(\w+)\}")
 
@@ -98,6 +99,22 @@ class Width:
         self.now = max(1, self.now // 2) if usual > 2 * self.usual else min(self.most, self.now + 1)
 
 
+@dataclass
+class Lag:
+    """How late this process was in all, to what was due: busy with pages, or beside others on a busy machine. What a
+    reply waited for us says nothing of the venue."""
+
+    seconds: float = 0.0
+
+    async def watch(self) -> None:
+        """Add up, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _BEAT_SECONDS
+            await asyncio.sleep(_BEAT_SECONDS)
+            self.seconds += loop.time() - due
+
+
 class Client:
     """Asks a venue. `environment` has the secrets that a feed names."""
 
@@ -116,6 +133,8 @@ class Client:
         self._offsets: deque[float] = deque(maxlen=_OFFSETS)
         self.width = Width(limits.concurrency)
         self._http: httpx.AsyncClient | None = None
+        self._lag = Lag()
+        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Client:
         import httpx
@@ -127,10 +146,13 @@ class Client:
             follow_redirects=False,
             trust_env=True,
         )
+        self._watching = asyncio.create_task(self._lag.watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._http is not None
+        assert self._watching is not None
+        self._watching.cancel()
         await self._http.aclose()
 
     @property
@@ -152,9 +174,9 @@ class Client:
         _require_safe(request.url)
         bucket = self._bucket(request)
         await self._wait_for_turn(bucket)
-        at, began = self._pace.now(), self._pace.elapsed()
+        at, began, lag = self._pace.now(), self._pace.elapsed(), self._lag.seconds
         reply = await self._send(request, at)
-        self.width.note(self._pace.elapsed() - began)
+        self.width.note(max(0.0, self._pace.elapsed() - began - (self._lag.seconds - lag)))
         verdict = judge(reply.status, reply.headers, at)
         if isinstance(verdict, Forbidden):
             raise SourceRefused(verdict.why, where=urlsplit(request.url).netloc, fix=verdict.fix)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -163,3 +165,18 @@ def test_secrets_are_in_no_page_and_plain_http_is_for_this_machine_alone(world: 
     with pytest.raises(SourceRefused, match="has no TLS"):
         http._require_safe("http://api.example.com/markets")
     http._require_safe("https://api.example.com/markets")
+
+
+def test_what_this_process_is_late_is_no_fault_of_the_venue() -> None:
+    """While the event loop is busy no reply is seen, however fast it came."""
+
+    async def busy() -> float:
+        lag = http.Lag()
+        watching = asyncio.create_task(lag.watch())
+        await asyncio.sleep(0)  # it has begun to wait
+        time.sleep(0.3)  # noqa: ASYNC251 - the fault that is tried
+        await asyncio.sleep(0.02)  # its turn was due before this
+        watching.cancel()
+        return lag.seconds
+
+    assert asyncio.run(busy()) > 0.25

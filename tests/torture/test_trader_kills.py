@@ -182,7 +182,7 @@ def _round(floor: TradingFloor, draw: random.Random) -> int:
         if draw.random() < 0.1:
             floor.kill_file.touch()
         if draw.random() < 0.1:
-            floor.deposit(draw.choice((-100, 250)))
+            floor.deposit(250 if floor.kind == "paper" else draw.choice((-100, 250)))  # paper pays nothing out
         process = floor.start({"point": ANY, "nth": draw.randint(1, 70), "do": "kill"}, cycles=draw.randint(1, 3))
         status = process.wait()
         assert status in (0, 1, -signal.SIGKILL), f"exit {status}:\n{process.said()}"

@@ -115,12 +115,11 @@ class TradingFloor:
                 account.update(conn, agent["id"], lease_owner=None, lease_expires_at=None)
 
     def deposit(self, amount: int) -> None:
-        """Cash comes in, or goes out (below 0)."""
+        """Cash comes in, or at a venue goes out (below 0)."""
         if self.kind == "venue":
             self.venue.deposit(f"deposit-{len(self.venue.movements)}", D(amount))
         else:
-            kind = "deposit" if amount > 0 else "withdrawal"
-            paid = {"external_id": f"deposit-{self.count}", "kind": kind, "amount": D(amount), "reason": "torture"}
+            paid = {"external_id": f"deposit-{self.count}", "kind": "deposit", "amount": D(amount), "reason": "torture"}
             with writing(self.engine) as conn:
                 paper.pay(conn, self.name, {**paid, "ts": self.clock.now()})
 

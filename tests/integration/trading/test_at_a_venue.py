@@ -402,3 +402,28 @@ def test_a_kill_that_was_cut_off_between_prepared_and_sent_is_flat_in_the_end(
         assert states[-1] == "flat"
         assert len(at.server.created()) == 2
         at.require_agreement()
+
+
+def test_a_market_without_an_answer_is_asked_again_after_2_4_and_8_seconds_and_then_rests(database: Database) -> None:
+    with floor(database, enters=range(4)) as at, at.trader(**NO_CLOSING) as one:
+        one.recover()
+        waited: list[float] = []
+        at.server.faults.append(Fault("500", "GET", "/quotes", count=2))
+        assert one.process_cycle(wait=lambda seconds: waited.append(seconds) or True).sent == 1
+        assert waited == [2.0, 4.0]
+        assert at.rows(deciding.locks_at, at.agent()["id"], at.clock.now()) == []
+
+
+def test_a_market_that_says_nothing_in_the_end_is_locked_and_a_stop_is_heard(database: Database) -> None:
+    with floor(database, enters=range(4)) as at, at.trader(**NO_CLOSING) as one:
+        one.recover()
+        waited: list[float] = []
+        at.server.faults.append(Fault("500", "GET", "/quotes"))
+        done = one.process_cycle(wait=lambda seconds: waited.append(seconds) or True)
+        assert waited == [2.0, 4.0, 8.0]
+        assert MARKET in done.failed
+        (lock,) = at.rows(deciding.locks_at, at.agent()["id"], at.clock.now())
+        assert (lock["market_id"], (lock["until_at"] - at.clock.now()).total_seconds()) == (MARKET, 120.0)
+        waited.clear()
+        one.process_cycle(wait=lambda seconds: waited.append(seconds) or False)  # a person stops it
+        assert waited == [2.0]

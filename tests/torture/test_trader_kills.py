@@ -103,7 +103,7 @@ SCENARIOS = (
     Scenario("a silent account", ("trader.run.",), _silent, (("cycles", 6),), _speaking),
     Scenario("a silent market", ("trader.silent.",), _speechless, (("cycles", 1),), _speaking),
     Scenario("a deposit that is listed late", ("trader.agree.",), _listed_late, (("cycles", 1),)),
-    Scenario("the loop agent", ("trader.agent.",), asked=(("mode", "agent"),)),
+    Scenario("the loop agent", ("trader.agent.",), asked=(("mode", "agent"),), after=TradingFloor.resume),
 )
 
 

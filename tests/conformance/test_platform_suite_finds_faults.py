@@ -96,7 +96,7 @@ def test_a_platform_that_breaks_a_promise_fails(platform: type[VenuePlatform], t
         clock = MovedClock()
         venue = Venue(now=clock.now, cash=CASH, part=D(0), quotes={MARKET: (D("99.5"), D("100.5"))})
         with serving(venue) as server:
-            scene = OnVenue(clock, server, client(server.url, clock, instrument))
+            scene = OnVenue(clock=clock, server=server, platform=client(server.url, clock, instrument))
             if client is VenuePlatform:
                 test(scene)
                 continue

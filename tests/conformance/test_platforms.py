@@ -24,18 +24,24 @@ def instrument(market: str) -> Instrument:
     return listing(market).instrument
 
 
-@dataclass
-class PaperScene:
-    """A paper account whose bars give one unit each."""
+@dataclass(kw_only=True)
+class Scene:
+    """An account with cash, at a market where orders fill unit by unit."""
 
     clock: MovedClock
-    platform: PaperPlatform
     market: str = MARKET
     slice: Decimal = ONE
     cash: Decimal = CASH
 
     def now(self) -> datetime:
         return self.clock.now()
+
+
+@dataclass(kw_only=True)
+class PaperScene(Scene):
+    """A paper account whose bars give one unit each."""
+
+    platform: PaperPlatform
 
     def fill(self, order: Order) -> None:
         self.clock.at += HOUR
@@ -52,23 +58,16 @@ class TestPaper(PlatformSuite):
         resolved = listing(RESOLVED, payout=D(1), resolved_at=clock.now(), kind="binary")
         markets = {MARKET: [100.0 + number for number in range(9)], RESOLVED: [0.5] * 9}
         feed = feed_of(markets, {}, [resolved], volume=10.0)
-        yield PaperScene(clock, PaperPlatform(Database(engine, engine), "main", feed, clock, CASH))
+        yield PaperScene(clock=clock, platform=PaperPlatform(Database(engine, engine), "main", feed, clock, CASH))
         engine.dispose()
 
 
-@dataclass
-class OnVenue:
+@dataclass(kw_only=True)
+class OnVenue(Scene):
     """An account at a venue on this machine."""
 
-    clock: MovedClock
     server: VenueServer
     platform: VenuePlatform
-    market: str = MARKET
-    slice: Decimal = ONE
-    cash: Decimal = CASH
-
-    def now(self) -> datetime:
-        return self.clock.now()
 
     def fill(self, order: Order) -> None:
         self.clock.at += timedelta(seconds=1)
@@ -90,4 +89,4 @@ class TestVenue(RemotePlatformSuite):
         clock = MovedClock()
         venue = Venue(now=clock.now, cash=CASH, part=D(0), quotes={MARKET: (D("99.5"), D("100.5"))})
         with serving(venue) as server:
-            yield OnVenue(clock, server, VenuePlatform(server.url, clock, instrument))
+            yield OnVenue(clock=clock, server=server, platform=VenuePlatform(server.url, clock, instrument))

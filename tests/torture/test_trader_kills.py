@@ -30,7 +30,7 @@ from tests.torture.trading_floor import Kind, TradingFloor, trading_floor
 pytestmark = pytest.mark.torture
 KINDS: tuple[Kind, Kind] = ("paper", "venue")
 ROUNDS, ROUNDS_LONG = 4, 100
-_ONLY_AT_A_VENUE = ("venue.", "trader.run.")  # paper can always be read
+_ONLY_AT_A_VENUE = ("venue.", "trader.run.", "trader.silent.", "trader.agree.")  # paper can always be read
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,36 @@ def _more_cash(floor: TradingFloor) -> None:
 
 
 def _silent(floor: TradingFloor) -> None:
-    """A venue that gives no quotes for five cycles."""
+    """A venue that says nothing of the account for five cycles and the looks between them."""
+    assert floor.server is not None
+    floor.venue.part = D(0)
+    floor.venue.is_open = False  # nothing is bought meanwhile
+    floor.run(cycles=1)
+    started = 3  # of the account, before the first cycle
+    floor.server.faults.append(Fault("500", "GET", "/account", skip=started, count=10))
+
+
+def _speechless(floor: TradingFloor) -> None:
+    """A venue that gives no quote."""
     assert floor.server is not None
     floor.server.faults.append(Fault("500", "GET", "/quotes", count=5))
+
+
+def _listed_late(floor: TradingFloor) -> None:
+    """A deposit that held the trader back, because it was in the balance before it was listed."""
+    floor.run(cycles=1)
+    floor.deposit(500)
+    listed = floor.venue.movements.pop()
+    floor.clock.pass_hour()
+    floor.run(cycles=1)
+    floor.venue.movements.append(listed)
+    floor.clock.pass_hour()
 
 
 def _speaking(floor: TradingFloor) -> None:
     if floor.server is not None:
         floor.server.faults.clear()
-        floor.venue.part = D(1)
+        floor.venue.part, floor.venue.is_open = D(1), True
 
 
 SCENARIOS = (
@@ -79,8 +100,10 @@ SCENARIOS = (
         after=_speaking,
     ),
     Scenario("a deposit", ("trader.movement.",), _more_cash, (("cycles", 2),)),
-    Scenario("a silent venue", ("trader.run.",), _silent, (("cycles", 6),), _speaking),
-    Scenario("the loop agent", ("trader.agent.",), asked=(("mode", "agent"),)),
+    Scenario("a silent account", ("trader.run.",), _silent, (("cycles", 6),), _speaking),
+    Scenario("a silent market", ("trader.silent.",), _speechless, (("cycles", 1),), _speaking),
+    Scenario("a deposit that is listed late", ("trader.agree.",), _listed_late, (("cycles", 1),)),
+    Scenario("the loop agent", ("trader.agent.",), asked=(("mode", "agent"),), after=TradingFloor.resume),
 )
 
 
@@ -182,7 +205,7 @@ def _round(floor: TradingFloor, draw: random.Random) -> int:
         if draw.random() < 0.1:
             floor.kill_file.touch()
         if draw.random() < 0.1:
-            floor.deposit(draw.choice((-100, 250)))
+            floor.deposit(250 if floor.kind == "paper" else draw.choice((-100, 250)))  # paper pays nothing out
         process = floor.start({"point": ANY, "nth": draw.randint(1, 70), "do": "kill"}, cycles=draw.randint(1, 3))
         status = process.wait()
         assert status in (0, 1, -signal.SIGKILL), f"exit {status}:\n{process.said()}"

@@ -14,6 +14,8 @@ from agent.store.database.engine import Database, open_engine, reading, writing
 from agent.store.trading import account, booking, orders, paper
 from agent.trading import person
 from agent.trading.states.orders import FINAL
+from agent.trading.states.permissions import Reason
+from agent.trading.steps.desk import state_by
 from agent.trading.testing import Venue, VenueServer, serving
 from tests.paper import MARKET, D
 from tests.processes import Nursery, Process
@@ -115,14 +117,20 @@ class TradingFloor:
                 account.update(conn, agent["id"], lease_owner=None, lease_expires_at=None)
 
     def deposit(self, amount: int) -> None:
-        """Cash comes in, or goes out (below 0)."""
+        """Cash comes in, or at a venue goes out (below 0)."""
         if self.kind == "venue":
             self.venue.deposit(f"deposit-{len(self.venue.movements)}", D(amount))
         else:
-            kind = "deposit" if amount > 0 else "withdrawal"
-            paid = {"external_id": f"deposit-{self.count}", "kind": kind, "amount": D(amount), "reason": "torture"}
+            paid = {"external_id": f"deposit-{self.count}", "kind": "deposit", "amount": D(amount), "reason": "torture"}
             with writing(self.engine) as conn:
                 paper.pay(conn, self.name, {**paid, "ts": self.clock.now()})
+
+    def resume(self) -> None:
+        """Take away what the loop agent's own pause holds back."""
+        agent = self.agent()
+        if agent is not None:
+            with writing(self.engine) as conn:
+                account.set_reason(conn, agent["id"], str(Reason.MONITOR), None, state_by)
 
     def recover(self) -> None:
         """The processes that come after a kill: until it is flat where the switch fired, then as always. What stands

@@ -209,7 +209,7 @@ class TradingLoopAgent(_Agent):
 
     def handle_reasoning_state(self) -> None:
         """Decide about each market."""
-        self._found, _ = cycle.decide_all(self.trader.desk, self._row()["cycle"])
+        self._found, _ = cycle.decide_all(self.trader.desk, self._row()["cycle"], self._wait)
 
     def handle_risk_check_state(self) -> None:
         """Let all rules judge."""

@@ -101,7 +101,9 @@ class TradingAgentConfig:
     # Time
     analysis_frequency_seconds: float = setting(300.0, "Between two cycles.", **_SECONDS)
     monitoring_frequency_seconds: float = setting(60.0, "Between two looks at what is held.", **_SECONDS)
-    reasoning_retry_delay_seconds: float = setting(10.0, "Before an analysis is tried again.", **_SECONDS)
+    reasoning_retry_delay_seconds: float = setting(
+        10.0, "Before a market that gives no answer is asked again: a fifth, two and four fifths of it.", **_SECONDS
+    )
     reasoning_failure_decay_seconds: float = setting(
         120.0, "A pair that failed or was refused rests this long.", **_SECONDS
     )

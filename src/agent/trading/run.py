@@ -30,7 +30,7 @@ from agent.trading.platforms.paper import PaperPlatform
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import closing, cycle
-from agent.trading.steps.cycle import Done
+from agent.trading.steps.cycle import Done, Wait
 from agent.trading.steps.desk import Desk, in_flight, state_by
 from agent.trading.steps.recover import recover
 from pipelines.values import dataclass
@@ -39,7 +39,6 @@ LEASE_SECONDS = 60.0
 _MOST_READS = 5  # of the platform at start
 _UNREAD_BEFORE_REDUCING = 3  # readings of it that failed in a row
 _MOST_FAILURES = 5  # cycles in a row in which every market failed
-Wait = Callable[[float], bool]  # seconds -> whether to go on
 
 
 @dataclass(frozen=True)
@@ -143,13 +142,13 @@ class Trader:
             held = self.desk.held
             return account.standing_kill(connections.project, held.platform, held.account_ref) is not None
 
-    def process_cycle(self, *, sends: bool = True) -> Done:
+    def process_cycle(self, *, sends: bool = True, wait: Wait | None = None) -> Done:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         self.desk.feed.refresh()
         try:
             if self._is_unsure() or self._unread:
                 self.recover()
-            done = cycle.process_cycle(self.desk, sends=sends)
+            done = cycle.process_cycle(self.desk, sends=sends, wait=wait)
         except Unreachable as error:
             done = self._failed(error)
         if done.is_killed:
@@ -228,7 +227,7 @@ def run(
     trader.start(wait)
     count = 0
     while most_cycles is None or count < most_cycles:
-        done = trader.process_cycle(sends=not test_mode)
+        done = trader.process_cycle(sends=not test_mode, wait=wait)
         count += 1
         told(sentence(done))
         if done.is_killed:

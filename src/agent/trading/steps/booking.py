@@ -16,7 +16,7 @@ from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, in_order
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
 from agent.trading.model import ZERO, Fill, Key, Movement, key_text, movement_of
-from agent.trading.states.machine import step
+from agent.trading.states.machine import UNEXPECTED, step
 from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, fill_event
 from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import POSITION, PositionEvent
@@ -106,6 +106,21 @@ def move_position(conn: Any, desk: Desk, key: Key, event: PositionEvent, now: da
     """An event of a position beside its fills: an order was sent, or ended."""
     row = booking.position_of(conn, desk.agent_id, key) or _flat(desk, key)
     booking.put_position(conn, {**row, "state": step(POSITION, row["state"], event).state, "updated_at": now})
+
+
+def next_status(conn: Any, desk: Desk, row: Mapping[str, Any], event: str, now: datetime) -> str:
+    """The status that an event from outside leads an order (`row`) to. One that nothing leads to leaves it as it is, is
+    written down, and nothing is opened until a person has looked."""
+    move = step(ORDER, row["status"], event)
+    if move.discrepancy == UNEXPECTED:
+        its = row["client_order_id"]
+        name = hashlib.blake2b(f"{UNEXPECTED}\x1f{its}\x1f{event}".encode(), digest_size=16).hexdigest()
+        values = {"id": name, "agent_id": desk.agent_id, "found_at": now, "kind": UNEXPECTED, "client_order_id": its}
+        facts = {"market_id": row["market_id"], "ledger": {"status": row["status"]}, "platform": {"event": event}}
+        booking.add_discrepancy(conn, {**values, **facts, "resolution": "ignored", "resolved_at": now})
+        words = f"order {its} was {row['status']} and the platform said: {event}"
+        account.set_reason(conn, desk.agent_id, str(Reason.UNEXPECTED_EVENT), words, state_by)
+    return move.state
 
 
 def rebuilt(fills: list[Fill], movements: list[Movement]) -> Books:

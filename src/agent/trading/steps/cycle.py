@@ -3,7 +3,7 @@ the next one begins; what a crash leaves is given up, or found, at the next star
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from agent.amounts import total
 from agent.store.trading import account, deciding, orders
 from agent.trading.ensemble import Choice, choose, proposal_of
 from agent.trading.model import Account, Proposal, Quote
+from agent.trading.platform import Unreachable
 from agent.trading.provider import Abstention, MarketView, Opinion, name_of
 from agent.trading.rule import Review, review
 from agent.trading.states.machine import step
@@ -32,6 +33,8 @@ from agent.trading.steps.viewing import (
 )
 from pipelines.values import dataclass
 
+Wait = Callable[[float], bool]  # seconds -> whether to go on
+_RETRIES, _FIRST_RETRY = 3, 0.2  # 2, 4 and 8 s where reasoning_retry_delay_seconds is 10
 _NO_BOOK = "the book lacks that side, or nothing is left to buy with"
 _NO_LOCK = ("lock", "duplicate", "release_age", "daily_limit", "order_rate")  # they say by themselves until when
 
@@ -66,14 +69,15 @@ class Done:
         return self.decided > 0 and not self.is_killed
 
 
-def process_cycle(desk: Desk, *, sends: bool = True) -> Done:
-    """One cycle over all markets. `sends` False: decide and judge, and stop before anything is written as an order."""
+def process_cycle(desk: Desk, *, sends: bool = True, wait: Wait | None = None) -> Done:
+    """One cycle over all markets. `sends` False: decide and judge, and stop before anything is written as an order.
+    wait: see `decide_all`."""
     follow(desk)
     cycle, is_killed = perceive(desk)
     if is_killed:
         closing.acknowledge_file(desk)
         return Done(cycle=cycle, is_killed=True)
-    found, failed = decide_all(desk, cycle)
+    found, failed = decide_all(desk, cycle, wait)
     passed, refused = judge_all(desk, found)
     unsent = [*refused, *(_unasked(one.choice) for one in found if one.proposal is None)]
     denied = send_all(desk, passed) if sends else []
@@ -144,21 +148,54 @@ def perceive(desk: Desk) -> tuple[int, bool]:
         return row["cycle"] + 1, False
 
 
-def decide_all(desk: Desk, cycle: int) -> tuple[list[Decided], dict[str, str]]:
-    """T3: a decision about each market; and why there is none where nothing could be read."""
+def decide_all(desk: Desk, cycle: int, wait: Wait | None = None) -> tuple[list[Decided], dict[str, str]]:
+    """T3: a decision about each market; and why there is none where nothing could be read. wait: lets the platform be
+    asked again where it does not answer, up to three times; None: at once is as good as later."""
     marks = valued(desk)
     with desk.database.reading() as connections:
         held = account_of(desk, connections.project, marks)
     found, failed = [], {}
-    for market in (*desk.markets, *sorted(desk.watched)):
-        quote = desk.platform.quote(market)
-        if quote is None:
-            failed[market] = "nothing is known of its price"
-        else:
+    for market, quote in _quotes(desk, (*desk.markets, *sorted(desk.watched)), wait).items():
+        if isinstance(quote, Quote):
             found.append(_decide(desk, cycle, market, quote, held))
+        else:
+            failed[market] = quote
     with desk.step("reasoned") as conn:
         transit(conn, desk, AgentEvent.DECIDED)
     return found, failed
+
+
+def _quotes(desk: Desk, markets: Sequence[str], wait: Wait | None) -> dict[str, Quote | str]:
+    """What each market shows, or why nobody knows. That nothing is known is an answer; where there is none, the
+    platform is asked again, and a market that it says nothing of in the end rests for a while."""
+    found = {market: _quote(desk, market) for market in markets}
+    delay = desk.config.reasoning_retry_delay_seconds * _FIRST_RETRY
+    for number in range(_RETRIES):
+        silent = [market for market, quote in found.items() if isinstance(quote, Unreachable)]
+        if not silent or wait is None or not wait(delay * 2**number):
+            break
+        found |= {market: _quote(desk, market) for market in silent}
+    silent = [market for market, quote in found.items() if isinstance(quote, Unreachable)]
+    if silent:
+        _lock(desk, {market: str(found[market]) for market in silent})
+    return {market: str(quote) if isinstance(quote, Unreachable) else quote for market, quote in found.items()}
+
+
+def _quote(desk: Desk, market: str) -> Quote | str | Unreachable:
+    try:
+        return desk.platform.quote(market) or "nothing is known of its price"
+    except Unreachable as error:
+        return error
+
+
+def _lock(desk: Desk, silent: Mapping[str, str]) -> None:
+    now = desk.clock.now()
+    until = now + timedelta(seconds=desk.config.reasoning_failure_decay_seconds)
+    with desk.step("silent") as conn:
+        for market, why in silent.items():
+            deciding.add_lock(
+                conn, desk.agent_id, market=market, side="*", until=until, rule="failed", why=why, now=now
+            )
 
 
 def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) -> Decided:

@@ -19,7 +19,7 @@ from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderEvent, OrderState, client_order_id
 from agent.trading.states.permissions import MAY, Send, TradingState, held_back_by
 from agent.trading.states.positions import PositionEvent
-from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position
+from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position, next_status
 from agent.trading.steps.desk import Desk, held_quantities, in_flight, marks_of, order_of
 
 _ENDS = {
@@ -62,18 +62,18 @@ def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0)
     sys.audit("tidemill.point", "trader.send.answered")
     now = desk.clock.now()
     with desk.step("ack") as conn:  # T8
-        its, status = order.client_order_id, _status(conn, order)
+        its, row = order.client_order_id, _load(conn, order)
         if isinstance(answer, Accepted):
-            moved = step(ORDER, status, OrderEvent.ACKNOWLEDGED).state
+            moved = next_status(conn, desk, row, OrderEvent.ACKNOWLEDGED, now)
             facts: dict[str, Any] = {"acked_at": now, "platform_order_id": answer.platform_order_id}
             orders.move(conn, its, OrderEvent.ACKNOWLEDGED, moved, now, "send", {}, **facts)
         elif isinstance(answer, Refused):
-            moved = step(ORDER, status, OrderEvent.REFUSED).state
+            moved = next_status(conn, desk, row, OrderEvent.REFUSED, now)
             facts = {"reject_code": answer.code, "reject_text": answer.text, "ended_at": now}
             orders.move(conn, its, OrderEvent.REFUSED, moved, now, "send", {"code": answer.code}, **facts)
             _order_ended(conn, desk, order)
         else:
-            moved = step(ORDER, status, OrderEvent.UNCLEAR).state
+            moved = next_status(conn, desk, row, OrderEvent.UNCLEAR, now)
             orders.move(conn, its, OrderEvent.UNCLEAR, moved, now, "send", {"cause": answer.cause})
     return moved
 
@@ -174,10 +174,10 @@ def _follow_end(desk: Desk, order: Order) -> None:
             _book_fill(desk, fill)
     now, event = desk.clock.now(), _ENDS[listed.status]
     with desk.step("end") as conn:
-        status = _status(conn, order)
-        if status in FINAL:
+        row = _load(conn, order)
+        if row["status"] in FINAL:
             return
-        moved = step(ORDER, status, event).state
+        moved = next_status(conn, desk, row, event, now)
         orders.move(conn, order.client_order_id, event, moved, now, "poll", {}, ended_at=now)
         _order_ended(conn, desk, order)
 
@@ -202,9 +202,13 @@ def _book_movement(desk: Desk, movement: Movement) -> None:
 
 
 def _status(conn: Any, order: Order) -> str:
+    return order_of(_load(conn, order)).status
+
+
+def _load(conn: Any, order: Order) -> dict[str, Any]:
     row = orders.load(conn, order.client_order_id)
     assert row is not None, "it was prepared"
-    return order_of(row).status
+    return row
 
 
 def _row(desk: Desk, order: Order, kill_id: str | None, leg: int) -> dict[str, Any]:

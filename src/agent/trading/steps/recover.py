@@ -33,9 +33,10 @@ from agent.trading.reconcile.facts import (
 )
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderState
+from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import PositionEvent
 from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position, rebuilt
-from agent.trading.steps.desk import Desk, fill_of, order_of, state_by
+from agent.trading.steps.desk import Desk, fill_of, in_flight, order_of, state_by
 from agent.trading.steps.execute import follow, valued
 
 _ROUNDS = 8  # five times an order is asked about before it counts as not placed
@@ -59,9 +60,21 @@ def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
         found = _compare(desk, frozenset(asked), may_open)
         blocking = tuple(one for one in found if one.resolution == "blocking")
         changed = [_carry_out(desk, one, asked) for one in found]
+        if not any(one.brings for one in found):
+            _agree(desk)
         if blocking or not any(changed):
             return blocking
     return ()
+
+
+def _agree(desk: Desk) -> None:
+    """Nothing differs any longer: what a difference held back may go on, unless an order in flight may yet differ."""
+    with desk.database.reading() as connections:
+        held = account.load(connections.project, desk.agent_id)["trading_reason"] or {}
+        is_waiting = bool(in_flight(connections.project, desk.agent_id))
+    if str(Reason.MISMATCH) in held and not is_waiting:
+        with desk.step("agree") as conn:
+            account.set_reason(conn, desk.agent_id, str(Reason.MISMATCH), None, state_by)
 
 
 def books_of(conn: Any, desk: Desk) -> Books:

@@ -34,19 +34,23 @@ _BODIES: dict[str, Reply] = {
 
 @dataclass
 class Fault:
-    """Strikes requests of a method whose path begins so, `count` times. does_it: the venue does what is asked before
-    the fault strikes. seconds: how late a reply is, or how slowly its bytes come."""
+    """Strikes requests of a method whose path begins so, `count` times after the first `skip`. does_it: the venue does
+    what is asked before the fault strikes. seconds: how late a reply is, or how slowly its bytes come."""
 
     what: What
     method: str
     path: str
     does_it: bool = False
     count: int = 1_000_000
+    skip: int = 0
     seconds: float = 0.5
 
     def strikes(self, method: str, path: str) -> bool:
         """Whether it does, and once less from now on."""
         if self.count <= 0 or method != self.method or not path.startswith(self.path):
+            return False
+        self.skip -= 1
+        if self.skip >= 0:
             return False
         self.count -= 1
         return True

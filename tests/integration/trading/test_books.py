@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from agent.store.database.engine import Database
 from agent.store.ledger_tables import equity, fills, positions, trades
 from agent.store.trading import booking
+from agent.trading.ledger import rebuilt
 from agent.trading.measures.marks import Mark, MarkKind
 from agent.trading.model import Fill, Key, Side, movement_of
 from agent.trading.run import Trader
-from agent.trading.steps.booking import book_fill, rebuilt
+from agent.trading.steps.booking import book_fill
 from agent.trading.steps.desk import fill_of
 from tests.examples import examples
 from tests.paper import MARKET, START, D, MovedClock, feed_of, trader
@@ -149,8 +150,7 @@ def _emptied(conn: Any) -> None:
 
 
 def test_many_fills_balance_one_after_the_other(one: Trader) -> None:
-    """EXAMPLES=1000 is the long form: a fill that changes the sign makes its position again from all fills. As many as
-    100,000 are tried on the ledger itself, see test_ledger."""
+    """EXAMPLES=100000 is the long form, each costs the same; as many are tried on the ledger alone, see test_ledger."""
     chance, sums = random.Random(18), Sums(cash_of(one))
     for number in range(examples(60)):
         key = chance.choice(KEYS)
@@ -158,4 +158,23 @@ def test_many_fills_balance_one_after_the_other(one: Trader) -> None:
         side: Side = "buy" if held < 0 or (held == 0 and chance.random() < 0.5) else "sell"
         quantity = int(held.copy_abs().scaleb(8)) if held and chance.random() < 0.5 else chance.randrange(1, 10**9)
         book(one, sums, filled(number, key, side, quantity, chance.randrange(1, 10**8), chance.randrange(9), number))
+    require_rebuilt(one)
+
+
+def test_a_fill_reads_no_more_the_more_there_are(one: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fill changes the sign: what is open is of the newest one alone."""
+    read, real = [], booking.fills_of
+
+    def counted(*arguments: Any, **more: Any) -> list[Any]:
+        rows = real(*arguments, **more)
+        read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr("agent.store.trading.booking.fills_of", counted)
+    sums = Sums(cash_of(one))
+    for number in range(30):
+        side: Side = "sell" if number % 2 else "buy"
+        book(one, sums, filled(number, KEYS[0], side, (2 if number else 1) * 10**7 + number, 10**8 - number, 5, number))
+    assert max(read) == 2
+    monkeypatch.undo()
     require_rebuilt(one)

@@ -4,11 +4,14 @@
     python benchmarks/dashboard.py FOLDER     uses the project in FOLDER
 
 First paint is from the click on a tab to its first content; "whole" until every chart is drawn. Each tab is opened
-twice: by the first viewer after the server's start, who waits for libraries and files to be read, and again.
+twice: by the first viewer after the server's start, who waits for libraries and files to be read, and again. What of it
+is the server's computing is measured beside it without a browser (see pages.py), and what Streamlit and the browser take
+for pages that show one line is the baseline, in the same run.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,16 +24,31 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.pages import LOOKS
 from tests.chrome import SLOW, launched
 from tests.paths import PROJECT
 
 PAINT_SECONDS, INTERACTION_SECONDS, MEMORY_MB = 1.0, 0.5, 700
 MARKETS, DAYS, TICKS_A_DAY, RUNS = 500, 20, 1000, 10_000
 PORT = 8599
+_EMPTY = """
+import streamlit as st
+
+def page():
+    st.html("<p id=here>" + here.title + "</p>")
+    st.fragment(answer)()
+
+def answer():
+    pressed = st.button("Press")
+    st.html("<p id=answer>" + ("pressed" if pressed else "") + "</p>")
+
+here = st.navigation([st.Page(page, title=title, url_path=title) for title in ("One", "Two")], position="top")
+here.run()
+"""
 
 _SETTINGS = """
 [[sources.files.datasets]]
@@ -108,23 +126,48 @@ def _repeat_run(folder: Path) -> None:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[psutil.Process]:
-    """The dashboard's server on the project in `folder`."""
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        str(PROJECT / "dashboard" / "app.py"),
-        "--server.port",
-        str(PORT),
-    ]
+def serving(folder: Path, app: Path = PROJECT / "dashboard" / "app.py") -> Iterator[psutil.Process]:
+    """Streamlit's server of `app` on the project in `folder`."""
+    command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(PORT)]
+    command += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
     with subprocess.Popen(command, cwd=folder, env=_env(), stdout=subprocess.DEVNULL) as server:
         try:
             _await_server()
             yield psutil.Process(server.pid)
         finally:
             server.terminate()
+
+
+def baseline(browser: Browser) -> tuple[float, float]:
+    """Seconds that Streamlit and the browser take where there is next to nothing to show: the worst of the first paints
+    of pages with one line, and of the answers to a button."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = Path(folder) / "app.py"
+        app.write_text(_EMPTY, encoding="utf-8")
+        with serving(app.parent, app):
+            page = _opened(browser, "Two", "#here")
+            paints, answers = [], []
+            for title in ("One", "Two") * 3:
+                begun = time.monotonic()
+                page.get_by_role("link", name=title, exact=True).click()
+                page.locator("#here", has_text=title).wait_for()
+                paints.append(time.monotonic() - begun)
+                _settle(page)
+                begun = time.monotonic()
+                page.get_by_role("button", name="Press").click()
+                page.locator("#answer", has_text="pressed").wait_for()
+                _settle(page)
+                answers.append(time.monotonic() - begun)
+            page.context.close()
+    return max(paints), max(answers)
+
+
+def computing(folder: Path) -> dict[str, dict[str, float]]:
+    """Tab -> which look -> seconds that the server computes: see pages.py."""
+    command = [sys.executable, str(Path(__file__).with_name("pages.py")), str(folder)]
+    done = subprocess.run(command, env=_env(), check=True, capture_output=True, text=True)
+    found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def open_tabs(page: Page, label: str) -> list[tuple[str, float, float]]:
@@ -193,20 +236,35 @@ def main() -> int:
     try:
         if given is None:
             make_project(folder)
-        with serving(folder) as server, launched() as browser:
-            page = browser.new_page(viewport={"width": 1440, "height": 1000})
-            page.set_default_timeout(SLOW)
-            begun = time.monotonic()
-            page.goto(f"http://127.0.0.1:{PORT}/data")
-            page.locator(_TABS["Data"][0]).first.wait_for()
-            print(f"page loaded in {time.monotonic() - begun:.2f} s")
-            tabs = open_tabs(page, "first viewer") + open_tabs(page, "again")
-            done = interact(page)
-            memory = server.memory_info().rss / 1e6
+        _print_computing(computing(folder))
+        with launched() as browser:
+            print("baseline: first paint {:.2f} s, interaction {:.2f} s".format(*baseline(browser)))
+            with serving(folder) as server:
+                begun = time.monotonic()
+                page = _opened(browser, "data", _TABS["Data"][0])
+                print(f"page loaded in {time.monotonic() - begun:.2f} s")
+                tabs = open_tabs(page, "first viewer") + open_tabs(page, "again")
+                done = interact(page)
+                memory = server.memory_info().rss / 1e6
     finally:
         if given is None:
             shutil.rmtree(folder, ignore_errors=True)
     return _report(tabs, done, memory)
+
+
+def _opened(browser: Browser, place: str, marker: str) -> Page:
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page.set_default_timeout(SLOW)
+    page.goto(f"http://127.0.0.1:{PORT}/{place}")
+    page.locator(marker).first.wait_for()
+    _settle(page)
+    return page
+
+
+def _print_computing(found: dict[str, dict[str, float]]) -> None:
+    print(f"{'server alone, ms':<32}" + "".join(f"{look:>12}" for look in LOOKS))
+    for tab, seconds in found.items():
+        print(f"{tab:<32}" + "".join(f"{1000 * seconds[look]:>12,.0f}" for look in LOOKS))
 
 
 def _report(tabs: list[tuple[str, float, float]], done: list[tuple[str, float]], memory: float) -> int:

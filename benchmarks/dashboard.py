@@ -4,9 +4,10 @@
     python benchmarks/dashboard.py FOLDER     uses the project in FOLDER
 
 First paint is from the click on a tab to its first content; "whole" until every chart is drawn. Each tab is opened
-twice: by the first viewer after the server's start, who waits for libraries and files to be read, and again. What of it
-is the server's computing is measured beside it without a browser (see pages.py), and what Streamlit and the browser take
-for pages that show one line is the baseline, in the same run.
+twice: by the first viewer after the server's start, who waits for libraries and files to be read, and again. An
+interaction begins when the browser has nothing to do. What of it all is the server's computing is measured beside it
+without a browser (see pages.py), and what Streamlit and the browser take for pages that show one line is the baseline,
+in the same run.
 """
 
 from __future__ import annotations
@@ -153,6 +154,7 @@ def baseline(browser: Browser) -> tuple[float, float]:
                 page.locator("#here", has_text=title).wait_for()
                 paints.append(time.monotonic() - begun)
                 _settle(page)
+                _rest(page)
                 begun = time.monotonic()
                 page.get_by_role("button", name="Press").click()
                 page.locator("#answer", has_text="pressed").wait_for()
@@ -194,6 +196,7 @@ def interact(page: Page) -> list[tuple[str, float]]:
         _settle(page)
 
     def timed(what: str, do: Callable[[], None]) -> None:
+        _rest(page)
         begun = time.monotonic()
         do()
         _settle(page)
@@ -287,6 +290,11 @@ def _settle(page: Page) -> None:
     """Wait until the server has sent all there is: a click reaches it a moment after it was made."""
     page.wait_for_timeout(50)
     page.locator("[data-test-script-state=notRunning]").wait_for()
+
+
+def _rest(page: Page) -> None:
+    """Wait until the browser has drawn all: charts are drawn after the server has sent what there is."""
+    page.evaluate("() => new Promise(done => requestIdleCallback(() => requestIdleCallback(done)))")
 
 
 def _await_server() -> None:

@@ -15,7 +15,7 @@ from types import ModuleType
 import streamlit as st
 
 from agent.sections.dashboard import Settings as DashboardSettings
-from dashboard import access, address, data, look, memory
+from dashboard import access, address, data, libraries, look, memory
 from dashboard.data import Session
 from dashboard.guard import guarded
 from pipelines.errors import PipelineError
@@ -43,6 +43,7 @@ def main() -> None:
     # After the navigation, which would otherwise forget the address that was asked for.
     access.require(desk.workspace.settings.of(DashboardSettings))
     page.run()
+    libraries.fetch()
 
 
 def _tabs(desk: Session) -> list[ModuleType]:

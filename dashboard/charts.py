@@ -42,6 +42,18 @@ def local(times: Sequence[datetime]) -> list[datetime]:
     return [at.astimezone(zone).replace(tzinfo=None) for at in times]
 
 
+def along(times: Sequence[datetime], values: pl.Series | Sequence[float]) -> dict[str, Any]:
+    """x, y and customdata (the same times in UTC, for hovering) of a trace: as arrays, which plotly takes as they are,
+    while it looks at each item of a list three times."""
+    import numpy as np
+
+    return {
+        "x": np.array(local(times), dtype="datetime64[s]"),
+        "y": np.asarray(values, dtype=np.float64),
+        "customdata": np.array(utc_text(times), dtype=object),
+    }
+
+
 def utc_text(times: Sequence[datetime]) -> list[str]:
     """The same times in UTC, for hovering."""
     return [f"{at:%Y-%m-%d %H:%M} UTC" for at in times]
@@ -59,33 +71,30 @@ def prices(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution:
         vertical_spacing=0.03,
     )
     instants = bars.get_column("ts").to_list()
-    times, hover = local(instants), utc_text(instants)
     flat = (bars.get_column("high") == bars.get_column("low")).mean()
     if isinstance(flat, float) and flat > _MOSTLY:
         figure.add_scatter(
-            x=times,
-            y=bars.get_column("close").to_list(),
+            **along(instants, bars.get_column("close")),
             mode="lines",
             line={"color": BLUE, "shape": "hv"},
-            customdata=hover,
             hovertemplate=f"%{{y:,.6g}}<br>{_UTC_HOVER}<extra>Price</extra>",
             name="Price",
         )
     else:
+        close = along(instants, bars.get_column("close"))
         figure.add_candlestick(
-            x=times,
-            **{field: bars.get_column(field).to_list() for field in ("open", "high", "low", "close")},
+            x=close["x"],
+            close=close["y"],
+            **{field: bars.get_column(field).to_numpy() for field in ("open", "high", "low")},
             increasing={"line": {"color": BLUE, "width": 1}, "fillcolor": BLUE},
             decreasing={"line": {"color": ORANGE, "width": 1}, "fillcolor": ORANGE},
-            text=hover,
+            text=close["customdata"],
             name="Price",
         )
     if has_volume:
         figure.add_bar(
-            x=times,
-            y=bars.get_column("volume").to_list(),
+            **along(instants, bars.get_column("volume")),
             marker={"color": GREY, "line": {"width": 0}},
-            customdata=hover,
             hovertemplate=f"%{{y:,.4g}}<br>{_UTC_HOVER}<extra>Volume</extra>",
             name="Volume",
             row=2,
@@ -146,17 +155,15 @@ def lines(
             continue  # random entries are a distribution, not a curve
         instants = rows.get_column("ts").to_list()
         figure.add_scatter(
-            x=local(instants),
-            y=rows.get_column(column).to_list(),
+            **along(instants, rows.get_column(column)),
             line={"color": colour, "dash": dash, "width": 1.8 if strategy == "model" else 1.4},
             fill="tozeroy" if fill and strategy == "model" else None,
-            customdata=utc_text(instants),
             hovertemplate=f"%{{y:{form}}}<br>{_UTC_HOVER}<extra>{name}</extra>",
             name=name,
         )
     figure.update_yaxes(tickformat=form, type="log" if log else "linear", dtick="D2" if log else None)
-    last = max(curves.get_column("ts").to_list(), default=None)
-    if predicted_to is not None and last is not None and last > predicted_to:
+    last = curves.get_column("ts").max()
+    if predicted_to is not None and isinstance(last, datetime) and last > predicted_to:
         begin, end = local([predicted_to, last])
         words = "not predicted yet: the model waits"
         figure.add_vrect(begin, end, fillcolor=GREY, opacity=0.25, line_width=0, annotation_text=words)
@@ -299,11 +306,9 @@ def overlaid(curves: Mapping[str, tuple[Sequence[datetime], Sequence[float]]]) -
     styles = ((ORANGE, "dash"), (BLUE, "solid"))[-len(curves) :]
     for (name, (times, values)), (colour, dash) in zip(curves.items(), styles, strict=False):
         figure.add_scatter(
-            x=local(times),
-            y=list(values),
+            **along(times, values),
             mode="lines",
             line={"color": colour, "dash": dash, "width": 1.6},
-            customdata=utc_text(times),
             hovertemplate=f"%{{y:.3f}}<br>{_UTC_HOVER}<extra>{name}</extra>",
             name=name,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -18,7 +19,7 @@ from pipelines.data.spans import span_key, span_of
 from pipelines.data.tick_parts.account import Account
 from pipelines.lake import Lake
 from pipelines.modelling.labels import GAP_FACTOR, usual_spacing
-from pipelines.snapshot import Snapshot, diff
+from pipelines.snapshot import Partition, Snapshot, diff
 from pipelines.source import completed_markets
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def universe(desk: Session) -> pl.DataFrame | None:
     known, features = markets(desk), data.output(desk, "features")
     if known is None:
         return None
-    if features is None or not features.select(_BARS):
+    if features is None or not any(one.rows for one in features.select(_BARS)):
         return known.with_columns(
             pl.lit(None, pl.Int64).alias("bars"),
             pl.lit(None, pl.Datetime("us", "UTC")).alias("last_ts"),
@@ -182,18 +183,28 @@ def _markets(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
 
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _last_bars(version: str, _lake: Lake, _snapshot: Snapshot) -> pl.DataFrame:
-    import duckdb
+    return last_bars(_lake, _snapshot.select(_BARS))
 
-    files = [str(_lake.path_of(one)) for one in _snapshot.select(_BARS)]
-    # DuckDB goes through the files in pieces: memory does not grow with the history.
-    with duckdb.connect(config={"threads": "2", "memory_limit": "256MB"}) as connection:
-        found = connection.sql(
-            'SELECT market_id, count(*) AS bars, max("end") AS last_ts, arg_max(close, "end") AS last_price'
-            " FROM read_parquet($files, union_by_name=true) GROUP BY market_id",
-            params={"files": files},
-        )
-        table: pl.DataFrame = found.pl()
-        return table
+
+def last_bars(lake: Lake, partitions: Sequence[Partition]) -> pl.DataFrame:
+    """Columns market_id, bars (how many), last_ts and last_price (close) of each market in `partitions`."""
+    import polars as pl
+
+    # One narrow column of the whole history, in pieces: memory does not grow with it.
+    names = lake.scan_tables(partitions).select("market_id")
+    counted = names.group_by("market_id").agg(pl.len().cast(pl.Int64).alias("bars")).collect(engine="streaming")
+    last, missing = [], counted.select("market_id")
+    timed = [(one.max_ts, number) for number, one in enumerate(partitions) if one.max_ts is not None]
+    # A market's last bar is in the newest partition that has it: mostly in the newest of all, and no other is read.
+    for _, number in sorted(timed, reverse=True):
+        rows = lake.scan_tables([partitions[number]]).join(missing.lazy(), on="market_id", how="semi")
+        close = pl.col("close").gather(pl.col("end").arg_max()).first()
+        newest = pl.col("end").max().alias("last_ts"), close.alias("last_price")
+        last.append(rows.group_by("market_id").agg(*newest).collect())
+        missing = missing.join(last[-1], on="market_id", how="anti")
+        if missing.is_empty():
+            break
+    return counted.join(pl.concat(last), on="market_id", how="left")
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,8 @@ SECONDS = 20.0
 MEMORY_BYTES = 512 << 20  # beyond what the process has once it has begun
 _ANSWER_BYTES = 256 << 20
 GRACE_SECONDS = 5.0  # to begin, and to say that the time is over; then the process is killed
+_IDLE_SECONDS = 600  # that a process waits for its query, then it ends
+_FRESH_SECONDS = 0.9 * _IDLE_SECONDS  # an older one may be about to end
 # View -> the component whose partitions it has, and the start of their keys.
 _VIEWS = {
     "ticks": ("ticks", "trades/"),
@@ -80,18 +83,10 @@ def ask(desk: Session, query: str, rows: int = ROWS_SHOWN) -> Answer:
     memory: the query runs in a process of its own, which the system limits (see sqlchild)."""
     begun = time.monotonic()
     request, tables = _request(desk, query, rows)
-    command = [sys.executable, "-I", str(Path(__file__).with_name("sqlchild.py"))]
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    sent = json.dumps(request).encode() + b"\n" + b"".join(tables)
-    try:
-        done = subprocess.run(
-            command, input=sent, capture_output=True, timeout=SECONDS + GRACE_SECONDS, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired:  # it was killed
-        raise _too_long() from None
-    head, _, answer = done.stdout.partition(b"\n")
+    said, code = _exchange(json.dumps(request).encode() + b"\n" + b"".join(tables))
+    head, _, answer = said.partition(b"\n")
     if not head:  # ended by the system: it asked for more memory than there is, or computed past its time
-        raise _too_long() if done.returncode == -signal.SIGXCPU else _too_much()
+        raise _too_long() if code == -signal.SIGXCPU else _too_much()
     outcome = json.loads(head)
     match outcome["kind"]:
         case "":
@@ -103,6 +98,46 @@ def ask(desk: Session, query: str, rows: int = ROWS_SHOWN) -> Answer:
             raise _too_much()
         case _:
             raise UsageError(outcome["error"], where="SQL", fix=_FIX)
+
+
+def get_ready() -> None:
+    """Begin the process that answers the next query, where none waits: a person then waits for the query alone, and not
+    for what the process imports. One that nobody asks ends by itself, and with the process that began it."""
+    if ready and time.monotonic() - ready[0][0] < _FRESH_SECONDS:
+        return
+    ready.append((time.monotonic(), _begin()))
+
+
+def _exchange(sent: bytes) -> tuple[bytes, int]:
+    """What a process says to `sent`, and its exit code. Raises UsageError where it takes too long."""
+    child = _ready_one() or _begin()
+    try:
+        said, _ = child.communicate(sent, SECONDS + GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise _too_long() from None
+    return said, child.returncode
+
+
+def _ready_one() -> subprocess.Popen[bytes] | None:
+    try:
+        since, child = ready.pop()
+    except IndexError:
+        return None
+    is_fresh = time.monotonic() - since < _FRESH_SECONDS and child.poll() is None
+    return child if is_fresh else None
+
+
+def _begin() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-I", str(Path(__file__).with_name("sqlchild.py")), str(_IDLE_SECONDS)]
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    pipe = subprocess.PIPE
+    # In no folder of the project, which may be moved or unmounted meanwhile: all its paths are absolute.
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment, cwd=os.sep)
+
+
+ready: deque[tuple[float, subprocess.Popen[bytes]]] = deque(maxlen=1)  # since when it waits
 
 
 def _too_long() -> UsageError:

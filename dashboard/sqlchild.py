@@ -1,4 +1,6 @@
-"""Answers one query in a process of its own, with limits that the system enforces. A script: `python -I sqlchild.py`.
+"""Answers one query in a process of its own, with limits that the system enforces.
+
+A script: `python -I sqlchild.py SECONDS`.
 
 It reads a line of JSON (see `main`) and the copies of tables as Arrow streams from standard input, and writes a line of
 JSON and the answer as an Arrow stream to standard output. DuckDB's own limits come first and give the better message; a
@@ -11,6 +13,7 @@ import io
 import json
 import os
 import resource
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -21,20 +24,25 @@ import pyarrow as pa
 
 
 def main() -> None:
-    """Answer the query on standard input."""
-    sys.stdout.buffer.write(answered(sys.stdin.buffer, limit))
+    """Answer the query on standard input, where one comes within the seconds that the first argument says."""
+    if not select.select([sys.stdin], [], [], float(sys.argv[1]))[0]:
+        return
+    asked = sys.stdin.buffer.readline()
+    if not asked:  # whoever began this process is gone
+        return
+    sys.stdout.buffer.write(answered(asked, sys.stdin.buffer, limit))
     sys.stdout.buffer.flush()
     os._exit(0)  # threads of a query that was interrupted may go on
 
 
-def answered(request: BinaryIO, limit: Callable[[int, float], None]) -> bytes:
+def answered(line: bytes, tail: BinaryIO, limit: Callable[[int, float], None]) -> bytes:
     """What goes to standard output for a request. `limit` is called before the query runs.
 
     The line of JSON: query, rows (at most), seconds, memory_bytes, answer_bytes, root (the lake), views (name -> its
-    columns and files), tables (name -> bytes of its Arrow stream, in this order after the line).
+    columns and files), tables (name -> bytes of its Arrow stream, in this order in `tail`).
     """
-    asked = json.loads(request.readline())
-    tables = {name: pa.ipc.open_stream(request.read(size)).read_all() for name, size in asked["tables"].items()}
+    asked = json.loads(line)
+    tables = {name: pa.ipc.open_stream(tail.read(size)).read_all() for name, size in asked["tables"].items()}
     connection = duckdb.connect(config={"threads": "2", "memory_limit": "256MB", "max_temp_directory_size": "0MB"})
     out: dict[str, Any] = {"kind": "", "error": ""}
     answer = b""

@@ -39,6 +39,7 @@ def show(desk: Session) -> None:
 
 
 def _box(desk: Session) -> None:
+    sqlbox.get_ready()
     example = st.selectbox("Example", list(_EXAMPLES), key="sql_example", width=320)
     with st.form("sql", border=False):
         query = st.text_area("SQL", _EXAMPLES[example], height=150, key=f"sql_text_{example}")

@@ -92,7 +92,8 @@ def _features(desk: Session) -> None:
         st.markdown("**Importance**: how much worse the Brier score gets without a feature")
         st.caption("Each feature shuffled over the newest rows whose outcome is known; training rows are among them.")
         _importance(desk)
-    _distribution(drifts)
+    if drifts:
+        st.fragment(guarded(_distribution))(drifts)  # by itself: another feature draws one chart
 
 
 def _importance(desk: Session) -> None:
@@ -106,8 +107,6 @@ def _importance(desk: Session) -> None:
 
 
 def _distribution(drifts: Sequence[Drift]) -> None:
-    if not drifts:
-        return
     by_name = {one.feature: one for one in drifts}
     chosen = st.selectbox("Distribution of", list(by_name), key="feature_chosen", width=320)
     alt = f"Distribution of {chosen}"

@@ -70,7 +70,8 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
             "market_id": st.column_config.TextColumn("Id"),
         },
     )
-    _market(desk, _asked_for(universe) or chosen.row(_most_bars(chosen), named=True))
+    # By itself: another span draws the market anew and not the table.
+    st.fragment(guarded(_market))(desk, _asked_for(universe) or chosen.row(_most_bars(chosen), named=True))
 
 
 def _pick(market_ids: list[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,6 +13,7 @@ import pytest
 
 from agent.execution import backtests
 from pipelines.evaluation import attribution
+from pipelines.lake import Lake
 from tests.lazy import Lazy
 from tests.served import wait_until
 
@@ -47,6 +50,9 @@ def test_the_universe_counts_bars(desk: Session) -> None:
     features = data.output(desk, "features")
     assert features is not None
     assert universe.get_column("bars").sum() == sum(one.rows for one in features.select("bars/"))
+    bars = desk.workspace.lake.read_tables(features.select("bars/"))
+    last = bars.sort("end").group_by("market_id").agg(pl.len().cast(pl.Int64), pl.col("end", "close").last())
+    assert set(universe.select("market_id", "bars", "last_ts", "last_price").rows()) == set(last.rows())
     gaps = market_data.gaps(desk, "sample:IBM")
     assert gaps is not None
     assert gaps.spacing_seconds == 86_400
@@ -59,6 +65,25 @@ def test_the_universe_counts_bars(desk: Session) -> None:
     rows = market_data.row_accounts(desk)
     assert sum(one.kept for one in rows) == sum(one.read for one in rows) > 0
     assert market_data.rewrites(desk) == []
+
+
+def test_a_market_s_last_bar_is_found_wherever_it_is(tmp_path: Path) -> None:
+    """One that stopped trading has it in an older partition; keys of bars made here sort before those of a source."""
+    lake, day = Lake(tmp_path), timedelta(days=1)
+    first = datetime(2024, 1, 1, tzinfo=UTC)
+    traded = {"bars/source/2024-01-01": {"a": [1.0], "b": [2.0]}, "bars/made/2024-01-02": {"a": [4.0, 3.0]}}
+    partitions = []
+    for number, (key, markets) in enumerate(traded.items()):
+        rows = [
+            (name, first + number * day + timedelta(hours=hour), close)
+            for name, closes in markets.items()
+            for hour, close in enumerate(closes)
+        ]
+        frame = pl.DataFrame(rows, schema=["market_id", "end", "close"], orient="row")
+        made = lake.write_table("features", key, frame, attempt="t1")
+        partitions.append(replace(made, min_ts=rows[0][1], max_ts=rows[-1][1]))
+    found = market_data.last_bars(lake, sorted(partitions, key=lambda one: one.key)).sort("market_id")
+    assert found.rows() == [("a", 3, first + day + timedelta(hours=1), 3.0), ("b", 1, first, 2.0)]
 
 
 def test_the_backtest_shown_is_the_backtest_recorded(desk: Session) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import resource
-import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -66,7 +65,7 @@ def test_it_answers_over_state_and_lake(desk: Session, monkeypatch: pytest.Monke
     ).frame
     assert joined.height == 5
     assert joined.item(0, "bars") > 3000
-    monkeypatch.setattr("dashboard.sqlbox.subprocess.run", _in_this_process)
+    monkeypatch.setattr("dashboard.sqlbox._exchange", _in_this_process)
     for name in (*browse.table_names(), *sqlbox.views(desk)):
         sqlbox.ask(desk, f"SELECT * FROM {name}", rows=3)
 
@@ -79,9 +78,26 @@ def test_times_are_utc_and_long_answers_are_cut(desk: Session) -> None:
     assert not sqlbox.ask(desk, "SELECT ts FROM bars LIMIT 10", rows=10).is_cut
 
 
-def _in_this_process(_command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+def _in_this_process(sent: bytes) -> tuple[bytes, int]:
     """The child's work without a child and without limits of memory and time."""
-    return subprocess.CompletedProcess([], 0, sqlchild.answered(io.BytesIO(options["input"]), lambda *_: None), b"")
+    tail = io.BytesIO(sent)
+    return sqlchild.answered(tail.readline(), tail, lambda *_: None), 0
+
+
+def test_the_next_query_finds_a_process_that_waits(desk: Session) -> None:
+    sqlbox.get_ready()
+    ((_, waiting),) = sqlbox.ready
+    sqlbox.get_ready()  # once is enough
+    assert [child for _, child in sqlbox.ready] == [waiting]
+    assert sqlbox.ask(desk, "SELECT 6 * 7 AS n").frame.item() == 42
+    assert waiting.returncode == 0, "it answered"
+    assert not sqlbox.ready
+    # One that ended by itself is not asked.
+    sqlbox.get_ready()
+    ((_, waiting),) = sqlbox.ready
+    assert waiting.communicate(timeout=60)[0] == b""
+    assert waiting.returncode == 0
+    assert sqlbox.ask(desk, "SELECT 6 * 7 AS n").frame.item() == 42
 
 
 def test_what_it_must_not_do_is_refused(desk: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +106,7 @@ def test_what_it_must_not_do_is_refused(desk: Session, tmp_path: Path, monkeypat
     before = _files(tmp_path)
     for number, query in enumerate(REFUSED):
         if number == REFUSED_BY_CHILDREN:
-            monkeypatch.setattr("dashboard.sqlbox.subprocess.run", _in_this_process)
+            monkeypatch.setattr("dashboard.sqlbox._exchange", _in_this_process)
         try:
             with pytest.raises(UsageError) as refused:
                 sqlbox.ask(desk, query.format(base=tmp_path, lake=lake))

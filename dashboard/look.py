@@ -20,9 +20,16 @@ from dashboard.palette import BLUE
 from pipelines.errors import PipelineError
 
 _WORDS = {"light": ("#0b66b0", "#0b7350", "#b3401c"), "dark": ("#5fb0f0", "#3fc796", "#f08a66")}
+# Streamlit draws a widget when the widget's script has come, where a bar of another height stood until then. What follows
+# one is seen from then on, so that nothing moves away under a reader's eye or finger. Charts and tables of data keep
+# their height free (the two classes) and hold up nothing.
+_FREE = ".stPrintGraphic,.stPrintFixedWidth"
+_COMING = f':not({_FREE})>[data-testid="stSkeleton"]'
 _STYLE = f"""
 <style>
-[data-testid="stMainBlockContainer"]{{padding-top:4.2rem;padding-bottom:3rem;max-width:1500px}}
+[data-testid="stMain"] :not({_FREE}):has({_COMING},>[data-testid="stSkeleton"])~*{{visibility:hidden}}
+[data-testid="stMainBlockContainer"]{{padding-bottom:3rem;max-width:1500px}}
+@media (min-width:641px){{[data-testid="stMainBlockContainer"]{{padding-top:4.2rem}}}}
 @media (max-width:640px){{[data-testid="stMainBlockContainer"]{{padding-left:.8rem;padding-right:.8rem}}}}
 [data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] p{{color:inherit;opacity:.85}}
 .tm-title{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}

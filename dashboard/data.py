@@ -18,6 +18,7 @@ import streamlit as st
 
 from agent.clock import SystemClock
 from agent.core.answers import Answer, Line
+from agent.core.events import Progress
 from agent.core.graph import order
 from agent.core.grid import Grid
 from agent.core.lineage import Output
@@ -33,6 +34,7 @@ from agent.execution.runlog import Request
 from agent.execution.story import StepHistory
 from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace, open_workspace
+from agent.runtime.advance import load_advance
 from agent.sections.dashboard import Settings as DashboardSettings
 from agent.service import schedule
 from agent.service.failing import Failure, load_failures
@@ -170,6 +172,11 @@ def outputs_of(desk: Session, component: str, limit: int) -> tuple[list[Output],
     with desk.workspace.database.reading() as connections:
         found = load_outputs(connections, component, limit)
         return found, load_origins(connections, found[0]) if found else []
+
+
+def advance_of(desk: Session, run_id: int) -> dict[str, Progress]:
+    """Component -> how far it has come in the run, as the terminal shows it; only of those that say so."""
+    return load_advance(desk.workspace.settings.home, run_id)
 
 
 def find_run(desk: Session, run_id: int) -> Run | None:

@@ -20,9 +20,9 @@ from dashboard.palette import BLUE
 from pipelines.errors import PipelineError
 
 _WORDS = {"light": ("#0b66b0", "#0b7350", "#b3401c"), "dark": ("#5fb0f0", "#3fc796", "#f08a66")}
-# Streamlit draws a widget when the widget's script has come, where a bar of another height stood until then. What follows
-# one is seen from then on, so that nothing moves away under a reader's eye or finger. Charts and tables of data keep
-# their height free (the two classes) and hold up nothing.
+# Streamlit draws a widget when its script has come, where a bar of another height stood until then. What follows one is
+# seen from then on, so that nothing moves away under a reader's eye or finger. Charts and tables of data keep their
+# height free (the two classes) and hold up nothing.
 _FREE = ".stPrintGraphic,.stPrintFixedWidth"
 _COMING = f':not({_FREE})>[data-testid="stSkeleton"]'
 _STYLE = f"""

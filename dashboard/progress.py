@@ -9,7 +9,8 @@ from functools import partial
 import streamlit as st
 
 from agent.core import events
-from agent.core.events import Event, Executing
+from agent.core.events import Event, Executing, Progress
+from agent.core.explain import progress_text
 from agent.core.figures import span_text
 from agent.core.model import Step
 from agent.store.control.attempts import Attempt
@@ -65,7 +66,7 @@ def show(desk: Session, run: Run, at: datetime) -> None:
     happened = [row.event for row in data.events_of(desk, run.id)]
     steps = _planned(happened)
     if steps:
-        _lines(steps, happened, attempts, at)
+        _lines(steps, happened, attempts, data.advance_of(desk, run.id), at)
 
 
 def outcome(run: Run, attempts: Sequence[Attempt]) -> str:
@@ -89,7 +90,13 @@ def _planned(happened: Sequence[Event]) -> dict[str, Step]:
     return {}
 
 
-def _lines(steps: Mapping[str, Step], happened: Sequence[Event], attempts: Sequence[Attempt], at: datetime) -> None:
+def _lines(
+    steps: Mapping[str, Step],
+    happened: Sequence[Event],
+    attempts: Sequence[Attempt],
+    advance: Mapping[str, Progress],
+    at: datetime,
+) -> None:
     last = {event.component: event for event in happened if isinstance(event, Executing)}
     running = {one.component: one for one in attempts if one.status == "running"}
     rows = []
@@ -98,9 +105,8 @@ def _lines(steps: Mapping[str, Step], happened: Sequence[Event], attempts: Seque
         event = last.get(name)
         if name in running:
             seconds = (at - running[name].started_at).total_seconds()
-            # An estimate from the last success: it never claims to be done.
-            done = min(0.95, seconds / expected) if expected else 0.5
-            rows.append((parts.component(name), look.dot(BLUE, "running"), look.bar(done), _so_far(seconds, expected)))
+            done, words = _so_far(seconds, expected, advance.get(name))
+            rows.append((parts.component(name), look.dot(BLUE, "running"), look.bar(done), words))
             continue
         if event is None:
             rows.append((parts.component(name), look.dot(GREY, "waiting"), look.bar(0.0), ""))
@@ -114,12 +120,20 @@ def _lines(steps: Mapping[str, Step], happened: Sequence[Event], attempts: Seque
     )
 
 
-def _so_far(seconds: float, expected: float | None) -> str:
+def _so_far(seconds: float, expected: float | None, said: Progress | None) -> tuple[float, str]:
+    """How much of it is done, from 0 to 1, and in words: as it says itself, else by how long it took last time."""
     if expected is None:
-        return span_text(seconds)
-    if seconds <= expected:
-        return f"{span_text(seconds)} of about {span_text(expected)}"
-    return f"{span_text(seconds)}, last time {span_text(expected)}"
+        words = span_text(seconds)
+    elif seconds <= expected:
+        words = f"{span_text(seconds)} of about {span_text(expected)}"
+    else:
+        words = f"{span_text(seconds)}, last time {span_text(expected)}"
+    if said is not None:
+        words = f"{progress_text(said)}; {words}"
+        if said.total:
+            return said.done / said.total, words
+    # An estimate never claims to be done.
+    return min(0.95, seconds / expected) if expected else 0.5, words
 
 
 def _detail(event: Executing) -> str:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
 from agent.core import events
-from agent.core.explain import causes_text, event_sentence
+from agent.core.explain import causes_text, event_sentence, progress_text
 from agent.core.model import Block, Compute, Defer, Skip
 from agent.errors import AgentError
 from agent.execution.engine import Finished, Report
@@ -136,8 +136,7 @@ class ProgressReporter:
 
     def _advance(self, event: events.Progress) -> None:
         if self._bar is not None and event.component in self._tasks:
-            text = f"{event.done} of {event.total} {event.what}"
-            task = self._tasks[event.component]
+            task, text = self._tasks[event.component], progress_text(event)
             self._bar.update(task, completed=event.done, total=event.total or None, description=text)
 
     def _finish(self, event: events.Finished | events.Failed | events.Cancelled) -> None:

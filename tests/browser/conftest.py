@@ -50,6 +50,7 @@ def inspect(ctx, settings):
     if wish == "fail":
         raise PipelineError("the inspection found a fault", where="the file wish", fix="write ok into it")
     if wish == "wait":
+        ctx.progress(3, 7, "shelves")
         (ctx.base / "gate").read_text()
     ctx.write_bytes("result.json", b"[]")
 """

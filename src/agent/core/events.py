@@ -273,7 +273,7 @@ Event = Known | Unknown
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an attempt has come. For those who watch it in the same process: never stored."""
+    """How far an attempt has come. For those who watch it, here or from a page (agent.runtime.advance): no record."""
 
     component: str
     done: int

@@ -67,6 +67,11 @@ def dirty_text(state: State) -> str | None:
     return "; ".join(dict.fromkeys([*mark, *filter(None, [state.dirty_reason])])) or None
 
 
+def progress_text(one: events.Progress) -> str:
+    """How far an attempt has come, in its own words."""
+    return f"{one.done:,} of {one.total:,} {one.what}".rstrip() if one.total else one.what
+
+
 def event_sentence(event: events.Event) -> str:
     """What an event says, wherever people read it; an error in it may have more lines than one."""
     match event:

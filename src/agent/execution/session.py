@@ -17,6 +17,7 @@ from agent.execution.engine import Engine, Finished, Report
 from agent.execution.host.interface import CodeMoved
 from agent.execution.runlog import Request, RunLog, Watcher
 from agent.execution.workspace import Workspace
+from agent.runtime.advance import Noticeboard
 from agent.runtime.around import Around, Ended
 from agent.store.control import runs
 from agent.store.control.runs import Run
@@ -55,14 +56,16 @@ def perform(
         lease_seconds=workspace.settings.executor.lease_seconds,
         git_commit=git_commit(workspace.base),
         run=queued,
-        watchers=watchers,
     )
+    board = Noticeboard(workspace.settings.home, lambda: log.run_id)
+    log.watchers = (*watchers, board)
     try:
         return _decided(workspace, log, clock, manual=manual, wait=wait, stop=stop)
     except BaseException as error:
         _close(log, error.what if isinstance(error, AgentError) else f"{type(error).__name__}: {error}")
         raise
     finally:
+        board.close()
         _follow(workspace, log, around)
 
 

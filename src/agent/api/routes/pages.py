@@ -20,13 +20,15 @@ from agent.api.security import is_token, wait_for_turn
 from agent.api.server import Server, ServerHere
 from agent.api.shown import component_looks, grid_values, tracebacks, with_names
 from agent.api.wording import operations_of
-from agent.core.explain import event_sentence, plan_lines
+from agent.core.events import Executing, Progress, Started
+from agent.core.explain import event_sentence, plan_lines, progress_text
 from agent.core.morning_text import WHAT_THIS_IS, answers_of
 from agent.core.plan_json import plan_from_json
 from agent.core.record import promise_text
 from agent.errors import NotFound, UsageError
 from agent.execution.cancel import cancel_run
 from agent.execution.release import whole_page
+from agent.runtime.advance import load_advance
 from agent.service import queue
 from agent.service.failing import load_failures
 from agent.service.projects import DEFAULT_PROJECT
@@ -358,9 +360,15 @@ async def _run(server: Server, run_id: int) -> dict[str, Any]:
             tracebacks(at, run_id, _MOST_EVENTS),
         )
     )
+    advance: dict[str, Progress] = {}
+    if run.status == "RUNNING" and run.project_id == DEFAULT_PROJECT:
+        advance = await asyncio.to_thread(load_advance, server.settings.home, run_id)
+    last = {row.event.component: row.event for row in reported if isinstance(row.event, Executing)}
     return {
         "run": run,
         "events": reported,
+        "advance": [one for name, one in advance.items() if isinstance(last.get(name), Started)],
+        "progress_text": progress_text,
         "approval": approval,
         "failures": failures,
         "is_final": run.status in FINAL,

@@ -34,6 +34,7 @@ _STYLE = f"""
 [data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] p{{color:inherit;opacity:.85}}
 .tm-title{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 @media (max-width:767px){{.tm-title{{position:static;width:auto;height:auto;clip-path:none;font-size:1.4rem}}}}
+[data-testid^="stBaseButton-primary"]{{background:#0b66b0;border-color:#0b66b0;color:#fff}}
 .st-key-kill button{{background:#b3261e;border-color:#b3261e;color:#fff}}
 .tm-wide{{overflow-x:auto}}
 .tm-table{{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}}
@@ -41,6 +42,7 @@ _STYLE = f"""
  border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}}
 .tm-table th{{font-weight:600;opacity:.7;white-space:nowrap}}
 .tm-table td.num,.tm-table th.num{{text-align:right}}
+.tm-table .num+:not(.num){{padding-left:.9rem}}
 .tm-table td.short{{white-space:nowrap}}
 .tm-table td.long{{min-width:15rem}}
 .tm-dot{{display:inline-block;width:.62em;height:.62em;border-radius:50%;margin-right:.42em}}
@@ -80,8 +82,10 @@ _STYLE = f"""
 .tm-table thead{{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}}
 .tm-table tr{{display:flex;flex-wrap:wrap;gap:0 .9rem;padding:.4rem 0;
  border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}}
-.tm-table td,.tm-table td.num{{border:0;padding:0;text-align:left;min-width:0;overflow-wrap:anywhere}}
+.tm-table td,.tm-table td.num,.tm-table td.long,.tm-table .num+:not(.num){{
+ border:0;padding:0;text-align:left;min-width:0;overflow-wrap:anywhere}}
 .tm-table td:first-child{{flex:1 0 100%;font-weight:600}}
+.tm-table td.num:first-child::before{{content:attr(data-label) " "}}
 .tm-table td:not(:first-child)::before{{content:attr(data-label) " ";opacity:.68;font-size:.8rem}}
 .tm-table td.less{{display:none}}
 [data-testid="stExpandSidebarButton"]{{width:auto}}

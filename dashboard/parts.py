@@ -22,7 +22,7 @@ from dashboard.health import Look
 from dashboard.look import Column, Html
 from dashboard.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 
-NO_RUN_YET = "No run yet: open the Agent tab and press **Run Agent Once**, or type `agent run`."
+_WHAT_TO_DO = "Open the Agent tab and press **Run Agent Once**, or type `agent run`."
 
 _VERBS = {"compute": ORANGE, "skip": GREEN, "defer": PURPLE, "block": PURPLE}
 _STATUS = {
@@ -149,4 +149,4 @@ def start_run(desk: Session, targets: Sequence[str] = (), force: Sequence[str] =
 
 def nothing_yet(what: str) -> None:
     """An empty state that says what to do next."""
-    st.info(f"{what} {NO_RUN_YET}", icon=":material/info:")
+    st.info(f"{what} {_WHAT_TO_DO}", icon=":material/info:")

@@ -74,7 +74,7 @@ def _buttons(desk: Session) -> None:
 def _last(desk: Session, at: datetime, states: Mapping[str, State]) -> None:
     runs = data.recent_runs(desk, 1)
     if not runs:
-        parts.nothing_yet("Nothing has run here.")
+        st.info("Nothing has run here. Press **Run Agent Once**, or type `agent run`.", icon=":material/info:")
         return
     run, attempts = data.run_with_attempts(desk, runs[0].id)
     look.line(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from agent.core.figures import without_annual
+from agent.core.figures import percent_text, without_annual
 from dashboard import charts, data, look, market_data, model_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
@@ -21,7 +21,7 @@ _LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logar
 
 
 def _percent(value: float) -> str:
-    return f"{value:.1%}" if abs(value) < 100 else f"{value + 1:,.0f} x"
+    return percent_text(value) if abs(value) < 100 else f"{value + 1:,.0f} x"
 
 
 def _plain(value: float) -> str:

@@ -53,8 +53,9 @@ def _closely(desk: Session, name: str) -> None:
     at, states = data.now(), data.states(desk)
     row, tried = states.get(name), data.attempts_of(desk, name, _ATTEMPTS)
     st.subheader(name)
-    upstream = desk.workspace.specs[name].upstream
-    below = [other for other, spec in desk.workspace.specs.items() if name in spec.upstream]
+    specs = desk.workspace.specs
+    upstream = [other for other in order(specs) if other in specs[name].upstream]
+    below = [other for other in order(specs) if name in specs[other].upstream]
     look.line("Reads ", *_listed(upstream), "; read by ", *_listed(below))
     if row is None or not (row.run_count or tried):
         parts.nothing_yet(f"{name} has never run.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TITLE, ICON, ORDER = "Markets and ticks", ":material/candlestick_chart:", 50
 _SPANS = {"day": 1, "week": 7, "month": 31, "year": 366, "all": None}
+_ROW_HIGH = 35  # pixels, as Streamlit draws them
 _GAPS_LISTED, _KEYS_LISTED, _ROWS_LISTED = 8, 5, 200
 
 
@@ -48,17 +49,17 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
     zone = look.zone().key
     st.dataframe(
         chosen.select(
-            *("name", "kind", "status", "last_price", "quote_currency", "last_ts"),
+            *("name", "last_price", "quote_currency", "last_ts", "kind", "status"),
             *("bars", "volume", "end_at", "market_id"),
         ),
-        height=260,
+        height=min(260, _ROW_HIGH * (chosen.height + 1) + 3),
         hide_index=True,
         on_select=partial(_pick, chosen.get_column("market_id").to_list()),
         selection_mode="single-row",
         key="market_table",
         placeholder="–",
         column_config={
-            "name": st.column_config.TextColumn("Market", width="large"),
+            "name": st.column_config.TextColumn("Market", width="medium"),
             "last_price": st.column_config.NumberColumn("Last price", format="%.6g"),
             "quote_currency": st.column_config.TextColumn("Currency", help="of its prices, where it is known"),
             "kind": "Kind",
@@ -153,7 +154,8 @@ def _gaps(desk: Session, market_id: str) -> None:
     gaps = market_data.gaps(desk, market_id)
     if gaps is None:
         return
-    with st.expander(f"{gaps.bars:,} bars, usually {span_text(gaps.spacing_seconds)} apart, {gaps.count:,} gaps"):
+    count = "1 gap" if gaps.count == 1 else f"{gaps.count:,} gaps"
+    with st.expander(f"{gaps.bars:,} bars, usually {span_text(gaps.spacing_seconds)} apart, {count}"):
         st.caption(f"A gap is more than {GAP_FACTOR} times the usual spacing. No bar is made up for it.")
         look.table(
             [Column("From", "short"), Column("To", "short"), Column("Length", "num")],

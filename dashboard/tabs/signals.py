@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from agent.core.answers import Ref
+from agent.core.figures import percent_text
 from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Record, Session
 from dashboard.look import Column
@@ -111,9 +112,9 @@ def _row(row: Record, names: Mapping[str, str], quoted: Mapping[str, market_data
         _linked(row, names),
         look.when(row["ts"]),
         price_text(row["price"], *quoted.get(row["market_id"], ())),
-        f"{row['probability']:.1%}",
-        "–" if row["threshold"] is None else f"{row['threshold']:.1%}",
-        f"{_net_edge(row):+.2%}",
+        percent_text(row["probability"]),
+        "–" if row["threshold"] is None else percent_text(row["threshold"]),
+        percent_text(_net_edge(row), 2, sign=True),
         row["action"] or "–",
         f"{row['confidence']:.2f}",
         look.Html(f"{row['horizon_bars']} bars, to {look.when(row['horizon_end_at'])}"),
@@ -135,7 +136,7 @@ def _outcomes(desk: Session, settled: Sequence[Record], names: Mapping[str, str]
     ]
     columns = st.columns(4)
     columns[0].metric("Settled", f"{live.settled:,}", border=True)
-    columns[1].metric("Went up beyond cost", look.number(live.rate, ".1%"), border=True)
+    columns[1].metric("Went up beyond cost", "–" if live.rate is None else percent_text(live.rate), border=True)
     columns[2].metric(
         "Brier score",
         look.number(live.brier, ".4f"),
@@ -145,7 +146,7 @@ def _outcomes(desk: Session, settled: Sequence[Record], names: Mapping[str, str]
         help="0 is perfect. Lower than always saying how often it came true: the forecasts knew something.",
         border=True,
     )
-    mean = f"{sum(taken) / len(taken):+.2%}" if taken else "–"
+    mean = percent_text(sum(taken) / len(taken), 2, sign=True) if taken else "–"
     columns[3].metric("Mean return of what was entered", mean, help="before costs", border=True)
     if len(settled) >= _LEAST_FOR_CALIBRATION:
         import numpy as np
@@ -174,9 +175,9 @@ def _outcomes(desk: Session, settled: Sequence[Record], names: Mapping[str, str]
             (
                 _linked(row, names),
                 look.when(row["ts"]),
-                f"{row['probability']:.1%}",
-                f"{_net_edge(row):+.2%}",
-                f"{row['realized_return']:+.2%}",
+                percent_text(row["probability"]),
+                percent_text(_net_edge(row), 2, sign=True),
+                percent_text(row["realized_return"], 2, sign=True),
                 "up beyond cost" if row["outcome"] else "not",
             )
             for row in settled[:_PAGE]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TITLE, ICON, ORDER = "Markets and ticks", ":material/candlestick_chart:", 50
 _SPANS = {"day": 1, "week": 7, "month": 31, "year": 366, "all": None}
-_ROW_HIGH = 35  # pixels, as Streamlit draws them
+_ROW_HIGH = 33  # pixels, as Streamlit draws them
 _GAPS_LISTED, _KEYS_LISTED, _ROWS_LISTED = 8, 5, 200
 
 
@@ -52,7 +52,7 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
             *("name", "last_price", "quote_currency", "last_ts", "kind", "status"),
             *("bars", "volume", "end_at", "market_id"),
         ),
-        height=min(260, _ROW_HIGH * (chosen.height + 1) + 3),
+        height=min(260, _ROW_HIGH * (chosen.height + 1) + 4),
         hide_index=True,
         on_select=partial(_pick, chosen.get_column("market_id").to_list()),
         selection_mode="single-row",

@@ -50,7 +50,7 @@ def inspect(ctx, settings):
     if wish == "fail":
         raise PipelineError("the inspection found a fault", where="the file wish", fix="write ok into it")
     if wish == "wait":
-        ctx.progress(3, 7, "shelves")
+        ctx.progress(3, 7, "top shelf")
         (ctx.base / "gate").read_text()
     ctx.write_bytes("result.json", b"[]")
 """

@@ -30,13 +30,13 @@ def test_what_a_component_says_is_seen_on_both(dashboard: Dashboard, open_page: 
     board = open_page(f"{dashboard.url}/agent")
     board.get_by_role("button", name="Run Agent Once").click()
     line = board.locator("table[aria-label=progress] tr").filter(has_text="inspection")
-    expect(line).to_contain_text("3 of 7 shelves", timeout=SLOW)
+    expect(line).to_contain_text("3 of 7: top shelf", timeout=SLOW)
     assert line.locator(".tm-bar i").get_attribute("style") == "width:43%"
     with served(dashboard.folder, WORKER_ENABLED="false") as server:
         page = open_page(f"{server.url}/ui/runs/2")
         now = page.get_by_role("region", name="Now")
         expect(now).to_contain_text("inspection", timeout=SLOW)
-        expect(now).to_contain_text("3 of 7 shelves")
+        expect(now).to_contain_text("3 of 7: top shelf")
         assert now.get_by_role("progressbar").evaluate("bar => bar.position") == pytest.approx(3 / 7)
         os.close(os.open(dashboard.folder / "gate", os.O_WRONLY))
         wait_until(lambda: load_state(dashboard.folder)["inspection"].run_count == 2, seconds=60, what="the run")

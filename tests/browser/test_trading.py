@@ -65,6 +65,27 @@ def test_the_server_s_button_asks_for_a_reason(written: Path, database_url: str,
         expect(page.get_by_label("State of main (paper)")).to_contain_text("a person on the page: enough")
 
 
+def test_who_only_looks_sees_it_all_and_stops_nothing(
+    written: Path, database_url: str, serve: Callable[..., Dashboard], open_page: Callable[..., Any]
+) -> None:
+    from playwright.sync_api import expect
+
+    engine = open_engine(database_url)
+    account_at_work(Database(engine, engine))
+    engine.dispose()
+    with (written / "agent.toml").open("a", encoding="utf-8") as file:
+        file.write("[dashboard]\nread_only = true\n")
+    page = open_page(f"{serve(written, AGENT_DASHBOARD_PASSWORD='tide').url}/trading")
+    page.get_by_label("Password", exact=True).fill("tide")
+    expect(page.get_by_label(re.compile("state of main", re.I))).to_have_count(0)
+    page.get_by_role("button", name="Open").click()
+    expect(page.get_by_label(re.compile("state of main", re.I)).first).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("table", name="limits")).to_be_visible(timeout=SLOW)
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    expect(page.get_by_role("button", name=re.compile("Pause|Resume|Close everything"))).to_have_count(0)
+    expect(page.get_by_role("textbox")).to_have_count(0)
+
+
 def _agrees(page: Any, state: Any, database: Database, agent: int) -> None:
     """What is on screen is what SQL says."""
     from playwright.sync_api import expect

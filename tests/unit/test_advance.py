@@ -14,7 +14,7 @@ from agent.core.events import Progress, RunFailed
 from agent.core.explain import progress_text
 from agent.runtime.advance import Noticeboard, load_advance
 
-FOLDS, PARTS = Progress("model", 3, 7, "folds"), Progress("ticks", 9, 0, "reading day.csv")
+FOLDS, PARTS = Progress("model", 3, 7, "fold from 2006"), Progress("ticks", 9, 0, "reading day.csv")
 
 
 def test_the_last_that_each_component_said_is_read_until_the_end(tmp_path: Path) -> None:
@@ -57,6 +57,6 @@ def test_what_a_killed_process_left_is_removed_a_week_later(tmp_path: Path) -> N
 
 
 def test_words() -> None:
-    assert progress_text(FOLDS) == "3 of 7 folds"
+    assert progress_text(FOLDS) == "3 of 7: fold from 2006"
     assert progress_text(PARTS) == "reading day.csv"
     assert progress_text(Progress("ticks", 1200, 10000, "")) == "1,200 of 10,000"

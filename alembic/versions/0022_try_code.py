@@ -1,6 +1,6 @@
 """The code that a try computes with, and the grid that it is a cell of.
 
-Revision ID: 0028
+Revision ID: 0022
 Revises: 0021
 """
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from alembic import op
 
-revision = "0028"
+revision = "0022"
 down_revision = "0021"
 branch_labels = None
 depends_on = None

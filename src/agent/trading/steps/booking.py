@@ -68,6 +68,8 @@ def write_equity(
     held = held_quantities(conn, desk.agent_id)
     prices = {key: average if (one := marks.get(key)) is None else one.price for key, (_, average) in held.items()}
     before = booking.newest_equity(conn, desk.agent_id)
+    if before is not None:
+        now = max(now, before["ts"])  # cash is a chain: who read the clock first may come second
     after = total((ZERO if before is None else before["cash"], cash))
     worth = total(times(quantity, prices[key]) for key, (quantity, _) in held.items())
     equity = total((after, worth))

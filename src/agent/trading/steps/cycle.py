@@ -164,7 +164,7 @@ def decide_all(desk: Desk, cycle: int) -> tuple[list[Decided], dict[str, str]]:
 def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) -> Decided:
     """T3: opinions about one market and the decision that they make."""
     now = desk.clock.now()
-    position = position_in(held, market)
+    position = position_in(desk, held, market)
     seen = market_view(desk, market, quote, position, now)
     said = {name_of(one): _asked(one, seen, now) for one in desk.providers}
     choice = choose(seen, said, position, desk.config, is_watched=market in desk.watched)

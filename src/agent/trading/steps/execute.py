@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from agent.amounts import plain
-from agent.store.trading import account, booking, deciding, orders
+from agent.store.trading import account, approving, booking, deciding, orders
 from agent.trading.model import ZERO, Fill, Movement, Order, Proposal, Purpose
 from agent.trading.platform import Accepted, Refused, Submitted, Unclear
 from agent.trading.states.machine import step
@@ -55,6 +55,8 @@ def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0)
         orders.prepare(conn, _row(desk, order, kill_id, leg), "send")
         if order.decision_id is not None:
             deciding.set_status(conn, order.decision_id, "ordered")
+            if order.purpose == "open":
+                approving.approve_itself(conn, order.decision_id, _quoted(conn, desk, order), order.prepared_at)
     refusal = _begin(desk, order)
     if refusal is not None:
         return OrderState.DENIED
@@ -77,6 +79,15 @@ def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0)
             moved = step(ORDER, status, OrderEvent.UNCLEAR).state
             orders.move(conn, its, OrderEvent.UNCLEAR, moved, now, "send", {"cause": answer.cause})
     return moved
+
+
+def _quoted(conn: Any, desk: Desk, order: Order) -> dict[str, Any]:
+    """What is approved: so much at these prices. What closes needs nobody's word."""
+    row = orders.load(conn, order.client_order_id)
+    assert row is not None, "it was prepared"
+    prices = {"bid": row["reference_bid"], "ask": row["reference_ask"]}
+    slips = desk.config.reprice_tolerance_pct
+    return {"side": order.side, "quantity": order.quantity, **prices, "max_slippage": slips}
 
 
 def follow(desk: Desk) -> int:

@@ -159,6 +159,10 @@ def test_none_of_them_fires_wrongly() -> None:
             holds_back("stale_marks", reading)
 
 
+def test_a_quick_test_on_paper_is_allowed() -> None:
+    refused("", quicktest_mode=True, **PAIRS)
+
+
 # --- the gatekeeper --------------------------------------------------------------------------------------------------
 
 RULES = rules.load()

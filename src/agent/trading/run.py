@@ -42,6 +42,7 @@ LEASE_SECONDS = 60.0
 _MOST_READS = 5  # of the platform at start
 _UNREAD_BEFORE_REDUCING = 3  # readings of it that failed in a row
 _MOST_FAILURES = 5  # cycles in a row in which every market failed
+_LATE_CYCLES = 3  # a loop that is so many times late is not one that trades
 Wait = Callable[[float], bool]  # seconds -> whether to go on
 
 
@@ -101,6 +102,7 @@ class Trader:
         )
         self.failed_at: list[datetime] = []  # cycles in a row in which every market failed
         self._unread = 0
+        self._monitor: Monitor | None = None
         self.turn = threading.RLock()  # of the loop, or the monitor
         self._keeper = LeaseKeeper(start.database, f"account {start.account_ref}", (held.lease,), LEASE_SECONDS)
 
@@ -156,6 +158,7 @@ class Trader:
     def process_cycle(self, *, sends: bool = True) -> Done:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         with self.turn:
+            self._keep_watch()
             self.desk.feed.refresh()
             try:
                 if self._is_unsure() or self._unread:
@@ -211,8 +214,35 @@ class Trader:
 
     def monitor(self) -> Monitor:
         """A thread that looks while the loop waits, see `look`."""
-        seconds = self.desk.config.monitoring_frequency_seconds
-        return Monitor(self.look, lambda: self.desk.kill_file() is not None, seconds, self.turn)
+        config = self.desk.config
+        self._monitor = Monitor(
+            self.look,
+            lambda: self.desk.kill_file() is not None,
+            config.monitoring_frequency_seconds,
+            self.turn,
+            self._say_late,
+            _LATE_CYCLES * config.analysis_frequency_seconds,
+        )
+        return self._monitor
+
+    def _say_late(self) -> None:
+        """The monitor's word: the loop hangs. It takes it back itself, once it goes on."""
+        self._hold(Reason.LOOP_LATE, f"a cycle has taken longer than {_LATE_CYCLES} times the time between two")
+
+    def _keep_watch(self) -> None:
+        """The loop's word about itself and the monitor."""
+        is_gone = self._monitor is not None and self._monitor.is_gone
+        self._hold(Reason.LOOP_LATE, None)
+        self._hold(
+            Reason.MONITOR_GONE, "nobody looks between two cycles: see the log, and start it again" if is_gone else None
+        )
+
+    def _hold(self, reason: Reason, words: str | None) -> None:
+        with self.desk.database.reading() as connections:
+            held = account.load(connections.project, self.desk.agent_id)["trading_reason"] or {}
+        if held.get(str(reason)) != words:
+            with self.desk.step("run.watch") as conn:
+                account.set_reason(conn, self.desk.agent_id, str(reason), words, state_by)
 
     def _is_unsure(self) -> bool:
         """Whether there is an order of which nobody knows whether the platform has it."""

@@ -105,7 +105,7 @@ def test_20_dust_is_shown_and_blocks_no_entry_and_no_end(database: Database) -> 
         cycles(one, clock, (7, 8))
         purposes = [(each["purpose"], each["status"]) for each in rows(database, orders.of_agent, agent)]
         assert purposes == [("open", "filled"), ("reduce", "filled")] * 2
-        with one.desk.step() as conn:
+        with one.desk.step("killed") as conn:
             kill_row(conn, one, clock)
         assert [one.close_everything() for _ in range(3)][-1] is KillState.FLAT
     assert len(rows(database, orders.of_agent, agent)) == 4

@@ -151,9 +151,41 @@ def test_the_thread_looks_again_after_a_failure_and_ends_when_all_is_to_be_close
                 raise asked[-1]
             return bool(asked[-1])
 
-        with Monitor(tick, lambda: False, 0.01, threading.RLock()) as monitor:
+        with Monitor(tick, lambda: False, 0.01, threading.RLock(), pytest.fail, PATIENCE) as monitor:
             until(lambda monitor=monitor: not monitor.is_alive)
-        assert len(asked) == 3
+        assert (len(asked), monitor.is_gone) == (3, False)
+
+
+def reasons(database: Database, one: Trader) -> list[str]:
+    return sorted(rows(database, account.load, one.desk.agent_id)["trading_reason"] or {})
+
+
+def test_a_loop_that_hangs_may_only_reduce_until_it_goes_on(database: Database) -> None:
+    clock = MovedClock()
+    quick = {"monitoring_frequency_seconds": 0.02, "analysis_frequency_seconds": 0.02}
+    with trader(database, feed_of({MARKET: FALLING}, HOLDING), clock, **quick) as one:
+        one.recover()
+        with one.monitor():
+            with one.turn:
+                until(lambda: reasons(database, one) == ["loop_late"])
+            cycles(one, clock, (0,))
+        cycles(one, clock, (1,))
+        assert reasons(database, one) == []
+
+
+def test_a_monitor_that_is_gone_pauses_until_there_is_another(database: Database) -> None:
+    clock = MovedClock()
+    with trader(database, feed_of({MARKET: FALLING}, HOLDING), clock, monitoring_frequency_seconds=0.02) as one:
+        one.recover()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("agent.trading.steps.monitoring.look", lambda _: 1 // 0)
+            with one.monitor() as monitor:
+                until(lambda: monitor.is_gone)
+                assert cycles(one, clock, (0,))[0].sent == 0
+                assert reasons(database, one) == ["monitor_gone"]
+        with one.monitor():
+            cycles(one, clock, (1,))
+            assert reasons(database, one) == []
 
 
 def test_a_release_wakes_the_trader_before_its_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,15 +190,8 @@ class TradingAgentOrchestrator(_Agent):
 class TradingLoopAgent(_Agent):
     """The one that goes from state to state: it keeps what it holds when it ends, and finds it again."""
 
-    def __init__(
-        self,
-        trader: Trader,
-        told: Callable[[str], None] = lambda _: None,
-        stopped: Callable[[], bool] = lambda: False,
-    ) -> None:
-        super().__init__(trader, told, stopped)
-        self._found: list[Decided] = []
-        self._passed: list[tuple[Decided, Review]] = []
+    _found: Sequence[Decided] = ()
+    _passed: Sequence[tuple[Decided, Review]] = ()
 
     @property
     def state(self) -> AgentState:
@@ -280,7 +273,7 @@ class TradingLoopAgent(_Agent):
     def handle_execution_state(self) -> None:
         """Send what passed."""
         cycle.send_all(self.trader.desk, self._passed)
-        self._passed = []
+        self._passed = ()
         self._transition_to(AgentEvent.SENT)
 
     def handle_learning_state(self) -> None:

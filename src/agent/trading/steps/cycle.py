@@ -223,7 +223,7 @@ def _opinion_row(name: str, said: Opinion | Abstention) -> dict[str, Any]:
     return {"provider": name, **facts, "reasons": [dict(one) for one in said.reasons]}
 
 
-def judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
+def judge_all(desk: Desk, found: Sequence[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
     """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens.
     Returns what passed, and why each other one did not."""
     now = desk.clock.now()

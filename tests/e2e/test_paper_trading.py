@@ -13,6 +13,7 @@ from agent.cli.main import main
 from agent.execution.workspace import open_workspace
 from agent.store.published import predictions
 from agent.store.tables import releases
+from agent.trading.feeds.reading import ReleasedFeed
 from tests.small import small_project, write_bars
 
 DAYS = 45
@@ -56,9 +57,18 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     assert (order["status"], order["purpose"], order["market_id"]) == ("open", "open", "files:ABC")
     assert typed("fills") == []
 
+    with open_workspace(folder) as workspace:
+        before = ReleasedFeed(workspace.database, workspace.lake)
+        assert not before.is_outdated()
     write_bars(folder, "ABC", DAYS + 1)
     write_bars(folder, "XYZ", DAYS + 1)
     typed("run")
+    with open_workspace(folder) as workspace:
+        waiting = ReleasedFeed(workspace.database, workspace.lake)
+        waiting._tables = before._tables  # a trader that has waited since
+        assert waiting.is_outdated()
+        waiting.refresh()
+        assert not waiting.is_outdated()
     typed(*trade)
     orders = typed("orders")
     assert orders[0]["status"] == "filled"

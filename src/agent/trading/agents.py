@@ -4,14 +4,16 @@ the same steps that `agent run-agent` takes. Neither keeps state of its own that
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from agent.store.trading import account, deciding, orders, showing
+from agent.store.trading import account, booking, deciding, orders, showing
 from agent.trading.config import TradingAgentConfig
 from agent.trading.measures.day import midnight_before
+from agent.trading.pairs import markets_of
 from agent.trading.platform import Platform
 from agent.trading.provider import Provider
 from agent.trading.rule import Review, Rule
@@ -25,13 +27,19 @@ from agent.trading.steps.desk import state_by
 from agent.trading.steps.execute import follow
 
 Row = dict[str, Any]
+_LOOK_SECONDS = 0.5  # how often a stop, or what wakes the trader, is looked for
 
 
 class _Agent:
-    """What both have. told: gets a sentence for each cycle."""
+    """What both have. told: gets a sentence for each cycle. stopped: whether the process was asked to end."""
 
-    def __init__(self, trader: Trader, told: Callable[[str], None] = lambda _: None) -> None:
-        self.trader, self._told = trader, told
+    def __init__(
+        self,
+        trader: Trader,
+        told: Callable[[str], None] = lambda _: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.trader, self._told, self._stopped = trader, told, stopped
         self._stop_event = threading.Event()
 
     @property
@@ -73,12 +81,26 @@ class _Agent:
         """End after the step that is being done; from any thread."""
         self._stop_event.set()
 
-    def run(self, test_mode: bool = False) -> int:
-        """Recover, then cycle after cycle until `stop`; returns the exit code. test_mode: decide, and send nothing."""
-        return run_trader(self.trader, wait=self._wait, told=self._told, test_mode=test_mode)
+    def run(self, test_mode: bool = False, most_cycles: int | None = None) -> int:
+        """Recover, then cycle after cycle until `stop`, or `most_cycles` are over; returns the exit code. test_mode:
+        decide, and send nothing."""
+        return run_trader(self.trader, wait=self._wait, told=self._told, most_cycles=most_cycles, test_mode=test_mode)
 
     def _wait(self, seconds: float) -> bool:
-        return not self._stop_event.wait(seconds)
+        """Wait, less where the trader is woken; whether to go on."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            if self._stop_event.wait(min(left, _LOOK_SECONDS)) or self._stopped():
+                return False
+            if self.trader.is_woken():
+                break
+        return not self._stop_event.is_set()
+
+    def _infer_asset_type(self, asset_pair: str) -> str:
+        """crypto or forex; another market of the release by its kind. Raises UsageError for a pair that names none."""
+        (market,) = markets_of((asset_pair,), self.trader.desk.feed.listings())
+        kind = self.trader.desk.feed.listing(market).instrument.kind
+        return {"spot": "crypto", "fx": "forex"}.get(kind, kind)
 
     def _should_execute(self, decision: Mapping[str, Any]) -> bool:
         """Whether a decision (a row) has the confidence, and the day an order left. Rules judge the rest."""
@@ -96,6 +118,32 @@ class _Agent:
     def _read(self, work: Callable[[Any], Any]) -> Any:
         with self.trader.desk.database.reading() as connections:
             return work(connections.project)
+
+
+class TradeMonitor:
+    """Positions and round trips as the monitor sees them. `run` of an agent has it look by itself."""
+
+    def __init__(self, trader: Trader) -> None:
+        self._trader = trader
+
+    def look(self) -> bool:
+        """One look now; whether the kill switch fired."""
+        return self._trader.look()
+
+    def get_closed_trades(self) -> Sequence[Row]:
+        """Round trips, the oldest first."""
+        with self._trader.desk.database.reading() as connections:
+            return booking.trades_of(connections.project, self._trader.desk.agent_id)
+
+    def get_portfolio_breakdown(self) -> Row:
+        """As `current_breakdown`."""
+        return breakdown(self._trader)
+
+
+def breakdown(trader: Trader) -> Row:
+    """What the portfolio is made of: as `agent portfolio --json` shows it."""
+    with trader.desk.database.reading() as connections:
+        return showing.portfolio(connections.project, account.load(connections.project, trader.desk.agent_id))
 
 
 class TradingAgentOrchestrator(_Agent):
@@ -136,17 +184,14 @@ class TradingAgentOrchestrator(_Agent):
     @property
     def current_breakdown(self) -> Row:
         """What the portfolio is made of: as `agent portfolio --json` shows it."""
-        found: Row = self._read(lambda conn: showing.portfolio(conn, account.load(conn, self.trader.desk.agent_id)))
-        return found
+        return breakdown(self.trader)
 
 
 class TradingLoopAgent(_Agent):
     """The one that goes from state to state: it keeps what it holds when it ends, and finds it again."""
 
-    def __init__(self, trader: Trader, told: Callable[[str], None] = lambda _: None) -> None:
-        super().__init__(trader, told)
-        self._found: list[Decided] = []
-        self._passed: list[tuple[Decided, Review]] = []
+    _found: Sequence[Decided] = ()
+    _passed: Sequence[tuple[Decided, Review]] = ()
 
     @property
     def state(self) -> AgentState:
@@ -172,6 +217,16 @@ class TradingLoopAgent(_Agent):
     def risk_gatekeeper(self) -> Sequence[Rule]:
         """The rules that judge."""
         return self.trader.desk.rules
+
+    @property
+    def analysis_failure_timestamps(self) -> Sequence[datetime]:
+        """When the cycles of `analysis_failures` were."""
+        return tuple(self.trader.failed_at)
+
+    @property
+    def trade_monitor(self) -> TradeMonitor:
+        """What looks at positions between two cycles."""
+        return TradeMonitor(self.trader)
 
     @property
     def _current_decisions(self) -> list[Row]:
@@ -218,7 +273,7 @@ class TradingLoopAgent(_Agent):
     def handle_execution_state(self) -> None:
         """Send what passed."""
         cycle.send_all(self.trader.desk, self._passed)
-        self._passed = []
+        self._passed = ()
         self._transition_to(AgentEvent.SENT)
 
     def handle_learning_state(self) -> None:
@@ -230,3 +285,9 @@ class TradingLoopAgent(_Agent):
         """The state that an event leads to, and no other."""
         with self.trader.desk.step("agent.transit") as conn:
             cycle.transit(conn, self.trader.desk, event)
+
+
+AGENTS: Mapping[str, type[TradingAgentOrchestrator | TradingLoopAgent]] = {
+    "orchestrator": TradingAgentOrchestrator,
+    "loop": TradingLoopAgent,
+}  # by --agent-type

@@ -46,7 +46,7 @@ def choose(
     said = opinions.get("model")
     about = said if isinstance(said, Opinion) else None
     known = _Known(None, None) if about is None else _Known(about.probability, about.confidence)
-    limit = None if position is None else _limit_reached(position, view.quote, config)
+    limit = None if position is None else limit_reached(position, view.quote, config)
     if position is not None and limit is not None:
         return _closing(position, limit[0], (limit[1],), known)
     if about is None:
@@ -124,7 +124,7 @@ def _closing(position: Position, purpose: Purpose, reasons: tuple[Mapping[str, A
     )
 
 
-def _limit_reached(
+def limit_reached(
     position: Position, quote: Quote, config: TradingAgentConfig
 ) -> tuple[Purpose, Mapping[str, Any]] | None:
     """Whether stop-loss or take-profit closes the position: by the side of the quote that closing it would get."""

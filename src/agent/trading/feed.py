@@ -90,6 +90,9 @@ class Feed(Protocol):
 
     def refresh(self) -> None: ...
 
+    def is_outdated(self) -> bool:
+        """Whether `refresh` would read another release."""
+
     def listings(self) -> Sequence[Listing]: ...
 
     def listing(self, market_id: str) -> Listing: ...

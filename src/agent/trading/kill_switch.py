@@ -5,6 +5,7 @@ Compared without dividing, in Decimal and without rounding: it fires exactly at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -115,25 +116,52 @@ class Fired:
     measured: Decimal = Decimal(0)
 
 
-def decide_kill(reading: Reading, limits: Limits, asked: Cause | None = None) -> Fired | None:
-    """Whether to close everything now. `asked`: what a person, a file or the monitor asks for, which goes first.
+def _asked_for(reading: Reading, limits: Limits, asked: Cause | None) -> Fired | None:
+    return None if asked is None else Fired(asked)
 
-    E <= E0 (1 - loss);  E <= peak (1 - drawdown);  E >= E0 (1 + gain); of several the first in this order.
-    """
-    if asked is not None:
-        return Fired(asked)
-    if reading.stale:
-        if limits.stale_kills and reading.stale_before + 1 >= limits.stale_readings:
-            return Fired(Cause.STALE_MARKS, Decimal(limits.stale_readings), Decimal(reading.stale_before + 1))
+
+def _too_old(reading: Reading, limits: Limits, asked: Cause | None) -> Fired | None:
+    count = reading.stale_before + 1
+    if not reading.stale or not limits.stale_kills or count < limits.stale_readings:
         return None
-    equity, initial, peak = reading.equity, reading.initial, max(reading.peak, reading.equity)
-    if limits.loss is not None and equity <= EXACT.multiply(initial, 1 - limits.loss):
-        return Fired(Cause.LOSS_LIMIT, limits.loss, _fall(initial, equity))
-    if limits.drawdown is not None and equity <= EXACT.multiply(peak, 1 - limits.drawdown):
-        return Fired(Cause.DRAWDOWN_LIMIT, limits.drawdown, _fall(peak, equity))
-    if limits.gain is not None and equity >= EXACT.multiply(initial, 1 + limits.gain):
-        return Fired(Cause.PROFIT_TARGET, limits.gain, -_fall(initial, equity))
-    return None
+    return Fired(Cause.STALE_MARKS, Decimal(limits.stale_readings), Decimal(count))
+
+
+def _lost(reading: Reading, limits: Limits, asked: Cause | None) -> Fired | None:
+    """E <= E0 (1 - loss)."""
+    if reading.stale or limits.loss is None or reading.equity > EXACT.multiply(reading.initial, 1 - limits.loss):
+        return None
+    return Fired(Cause.LOSS_LIMIT, limits.loss, _fall(reading.initial, reading.equity))
+
+
+def _fell(reading: Reading, limits: Limits, asked: Cause | None) -> Fired | None:
+    """E <= peak (1 - drawdown)."""
+    peak = max(reading.peak, reading.equity)
+    if reading.stale or limits.drawdown is None or reading.equity > EXACT.multiply(peak, 1 - limits.drawdown):
+        return None
+    return Fired(Cause.DRAWDOWN_LIMIT, limits.drawdown, _fall(peak, reading.equity))
+
+
+def _gained(reading: Reading, limits: Limits, asked: Cause | None) -> Fired | None:
+    """E >= E0 (1 + gain)."""
+    if reading.stale or limits.gain is None or reading.equity < EXACT.multiply(reading.initial, 1 + limits.gain):
+        return None
+    return Fired(Cause.PROFIT_TARGET, limits.gain, -_fall(reading.initial, reading.equity))
+
+
+CHECKS: dict[str, Callable[[Reading, Limits, Cause | None], Fired | None]] = {
+    "asked": _asked_for,
+    "stale_marks": _too_old,
+    "loss": _lost,
+    "drawdown": _fell,
+    "gain": _gained,
+}  # in their order: of several the first one is the cause
+
+
+def decide_kill(reading: Reading, limits: Limits, asked: Cause | None = None) -> Fired | None:
+    """Whether to close everything now: the first of CHECKS that says so. `asked`: what a person, a file or the monitor
+    asks for. A stale reading is none: no limit is measured by it."""
+    return next((fired for one in CHECKS.values() if (fired := one(reading, limits, asked)) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, field
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, field, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,13 +26,14 @@ from agent.trading import providers, rules
 from agent.trading.config import TradingAgentConfig
 from agent.trading.feed import Feed
 from agent.trading.kill_switch import KillState
+from agent.trading.monitor import Monitor
 from agent.trading.pairs import markets_of
 from agent.trading.platform import Platform, Unreachable
 from agent.trading.platforms.paper import PaperPlatform
 from agent.trading.rule import Rule
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
-from agent.trading.steps import closing, cycle
+from agent.trading.steps import closing, cycle, monitoring
 from agent.trading.steps.cycle import Done, Wait
 from agent.trading.steps.desk import Desk, in_flight, state_by
 from agent.trading.steps.recover import recover
@@ -40,6 +43,7 @@ LEASE_SECONDS = 60.0
 _MOST_READS = 5  # of the platform at start
 _UNREAD_BEFORE_REDUCING = 3  # readings of it that failed in a row
 _MOST_FAILURES = 5  # cycles in a row in which every market failed
+_LATE_CYCLES = 3  # a loop that is so many times late is not one that trades
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,10 @@ class Trader:
             home=start.home,
             asks_for=start.asks_for,
         )
-        self.analysis_failures = 0
+        self.failed_at: list[datetime] = []  # cycles in a row in which every market failed
         self._unread = 0
+        self._monitor: Monitor | None = None
+        self.turn = threading.RLock()  # of the loop, or the monitor
         self._keeper = LeaseKeeper(start.database, f"account {start.account_ref}", (held.lease,), LEASE_SECONDS)
 
     def __enter__(self) -> Trader:
@@ -125,7 +131,8 @@ class Trader:
     def recover(self) -> None:
         """Compare books and platform. Raises AgentError where something waits for a person, Unreachable where not all
         could be read."""
-        blocking = recover(self.desk, may_open=self._start.may_open)
+        with self.turn:
+            blocking = recover(self.desk, may_open=self._start.may_open)
         if blocking:
             listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
             raise AgentError(
@@ -133,6 +140,11 @@ class Trader:
                 where="discrepancies",
                 fix="look at the platform; where it is right: `agent reconcile --accept ID`; nothing was changed",
             )
+
+    @property
+    def analysis_failures(self) -> int:
+        """Cycles in a row in which every market failed."""
+        return len(self.failed_at)
 
     @property
     def initial_cash(self) -> Decimal:
@@ -148,16 +160,18 @@ class Trader:
 
     def process_cycle(self, *, sends: bool = True, wait: Wait | None = None) -> Done:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
-        self.desk.feed.refresh()
-        try:
-            if self._is_unsure() or self._unread:
-                self.recover()
-            done = cycle.process_cycle(self.desk, sends=sends, wait=wait)
-        except Unreachable as error:
-            done = self._failed(error)
+        with self.turn:
+            self._keep_watch()
+            self.desk.feed.refresh()
+            try:
+                if self._is_unsure() or self._unread:
+                    self.recover()
+                done = cycle.process_cycle(self.desk, sends=sends, wait=wait)
+            except Unreachable as error:
+                done = self._failed(error)
         if done.is_killed:
             return done
-        self.analysis_failures = 0 if done.is_good else self.analysis_failures + 1
+        self.failed_at = [] if done.is_good else [*self.failed_at, self.desk.clock.now()]
         words = f"{self.analysis_failures} cycles in a row in which every market failed"
         if self.analysis_failures == _MOST_FAILURES:
             with self.desk.step("run.failures") as conn:
@@ -190,11 +204,48 @@ class Trader:
                     account.set_reason(conn, self.desk.agent_id, reason, None, state_by)
 
     def look(self) -> bool:
-        """Book what came in, measure the account, and say whether the kill switch fired: between two cycles. A platform
-        that cannot be read says nothing."""
-        with suppress(Unreachable):
-            return cycle.look(self.desk)
+        """What the monitor does between two cycles; whether the kill switch fired. A platform that cannot be read says
+        nothing."""
+        with self.turn, suppress(Unreachable):
+            return monitoring.tick(self.desk)
         return False
+
+    def is_woken(self) -> bool:
+        """Whether the loop has something to do before its time: a pipeline run published a release, or everything is to
+        be closed. Rows say so: whoever looks late misses nothing."""
+        return self.kill_switch_triggered or self.desk.kill_file() is not None or self.desk.feed.is_outdated()
+
+    def monitor(self) -> Monitor:
+        """A thread that looks while the loop waits, see `look`."""
+        config = self.desk.config
+        self._monitor = Monitor(
+            self.look,
+            lambda: self.desk.kill_file() is not None,
+            config.monitoring_frequency_seconds,
+            self.turn,
+            self._say_late,
+            _LATE_CYCLES * config.analysis_frequency_seconds,
+        )
+        return self._monitor
+
+    def _say_late(self) -> None:
+        """The monitor's word: the loop hangs. It takes it back itself, once it goes on."""
+        self._hold(Reason.LOOP_LATE, f"a cycle has taken longer than {_LATE_CYCLES} times the time between two")
+
+    def _keep_watch(self) -> None:
+        """The loop's word about itself and the monitor."""
+        is_gone = self._monitor is not None and self._monitor.is_gone
+        self._hold(Reason.LOOP_LATE, None)
+        self._hold(
+            Reason.MONITOR_GONE, "nobody looks between two cycles: see the log, and start it again" if is_gone else None
+        )
+
+    def _hold(self, reason: Reason, words: str | None) -> None:
+        with self.desk.database.reading() as connections:
+            held = account.load(connections.project, self.desk.agent_id)["trading_reason"] or {}
+        if held.get(str(reason)) != words:
+            with self.desk.step("run.watch") as conn:
+                account.set_reason(conn, self.desk.agent_id, str(reason), words, state_by)
 
     def _is_unsure(self) -> bool:
         """Whether there is an order of which nobody knows whether the platform has it."""
@@ -205,14 +256,15 @@ class Trader:
     def close_everything(self) -> KillState:
         """One step of what the kill switch does; see `closing.advance`. A platform that cannot be read is asked again
         by the next one."""
-        self.desk.feed.refresh()
-        with suppress(Unreachable):
+        with self.turn, suppress(Unreachable):
+            self.desk.feed.refresh()
             return closing.advance(self.desk)
         return closing.state_of(self.desk)
 
     def close_positions(self) -> None:
         """Send what closes everything held, at the end of a run."""
-        closing.close_positions(self.desk)
+        with self.turn:
+            closing.close_positions(self.desk)
 
 
 def run(
@@ -223,43 +275,40 @@ def run(
     most_cycles: int | None = None,
     test_mode: bool = False,
 ) -> int:
-    """Recover, then cycle after cycle until `wait` says to stop, or `most_cycles` are over; returns the exit code: 1
-    where the kill switch fired."""
-    config = trader.desk.config
-    if trader.kill_switch_triggered:
-        return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
-    trader.start(wait)
-    count = 0
-    while most_cycles is None or count < most_cycles:
-        done = trader.process_cycle(sends=not test_mode, wait=wait)
-        count += 1
-        told(sentence(done))
-        if done.is_killed:
-            return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
-        if most_cycles is not None and count >= most_cycles:
-            break
-        goes_on, is_killed = _watch(trader, wait)
-        if is_killed:
-            return _close_down(trader, wait, told, is_bounded=most_cycles is not None)
-        if not goes_on:
-            break
-    if config.closes_on_exit and not test_mode and most_cycles is None:
+    """Recover, then cycle after cycle until `wait` says to stop, or `most_cycles` are over, the monitor beside it;
+    returns the exit code: 1 where the kill switch fired."""
+    is_bounded = most_cycles is not None
+    is_killed, count = trader.kill_switch_triggered, 0
+    if not is_killed:
+        trader.start(wait)
+    with nullcontext() if is_killed or test_mode else trader.monitor():
+        while not is_killed and (most_cycles is None or count < most_cycles):
+            done = trader.process_cycle(sends=not test_mode, wait=wait)
+            count += 1
+            is_killed = done.is_killed or trader.kill_switch_triggered
+            told(sentence(done if not is_killed else replace(done, is_killed=True)))
+            if is_killed or count == most_cycles:
+                break
+            goes_on = _waited(trader, wait)
+            is_killed = trader.kill_switch_triggered
+            if not goes_on:
+                break
+    if is_killed:
+        return _close_down(trader, wait, told, is_bounded=is_bounded)
+    if trader.desk.config.closes_on_exit and not test_mode and not is_bounded:
         trader.close_positions()
     return 0
 
 
-def _watch(trader: Trader, wait: Wait) -> tuple[bool, bool]:
-    """Wait for the next cycle, and look at what is held meanwhile; whether to go on, and whether everything is to be
-    closed now."""
+def _waited(trader: Trader, wait: Wait) -> bool:
+    """Wait for the next cycle, less where something wakes the loop; whether to go on."""
     left = trader.desk.config.analysis_frequency_seconds
-    while left > 0:
+    while left > 0 and not trader.is_woken():
         pause = min(left, trader.desk.config.monitoring_frequency_seconds)
         if not wait(pause):
-            return False, False
+            return False
         left -= pause
-        if left > 0 and trader.look():
-            return True, True
-    return True, False
+    return True
 
 
 def sentence(done: Done) -> str:

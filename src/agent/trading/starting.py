@@ -3,6 +3,8 @@ connection."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.errors import UsageError
 from agent.trading.config import ModeError, TradingAgentConfig, TradingMode, require_mode
 from agent.trading.feed import Listing
@@ -12,14 +14,25 @@ _SHARE_OF_LIMIT = 1 / 3
 
 
 def require_startable(config: TradingAgentConfig, mode: TradingMode, *, test_mode: bool) -> None:
-    """Raise ModeError or UsageError where these settings must not, or cannot, trade."""
+    """Raise ModeError or UsageError where these settings must not, or cannot, trade: by the first of CHECKS."""
+    for check in CHECKS.values():
+        check(config, mode, test_mode)
+
+
+def _mode(config: TradingAgentConfig, mode: TradingMode, test_mode: bool) -> None:
     require_mode(config, mode)
+
+
+def _credentials(config: TradingAgentConfig, mode: TradingMode, test_mode: bool) -> None:
     if mode == "live":
         raise ModeError(
             "TRADING_MODE=live needs credentials of a platform that trades with real money, and none can be given yet",
             where="TRADING_MODE",
             fix="set TRADING_MODE=dry_run to trade on paper" + (", and leave out --test-mode" if test_mode else ""),
         )
+
+
+def _channel(config: TradingAgentConfig, mode: TradingMode, test_mode: bool) -> None:
     channel = config.approval(mode)
     if channel in _CHANNELS:
         raise UsageError(
@@ -27,8 +40,19 @@ def require_startable(config: TradingAgentConfig, mode: TradingMode, *, test_mod
             where="--approval-mode",
             fix="leave it out, or write --approval-mode auto",
         )
+
+
+def _pairs(config: TradingAgentConfig, mode: TradingMode, test_mode: bool) -> None:
     if not config.asset_pairs:
         raise UsageError("no pair is named to trade", where="--asset-pair", fix="name one, such as --asset-pair BTCUSD")
+
+
+CHECKS: dict[str, Callable[[TradingAgentConfig, TradingMode, bool], None]] = {
+    "mode": _mode,
+    "credentials": _credentials,
+    "channel": _channel,
+    "pairs": _pairs,
+}  # in their order, each with its own sentence
 
 
 def round_trip(listing: Listing, price: float) -> float:

@@ -179,6 +179,10 @@ def test_a_decision_is_exported_with_what_it_came_from_and_what_came_of_it(
     assert proof["decision"]["decision_id"] == made[-1]
     assert [one["provider"] for one in proof["opinions"]] == ["market", "model"]
     assert proof["verdicts"][0]["rule"] == "market_open"
+    (approval,) = proof["approvals"]
+    assert (approval["status"], approval["channel"], approval["answered_by"]) == ("approved", "auto", "auto")
+    assert (approval["quoted"]["side"], approval["quoted"]["quantity"]) == ("buy", proof["orders"][0]["quantity"])
+    assert len(approval["nonce"]) == 26
     assert [one["event"] for one in proof["order_events"]][:2] == ["prepared", "sending"]
     assert [one["price"] for one in proof["fills"]] == ["100"]
     assert proof["settings"]["values"]["asset_pairs"] == ["BTCUSD"]

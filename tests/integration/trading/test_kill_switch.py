@@ -119,9 +119,18 @@ def test_the_end_of_a_run_closes_what_is_held_or_keeps_it(database: Database) ->
 def test_between_two_cycles_the_account_is_measured_too(database: Database, tmp_path: Path) -> None:
     clock, told = MovedClock(), list[str]()
     feed = feed_of({MARKET: FALLING}, {MARKET: {0: 1}})
-    settings = {"kill_switch_loss_pct": 0.02, "analysis_frequency_seconds": 1e5, "monitoring_frequency_seconds": 60.0}
+    settings = {"kill_switch_loss_pct": 0.02, "analysis_frequency_seconds": 1e5}
     with trader(database, feed, clock, home=tmp_path, **settings) as one:
-        assert run(one, wait=moving(clock, 6), told=told.append) == 1
+        an_hour = moving(clock, 6)
+
+        def looked(seconds: float) -> bool:
+            """What the monitor's thread does meanwhile, see test_monitor."""
+            goes_on: bool = an_hour(seconds)
+            if not one.kill_switch_triggered:
+                one.look()
+            return goes_on
+
+        assert run(one, wait=looked, told=told.append) == 1
     assert told[0].startswith("Cycle 1:")
     assert not any(one.startswith("Cycle 2:") for one in told)
     assert rows(database, switch.of_account, "paper", "main")[0]["cause"] == ["LOSS_LIMIT"]

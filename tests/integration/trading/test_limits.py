@@ -71,3 +71,25 @@ def test_26_five_cycles_that_fail_pause_entries_and_one_good_one_ends_it(databas
         assert sorted(found) == [("open", "denied"), ("open", "filled"), ("open", "open"), ("reduce", "filled")]
         assert rows(database, booking.position_of, agent, (MARKET, ""))["quantity"] == D(0)
         assert clock.at == START + 8 * HOUR
+
+
+def test_failures_that_are_not_in_a_row_pause_nothing(database: Database) -> None:
+    """Four cycles in which every market failed, a good one, four more; and one market that fails beside a good one."""
+    clock = MovedClock()
+    feed = feed_of({MARKET: [100.0] * 20, ETH: [100.0] * 20}, {})
+    with trader(database, feed, clock, ("BTCUSD", "ETHUSD")) as one:
+        one.recover()
+        failing: set[str] = {MARKET, ETH}
+        platform = Altered(one.desk.platform, lambda quote: None if quote.market_id in failing else quote)
+        one.desk = replace(one.desk, platform=platform)  # type: ignore[arg-type]  # has all that a platform has
+        cycles(one, clock, range(4))
+        assert one.analysis_failures == 4
+        failing.clear()
+        assert cycles(one, clock, (4,))[0].is_good
+        failing |= {MARKET, ETH}
+        cycles(one, clock, range(5, 9))
+        failing.remove(ETH)
+        assert all(each.is_good and each.failed for each in cycles(one, clock, range(9, 15)))
+        row = rows(database, account.load, one.desk.agent_id)
+        assert (row["trading_state"], row["trading_reason"]) == ("active", None)
+        assert one.failed_at == []

@@ -18,7 +18,7 @@ from agent.store.outputs.releases import Release
 from agent.store.published import predictions
 from agent.store.tables import releases
 from agent.store.trading import account, deciding
-from agent.store.trading_tables import decisions, opinions, order_events, orders, verdicts
+from agent.store.trading_tables import decisions, opinions, order_approvals, order_events, orders, verdicts
 from agent.version import VERSION
 
 Row = dict[str, Any]
@@ -46,6 +46,9 @@ def proof_of(conn: sa.Connection, agent: Row, decision_id: str) -> Row:
             "opinions": _rows(conn, opinions, opinions.c.decision_id == decision_id, (opinions.c.provider,)),
             "verdicts": _rows(conn, verdicts, verdicts.c.decision_id == decision_id, (verdicts.c.seq,)),
             "quote": {name: found[f"reference_{name}"] for name in ("bid", "ask", "mid")} | {"ts": found["as_of"]},
+            "approvals": _rows(
+                conn, order_approvals, order_approvals.c.decision_id == decision_id, (order_approvals.c.id,)
+            ),
             "orders": sent,
             "order_events": _rows(
                 conn,

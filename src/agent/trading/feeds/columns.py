@@ -78,6 +78,10 @@ class TableFeed:
     def refresh(self) -> None:
         """Nothing is ever published here."""
 
+    def is_outdated(self) -> bool:
+        """Never."""
+        return False
+
     def listings(self) -> Sequence[Listing]:
         """All markets."""
         return list(self._tables.listings.values())

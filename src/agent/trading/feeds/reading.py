@@ -47,10 +47,14 @@ class ReleasedFeed(TableFeed):
 
     def refresh(self) -> None:
         """Read again where another release is current."""
-        with reading(self._database.project) as conn:
-            current = releases.current_release(conn)
-        if current is not None and current.id != self.release.release_id:
+        if self.is_outdated():
             self._tables = read_release(self._database, self._lake)
+
+    def is_outdated(self) -> bool:
+        """Whether another release became current."""
+        with reading(self._database.project) as conn:
+            current = releases.current_id(conn)
+        return current is not None and current != self.release.release_id
 
 
 def read_release(database: Database, lake: Lake) -> Tables:

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     RESUMED = "resumed"  # a person said why it may go on
     PERSON = "person"
     MONITOR = "monitor"
+    MONITOR_GONE = "monitor_gone"
     ANALYSIS_FAILURES = "analysis_failures"
     DAILY_LOSS = "daily_loss"
     STALE_MARKS = "stale_marks"
@@ -60,6 +61,7 @@ BRINGS: Mapping[Reason, TradingState] = {
     Reason.RESUMED: TradingState.ACTIVE,
     Reason.PERSON: TradingState.PAUSED,
     Reason.MONITOR: TradingState.PAUSED,
+    Reason.MONITOR_GONE: TradingState.PAUSED,
     Reason.ANALYSIS_FAILURES: TradingState.PAUSED,
     Reason.DAILY_LOSS: TradingState.PAUSED,
     Reason.STALE_MARKS: TradingState.PAUSED,

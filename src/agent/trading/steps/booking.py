@@ -69,6 +69,8 @@ def write_equity(
     held = held_quantities(conn, desk.agent_id)
     prices = {key: average if (one := marks.get(key)) is None else one.price for key, (_, average) in held.items()}
     before = booking.newest_equity(conn, desk.agent_id)
+    if before is not None:
+        now = max(now, before["ts"])  # cash is a chain: who read the clock first may come second
     after = total((ZERO if before is None else before["cash"], cash))
     worth = total(times(quantity, prices[key]) for key, (quantity, _) in held.items())
     equity = total((after, worth))
@@ -106,6 +108,8 @@ def write_equity(
 def move_position(conn: Any, desk: Desk, key: Key, event: PositionEvent, now: datetime) -> None:
     """An event of a position beside its fills: an order was sent, or ended."""
     row = booking.position_of(conn, desk.agent_id, key) or _flat(desk, key)
+    if event is PositionEvent.ORDER_ENDED and row["state"] == "closing" and desk.is_dust(key, row["quantity"]):
+        event = PositionEvent.BELOW_MINIMUM
     booking.put_position(conn, {**row, "state": step(POSITION, row["state"], event).state, "updated_at": now})
 
 
@@ -156,7 +160,7 @@ def _book_line(conn: Any, desk: Desk, key: Key, event: Fill | Movement, now: dat
         "realized": realized,
         "fees": fees,
         "opened_at": line.opened_at,
-        "state": _state_after(row, line.quantity, event),
+        "state": _state_after(row, line.quantity, event, is_dust=desk.is_dust(key, line.quantity)),
         "updated_at": now,
     }
     booking.put_position(conn, {**row, **values})
@@ -201,12 +205,14 @@ def _flat(desk: Desk, key: Key) -> dict[str, Any]:
     }
 
 
-def _state_after(row: Mapping[str, Any], quantity: Decimal, event: Fill | Movement) -> str:
+def _state_after(row: Mapping[str, Any], quantity: Decimal, event: Fill | Movement, *, is_dust: bool) -> str:
     if isinstance(event, Movement):
         resolved = step(POSITION, row["state"], PositionEvent.RESOLVED).state
         return step(POSITION, resolved, PositionEvent.PAID).state
     if not quantity:
         return step(POSITION, row["state"], PositionEvent.EMPTIED).state
+    if is_dust and row["state"] == "closing":
+        return step(POSITION, row["state"], PositionEvent.BELOW_MINIMUM).state
     flipped = row["quantity"] * quantity < 0
     return step(POSITION, row["state"], PositionEvent.FLIPPED if flipped else PositionEvent.FILL).state
 

@@ -33,7 +33,7 @@ from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id, is_ours
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import pausing
-from agent.trading.steps.desk import Desk, held_quantities, in_flight, state_by
+from agent.trading.steps.desk import Desk, in_flight, state_by, to_close
 from agent.trading.steps.execute import cancel, follow, place
 from agent.trading.steps.recover import recover
 
@@ -130,7 +130,7 @@ def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
 
 def _close_all(desk: Desk, kill: dict[str, Any], state: KillState) -> KillState:
     with desk.database.reading() as connections:
-        held = held_quantities(connections.project, desk.agent_id)
+        held = to_close(desk, connections.project)
         busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
         known = orders.of_agent(connections.project, desk.agent_id)
     if not held and not busy and _is_flat(desk):
@@ -159,17 +159,17 @@ def _none_rests(desk: Desk) -> bool:
 
 def _is_flat(desk: Desk) -> bool:
     """Whether the platform says that nothing is held, dust aside. What could not be read is never flat."""
-    said, dust = desk.platform.snapshot((), None), desk.platform.capabilities.dust
+    said = desk.platform.snapshot((), None)
     if not said.is_complete or said.holdings is None:
         return False
-    return all(one.quantity.copy_abs() <= dust for one in said.holdings.values())
+    return all(desk.is_dust(key, one.quantity) for key, one in said.holdings.items())
 
 
 def close_positions(desk: Desk) -> int:
     """Send what closes everything that is held and not being closed, at the end of a run; returns how many orders."""
     follow(desk)
     with desk.database.reading() as connections:
-        held = held_quantities(connections.project, desk.agent_id)
+        held = to_close(desk, connections.project)
         busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
         row = account.load(connections.project, desk.agent_id)
     sent = 0

@@ -201,7 +201,7 @@ def _lock(desk: Desk, silent: Mapping[str, str]) -> None:
 def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) -> Decided:
     """T3: opinions about one market and the decision that they make."""
     now = desk.clock.now()
-    position = position_in(held, market)
+    position = position_in(desk, held, market)
     seen = market_view(desk, market, quote, position, now)
     said = {name_of(one): _asked(one, seen, now) for one in desk.providers}
     choice = choose(seen, said, position, desk.config, is_watched=market in desk.watched)
@@ -260,7 +260,7 @@ def _opinion_row(name: str, said: Opinion | Abstention) -> dict[str, Any]:
     return {"provider": name, **facts, "reasons": [dict(one) for one in said.reasons]}
 
 
-def judge_all(desk: Desk, found: list[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
+def judge_all(desk: Desk, found: Sequence[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
     """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens.
     Returns what passed, and why each other one did not."""
     now = desk.clock.now()

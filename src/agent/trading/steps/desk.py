@@ -86,6 +86,11 @@ class Desk:
             self.good_books[key] = quote
         return mark_of(quantity, quote, now=now, max_age=age, last_book=before, payout=payout)
 
+    def is_dust(self, key: Key, quantity: Decimal) -> bool:
+        """Whether so little is left that the platform takes no order for it: it is valued and shown, no more."""
+        instrument, size = self.platform.instrument(key[0]), quantity.copy_abs()
+        return size <= max(instrument.dust, self.platform.capabilities.dust) or size < instrument.min_quantity
+
     def fill_row(self, fill: Fill, now: datetime) -> dict[str, Any]:
         """A fill as a row of `fills`."""
         return {
@@ -183,6 +188,12 @@ def held_quantities(conn: Any, agent_id: int) -> dict[Key, tuple[Decimal, Decima
     return {
         (one["market_id"], one["outcome"]): (one["quantity"], one["average_price"]) for one in rows if one["quantity"]
     }
+
+
+def to_close(desk: Desk, conn: Any) -> dict[Key, tuple[Decimal, Decimal]]:
+    """What is held and can be closed: all but dust."""
+    held = held_quantities(conn, desk.agent_id)
+    return {key: one for key, one in held.items() if not desk.is_dust(key, one[0])}
 
 
 def marks_of(desk: Desk, held: Mapping[Key, tuple[Decimal, Decimal]], now: datetime) -> dict[Key, Mark | None]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from agent.amounts import plain
-from agent.store.trading import account, booking, deciding, orders
-from agent.trading.model import Fill, Movement, Order, Proposal, Purpose
+from agent.store.trading import account, approving, booking, deciding, orders
+from agent.trading.model import ZERO, Fill, Movement, Order, Proposal, Purpose
 from agent.trading.platform import Accepted, Refused, Submitted, Unclear
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderEvent, OrderState, client_order_id
@@ -21,6 +21,7 @@ from agent.trading.states.permissions import MAY, Send, TradingState, held_back_
 from agent.trading.states.positions import PositionEvent
 from agent.trading.steps.booking import Marks, book_fill, book_movement, move_position, next_status
 from agent.trading.steps.desk import Desk, held_quantities, in_flight, marks_of, order_of
+from pipelines.values import dataclass
 
 _ENDS = {
     "cancelled": OrderEvent.CANCELLED,
@@ -54,6 +55,8 @@ def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0)
         orders.prepare(conn, _row(desk, order, kill_id, leg), "send")
         if order.decision_id is not None:
             deciding.set_status(conn, order.decision_id, "ordered")
+            if order.purpose == "open":
+                approving.approve_itself(conn, order.decision_id, _quoted(conn, desk, order), order.prepared_at)
     refusal = _begin(desk, order)
     if refusal is not None:
         return OrderState.DENIED
@@ -76,6 +79,15 @@ def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0)
             moved = next_status(conn, desk, row, OrderEvent.UNCLEAR, now)
             orders.move(conn, its, OrderEvent.UNCLEAR, moved, now, "send", {"cause": answer.cause})
     return moved
+
+
+def _quoted(conn: Any, desk: Desk, order: Order) -> dict[str, Any]:
+    """What is approved: so much at these prices. What closes needs nobody's word."""
+    row = orders.load(conn, order.client_order_id)
+    assert row is not None, "it was prepared"
+    prices = {"bid": row["reference_bid"], "ask": row["reference_ask"]}
+    slips = desk.config.reprice_tolerance_pct
+    return {"side": order.side, "quantity": order.quantity, **prices, "max_slippage": slips}
 
 
 def follow(desk: Desk) -> int:
@@ -131,8 +143,7 @@ def _begin(desk: Desk, order: Order) -> str | None:
     """T7: the last look before the first byte, and SENDING. Returns why it is denied, None where it may be sent."""
     now = desk.clock.now()
     with desk.step("sending") as conn:
-        row = account.load(conn, desk.agent_id)
-        why = _forbidden(desk, order, row, account.standing_kill(conn, desk.held.platform, desk.held.account_ref))
+        why = _forbidden(conn, desk, order)
         event = OrderEvent.SEND if why is None else OrderEvent.DENY
         moved = step(ORDER, _status(conn, order), event).state
         if why is not None:
@@ -152,16 +163,71 @@ def _submitted(desk: Desk, order: Order) -> Submitted:
         return Unclear(f"{type(error).__name__}: {error}")
 
 
-def _forbidden(desk: Desk, order: Order, row: Mapping[str, Any], kill: Mapping[str, Any] | None) -> str | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLook:
+    """What is looked at in the transaction of T7. held: signed quantity of the order's position; closing: whether
+    another order that closes it is in flight."""
+
+    order: Order
+    state: TradingState
+    reasons: Mapping[str, str]
+    kill: Mapping[str, Any] | None
+    has_kill_file: bool
+    held: Decimal
+    closing: bool
+
+
+def _not_allowed(look: LastLook) -> str | None:
+    order = look.order
     asks = Send.KILL if order.purpose == "kill" else Send.REDUCE if order.reduce_only else Send.OPEN
-    state = TradingState(row["trading_state"])
-    if asks not in MAY[state]:
-        return f"the trader is {state}: {held_back_by(row['trading_reason'] or {})}"
-    if order.purpose != "kill" and kill is not None:
-        return f"the kill switch fired: {', '.join(kill['cause'])}"
-    if order.purpose != "kill" and desk.kill_file() is not None:
-        return "a KILL file lies in the project's home"
-    return None
+    return None if asks in MAY[look.state] else f"the trader is {look.state}: {held_back_by(look.reasons)}"
+
+
+def _killed(look: LastLook) -> str | None:
+    if look.order.purpose == "kill" or look.kill is None:
+        return None
+    return f"the kill switch fired: {', '.join(look.kill['cause'])}"
+
+
+def _kill_file(look: LastLook) -> str | None:
+    is_stopped = look.order.purpose != "kill" and look.has_kill_file
+    return "a KILL file lies in the project's home" if is_stopped else None
+
+
+def _more_than_held(look: LastLook) -> str | None:
+    """The monitor may have closed it since this was decided: the same again would turn the position round."""
+    if not look.order.reduce_only:
+        return None
+    left = look.held if look.order.side == "sell" else look.held.copy_negate()
+    return "there is no longer that much to close" if look.order.quantity > left else None
+
+
+def _closes_already(look: LastLook) -> str | None:
+    return "an order that closes it rests already" if look.order.reduce_only and look.closing else None
+
+
+LAST_LOOK: dict[str, Callable[[LastLook], str | None]] = {
+    "trading_state": _not_allowed,
+    "kill_switch": _killed,
+    "kill_file": _kill_file,
+    "more_than_held": _more_than_held,
+    "closes_already": _closes_already,
+}  # in their order: of several the first one says why
+
+
+def _forbidden(conn: Any, desk: Desk, order: Order) -> str | None:
+    row, its = account.load(conn, desk.agent_id), order.client_order_id
+    flying = in_flight(conn, desk.agent_id)
+    look = LastLook(
+        order=order,
+        state=TradingState(row["trading_state"]),
+        reasons=row["trading_reason"] or {},
+        kill=account.standing_kill(conn, desk.held.platform, desk.held.account_ref),
+        has_kill_file=desk.kill_file() is not None,
+        held=held_quantities(conn, desk.agent_id).get(order.key, (ZERO, ZERO))[0],
+        closing=any(one.reduce_only and one.key == order.key and one.client_order_id != its for one in flying),
+    )
+    return next((why for one in LAST_LOOK.values() if (why := one(look)) is not None), None)
 
 
 def _follow_end(desk: Desk, order: Order) -> None:

@@ -3,6 +3,7 @@ one. Softer than the kill switch: exits go on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -18,18 +19,18 @@ DAY = "max_daily_loss_pct"  # the rule of its locks
 
 def check(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetime) -> None:
     """Let the reasons hold that this reading brings, and those be gone that are over."""
-    _hold(conn, desk, Reason.STALE_MARKS, _stale(reading, limits))
-    _hold(conn, desk, Reason.DAILY_LOSS, _lost_today(conn, desk, reading, now))
+    for reason, why in CHECKS.items():
+        _hold(conn, desk, reason, why(conn, desk, reading, limits, now))
 
 
-def _stale(reading: Reading, limits: Limits) -> str | None:
+def _stale(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetime) -> str | None:
     count = reading.stale_before + 1
     if not reading.stale or count < limits.stale_readings:
         return None
     return f"{limits.stale_readings} readings in a row or more had old prices for over a tenth of what is held"
 
 
-def _lost_today(conn: Any, desk: Desk, reading: Reading, now: datetime) -> str | None:
+def _lost_today(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetime) -> str | None:
     """Why nothing is opened until midnight. A lock says so to people; once it fired, it holds for the day although the
     account recovers, and a person may delete it."""
     limit = desk.config.max_daily_loss_pct
@@ -54,6 +55,12 @@ def _lost_today(conn: Any, desk: Desk, reading: Reading, now: datetime) -> str |
     )
     deciding.add_lock(conn, desk.agent_id, market="*", side="*", until=until, rule=DAY, why=why, now=now)
     return why
+
+
+CHECKS: dict[Reason, Callable[[Any, Desk, Reading, Limits, datetime], str | None]] = {
+    Reason.STALE_MARKS: _stale,
+    Reason.DAILY_LOSS: _lost_today,
+}
 
 
 def _hold(conn: Any, desk: Desk, reason: Reason, words: str | None) -> None:

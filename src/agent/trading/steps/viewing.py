@@ -43,9 +43,10 @@ def standing_of(conn: Any, desk: Desk, account: Account, now: datetime) -> Stand
     return Standing(account=account, locks=locks, sent=sent)
 
 
-def position_in(account: Account, market_id: str) -> Position | None:
-    """What is held of a market, of whichever outcome."""
-    return next((one for one in account.positions if one.market_id == market_id and one.quantity), None)
+def position_in(desk: Desk, account: Account, market_id: str) -> Position | None:
+    """What is held of a market and can be closed, of whichever outcome."""
+    here = (one for one in account.positions if one.market_id == market_id)
+    return next((one for one in here if not desk.is_dust(one.key, one.quantity)), None)
 
 
 def market_view(desk: Desk, market_id: str, quote: Quote, position: Position | None, now: datetime) -> MarketView:

@@ -17,18 +17,18 @@ from agent.execution.workspace import open_workspace
 from agent.runtime.signals import stop_on_signals
 from agent.trading import options as trading_options
 from agent.trading import profiles
+from agent.trading.agents import AGENTS
 from agent.trading.config import Layer, Parsed, parse
 from agent.trading.feeds.clocks import FeedClock, ReplayClock
 from agent.trading.feeds.columns import TableFeed
 from agent.trading.feeds.reading import ReleasedFeed, read_out_of_fold
 from agent.trading.replay import replay, stands_at
 from agent.trading.run import Start, Trader
-from agent.trading.run import run as run_trader
 from agent.trading.starting import require_startable, warning_of
 from pipelines.settings import read_toml
 
+_LOOK_SECONDS = 0.2
 HELP = "Trade what the current release decides, on paper: cycle after cycle, or once."
-_LOOK_SECONDS = 0.5  # how often a stop is looked for
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,13 +84,8 @@ def run(options: argparse.Namespace) -> int:
         _tell(trading_options.table_of(parsed).rstrip())
         with stop_on_signals() as stop, Trader(start) as trader:
             _warn(trader, feed, parsed)
-            return run_trader(
-                trader,
-                wait=lambda seconds: _wait(seconds, stop),
-                told=_tell,
-                most_cycles=1 if options.once else options.max_cycles,
-                test_mode=options.test_mode,
-            )
+            its = AGENTS[parsed.config.agent_type](trader, _tell, lambda: stop() is not None)
+            return its.run(options.test_mode, 1 if options.once else options.max_cycles)
 
 
 def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
@@ -129,7 +124,10 @@ def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
 
 def _paced(passed: timedelta, speed: float | None, stop: Callable[[], str | None]) -> bool:
     """Wait as long as `passed` of history takes at this speed, and say whether to go on."""
-    return stop() is None if speed is None else _wait(passed.total_seconds() / speed, stop)
+    ends = time.monotonic() + (0.0 if speed is None else passed.total_seconds() / speed)
+    while stop() is None and (left := ends - time.monotonic()) > 0:
+        time.sleep(min(_LOOK_SECONDS, left))
+    return stop() is None
 
 
 def parsed_of(options: argparse.Namespace) -> Parsed:
@@ -155,16 +153,6 @@ def _warn(trader: Trader, feed: TableFeed, parsed: Parsed) -> None:
         said = None if bar is None else warning_of(parsed.config, feed.listing(market), float(bar.close))
         if said is not None:
             _tell(f"note: {said}")
-
-
-def _wait(seconds: float, stop: Callable[[], str | None]) -> bool:
-    """Wait, and say whether to go on."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if stop() is not None:
-            return False
-        time.sleep(min(_LOOK_SECONDS, max(0.0, ends - time.monotonic())))
-    return stop() is None
 
 
 def _tell(text: str) -> None:

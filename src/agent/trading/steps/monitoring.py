@@ -1,0 +1,66 @@
+"""What the monitor does at each look: book what came in, measure the account, and close what reached its stop-loss or
+take-profit. It opens nothing and decides about no market."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agent.store.trading import account, orders
+from agent.trading.ensemble import limit_reached
+from agent.trading.feed import max_mark_age
+from agent.trading.model import Position, Purpose
+from agent.trading.states.permissions import MAY, Send, TradingState
+from agent.trading.steps.closing import closing_order
+from agent.trading.steps.cycle import look
+from agent.trading.steps.desk import Desk, account_of, in_flight
+from agent.trading.steps.execute import place, valued
+
+
+def tick(desk: Desk) -> bool:
+    """One look; whether the kill switch fired, which closes everything by itself."""
+    if look(desk):
+        return True
+    if desk.config.stop_loss is not None or desk.config.take_profit is not None:
+        _close_what_is_due(desk)
+    return False
+
+
+def _close_what_is_due(desk: Desk) -> None:
+    """Send what closes positions that reached a limit."""
+    marks, now = valued(desk), desk.clock.now()
+    with desk.database.reading() as connections:
+        held = account_of(desk, connections.project, marks)
+        busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
+        row = account.load(connections.project, desk.agent_id)
+    if Send.REDUCE not in MAY[TradingState(row["trading_state"])]:
+        return
+    for one in held.positions:
+        why = None if one.key in busy else _due(desk, one, now)
+        if why is not None:
+            _close(desk, one, why)
+
+
+def _due(desk: Desk, position: Position, now: datetime) -> Purpose | None:
+    """Which limit a position reached, by a fresh quote of an open market; None where none."""
+    market = position.market_id
+    is_ours = market in desk.markets or market in desk.watched
+    if not is_ours or desk.is_dust(position.key, position.quantity):
+        return None
+    quote, listing = desk.platform.quote(market), desk.feed.listing(market)
+    if quote is None or not quote.is_open:
+        return None
+    if now - quote.ts > max_mark_age(listing, desk.config.max_mark_age_seconds):
+        return None
+    reached = limit_reached(position, quote, desk.config)
+    return None if reached is None else reached[0]
+
+
+def _close(desk: Desk, position: Position, purpose: Purpose) -> None:
+    """Its id is made from how many of its kind there were: the same one again is the same order."""
+    with desk.database.reading() as connections:
+        rows = orders.of_agent(connections.project, desk.agent_id)
+    leg = sum(one["decision_id"] is None and (one["market_id"], one["outcome"]) == position.key for one in rows)
+    origin = f"monitor:{desk.agent_id}"
+    order = closing_order(desk, origin, purpose, position.key, position.quantity, leg)
+    if not isinstance(order, str):
+        place(desk, order, leg=leg)

@@ -162,6 +162,7 @@ def test_15_a_second_reconciliation_changes_nothing(database: Database, kind: st
                 at.venue.cancel(its)
             at.venue.fill(its)
         elif kind == "deposit":
+            at.wait(1.0)
             at.venue.deposit("d1", D(500))
         elif kind == "external":
             at.venue.place(_foreign("other-1", "1"))
@@ -316,6 +317,7 @@ def test_cash_that_differs_for_a_while_holds_nothing_back_afterwards(database: D
     """A deposit is in the balance before it is listed."""
     with floor(database) as at:
         bought(at, **NO_CLOSING)
+        at.wait(1.0)
         at.venue.deposit("d1", D(500))
         listed = at.venue.movements.pop()
         at.wait(60.0)
@@ -427,3 +429,17 @@ def test_a_market_that_says_nothing_in_the_end_is_locked_and_a_stop_is_heard(dat
         waited.clear()
         one.process_cycle(wait=lambda seconds: waited.append(seconds) or False)  # a person stops it
         assert waited == [2.0]
+
+
+def test_deposits_before_the_books_were_opened_are_not_booked_again(database: Database) -> None:
+    with floor(database) as at:
+        at.venue.deposit("old", D(250))
+        at.wait(60.0)
+        bought(at, **NO_CLOSING)
+        at.wait(60.0)
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+            one.process_cycle()
+        newest = at.rows(booking.newest_equity, at.agent()["id"])
+        assert newest["cash"] == at.venue.cash
+        assert at.agent()["trading_state"] == "active"

@@ -83,7 +83,8 @@ def compare_holdings(
 def compare_cash(books: Books, cash: Decimal, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
     """Cash. `cash`: ours, with all that was found before booked."""
     known = {one.external_id for one in books.movements}
-    new = [one for one in platform.movements if one.external_id not in known]
+    since = books.opened_at  # what came before is in the cash that the books were opened with
+    new = [one for one in platform.movements if one.external_id not in known and (since is None or one.ts > since)]
     for one in new:
         yield _cash(22, one.kind, "corrected", cash, platform, (BookMovement(one),), name=one.external_id)
     rest = less(platform.cash, cash, *(one.amount for one in new))

@@ -96,7 +96,9 @@ def follow(desk: Desk) -> int:
     with desk.database.reading() as connections:
         conn = connections.project
         flying = in_flight(conn, desk.agent_id)
-        known = {row["external_id"] for row in booking.movements_of(conn, desk.held.platform, desk.held.account_ref)}
+        booked = booking.movements_of(conn, desk.held.platform, desk.held.account_ref)
+        known = {row["external_id"] for row in booked}
+        opened = min((row["ts"] for row in booked), default=None)  # what came before is in what was found then
         held = held_quantities(conn, desk.agent_id)
     new = 0
     if flying:
@@ -108,7 +110,7 @@ def follow(desk: Desk) -> int:
         for order in flying:
             _follow_end(desk, order)
     for movement in desk.platform.movements() if known or held else ():
-        if movement.external_id not in known:
+        if movement.external_id not in known and (opened is None or movement.ts > opened):
             _book_movement(desk, movement)
     return new
 

@@ -235,9 +235,14 @@ def largest(quantity: Decimal, lot: Decimal, fits: Callable[[Decimal], bool]) ->
     return times(lot, Decimal(low))
 
 
+def name_of(rule: Rule) -> str:
+    """The name of a rule: that of its file."""
+    return rule.__name__.rpartition(".")[2]
+
+
 def _verdict(rule: Rule, proposal: Proposal, view: View, now: datetime) -> Verdict:
     """A rule's answer as a row. What asks for more than there is allows; what leaves nothing refuses."""
-    name, before = rule.__name__.rpartition(".")[2], proposal.quantity
+    name, before = name_of(rule), proposal.quantity
     answer = rule.check(proposal, view, now)
     match answer:
         case Allow():

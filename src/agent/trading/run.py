@@ -27,6 +27,7 @@ from agent.trading.kill_switch import KillState
 from agent.trading.pairs import markets_of
 from agent.trading.platform import Platform, Unreachable
 from agent.trading.platforms.paper import PaperPlatform
+from agent.trading.rule import Rule
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import closing, cycle
@@ -44,8 +45,8 @@ Wait = Callable[[float], bool]  # seconds -> whether to go on
 
 @dataclass(frozen=True)
 class Start:
-    """What a start is given. cash: what a new paper account begins with. platform: where it trades;
-    None: a paper account."""
+    """What a start is given. cash: what a new paper account begins with. platform: where it trades; None: a paper
+    account. rules: others than all there are. asks_for: what an entry asks for before the rules, in equities."""
 
     database: Database
     feed: Feed
@@ -57,6 +58,8 @@ class Start:
     mode: str = "paper"
     may_open: bool = False
     platform: Platform | None = None
+    rules: Sequence[Rule] | None = None
+    asks_for: Decimal = field(default=Decimal(1))
 
 
 class Trader:
@@ -90,11 +93,12 @@ class Trader:
             platform=platform,
             feed=feed,
             clock=start.clock,
-            rules=rules.load(),
+            rules=rules.load() if start.rules is None else start.rules,
             providers=providers.load(),
             markets=markets,
             watched=watched,
             home=start.home,
+            asks_for=start.asks_for,
         )
         self.analysis_failures = 0
         self._unread = 0

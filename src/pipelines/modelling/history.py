@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +37,15 @@ class History:
     def piece(self, key: str, state: Mapping[str, Any]) -> Piece:
         """Bars known within span `key` and bars that began within it. `state`: of the simulation before it, whose
         markets have a number in each piece."""
+        return self.between(*span_of(key), [name for book in state.values() for name in book["markets"]])
+
+    def between(self, low: datetime, high: datetime, known: Sequence[str] = ()) -> Piece:
+        """Bars known after `low` and until `high`, and bars that began from `low` on and before `high`. known: markets
+        that have a number whether they have bars or not."""
         import polars as pl
 
-        low, high = span_of(key)
         bars = self._bars(low, high)
-        known = [book["markets"] for book in state.values()]
-        names = sorted(
-            {*self.markets.get_column("market_id"), *bars.get_column("market_id"), *(n for b in known for n in b)}
-        )
+        names = sorted({*self.markets.get_column("market_id"), *bars.get_column("market_id"), *known})
         number = pl.DataFrame({"market_id": names, "number": range(len(names))}, schema_overrides={"number": pl.Int32})
         ended = bars.filter(pl.col("ts") > low, pl.col("ts") <= high, pl.col("ts") >= self.begin)
         begun = bars.filter(pl.col("start") >= low, pl.col("start") < high, pl.col("start") >= self.begin)

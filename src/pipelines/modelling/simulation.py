@@ -55,22 +55,22 @@ def simulate(piece: Piece, state: Mapping[str, Any], rules: Rules, using: Loops 
 
     engine = loops(len(piece.closes.at)) if using is None else using
     columns = (piece.closes, piece.opens, piece.markets)
-    closes, opens, markets = columns if engine.is_compiled else (_listed(one) for one in columns)
+    closes, opens, markets = columns if engine.is_compiled else (listed(one) for one in columns)
     instants = _instants(piece.closes.at)
     most_trades = _most_trades(piece, rules)
     count = len(piece.names)
 
-    book = _restored(state.get("model"), piece.names)
-    curve, closed = _empty_curve(instants), _empty_trades(most_trades)
+    book = restored(state.get("model"), piece.names)
+    curve, closed = empty_curve(instants), empty_trades(most_trades)
     candidates = np.zeros(count, dtype=np.int64)
-    before = book if engine.is_compiled else _listed(book)
+    before = book if engine.is_compiled else listed(book)
     limits = (rules.allow_short, rules.max_positions, rules.weight)
     engine.trade_signals(closes, opens, markets, before, curve, closed, candidates, *limits)
     trades = int(before.counts[2])
 
-    held = _restored(state.get("buy_and_hold"), piece.names)
-    held_curve = _empty_curve(instants)
-    then = held if engine.is_compiled else _listed(held)
+    held = restored(state.get("buy_and_hold"), piece.names)
+    held_curve = empty_curve(instants)
+    then = held if engine.is_compiled else listed(held)
     scratch = (np.zeros(count, dtype=np.int64), np.zeros(count))
     engine.buy_and_hold(closes, opens, markets, then, held_curve, *scratch, piece.start)
     return Segment(
@@ -93,25 +93,27 @@ def _instants(at: npt.NDArray[np.int64]) -> int:
     return int(np.count_nonzero(at[1:] != at[:-1])) + (len(at) > 0)
 
 
-def _listed(columns: Any) -> Any:
+def listed(columns: Any) -> Any:
     """The same columns as lists, which interpreted code reads several times as fast as arrays."""
     return type(columns)(*(column.tolist() for column in columns))
 
 
-def _empty_curve(rows: int) -> Curve:
+def empty_curve(rows: int) -> Curve:
+    """A curve of so many rows, to be filled in."""
     import numpy as np
 
     return Curve(np.zeros(rows, dtype=np.int64), *(np.zeros(rows) for _ in Curve._fields[1:]))
 
 
-def _empty_trades(rows: int) -> Closed:
+def empty_trades(rows: int) -> Closed:
+    """So many trades, to be filled in."""
     import numpy as np
 
     types = (np.float64 if name in _FLOATS_OF_A_TRADE else np.int64 for name in Closed._fields)
     return Closed(*(np.empty(rows, dtype=one) for one in types))
 
 
-def _restored(state: Mapping[str, Any] | None, names: Sequence[str]) -> Books:
+def restored(state: Mapping[str, Any] | None, names: Sequence[str]) -> Books:
     """The state that `_written` wrote; a new one, with cash 1, for None."""
     import numpy as np
 

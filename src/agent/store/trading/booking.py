@@ -151,8 +151,8 @@ def opening_of_day(
     return first.equity, flows
 
 
-def equity_of(conn: sa.Connection, agent_id: int, limit: int) -> list[Row]:
-    """Rows of `equity`, the newest first."""
+def equity_of(conn: sa.Connection, agent_id: int, limit: int | None) -> list[Row]:
+    """Rows of `equity`, the newest first; None: all of them."""
     query = sa.select(equity).where(equity.c.agent_id == agent_id).order_by(equity.c.ts.desc()).limit(limit)
     return [dict(row) for row in conn.execute(query).mappings()]
 

@@ -145,6 +145,14 @@ def outcomes_of(conn: sa.Connection, agent_id: int) -> list[tuple[str, str, str 
     return [(action, status, rule, reason) for action, status, rule, reason in found]
 
 
+def changed_by(conn: sa.Connection, agent_id: int) -> dict[str, int]:
+    """How many orders each rule refused or reduced."""
+    d, v = decisions.c, verdicts.c
+    query = sa.select(v.rule, sa.func.count()).join(decisions, d.decision_id == v.decision_id)
+    found = conn.execute(query.where(d.agent_id == agent_id, v.verdict != "allow").group_by(v.rule).order_by(v.rule))
+    return {rule: count for rule, count in found}
+
+
 def plain_json(value: Any) -> Any:
     """Evidence as JSON: amounts in plain notation, times in ISO 8601."""
     if isinstance(value, Decimal):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from agent.amounts import of_float
+from agent.amounts import PLACES, of_float
 from agent.errors import NotFound
 from agent.store.database.engine import Database, reading
 from agent.store.outputs import catalog, projections, releases
@@ -16,17 +17,23 @@ from agent.store.outputs.releases import Release
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
 from agent.trading.model import Instrument
+from pipelines.component import Input
 from pipelines.costs import BINARY, COST_COLUMNS, Costs
-from pipelines.decision import Rules, edges_of, entering
+from pipelines.decision import UNSURE, Rules, edges_of, entering
 from pipelines.lake import Lake
 from pipelines.modelling.deciding import FORECAST_COLUMNS, QUOTE_COLUMNS, columns_of
-from pipelines.snapshot import Snapshot
+from pipelines.modelling.history import History
+from pipelines.modelling.labels import MARKET_FACTS
+from pipelines.modelling.simulation import Piece
+from pipelines.snapshot import Reads, Snapshot
+from pipelines.values import dataclass
 
 if TYPE_CHECKING:
     import polars as pl
 
 _MOST = 100_000
-_SMALLEST = Decimal("0.00000001")
+_SMALLEST, _FINEST = Decimal("0.00000001"), Decimal(1).scaleb(-PLACES)
+_FAR = datetime(9000, 1, 1, tzinfo=UTC)
 _BAR_COLUMNS = ("market_id", "start", "end", "open", "close", "volume", *QUOTE_COLUMNS)
 _SIDES = {"buy": 1, "sell": -1}
 
@@ -67,6 +74,63 @@ def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0) -
     with reading(database.project) as conn:
         release = _current(conn)
         snapshots = _snapshots(conn, release, "markets", "features", "model", "inference")
+    rules, forecasts = _out_of_fold(lake, release, snapshots)
+    markets, bars = _markets(lake, snapshots, cost_factor), _bars(lake, snapshots)
+    version = str(release.versions["model"]["version"])
+    said = _decided(forecasts, bars, markets, rules, version)
+    return _tables(release, markets, bars, said, is_replay=True)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The same history twice: as the trader sees it, and as columns of the simulation, which go by `rules`."""
+
+    tables: Tables
+    piece: Piece
+    rules: Rules
+
+
+def read_like_simulation(
+    database: Database,
+    lake: Lake,
+    cost_factor: float = 1.0,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Simulated:
+    """What the release's backtest trades, from `since` to `until` (bars that end then, both included), for the trader
+    and for the simulation. Where a bar has no forecast nothing is expected of it, and a holding comes closer to its
+    horizon. Markets whose lots are so small that they change nothing. Raises NotFound as `read_out_of_fold`, and where
+    no forecast lies in that time."""
+    import polars as pl
+
+    with reading(database.project) as conn:
+        release = _current(conn)
+        snapshots = _snapshots(conn, release, "markets", "features", "model", "inference")
+    rules, signals = _out_of_fold(lake, release, snapshots)
+    if since is not None:
+        signals = signals.filter(pl.col("ts") >= since)
+    if until is not None:
+        signals = signals.filter(pl.col("ts") <= until)
+    begin = signals.get_column("ts").min()
+    if not isinstance(begin, datetime):
+        raise NotFound("no forecast was made in that time", where="--from, --until", fix="leave them out")
+    markets, bars = _markets(lake, snapshots, cost_factor), _bars(lake, snapshots)
+    facts = markets.select(MARKET_FACTS)
+    source = Input(snapshots["features"], Reads(("*",), prefix="bars/"), frozenset(), lake)
+    piece = History(source, facts, signals, begin, rules).between(begin - timedelta(microseconds=1), until or _FAR)
+    spoken = signals.get_column("market_id").unique()
+    near = bars.filter(pl.col("end") >= begin, pl.col("market_id").is_in(spoken.implode()))
+    version = str(release.versions["model"]["version"])
+    said = _decided(signals, near, markets, rules, version, each_bar=True)
+    tables = _tables(release, markets, bars, said, is_replay=True)
+    listings = {
+        name: replace(one, instrument=replace(one.instrument, lot=_FINEST)) for name, one in tables.listings.items()
+    }
+    return Simulated(replace(tables, listings=listings), piece, rules)
+
+
+def _out_of_fold(lake: Lake, release: Release, snapshots: dict[str, Snapshot]) -> tuple[Rules, pl.DataFrame]:
+    """The release's rule of decision, and its forecasts made out of fold."""
     rules_of = snapshots["inference"].by_key.get("rules.json")
     forecasts = snapshots["model"].select("oof/")
     if rules_of is None or not forecasts:
@@ -74,11 +138,7 @@ def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0) -
             f"release {release.name} has no out-of-fold forecasts", where="its model", fix="`agent run` makes them"
         )
     rules = Rules(**json.loads(lake.read_bytes(rules_of)))
-    columns = ("market_id", "ts", *FORECAST_COLUMNS)
-    markets, bars = _markets(lake, snapshots, cost_factor), _bars(lake, snapshots)
-    version = str(release.versions["model"]["version"])
-    said = _decided(lake.read_tables(forecasts, columns), bars, markets, rules, version)
-    return _tables(release, markets, bars, said, is_replay=True)
+    return rules, lake.read_tables(forecasts, ("market_id", "ts", "spacing_seconds", *FORECAST_COLUMNS))
 
 
 def _current(conn: Any) -> Release:
@@ -149,15 +209,22 @@ def _columns(rows: pl.DataFrame) -> BarColumns:
 
 
 def _decided(
-    forecasts: pl.DataFrame, bars: pl.DataFrame, markets: pl.DataFrame, rules: Rules, version: str
+    forecasts: pl.DataFrame,
+    bars: pl.DataFrame,
+    markets: pl.DataFrame,
+    rules: Rules,
+    version: str,
+    *,
+    each_bar: bool = False,
 ) -> dict[str, list[Published]]:
-    """What the decision rule says at each bar that has a forecast."""
+    """What the decision rule says at each bar that has a forecast. each_bar: at the others too, of which nothing is
+    expected."""
     import polars as pl
 
     facts = markets.select("market_id", "kind", "half_spread", "slippage", "fee")
     rows = (
         bars.rename({"end": "ts"})
-        .join(forecasts, on=("market_id", "ts"), how="inner", maintain_order="left")
+        .join(forecasts, on=("market_id", "ts"), how="left" if each_bar else "inner", maintain_order="left")
         .join(facts, on="market_id", how="left", maintain_order="left")
         .with_columns(pl.col("half_spread", "slippage", "fee").fill_null(0.0))
     )
@@ -166,14 +233,14 @@ def _decided(
     net, sure = edges.net.tolist(), edges.confidence.tolist()
     said: dict[str, list[Published]] = {}
     for number, row in enumerate(rows.select("market_id", "ts", "probability").iter_rows(named=True)):
-        if row["probability"] is None:
+        if row["probability"] is None and not each_bar:
             continue
         one = Published(
             market_id=row["market_id"],
             ts=row["ts"],
             enters=enters[number],
             may_short=bool(edges.may_short[number]),
-            probability=row["probability"],
+            probability=UNSURE if row["probability"] is None else row["probability"],
             confidence=sure[number],
             net_edge=net[number],
             reason=f"net edge {net[number]:+.3%}, out of fold",

@@ -8,7 +8,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
-from agent.amounts import total
+from agent.amounts import times, total
 from agent.store.trading import account, deciding, orders
 from agent.trading.ensemble import Choice, choose, proposal_of
 from agent.trading.model import Account, Proposal, Quote
@@ -169,7 +169,7 @@ def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) ->
     said = {name_of(one): _asked(one, seen, now) for one in desk.providers}
     choice = choose(seen, said, position, desk.config, is_watched=market in desk.watched)
     its = deciding.decision_id(desk.agent_id, cycle, market)
-    size = held.equity
+    size = times(desk.asks_for, held.equity)
     proposal = proposal_of(its, choice, seen, position.quantity if position is not None else total(()), size)
     reasons = [dict(one) for one in choice.reasons]
     if choice.purpose is not None and proposal is None:

@@ -34,7 +34,8 @@ Row = Mapping[str, Any]
 class Desk:
     """One trader at work. markets: market id -> the pair that a person named it by; watched: those that are only looked
     at. home: where a KILL file is looked for; None: nowhere. good_books: the newest good book seen, to value by where a
-    side of it is gone: a process that was started since knows none, and values by the last trade."""
+    side of it is gone: a process that was started since knows none, and values by the last trade. asks_for: what an
+    entry asks for before the rules, in equities."""
 
     database: Database
     held: Held
@@ -49,6 +50,7 @@ class Desk:
     watched: frozenset[str] = field(default=frozenset())
     home: Path | None = None
     good_books: dict[Key, Quote] = field(default_factory=dict)
+    asks_for: Decimal = field(default=Decimal(1))
 
     @property
     def agent_id(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +18,12 @@ from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.store.database import migrations
 from agent.store.database.engine import Database, open_engine
+from agent.trading.config import TradingAgentConfig
 from agent.trading.feeds.clocks import ReplayClock
 from agent.trading.feeds.columns import TableFeed
-from agent.trading.feeds.reading import read_out_of_fold
+from agent.trading.feeds.reading import read_like_simulation, read_out_of_fold
 from agent.trading.replay import Replayed, replay
+from agent.trading.replay.like_simulation import OFF, Likeness, replay_like
 from agent.trading.run import Start, Trader
 
 HELP = "Run the trader over history: forecasts made out of fold, the clock at each bar's end, nothing is left behind."
@@ -33,11 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cost-factor", type=float, default=1.0, metavar="X", help="costs are so many times the project's (1); 0: none"
     )
+    parser.add_argument(
+        "--like-simulation",
+        action="store_true",
+        help="with the backtest's sizes and fills, without lots, stops, limits and protections: whether both do the same",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay; its books lie in a database of its own that is gone at the end."""
+    """Replay; its books lie in a database of its own that is gone at the end. Exit code 1 where --like-simulation finds
+    a difference."""
     config = parsed_of(options).config
+    return _like_simulation(options, config) if options.like_simulation else _replayed(options, config)
+
+
+def _replayed(options: argparse.Namespace, config: TradingAgentConfig) -> int:
     with open_workspace(options.project_dir) as workspace:
         feed = TableFeed(read_out_of_fold(workspace.database, workspace.lake, options.cost_factor))
     ends = feed.ends(options.since, options.until)
@@ -46,18 +60,55 @@ def run(options: argparse.Namespace) -> int:
     if not config.asset_pairs:
         config = replace(config, asset_pairs=tuple(feed.spoken_of()))
     clock = ReplayClock(ends[0])
+    with _database() as database:
+        start = Start(database=database, feed=feed, clock=clock, config=config, mode="backtest")
+        with Trader(start) as trader:
+            found = replay(trader, clock, ends)
+    emit(options, found, text_of(found, feed.release.name, options.cost_factor))
+    return 0
+
+
+def _like_simulation(options: argparse.Namespace, config: TradingAgentConfig) -> int:
+    if config.asset_pairs:
+        raise UsageError(
+            "the simulation trades all markets", where="--asset-pair", fix="leave it out with --like-simulation"
+        )
+    with open_workspace(options.project_dir) as workspace:
+        history = read_like_simulation(
+            workspace.database, workspace.lake, options.cost_factor, options.since, options.until
+        )
+    feed = TableFeed(history.tables)
+    with _database() as database:
+        replayed, likeness = replay_like(database, feed, config, history.piece, history.rules)
+    text = "\n".join((text_of(replayed, feed.release.name, options.cost_factor), likeness_text(likeness)))
+    emit(options, {"replayed": replayed, "likeness": likeness}, text)
+    return 0 if likeness.is_alike else 1
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    """A database that is gone at the end."""
     with tempfile.TemporaryDirectory() as folder:
         engine = open_engine(f"sqlite:///{Path(folder) / 'replay.sqlite'}")
         migrations.ensure_current(engine, automatic=True)
         database = Database(engine, engine)
         try:
-            start = Start(database=database, feed=feed, clock=clock, config=config, mode="backtest")
-            with Trader(start) as trader:
-                found = replay(trader, clock, ends)
+            yield database
         finally:
             database.close()
-    emit(options, found, text_of(found, feed.release.name, options.cost_factor))
-    return 0
+
+
+def likeness_text(found: Likeness) -> str:
+    """How alike trader and simulation were, for people."""
+    lines = [
+        f"Like the simulation: {found.traded:,} round trips of {found.simulated:,} simulated, "
+        + ("each the same" if not found.different else "not the same")
+        + f"; equity at {found.points:,} bar ends differs by at most {found.worst:.1e}.",
+        *found.different,
+        f"Off: lots, stops, the kill switch, and the rules {', '.join(sorted(OFF))}.",
+        f"On, with how many orders each changed: {', '.join(f'{rule} {n:,}' for rule, n in found.changed.items())}.",
+    ]
+    return "\n".join(lines)
 
 
 def text_of(found: Replayed, release: str, factor: float = 1.0) -> str:

@@ -53,7 +53,7 @@ def replay(trader: Trader, clock: ReplayClock, ends: Sequence[datetime]) -> Repl
         clock.at = end
         if _closed(trader):
             break
-    return _summary(trader, ends, min(cycles + 1, len(ends)), cycles)
+    return summary(trader, ends, min(cycles + 1, len(ends)), cycles)
 
 
 def _closed(trader: Trader) -> bool:
@@ -65,7 +65,8 @@ def _closed(trader: Trader) -> bool:
             return state is KillState.FLAT
 
 
-def _summary(trader: Trader, ends: Sequence[datetime], bars: int, cycles: int) -> Replayed:
+def summary(trader: Trader, ends: Sequence[datetime], bars: int, cycles: int) -> Replayed:
+    """What the trader's tables say of a replay of so many `bars`."""
     desk = trader.desk
     with desk.database.reading() as connections:
         conn = connections.project

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from agent.cli.commands.trading.run_agent import add_settings, parsed_of
 from agent.cli.output import emit, moment
@@ -16,8 +12,7 @@ from agent.cli.trading import money
 from agent.console import table
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
-from agent.store.database import migrations
-from agent.store.database.engine import Database, open_engine
+from agent.store.database.throwaway import throwaway
 from agent.trading.config import TradingAgentConfig
 from agent.trading.feeds.clocks import ReplayClock
 from agent.trading.feeds.columns import TableFeed
@@ -60,7 +55,7 @@ def _replayed(options: argparse.Namespace, config: TradingAgentConfig) -> int:
     if not config.asset_pairs:
         config = replace(config, asset_pairs=tuple(feed.spoken_of()))
     clock = ReplayClock(ends[0])
-    with _database() as database:
+    with throwaway() as database:
         start = Start(database=database, feed=feed, clock=clock, config=config, mode="backtest")
         with Trader(start) as trader:
             found = replay(trader, clock, ends)
@@ -78,24 +73,11 @@ def _like_simulation(options: argparse.Namespace, config: TradingAgentConfig) ->
             workspace.database, workspace.lake, options.cost_factor, options.since, options.until
         )
     feed = TableFeed(history.tables)
-    with _database() as database:
+    with throwaway() as database:
         replayed, likeness = replay_like(database, feed, config, history.piece, history.rules)
     text = "\n".join((text_of(replayed, feed.release.name, options.cost_factor), likeness_text(likeness)))
     emit(options, {"replayed": replayed, "likeness": likeness}, text)
     return 0 if likeness.is_alike else 1
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    """A database that is gone at the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        engine = open_engine(f"sqlite:///{Path(folder) / 'replay.sqlite'}")
-        migrations.ensure_current(engine, automatic=True)
-        database = Database(engine, engine)
-        try:
-            yield database
-        finally:
-            database.close()
 
 
 def likeness_text(found: Likeness) -> str:

@@ -38,6 +38,7 @@ fills = sa.Table(
     one_of("settlement", "pending", "confirmed", "failed"),
     sign_of("quantity"),
     sa.Index(None, "client_order_id"),
+    sa.Index(None, "platform", "account_ref", "market_id", "outcome", "ts"),
     schema=PROJECT,
     info={"purpose": "One row per execution. Listed twice by the platform, it is still one row."},
 )

@@ -31,6 +31,7 @@ paper_orders = sa.Table(
     sign_of("quantity"),
     sign_of("limit_price"),
     sa.UniqueConstraint("account_ref", "platform_order_id"),
+    sa.Index(None, "account_ref", "status"),
     schema=PROJECT,
     info={"purpose": "Orders as the paper platform has them."},
 )
@@ -50,6 +51,7 @@ paper_fills = sa.Table(
     sa.Column("ts", UtcDateTime, nullable=False, doc="when it happened, by the market's bars"),
     one_of("side", "buy", "sell"),
     sign_of("quantity"),
+    sa.Index(None, "account_ref", "ts"),
     schema=PROJECT,
     info={"purpose": "Executions on the paper platform."},
 )
@@ -68,4 +70,15 @@ paper_movements = sa.Table(
     one_of("kind", "deposit", "settlement"),
     schema=PROJECT,
     info={"purpose": "Cash of a paper account beside its fills: the opening deposit, and payouts."},
+)
+
+paper_balances = sa.Table(
+    "paper_balances",
+    metadata,
+    sa.Column("account_ref", _ACCOUNT, primary_key=True),
+    sa.Column("market_id", _MARKET, primary_key=True, doc="empty: cash"),
+    sa.Column("outcome", sa.String(50), primary_key=True, doc=_OUTCOME_DOC),
+    sa.Column("amount", Money, nullable=False, doc="units held, below 0: short; of cash units of account"),
+    schema=PROJECT,
+    info={"purpose": "Cash and holdings of a paper account. Follow from its fills and movements."},
 )

@@ -210,6 +210,7 @@ orders = sa.Table(
     sa.UniqueConstraint("kill_id", "market_id", "outcome", "leg"),
     sa.Index(None, "agent_id", "status"),
     sa.Index(None, "agent_id", "market_id", "prepared_at"),
+    sa.Index(None, "agent_id", "first_sent_at"),
     schema=PROJECT,
     info={"purpose": "One row per order, written before anything is sent."},
 )

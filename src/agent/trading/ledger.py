@@ -227,10 +227,15 @@ def fold(fills: Iterable[Fill], marks: Mapping[Key, Decimal], movements: Iterabl
 
     Raises KeyError where something is held that has no mark, ValueError where a void has no fill it takes back.
     """
+    return rebuilt(fills, movements).at(marks)
+
+
+def rebuilt(fills: Iterable[Fill], movements: Iterable[Movement] = ()) -> Books:
+    """The books made again from all that came. Raises ValueError as `fold`."""
     books = Books()
     for event in in_order(fills, movements):
         books.add(event)
-    return books.at(marks)
+    return books
 
 
 def in_order(fills: Iterable[Fill], movements: Iterable[Movement] = ()) -> list[Fill | Movement]:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from agent.store.database.engine import Database
 from agent.store.ledger_tables import equity, fills, positions, trades
 from agent.store.trading import booking
+from agent.trading.ledger import rebuilt
 from agent.trading.measures.marks import Mark, MarkKind
 from agent.trading.model import Fill, Key, Side, movement_of
 from agent.trading.run import Trader
-from agent.trading.steps.booking import book_fill, rebuilt
+from agent.trading.steps.booking import book_fill
 from agent.trading.steps.desk import fill_of
 from tests.examples import examples
 from tests.paper import MARKET, START, D, MovedClock, feed_of, trader

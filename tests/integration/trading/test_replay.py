@@ -12,9 +12,9 @@ from agent.amounts import total
 from agent.store.database.engine import Database
 from agent.store.trading import booking
 from agent.trading.feeds.clocks import ReplayClock
+from agent.trading.ledger import rebuilt
 from agent.trading.model import movement_of
 from agent.trading.replay import Replayed, replay
-from agent.trading.steps.booking import rebuilt
 from agent.trading.steps.desk import fill_of
 from pipelines.costs import Costs
 from tests.paper import MARKET, START, D, feed_of, listing, trader

@@ -190,6 +190,6 @@ def accept(conn: sa.Connection, agent_id: int, found: str, note: str, at: dateti
 
 
 def _upsert(conn: sa.Connection, table: sa.Table, values: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    new = insert(conn, table).values(dict(values))
+    new = insert(conn, table)
     changed = {name: new.excluded[name] for name in values if name not in keys}
-    conn.execute(new.on_conflict_do_update(index_elements=list(keys), set_=changed))
+    conn.execute(new.on_conflict_do_update(index_elements=list(keys), set_=changed), dict(values))

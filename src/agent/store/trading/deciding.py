@@ -14,6 +14,7 @@ from agent.amounts import plain
 from agent.store.database.engine import insert
 from agent.store.trading_tables import decisions, locks, opinions, verdicts
 
+_NOTHING_SAID: Mapping[str, Any] = {"probability": None, "confidence": None, "weight_used": None}
 _NAMES = uuid.UUID("6f0b5d0e-6c1f-5e0d-9f53-2a4a4f8b7c11")
 
 
@@ -31,12 +32,16 @@ def save_decision(conn: sa.Connection, decision: Mapping[str, Any], said: Sequen
     """T3: one decision (columns of `decisions`) with its opinions (columns of `opinions`), in one transaction with what
     else the caller writes. False where it is on record already: it is not made twice, and its opinions stay."""
     values = {**decision, "reasons": plain_json(decision["reasons"])}
-    new = insert(conn, decisions).values(values).on_conflict_do_nothing(index_elements=["decision_id"])
-    if conn.execute(new.returning(decisions.c.decision_id)).one_or_none() is None:  # PostgreSQL counts no rows here
+    new = insert(conn, decisions).on_conflict_do_nothing(index_elements=["decision_id"])
+    # Values as parameters: SQLAlchemy then finds the statement that it made before.
+    if conn.execute(new.returning(decisions.c.decision_id), values).one_or_none() is None:  # PostgreSQL counts no rows
         return False
-    for one in said:
-        row = {**one, "reasons": plain_json(one["reasons"]), "abstained": one["probability"] is None}
-        conn.execute(sa.insert(opinions).values({**row, "decision_id": decision["decision_id"]}))
+    rows = [
+        {**_NOTHING_SAID, **one, "reasons": plain_json(one["reasons"]), "abstained": one["probability"] is None}
+        for one in said
+    ]
+    if rows:
+        conn.execute(sa.insert(opinions), [{**row, "decision_id": decision["decision_id"]} for row in rows])
     return True
 
 
@@ -44,9 +49,12 @@ def save_verdicts(conn: sa.Connection, decision: str, said: Sequence[Mapping[str
     """T4: all verdicts about a decision (columns of `verdicts`, in order), in place of earlier ones, since rules are
     pure and may judge again; and what becomes of the decision."""
     conn.execute(sa.delete(verdicts).where(verdicts.c.decision_id == decision))
-    for number, one in enumerate(said, start=1):
-        row = {**one, "evidence": plain_json(one["evidence"]), "decision_id": decision, "seq": number}
-        conn.execute(sa.insert(verdicts).values(row))
+    rows = [
+        {**one, "evidence": plain_json(one["evidence"]), "decision_id": decision, "seq": number}
+        for number, one in enumerate(said, start=1)
+    ]
+    if rows:
+        conn.execute(sa.insert(verdicts), rows)
     set_status(conn, decision, status)
 
 
@@ -85,7 +93,9 @@ def delete_lock(conn: sa.Connection, agent_id: int, lock_id: int, by: str) -> bo
 def entry_on_bar(conn: sa.Connection, agent_id: int, market_id: str, as_of: datetime, but: str) -> bool:
     """Whether an entry was ordered on the bar that ended at `as_of`, by another decision than `but`."""
     d = decisions.c
-    its = sa.and_(d.agent_id == agent_id, d.market_id == market_id, d.as_of == as_of, d.decision_id != but)
+    # Nothing is decided before what it knows: the index finds what was made since.
+    since = sa.and_(d.agent_id == agent_id, d.market_id == market_id, d.made_at >= as_of)
+    its = sa.and_(since, d.as_of == as_of, d.decision_id != but)
     entered = sa.and_(its, d.action.in_(("buy", "sell")), d.status == "ordered", ~d.synthetic)
     return conn.scalar(sa.select(sa.func.count()).where(entered)) != 0
 
@@ -150,7 +160,7 @@ def changed_by(conn: sa.Connection, agent_id: int) -> dict[str, int]:
     d, v = decisions.c, verdicts.c
     query = sa.select(v.rule, sa.func.count()).join(decisions, d.decision_id == v.decision_id)
     found = conn.execute(query.where(d.agent_id == agent_id, v.verdict != "allow").group_by(v.rule).order_by(v.rule))
-    return {rule: count for rule, count in found}
+    return {str(rule): int(count) for rule, count in found}
 
 
 def plain_json(value: Any) -> Any:

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from agent.store.database.engine import insert
-from agent.store.paper_tables import paper_fills, paper_movements, paper_orders
+from agent.store.paper_tables import paper_balances, paper_fills, paper_movements, paper_orders
 
 Row = dict[str, Any]
+CASH = ("", "")  # its key among the balances
 
 
-def pay(conn: sa.Connection, account: str, movement: Mapping[str, Any]) -> None:
-    """Book cash, once for each external_id."""
+def pay(conn: sa.Connection, account: str, movement: Mapping[str, Any]) -> bool:
+    """Book cash, once for each external_id. False where it is on record already."""
     new = insert(conn, paper_movements).values({**movement, "account_ref": account})
-    conn.execute(new.on_conflict_do_nothing(index_elements=["account_ref", "external_id"]))
+    new = new.on_conflict_do_nothing(index_elements=["account_ref", "external_id"])
+    return conn.execute(new.returning(paper_movements.c.external_id)).one_or_none() is not None
+
+
+def balances_of(conn: sa.Connection, account: str) -> dict[tuple[str, str], Decimal]:
+    """What an account holds: (market, outcome) -> units, CASH -> money. What became 0 is left out."""
+    c = paper_balances.c
+    rows = conn.execute(sa.select(c.market_id, c.outcome, c.amount).where(c.account_ref == account))
+    return {(market, outcome): amount for market, outcome, amount in rows if amount}
+
+
+def put_balance(conn: sa.Connection, account: str, key: tuple[str, str], amount: Decimal) -> None:
+    """Write what an account holds of `key`."""
+    new = insert(conn, paper_balances).values(account_ref=account, market_id=key[0], outcome=key[1], amount=amount)
+    keys = ["account_ref", "market_id", "outcome"]
+    conn.execute(new.on_conflict_do_update(index_elements=keys, set_={"amount": new.excluded.amount}))
 
 
 def place(conn: sa.Connection, account: str, order: Mapping[str, Any]) -> Row:

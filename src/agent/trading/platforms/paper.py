@@ -16,9 +16,9 @@ import agent.store.trading.paper as store
 from agent.amounts import less, times, total
 from agent.clock import Clock
 from agent.store.database.engine import Database, reading, writing
-from agent.trading import ledger
-from agent.trading.feed import Feed, quote_of
-from agent.trading.model import Fill, Instrument, Key, Movement, Order, Quote, movement_of
+from agent.trading.feed import Bar, Feed, quote_of
+from agent.trading.ledger import rebuilt
+from agent.trading.model import ZERO, Fill, Instrument, Key, Movement, Order, Quote, movement_of
 from agent.trading.platform import Accepted, Capabilities, Refused, Submitted
 from agent.trading.platforms.filling import fill_of
 from agent.trading.reconcile.facts import Holding, PlatformOrder, Snapshot
@@ -38,7 +38,8 @@ class PaperPlatform:
         self._database, self._feed, self._clock = database, feed, clock
         opening = {"external_id": OPENING, "kind": "deposit", "amount": cash, "reason": "opening"}
         with writing(database.project) as conn:
-            store.pay(conn, account_ref, {**opening, "ts": clock.now() - _BEFORE})
+            if store.pay(conn, account_ref, {**opening, "ts": clock.now() - _BEFORE}):
+                store.put_balance(conn, account_ref, store.CASH, cash)
 
     def instrument(self, market_id: str) -> Instrument:
         """What is known of a market."""
@@ -105,7 +106,9 @@ class PaperPlatform:
         self._fill_what_is_due()
         with reading(self._database.project) as conn:
             orders = [_order(row) for row in store.orders_of(conn, self.account_ref)]
-            books, fills, movements = _books(conn, self.account_ref)
+            fills = [_fill(row) for row in store.fills_of(conn, self.account_ref)]
+            movements = [movement_of(row) for row in store.movements_of(conn, self.account_ref)]
+        books = rebuilt(fills, movements)
         held = {key: Holding(line.quantity, line.average) for key, line in books.lines.items() if line.quantity}
         return Snapshot(
             at=self._clock.now(),
@@ -134,14 +137,14 @@ class PaperPlatform:
         with writing(self._database.project) as conn:
             resting = store.orders_of(conn, self.account_ref, only_open=True)
             due = [(row, self._feed.bars(row["market_id"], row["looked_to"], now)) for row in resting]
-            if any(bars for _, bars in due):
-                books, _, _ = _books(conn, self.account_ref)
-                for row, bars in due:
-                    self._fill_one(conn, row, bars, books)
+            for row, bars in due:
+                if bars:
+                    self._fill_one(conn, row, bars)
             self._pay_out(conn, now)
             sys.audit("tidemill.point", "paper.fill.committing")
 
-    def _fill_one(self, conn: Any, row: dict[str, Any], bars: Sequence[Any], books: ledger.Books) -> None:
+    def _fill_one(self, conn: Any, row: dict[str, Any], bars: Sequence[Bar]) -> None:
+        held = store.balances_of(conn, self.account_ref)
         listing, filled, status = self._feed.listing(row["market_id"]), row["filled"], "open"
         for bar in bars:
             fill = fill_of(
@@ -152,18 +155,25 @@ class PaperPlatform:
                 limit=row["limit_price"],
                 bar=bar,
                 listing=listing,
-                cash=books.cash,
+                cash=held.get(store.CASH, ZERO),
             )
             if fill is not None:
                 store.add_fill(conn, self.account_ref, _fill_row(fill))
-                books.add(fill)
+                self._hold(conn, held, fill)
                 filled = total((filled, fill.quantity))
             if filled == row["quantity"]:
                 status = "filled"
                 break
-        if bars:
-            its = row["client_order_id"]
-            store.change(conn, self.account_ref, its, filled=filled, status=status, looked_to=bars[-1].end)
+        its = row["client_order_id"]
+        store.change(conn, self.account_ref, its, filled=filled, status=status, looked_to=bars[-1].end)
+
+    def _hold(self, conn: Any, held: dict[Key, Decimal], fill: Fill) -> None:
+        """What a fill leaves of cash and of the holding."""
+        signed = fill.quantity if fill.side == "buy" else fill.quantity.copy_negate()
+        held[fill.key] = total((held.get(fill.key, ZERO), signed))
+        held[store.CASH] = less(held.get(store.CASH, ZERO), times(signed, fill.price), fill.fee)
+        for key in (fill.key, store.CASH):
+            store.put_balance(conn, self.account_ref, key, held[key])
 
     def _pay_out(self, conn: Any, now: datetime) -> None:
         resolved = {
@@ -173,27 +183,23 @@ class PaperPlatform:
         }
         if not resolved:
             return
-        books, _, _ = _books(conn, self.account_ref)
-        for (market, outcome), line in sorted(books.lines.items()):
+        held = store.balances_of(conn, self.account_ref)
+        for key, quantity in sorted(held.items()):
+            market, outcome = key
             known = resolved.get(market)
-            if not line.quantity or known is None or known.payout is None:
+            if known is None or known.payout is None:
                 continue
             pays = less(Decimal(1), known.payout) if outcome == "no" else known.payout
+            amount = times(quantity, pays)
             paid = {"external_id": f"settlement:{market}:{outcome}", "kind": "settlement", "ts": now}
-            what = {"amount": times(line.quantity, pays), "market_id": market, "outcome": outcome, "reason": "payout"}
-            store.pay(conn, self.account_ref, {**paid, **what})
+            what = {"amount": amount, "market_id": market, "outcome": outcome, "reason": "payout"}
+            if store.pay(conn, self.account_ref, {**paid, **what}):
+                held[store.CASH] = total((held.get(store.CASH, ZERO), amount))
+                store.put_balance(conn, self.account_ref, store.CASH, held[store.CASH])
+                store.put_balance(conn, self.account_ref, key, ZERO)
         for row in store.orders_of(conn, self.account_ref, only_open=True):
             if row["market_id"] in resolved:
                 store.change(conn, self.account_ref, row["client_order_id"], status="cancelled")
-
-
-def _books(conn: Any, account: str) -> tuple[ledger.Books, list[Fill], list[Movement]]:
-    fills = [_fill(row) for row in store.fills_of(conn, account)]
-    movements = [movement_of(row) for row in store.movements_of(conn, account)]
-    books = ledger.Books()
-    for event in ledger.in_order(fills, movements):
-        books.add(event)
-    return books, fills, movements
 
 
 def _order(row: dict[str, Any]) -> PlatformOrder:

@@ -2,8 +2,8 @@
 itself, at the open, from the weights of the backtest. For `agent backtest-agent --like-simulation` alone: its state is
 in memory, and whoever replays history moves it from one instant to the next.
 
-Prices have no spread here: a quote is the close of the newest bar on both sides, for the simulation values what it holds
-by that. What a fill pays on top is the market's costs.
+Prices have no spread here: a quote is the close of the newest bar on both sides, by which the simulation values what it
+holds. What a fill pays on top is the market's costs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""An account whose orders somebody else gives, and whose books and fills are the simulation's. Floats, markets by number.
+"""An account whose orders somebody else gives, and whose books and fills are the simulation's: floats, markets by
+number.
 
 It is the loop of `pipelines.modelling.kernel` taken apart: what a bar's end brings, what the next open fills of exits,
 and of entries, each with the kernel's own functions, so that only who decides is another.
@@ -137,9 +138,7 @@ class SimulatedAccount:
             self._fill(rows)
         self._first = rows.stop
         entered = [m for m in due if book.side[m]]
-        found = [
-            Executed(m, book.side[m], book.entry_price[m], book.quantity[m], book.entry_fee[m]) for m in entered
-        ]
+        found = [Executed(m, book.side[m], book.entry_price[m], book.quantity[m], book.entry_fee[m]) for m in entered]
         return found, [market for market in due if not book.side[market]]
 
     def _rows(self) -> range:

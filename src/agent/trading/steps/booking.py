@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from agent.amounts import less, ratio, times, total
 from agent.store.trading import account, booking, orders
 from agent.trading.kill_switch import STALE_READINGS, Reading
-from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, in_order
+from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, rebuilt
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
 from agent.trading.model import ZERO, Fill, Key, Movement, key_text, movement_of
@@ -24,6 +24,7 @@ from agent.trading.steps.desk import Desk, fill_of, held_quantities, state_by
 
 NOTED = (LATE_FILL, OVERFILL)  # differences that booking a fill writes down, whoever found it
 _FLOWS = ("deposit", "withdrawal")
+_SOONER = timedelta(microseconds=1)
 Marks = Mapping[Key, Mark | None]
 
 
@@ -108,14 +109,6 @@ def move_position(conn: Any, desk: Desk, key: Key, event: PositionEvent, now: da
     booking.put_position(conn, {**row, "state": step(POSITION, row["state"], event).state, "updated_at": now})
 
 
-def rebuilt(fills: list[Fill], movements: list[Movement]) -> Books:
-    """The books made again from what the tables say."""
-    books = Books()
-    for event in in_order(fills, movements):
-        books.add(event)
-    return books
-
-
 def _book_line(conn: Any, desk: Desk, key: Key, event: Fill | Movement, now: datetime, *, whole: bool) -> None:
     """The position and its round trips after `event`: of the open round trip alone where that is enough, else of all
     fills there are."""
@@ -155,15 +148,27 @@ def _book_line(conn: Any, desk: Desk, key: Key, event: Fill | Movement, now: dat
 
 
 def _open_trip(conn: Any, desk: Desk, key: Key, row: Mapping[str, Any], event: Fill) -> Books | None:
-    """The books of the round trip that is open, without `event`; None where its fills alone do not tell, as after one
-    that changed the sign."""
+    """The books of the round trip that is open, without `event`; None where its fills alone do not tell.
+
+    Fills since it began may end the one before it, first of all the one that changed the sign: they are booked upon
+    what was held then, by quantity alone. What that makes of P&L and trades belongs to the past and is left out.
+    """
     if row["opened_at"] is None:
         return Books() if not row["quantity"] else None
     rows = booking.fills_of(conn, desk.held.platform, desk.held.account_ref, key=key, since=row["opened_at"])
-    books = rebuilt([fill_of(one) for one in rows if one["platform_fill_id"] != event.fill_id], [])
+    fills = [fill_of(one) for one in rows if one["platform_fill_id"] != event.fill_id]
+    if any(one.fill_id.endswith(VOID) for one in fills):
+        return None
+    signed = (one.quantity if one.side == "buy" else one.quantity.copy_negate() for one in fills)
+    before = less(row["quantity"], *signed)
+    books = Books()
+    if before:
+        books.lines[key] = Line(quantity=before, opened=before, opened_at=row["opened_at"] - _SOONER)
+    for fill in fills:
+        books.add(fill)
+    books.trades.clear()
     line = books.lines.get(key, Line())
-    tells = line.quantity == row["quantity"] and line.opened_at == row["opened_at"] and not books.trades
-    return books if tells else None
+    return books if (line.quantity, line.opened_at) == (row["quantity"], row["opened_at"]) else None
 
 
 def _flat(desk: Desk, key: Key) -> dict[str, Any]:

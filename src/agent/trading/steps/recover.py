@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.amounts import of_float, ratio
 from agent.store.trading import account, booking, deciding, orders
+from agent.trading.ledger import rebuilt
 from agent.trading.model import ZERO, movement_of
 from agent.trading.platform import Unreachable
 from agent.trading.reconcile import reconcile
@@ -34,7 +35,7 @@ from agent.trading.reconcile.facts import (
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderState
 from agent.trading.states.positions import PositionEvent
-from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position, rebuilt
+from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position
 from agent.trading.steps.desk import Desk, fill_of, order_of, state_by
 from agent.trading.steps.execute import follow, valued
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--like-simulation",
         action="store_true",
-        help="with the backtest's sizes and fills, without lots, stops, limits and protections: whether both do the same",
+        help="with the backtest's sizes and fills, without lots, stops, limits: whether trader and simulation do the same",
     )
 
 

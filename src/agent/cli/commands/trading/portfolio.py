@@ -9,9 +9,8 @@ from agent.cli.output import emit
 from agent.cli.trading import add_filters, cell, cells, money, opened
 from agent.console import table
 from agent.store.trading import booking, showing
-from agent.trading.ledger import Line
+from agent.trading.ledger import Line, rebuilt
 from agent.trading.model import movement_of
-from agent.trading.steps.booking import rebuilt
 from agent.trading.steps.desk import fill_of
 
 HELP = "Show what the trader holds and what the account is worth; --rebuild checks it against fills and cash."

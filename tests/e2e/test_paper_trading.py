@@ -77,3 +77,18 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     assert found["cycles"] == found["bars"] > 20
     assert sum(found["actions"].values()) == 2 * found["cycles"]
     assert [one["purpose"] for one in typed("orders")] == [one["purpose"] for one in orders]  # it left nothing behind
+
+    same = typed("backtest-agent", "--like-simulation", "--cost-factor", "0")["likeness"]
+    assert same["simulated"] == same["traded"] > 0
+    assert (same["different"], same["worst"] < 1e-9, set(same["changed"].values())) == ([], True, {0})
+
+    span = ("--asset-pair", "ABC", "--from", found["first"])
+    played = typed("backtest-agent", *span)
+    begun = typed("run-agent", *span, "--max-cycles", "5", "--speed", "1e9")
+    assert begun["cycles"] == 5
+    rest = typed("run-agent", *span)  # goes on where it stopped
+    assert rest["first"] > begun["last"]
+    whole = ("actions", "refused", "sent", "trades", "pnl", "fees", "equity", "drawdown", "killed")
+    assert [rest[name] for name in whole] == [played[name] for name in whole]
+    account = f"replay-{found['first'][:10].replace('-', '')}T000000"
+    assert typed("portfolio", "--account", account, "--rebuild")["differences"] == []

@@ -119,7 +119,7 @@ def test_a_script_is_traded_as_simulated(name: str) -> None:
 def test_a_market_that_falls_silent_is_given_up_as_simulated() -> None:
     quiet = [[(1, 1 if number == 0 else 0, True), (2, 0, number < 3)] for number in range(30)]
     quiet[1][1] = (2, 1, True)
-    found = alike(rows_from(quiet), RULES)  # type: ignore[arg-type]  # lists of rows
+    found = alike(rows_from(quiet), RULES)
     assert (found.simulated, found.different) == (2, ())
     assert found.is_alike
 

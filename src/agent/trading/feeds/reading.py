@@ -168,10 +168,12 @@ def _tables(
         lengths = sorted((end - start).total_seconds() for start, end in _spans(bars.get(row["market_id"])))
         listings[row["market_id"]] = _listing(row, lengths[len(lengths) // 2] if lengths else 86_400.0)
     assessment = release.metrics.get("assessment")
+    passed = bool(isinstance(assessment, dict) and assessment.get("tradable"))
     info = ReleaseInfo(
         name=release.name,
         release_id=release.id,
-        is_tradable=is_replay or bool(isinstance(assessment, dict) and assessment.get("tradable")),
+        is_tradable=is_replay or passed,
+        was_assessed_tradable=passed,
         is_historical=release.is_historical or is_replay,
         base_rate=release.base_rate,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pipelines.costs import unit_fee
 from pipelines.decision import Rules
 from pipelines.modelling.kernel import (
     CASH,
@@ -23,7 +24,6 @@ from pipelines.modelling.kernel import (
     give_up_silent,
     pay_out,
     record,
-    unit_fee,
 )
 from pipelines.modelling.simulation import Piece, empty_curve, empty_trades, listed, restored
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from agent.store.trading import booking, deciding, switch
+from agent.store.database.engine import Database
+from agent.store.trading import account, booking, deciding, switch
 from agent.trading.feeds.clocks import ReplayClock
 from agent.trading.kill_switch import KillState
 from agent.trading.run import Trader
@@ -38,22 +39,42 @@ class Replayed:
     killed: str | None = None
 
 
-def replay(trader: Trader, clock: ReplayClock, ends: Sequence[datetime]) -> Replayed:
-    """Recover, then one cycle at the end of each bar. Where the kill switch fires, close everything at the bars that
-    follow, then end."""
+def _at_once(_: timedelta) -> bool:
+    return True
+
+
+def replay(
+    trader: Trader, clock: ReplayClock, ends: Sequence[datetime], pause: Callable[[timedelta], bool] = _at_once
+) -> Replayed:
+    """Recover, then one cycle at the end of each bar. Where the kill switch fires, or has, close everything at the bars
+    that follow, then end. pause: called with the time between two bars; False: stop."""
     clock.at = ends[0]
     trader.recover()
-    cycles = 0
-    for end in ends:
-        clock.at = end
-        if trader.process_cycle().is_killed:
+    cycles = seen = 0
+    is_killed = trader.kill_switch_triggered
+    for number, end in enumerate(ends):
+        if number and not pause(end - ends[number - 1]):
             break
-        cycles += 1
-    for end in ends[cycles:]:
-        clock.at = end
-        if _closed(trader):
-            break
-    return summary(trader, ends, min(cycles + 1, len(ends)), cycles)
+        clock.at, seen = end, number + 1
+        if is_killed:
+            if _closed(trader):
+                break
+        elif trader.process_cycle().is_killed:
+            is_killed = True
+            if _closed(trader):
+                break
+        else:
+            cycles += 1
+    return summary(trader, ends, min(cycles + 1, seen) if is_killed else seen, cycles)
+
+
+def stands_at(database: Database, account_ref: str) -> datetime | None:
+    """Up to when a paper account was replayed; None: never."""
+    with database.reading() as connections:
+        conn = connections.project
+        its = next((one["id"] for one in account.all_open(conn) if one["account_ref"] == account_ref), None)
+        newest = None if its is None else booking.newest_equity(conn, its)
+    return None if newest is None else newest["ts"]
 
 
 def _closed(trader: Trader) -> bool:

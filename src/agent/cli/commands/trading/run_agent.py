@@ -6,18 +6,22 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from agent import settings as agent_settings
+from agent.cli.output import emit
+from agent.cli.replays import instant, replay_text
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.runtime.signals import stop_on_signals
 from agent.trading import options as trading_options
 from agent.trading import profiles
 from agent.trading.config import Layer, Parsed, parse
-from agent.trading.feeds.clocks import FeedClock
+from agent.trading.feeds.clocks import FeedClock, ReplayClock
 from agent.trading.feeds.columns import TableFeed
-from agent.trading.feeds.reading import ReleasedFeed
+from agent.trading.feeds.reading import ReleasedFeed, read_out_of_fold
+from agent.trading.replay import replay, stands_at
 from agent.trading.run import Start, Trader
 from agent.trading.run import run as run_trader
 from agent.trading.starting import require_startable, warning_of
@@ -34,6 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-cycles", type=_count, metavar="N", help="so many cycles, then end; positions are kept")
     parser.add_argument("--test-mode", action="store_true", help="decide and judge, and send nothing")
     parser.add_argument("--print-config", action="store_true", help="print the table of settings and end")
+    parser.add_argument(
+        "--from",
+        dest="since",
+        type=instant,
+        metavar="TIME",
+        help="replay history from this bar's end on (UTC), by forecasts made out of fold, in an account of its own",
+    )
+    parser.add_argument(
+        "--speed", type=_factor, metavar="X", help="with --from: seconds of history in one second; as fast as it goes"
+    )
     parser.add_argument("--adopt", action="store_true", help="new books take over what the account holds already")
 
 
@@ -53,6 +67,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     mode = agent_settings.load(options.project_dir).trading_mode
     require_startable(parsed.config, mode, test_mode=options.test_mode)
+    if options.since is not None:
+        return _replay(options, parsed)
+    if options.speed is not None:
+        raise UsageError("--speed is of a replay", where="--speed", fix="say where history begins: --from TIME")
     with open_workspace(options.project_dir) as workspace:
         feed = ReleasedFeed(workspace.database, workspace.lake)
         start = Start(
@@ -73,6 +91,45 @@ def run(options: argparse.Namespace) -> int:
                 most_cycles=1 if options.once else options.max_cycles,
                 test_mode=options.test_mode,
             )
+
+
+def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
+    """Trade history on paper, bar by bar; the same start again goes on where the last one ended."""
+    if options.test_mode:
+        raise UsageError("a replay sends", where="--test-mode", fix="leave out --from, or --test-mode")
+    name = f"replay-{options.since:%Y%m%dT%H%M%S}"
+    with open_workspace(options.project_dir) as workspace:
+        feed = TableFeed(read_out_of_fold(workspace.database, workspace.lake))
+        stood = stands_at(workspace.database, name)
+        ends = [one for one in feed.ends(options.since, None) if stood is None or one > stood]
+        if not ends:
+            raise UsageError(
+                "no bar with a forecast ends after that" if stood is None else f"the replay is over: account {name}",
+                where="--from",
+                fix="name an earlier time",
+            )
+        clock = ReplayClock(ends[0])
+        start = Start(
+            database=workspace.database,
+            feed=feed,
+            clock=clock,
+            config=parsed.config,
+            home=workspace.settings.home,
+            account_ref=name,
+            may_open=options.adopt,
+        )
+        _tell(trading_options.table_of(parsed).rstrip())
+        _tell(f"Its books: `agent portfolio --account {name}`, and so on.")
+        most = 1 if options.once else options.max_cycles
+        with stop_on_signals() as stop, Trader(start) as trader:
+            found = replay(trader, clock, ends[:most], lambda passed: _paced(passed, options.speed, stop))
+        emit(options, found, replay_text(found, feed))
+        return 1 if found.killed else 0
+
+
+def _paced(passed: timedelta, speed: float | None, stop: Callable[[], str | None]) -> bool:
+    """Wait as long as `passed` of history takes at this speed, and say whether to go on."""
+    return stop() is None if speed is None else _wait(passed.total_seconds() / speed, stop)
 
 
 def parsed_of(options: argparse.Namespace) -> Parsed:
@@ -112,6 +169,13 @@ def _wait(seconds: float, stop: Callable[[], str | None]) -> bool:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _factor(text: str) -> float:
+    factor = float(text)
+    if not 0 < factor < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no speed: it is above 0")
+    return factor
 
 
 def _count(text: str) -> int:

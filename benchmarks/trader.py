@@ -2,15 +2,15 @@
 
 Prints milliseconds per pair of a cycle (limit 50), of cycles that only decide and of those that send too; then bars per
 second of the trader's replay and of the simulation over the same bars and entries. SQLite, CPU seconds; ratios count.
+`--days 14` is eight pairs for so many days of five minutes, with the prices of a folder of candles where one is given.
 
-    python benchmarks/trader.py [--pairs N] [--bars N]
+    python benchmarks/trader.py [--pairs N] [--days N] [--candles ../shared/data/crypto-5m]
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from agent.store.database import migrations
-from agent.store.database.engine import Database, open_engine
+from agent.store.database.throwaway import throwaway
 from agent.trading.config import TradingAgentConfig
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.clocks import ReplayClock
@@ -36,23 +36,38 @@ from pipelines.modelling.simulation import Piece, simulate
 
 LIMIT = 50.0  # milliseconds per pair
 BAR = timedelta(minutes=5)
+DAY_OF_BARS = 288
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 NAN = float("nan")
 COSTS = Costs(half_spread=0.0001, slippage=0.0001, fee=0.0005)
 HORIZON = 6
 
 
-def feed_of(pairs: int, bars: int, part: float) -> TableFeed:
-    """Random walks; `part` of the bars would be entered."""
-    draw = random.Random(1)
-    starts = [BEGIN + BAR * number for number in range(bars)]
-    ends = [one + BAR for one in starts]
-    listings, columns, said = {}, {}, {}
-    for number in range(pairs):
-        name = f"bench:P{number:03}-USD"
+def walks(pairs: int, bars: int) -> list[list[float]]:
+    """Random walks: one price more than bars each."""
+    draw, found = random.Random(1), []
+    for _ in range(pairs):
         prices = [100.0]
         for _ in range(bars):
             prices.append(prices[-1] * (1 + draw.gauss(0, 0.001)))
+        found.append(prices)
+    return found
+
+
+def candles(folder: Path, pairs: int, bars: int) -> list[list[float]]:
+    """The last closes of each file of a folder of candles."""
+    frames = [pl.read_ipc(path, memory_map=False) for path in sorted(folder.glob("*.feather"))[:pairs]]
+    return [frame.get_column("close").tail(bars + 1).to_list() for frame in frames]
+
+
+def feed_of(closes: list[list[float]], part: float) -> TableFeed:
+    """A pair for each of `closes`; `part` of the bars would be entered."""
+    draw, bars = random.Random(2), len(closes[0]) - 1
+    starts = [BEGIN + BAR * number for number in range(bars)]
+    ends = [one + BAR for one in starts]
+    listings, columns, said = {}, {}, {}
+    for number, prices in enumerate(closes):
+        name = f"bench:P{number:03}-USD"
         none = [NAN] * bars
         columns[name] = BarColumns(starts, ends, prices[:-1], prices[1:], [1e6] * bars, none, none)
         eighth = Decimal("0.00000001")
@@ -91,14 +106,10 @@ def trader_of(feed: TableFeed, clock: ReplayClock, cash: int = 10_000) -> Iterat
         max_correlated_assets=1_000,
         max_var_pct=50.0,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        engine = open_engine(f"sqlite:///{Path(folder) / 'bench.sqlite'}")
-        migrations.ensure_current(engine, automatic=True)
-        database = Database(engine, engine)
+    with throwaway() as database:
         start = Start(database=database, feed=feed, clock=clock, config=config, cash=Decimal(cash), mode="backtest")
         with Trader(start) as one:
             yield one
-        database.close()
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -111,7 +122,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 def cycle(pairs: int, part: float) -> tuple[float, float, int]:
     """Milliseconds per pair of the quickest and the slowest of some cycles, and how many orders they sent."""
     bars = 140  # enough for correlations
-    feed = feed_of(pairs, bars, part)
+    feed = feed_of(walks(pairs, bars), part)
     ends = feed.ends(None, None)
     clock, found, sent = ReplayClock(ends[-6]), list[float](), 0
     with trader_of(feed, clock) as one:
@@ -149,9 +160,10 @@ def piece_of(feed: TableFeed, bars: int) -> Piece:
     return Piece(names, closes, Opens(at - step, market, opened, np.full(len(at), distance)), facts, 0)
 
 
-def compare(pairs: int, bars: int, part: float) -> None:
+def compare(closes: list[list[float]], part: float) -> None:
     """Print bars per second of the replay and of the simulation."""
-    feed = feed_of(pairs, bars, part)
+    pairs, bars = len(closes), len(closes[0]) - 1
+    feed = feed_of(closes, part)
     ends = feed.ends(None, None)
     clock = ReplayClock(ends[0])
     with trader_of(feed, clock) as one:
@@ -172,14 +184,17 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=50)
-    parser.add_argument("--bars", type=int, default=500)
+    parser.add_argument("--days", type=int, default=2, help="of bars of five minutes, for the replay")
+    parser.add_argument("--candles", type=Path, help="a folder of .feather files with a column close")
     options = parser.parse_args()
     for part, what in ((0.0, "nothing to trade"), (0.5, "half of them would enter")):
         best, worst, sent = cycle(options.pairs, part)
         took = f"{best:.1f} to {worst:.1f} ms per pair (limit {LIMIT:.0f})"
         print(f"cycle over {options.pairs} pairs, {what}: {took}, {sent} orders sent")
+    bars = options.days * DAY_OF_BARS
+    closes = walks(8, bars) if options.candles is None else candles(options.candles, 8, bars)
     for part in (0.0, 0.1):
-        compare(8, options.bars, part)
+        compare(closes, part)
 
 
 if __name__ == "__main__":

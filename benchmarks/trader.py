@@ -56,7 +56,7 @@ def walks(pairs: int, bars: int) -> list[list[float]]:
 
 def candles(folder: Path, pairs: int, bars: int) -> list[list[float]]:
     """The last closes of each file of a folder of candles."""
-    frames = [pl.read_ipc(path, memory_map=False) for path in sorted(folder.glob("*.feather"))[:pairs]]
+    frames = [pl.read_ipc(path) for path in sorted(folder.glob("*.feather"))[:pairs]]
     return [frame.get_column("close").tail(bars + 1).to_list() for frame in frames]
 
 

@@ -150,8 +150,7 @@ def _emptied(conn: Any) -> None:
 
 
 def test_many_fills_balance_one_after_the_other(one: Trader) -> None:
-    """EXAMPLES=1000 is the long form: a fill that changes the sign makes its position again from all fills. As many as
-    100,000 are tried on the ledger itself, see test_ledger."""
+    """EXAMPLES=100000 is the long form: each costs the same. As many are tried on the ledger itself, see test_ledger."""
     chance, sums = random.Random(18), Sums(cash_of(one))
     for number in range(examples(60)):
         key = chance.choice(KEYS)
@@ -159,4 +158,23 @@ def test_many_fills_balance_one_after_the_other(one: Trader) -> None:
         side: Side = "buy" if held < 0 or (held == 0 and chance.random() < 0.5) else "sell"
         quantity = int(held.copy_abs().scaleb(8)) if held and chance.random() < 0.5 else chance.randrange(1, 10**9)
         book(one, sums, filled(number, key, side, quantity, chance.randrange(1, 10**8), chance.randrange(9), number))
+    require_rebuilt(one)
+
+
+def test_a_fill_reads_no_more_the_more_there_are(one: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fill changes the sign: what is open is of the newest one alone."""
+    read, real = [], booking.fills_of
+
+    def counted(*arguments: Any, **more: Any) -> list[Any]:
+        rows = real(*arguments, **more)
+        read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr("agent.store.trading.booking.fills_of", counted)
+    sums = Sums(cash_of(one))
+    for number in range(30):
+        side: Side = "sell" if number % 2 else "buy"
+        book(one, sums, filled(number, KEYS[0], side, (2 if number else 1) * 10**7 + number, 10**8 - number, 5, number))
+    assert max(read) == 2
+    monkeypatch.undo()
     require_rebuilt(one)

@@ -150,7 +150,7 @@ def _emptied(conn: Any) -> None:
 
 
 def test_many_fills_balance_one_after_the_other(one: Trader) -> None:
-    """EXAMPLES=100000 is the long form: each costs the same. As many are tried on the ledger itself, see test_ledger."""
+    """EXAMPLES=100000 is the long form, each costs the same; as many are tried on the ledger alone, see test_ledger."""
     chance, sums = random.Random(18), Sums(cash_of(one))
     for number in range(examples(60)):
         key = chance.choice(KEYS)

@@ -3,11 +3,13 @@ whatever the history: short sales, flips at one open, markets that fall silent, 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +25,7 @@ from pipelines.costs import Costs
 from pipelines.decision import Rules
 from pipelines.modelling.simulation import Piece
 from tests.paper import NAN
+from tests.paths import SHARED_DATA, needs_shared_data
 from tests.rowwise_simulation import Row
 from tests.simulation import BINARY, COSTS, MINUTE, RULES, binary_rows, histories, paid_out, piece_of, rows_from
 
@@ -122,6 +125,19 @@ def test_a_market_that_falls_silent_is_given_up_as_simulated() -> None:
     found = alike(rows_from(quiet), RULES)
     assert (found.simulated, found.different) == (2, ())
     assert found.is_alike
+
+
+@needs_shared_data
+def test_hours_of_bitcoin_are_traded_as_simulated() -> None:
+    draw, bars = random.Random(36), pl.read_parquet(SHARED_DATA / "coinbase-1h/BTCUSD-1h.parquet").tail(120)
+    rows = []
+    for one in bars.iter_rows(named=True):
+        start = (one["ts"] - EPOCH) // timedelta(microseconds=1)
+        side = draw.choice((-1, 0, 0, 1))
+        rows.append(Row(start + 60 * MINUTE, "BTC", start, one["open"], one["close"], side, draw.random()))
+    found = alike(rows, RULES)
+    assert found.simulated > 10
+    assert (found.different, found.is_alike) == ((), True)
 
 
 @settings(max_examples=4, deadline=None)

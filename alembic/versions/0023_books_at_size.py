@@ -1,7 +1,7 @@
 """What a paper account holds, kept as it changes, and indexes by which a fill costs the same however many there are.
 
 Revision ID: 0023
-Revises: 0028
+Revises: 0021
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0023"
-down_revision = "0028"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """The code that a try computes with, and the grid that it is a cell of.
 
 Revision ID: 0028
-Revises: 0021
+Revises: 0023
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0028"
-down_revision = "0021"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
@@ -284,6 +284,13 @@ class Collector:
         keys = _keys(parsed)
         cursors = work.cursors | {page.cursor}
         return _Work(phase, next(self._turns), stream, False, page.cursor, 0, work.pages + 1, cursors, keys)
+
+    def take_heard(self, pages: Iterable[tuple[str, Header, bytes]]) -> None:
+        """Write what websockets brought meanwhile."""
+        for kind, header, body in pages:
+            self.writer.append(kind, replace(header, token=self.token), body)
+            self.ledger.note_heard(kind, header)
+        self.flush()
 
     def flush(self) -> None:
         """Write what waits, then its rows. What is on disk is never asked for again."""

@@ -134,7 +134,8 @@ class Collector:
                 continue
             is_cut_short = bool(known.cursor) and known.last_at is not None and now - known.last_at < RESUMED_WITHIN
             is_new = known.walk_began_at is None or now - known.walk_began_at >= every
-            if is_cut_short and not stream.members:
+            # One that failed begins at its start: the place where it was may be what made it fail.
+            if is_cut_short and not stream.members and not known.failures:
                 found.append(_Work(Phase.FORWARD, next(self._turns), stream, cursor=known.cursor))
             elif is_new or is_cut_short:
                 found.append(_Work(Phase.FORWARD, next(self._turns), stream))

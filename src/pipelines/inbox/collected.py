@@ -18,12 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipelines.errors import BadInput, LakeError
 from pipelines.feed import LISTING_COLUMNS, ROWS_OF, Feed, FeedFault, Parsed, Socket, Stream, StreamKind
 from pipelines.fingerprint import FORMAT_VERSION, settings_hash, source_hash
-<<<<<<< HEAD
-from pipelines.inbox import INBOX_FOLDER
-from pipelines.inbox.memory import PageMemory
-=======
 from pipelines.inbox import INBOX_FOLDER, heard
->>>>>>> 72f15e0 (Listen to websockets beside asking for replies)
+from pipelines.inbox.memory import PageMemory
 from pipelines.inbox.pages import Frame, Inbox
 from pipelines.snapshot import digest
 from pipelines.source import (

@@ -121,6 +121,51 @@ class Parsed:
         return self.quarantined.height > MOST_BAD * self.read
 
 
+@dataclass(frozen=True)
+class Subscription:
+    """A websocket: where, what is sent at its start, and the streams it is about. beat: seconds within which a
+    connection that lives says something; ping: what is sent at each beat, "": a ping of the protocol."""
+
+    url: str
+    hello: tuple[str, ...]
+    streams: tuple[Stream, ...]
+    beat: float
+    ping: str = ""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a message is. rows: key of a stream and JSON that says something of it. is_ack: the venue has accepted what
+    was asked for. gap: in words, what shows that messages were lost."""
+
+    rows: tuple[tuple[str, str], ...] = ()
+    is_ack: bool = False
+    gap: str = ""
+
+
+class Listener(Protocol):
+    """Reads the messages of one connection, in order."""
+
+    def hear(self, message: str) -> Heard:
+        """One message. Raises FeedFault where the venue refuses, or it is no message of it."""
+
+
+class Socket(Protocol):
+    """What a feed gives as SOCKET where its venue has websockets: made from the feed's settings, no I/O, no clock. Its
+    rows fill the time until a reply that covers it replaces them all."""
+
+    def __init__(self, settings: Any) -> None: ...
+
+    def subscriptions(self, streams: Iterable[Stream]) -> Iterable[Subscription]:
+        """The connections that are about those of `streams` of which there are messages."""
+
+    def listener(self, subscription: Subscription) -> Listener:
+        """For one connection, from its start."""
+
+    def parse(self, stream: Stream, body: bytes) -> Parsed:
+        """The rows of a JSON list of what was heard of `stream` (key and kind), in order."""
+
+
 class FeedFault(Exception):
     """What `page` raises for a reply that is none."""
 

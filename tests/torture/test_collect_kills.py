@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 
 from agent import settings as agent_settings
+from agent.collect.ledger import Ledger
 from agent.collect.passing import remote_sources
 from agent.core.model import Compute
 from agent.execution import session
@@ -45,6 +46,7 @@ from agent.cli.main import main
 raise SystemExit(main())
 """
 ELSEWHERE = "inbox.compact"  # joining is no part of a backfill: see test_inbox_kills
+OVERLAP = timedelta(minutes=20, seconds=2)  # of samples each 10 minutes; requests count in whole seconds
 TORN, MENDED = "inbox.frame.half", "inbox.tail.cut"  # a torn file is what the next one cuts off
 
 
@@ -105,6 +107,27 @@ def beyond_the_overlap(asked: list[Asked]) -> Counter[tuple[str, int]]:
     return Counter({piece: count for piece, count in pieces.items() if count > 1})
 
 
+def on_disk(folder: Path) -> dict[str, tuple[tuple[datetime, datetime], ...]]:
+    """Token -> the spans that the inbox has, whoever was killed over it."""
+    source = remote_sources(agent_settings.load(folder))["polymarket"]
+    ledger = Ledger(source.name, source.inbox)
+    ledger.catch_up()
+    return {key.split("/")[1]: one.spans for key, one in ledger.streams.items() if one.kind == "quotes"}
+
+
+def asked_again(asked: list[Asked], known: dict[str, tuple[tuple[datetime, datetime], ...]]) -> list[Asked]:
+    """Requests about more of what was on disk before than a stream's overlap: there may be none."""
+    found = []
+    for one in asked:
+        low, high = (datetime.fromtimestamp(int(one.one(name)), UTC) for name in ("startTs", "endTs"))
+        both = sum(
+            max(0.0, (min(high, end) - max(low, start)).total_seconds()) for start, end in known[one.one("market")]
+        )
+        if both > OVERLAP.total_seconds():
+            found.append(one)
+    return found
+
+
 def changes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Callable[[], object]]:
     """What makes everything be read again: code, settings, a library."""
     file = folder / "agent.toml"
@@ -152,9 +175,12 @@ def test_killed_again_and_again_a_backfill_asks_for_nothing_twice(
         folder, kills = settings(tmp_path / "killed", server.url("polymarket"), count), Counter[str]()
         for number in range(rounds):
             point = points[number % len(points)]
+            known, before = on_disk(folder) if number else {}, len(server.log)
             status = collect(folder, point, 1 if number < len(points) else rng.randint(1, 2))
             assert status in (0, -signal.SIGKILL), status
             kills[point] += status != 0
+            since = [one for one in server.log[before:] if one.path == "/prices-history"]
+            assert not asked_again([one for one in since if one.one("market") in known], known), point
         assert all(kills[point] for point in points), kills
         assert collect(folder) == 0
         asked = [one for one in server.asked("polymarket") if one.path == "/prices-history"]

@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
@@ -134,7 +134,8 @@ class Collector:
                 continue
             is_cut_short = bool(known.cursor) and known.last_at is not None and now - known.last_at < RESUMED_WITHIN
             is_new = known.walk_began_at is None or now - known.walk_began_at >= every
-            if is_cut_short and not stream.members:
+            # One that failed begins at its start: the place where it was may be what made it fail.
+            if is_cut_short and not stream.members and not known.failures:
                 found.append(_Work(Phase.FORWARD, next(self._turns), stream, cursor=known.cursor))
             elif is_new or is_cut_short:
                 found.append(_Work(Phase.FORWARD, next(self._turns), stream))
@@ -284,6 +285,13 @@ class Collector:
         keys = _keys(parsed)
         cursors = work.cursors | {page.cursor}
         return _Work(phase, next(self._turns), stream, False, page.cursor, 0, work.pages + 1, cursors, keys)
+
+    def take_heard(self, pages: Iterable[tuple[str, Header, bytes]]) -> None:
+        """Write what websockets brought meanwhile."""
+        for kind, header, body in pages:
+            self.writer.append(kind, replace(header, token=self.token), body)
+            self.ledger.note_heard(kind, header)
+        self.flush()
 
     def flush(self) -> None:
         """Write what waits, then its rows. What is on disk is never asked for again."""

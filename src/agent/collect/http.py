@@ -34,7 +34,7 @@ _HOPS = 3  # redirects on one host
 _OFFSETS = 5  # Date headers that tell how far the clocks differ
 _LATENCIES = 20
 _BEAT_SECONDS = 0.01
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+LOCAL = ("127.0.0.1", "::1", "localhost")
 _SECRET = re.compile(r"\$\{(\w+)\}")
 
 
@@ -278,7 +278,7 @@ def explain(error: BaseException) -> str:
 
 def _require_safe(url: str) -> None:
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL):
         raise SourceRefused(
             f"the address {url!r} has no TLS", where="agent.toml", fix="write https://, or an address of this machine"
         )

@@ -12,6 +12,7 @@ from agent.collect.coverage import Span, add_span, holes
 from agent.collect.retrying import rest
 from agent.store.collecting import StreamRow
 from pipelines.feed import StreamKind
+from pipelines.inbox.heard import stream_kind
 from pipelines.inbox.pages import Header, Inbox
 
 
@@ -24,6 +25,7 @@ class Known:
     cursor: str = ""
     walk_began_at: datetime | None = None
     last_at: datetime | None = None
+    heard_at: datetime | None = None  # when something came by websocket
     pages: int = 0
     rows: int = 0
     deepest: str = ""  # where the walk stood that went furthest back
@@ -33,13 +35,16 @@ class Known:
     next_try_at: datetime | None = None
 
     def note(self, header: Header) -> None:
-        """Take in a page."""
+        """Take in a page. One that was heard is no answer: nothing is known by it to be whole, and no failure over."""
+        if header.is_provisional:
+            self.heard_at, self.rows = header.asked_at, self.rows + header.rows
+            return
         if not self.cursor:
             self.walk_began_at = header.asked_at
         self.cursor, self.last_at = header.cursor, header.asked_at
         self.pages += 1
         self.rows += header.rows
-        if header.low is not None and header.high is not None and not header.is_provisional:
+        if header.low is not None and header.high is not None:
             if not self.spans or header.low < self.spans[0][0]:
                 self.deepest = header.cursor
             self.spans = add_span(self.spans, (header.low, header.high))
@@ -65,7 +70,7 @@ class Ledger:
         """Take in pages that came since; `rows` say which streams failed and rest, which no page does."""
         for kind in self.inbox.kinds():
             for header in self.inbox.headers(kind, self._seen.setdefault(kind, {})):
-                self.of(header.stream, cast("StreamKind", kind)).note(header)
+                self.of(header.stream, stream_kind(kind)).note(header)
                 self.changed.add(header.stream)
         for row in rows:
             if row.failures and row.source == self.source:
@@ -73,6 +78,11 @@ class Ledger:
                 if known.last_at is None or row.last_ok_at is None or known.last_at <= row.last_ok_at:
                     known.failures, known.last_error = row.failures, row.last_error
                     known.next_try_at = row.next_try_at
+
+    def note_heard(self, kind: str, header: Header) -> None:
+        """Take in a page that came by websocket."""
+        self.of(header.stream, stream_kind(kind)).note(header)
+        self.changed.add(header.stream)
 
     def written(self, kind: str, name: str, length: int) -> None:
         """Pages up to `length` of a file were noted when they came."""
@@ -104,7 +114,7 @@ class Ledger:
             name,
             known.kind,
             cursor=known.cursor or None,
-            last_ok_at=known.last_at,
+            last_ok_at=max((one for one in (known.last_at, known.heard_at) if one is not None), default=None),
             last_error=known.last_error,
             failures=known.failures,
             next_try_at=known.next_try_at,

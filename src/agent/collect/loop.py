@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from agent.collect.collector import Passed
 from agent.collect.passing import Passes, Stop
+from agent.collect.sockets import Ears
 from agent.errors import Busy
 from pipelines.errors import PipelineError
 from pipelines.inbox.collected import CollectedSource
@@ -38,7 +39,15 @@ async def collect(
 
 
 async def _of_one(passes: Passes, source: CollectedSource, every: float | None, stop: Stop, told: Told) -> Result:
+    async with Ears(source, passes.keep, passes.pace) as ears:
+        return await _again_and_again(passes, source, every, stop, told, ears)
+
+
+async def _again_and_again(
+    passes: Passes, source: CollectedSource, every: float | None, stop: Stop, told: Told, ears: Ears
+) -> Result:
     while True:
+        ears.wanted.clear()
         try:
             result = Result(source.name, await passes.over(source, stop=stop), None)
         except PipelineError as error:
@@ -48,8 +57,9 @@ async def _of_one(passes: Passes, source: CollectedSource, every: float | None, 
         told(result)
         if every is None:
             return result
+        ears.follow()
         ends = passes.pace.elapsed() + every
-        while passes.pace.elapsed() < ends:
+        while passes.pace.elapsed() < ends and not ears.wanted.is_set():
             if stop() is not None:
                 return result
             await passes.pace.sleep(_LOOK_SECONDS)

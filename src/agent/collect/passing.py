@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent import dotenv_file, identity
 from agent.collect.collector import Collector, Passed
@@ -21,6 +21,8 @@ from agent.store import collecting, leases
 from agent.store.database.engine import Database
 from pipelines.errors import PipelineError, SettingsError
 from pipelines.inbox.collected import CollectedSource
+from pipelines.inbox.heard import mark_replaced
+from pipelines.inbox.pages import Header
 from pipelines.inbox.writer import Writer
 from pipelines.plugins.discovery import load_source, settings_of_source
 from pipelines.project import source_names_in
@@ -39,6 +41,40 @@ class Passes:
     pace: Pace = field(default_factory=RealPace)
     environment: Mapping[str, str] | None = None
     ledgers: dict[str, Ledger] = field(default_factory=dict)  # by source, brought up to date by each pass
+    _turns: dict[str, asyncio.Lock] = field(default_factory=dict)  # who of this process writes into which inbox
+    _under_way: dict[str, Collector] = field(default_factory=dict)
+
+    async def keep(self, source: CollectedSource, pages: Sequence[tuple[str, Header, bytes]]) -> None:
+        """Write what was heard: with the pass that is under way here, or under the lease for a moment. Raises Busy
+        where another process has it, LeaseLost and LakeError."""
+        collector = self._under_way.get(source.name)
+        if collector is not None:
+            collector.take_heard(pages)
+            return
+        async with self._turn(source.name):
+            ledger = self.ledgers.setdefault(source.name, Ledger(source.name, source.inbox))
+            lease = self._take(source.name)  # no thread: cancelled meanwhile, nobody would give it back
+            try:
+                writer = Writer(source.inbox)
+                try:
+                    ledger.catch_up()
+                    for kind, header, body in pages:
+                        writer.append(kind, replace(header, token=lease.token), body)
+                        ledger.note_heard(kind, header)
+                    for kind, name, length in writer.flush(self.pace.now()):
+                        ledger.written(kind, name, length)
+                    self._save(source.name, lease.token, ledger)
+                finally:
+                    writer.close()
+            except PipelineError:
+                self.ledgers.pop(source.name, None)
+                raise
+            finally:
+                with self.database.writing() as connections:
+                    leases.release(connections.project, leases.of_collector(source.name), lease.token)
+
+    def _turn(self, source: str) -> asyncio.Lock:
+        return self._turns.setdefault(source, asyncio.Lock())
 
     async def over(
         self,
@@ -50,6 +86,12 @@ class Passes:
     ) -> Passed:
         """One pass, of at most `seconds`. Raises Busy where another process collects the source, LeaseLost where one
         took over, SourceRefused and LakeError."""
+        async with self._turn(source.name):
+            return await self._over(source, seconds, phases, stop)
+
+    async def _over(
+        self, source: CollectedSource, seconds: float | None, phases: Iterable[Phase], stop: Stop
+    ) -> Passed:
         client = Client(source.feed.LIMITS, self.pace, self.environment or keys(self.settings, source))
         ledger = self.ledgers.setdefault(source.name, Ledger(source.name, source.inbox))
         lease = await asyncio.to_thread(self._take, source.name)
@@ -76,11 +118,14 @@ class Passes:
                         source, ledger, writer, client, self.pace, lease.token, save, reason_to_stop, require_lease
                     )
                     until = None if seconds is None else self.pace.elapsed() + seconds
+                    self._under_way[source.name] = collector
                     async with client:
                         passed = await collector.run(until=until, phases=phases)
                     require_lease()
                     writer.seal_backfill()
+                    mark_replaced(source.inbox)
                 finally:
+                    self._under_way.pop(source.name, None)
                     writer.close()
             error = None
             return passed

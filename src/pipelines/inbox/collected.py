@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.errors import BadInput, LakeError
-from pipelines.feed import LISTING_COLUMNS, ROWS_OF, Feed, FeedFault, Parsed, Stream, StreamKind
+from pipelines.feed import LISTING_COLUMNS, ROWS_OF, Feed, FeedFault, Parsed, Socket, Stream, StreamKind
 from pipelines.fingerprint import FORMAT_VERSION, settings_hash, source_hash
-from pipelines.inbox import INBOX_FOLDER
+from pipelines.inbox import INBOX_FOLDER, heard
 from pipelines.inbox.memory import PageMemory
 from pipelines.inbox.pages import Frame, Inbox
 from pipelines.snapshot import digest
@@ -65,6 +65,8 @@ class CollectedSource:
     ) -> None:
         self.settings = settings
         self.feed = self.feed_class(settings)
+        socket = getattr(self.feed_class, "SOCKET", None)
+        self.socket: Socket | None = None if socket is None else socket(settings)
         self.inbox = Inbox((inbox or base / INBOX_FOLDER) / self.name)
         self.as_known_at = as_known_at
         self._version = parse_version(self.feed_class, settings)
@@ -74,7 +76,20 @@ class CollectedSource:
         """A part per MiB of pages; its token says how far it goes and what reads it."""
         at = self.as_known_at
         parts = self.inbox.parts() if at is None else self.inbox.parts_asked_by(at)
-        return Probe({part: f"{token}-{self._version}" for part, token in parts.items()})
+        return Probe(
+            {
+                part: f"{token}-{self._version}{self._replaced(part) if heard.is_heard(part) else ''}"
+                for part, token in parts.items()
+            }
+        )
+
+    def _replaced(self, part: str) -> str:
+        """What of a part that was heard replies have replaced, as the end of its token."""
+        kind, name, _ = _parts_of(part)
+        if self.as_known_at is None and heard.is_replaced(self.inbox, kind, name):
+            return "-replaced"
+        frames = [one for one in self.inbox.part(part) if self._is_known(one)]
+        return f"-{heard.state(frames, heard.replied(self.inbox, heard.stream_kind(kind), name, self.as_known_at))}"
 
     def listings(self) -> pl.DataFrame:
         """What is known of every market that was ever listed, LISTING_COLUMNS by market_id. One that the newest list no
@@ -139,19 +154,32 @@ class CollectedSource:
                 where=str(self.inbox.folder),
                 fix="put the file back from a backup, or run again without it",
             ) from None
-        kind = cast("StreamKind", part.partition("/")[0])
+        folder, name, _ = _parts_of(part)
+        kind = heard.stream_kind(folder)
         if kind == "markets":
             return Batch("bars", pl.DataFrame(schema=frame_schema(BAR_COLUMNS)), describes_markets=True)
         rows_kind = "bars" if ROWS_OF[kind] == "bars" else "ticks"
         columns = BAR_COLUMNS if rows_kind == "bars" else TICK_COLUMNS
         wanted = [frame for frame in frames if self._is_known(frame) and self.feed.wants(_stream(frame, kind))]
-        found = [self._read(frame, kind, part) for frame in wanted]
+        if not heard.is_heard(folder):
+            found = [self._read(frame, kind, part) for frame in wanted]
+        elif self.as_known_at is None and heard.is_replaced(self.inbox, folder, name):
+            found = []
+        else:
+            spans = heard.replied(self.inbox, kind, name, self.as_known_at)
+            left = [frame for frame in wanted if not heard.is_covered(frame.header, spans)]
+            found = [self._without_covered(self._read(frame, kind, part), frame, spans) for frame in left]
         return Batch(
             "bars" if rows_kind == "bars" else "ticks",
             pl.concat([pl.DataFrame(schema=frame_schema(columns)), *(one.frame for one in found)]),
             pl.concat([pl.DataFrame(schema=frame_schema(QUARANTINE_COLUMNS)), *(one.quarantined for one in found)]),
             read=sum(one.read for one in found),
         )
+
+    def _without_covered(self, parsed: Parsed, frame: Frame, spans: heard.Spans) -> Parsed:
+        left = heard.without_covered(parsed.frame, spans.get(frame.header.stream, ()))
+        gone = {"a reply covers its time": parsed.frame.height - left.height}
+        return replace(parsed, frame=left, passed_over={**parsed.passed_over, **gone})
 
     def _is_known(self, frame: Frame) -> bool:
         return self.as_known_at is None or frame.header.asked_at <= self.as_known_at
@@ -166,7 +194,10 @@ class CollectedSource:
 
         header = frame.header
         try:
-            parsed = self.feed.parse(_stream(frame, kind), frame.body())
+            reader: Feed | Socket = self.feed
+            if header.is_provisional and self.socket is not None:
+                reader = self.socket
+            parsed = reader.parse(_stream(frame, kind), frame.body())
         except FeedFault as fault:
             raise LakeError(
                 f"a page cannot be read: {fault.why}",
@@ -186,6 +217,13 @@ class CollectedSource:
                 yield Listing(
                     header.stream, header.asked_at, not header.cursor, self._read(frame, "markets", "markets").frame
                 )
+
+
+def _parts_of(part: str) -> tuple[str, str, str]:
+    """Kind, file and number of a part."""
+    kind, _, rest = part.partition("/")
+    name, _, number = rest.partition("#")
+    return kind, name, number
 
 
 def _stream(frame: Frame, kind: StreamKind) -> Stream:

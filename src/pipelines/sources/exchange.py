@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from pipelines.data.venues.exchange_socket import ExchangeSocket
 from pipelines.data.venues.exchanges import TIMEFRAMES, Key, collections, each_alone, recognised
 from pipelines.errors import SettingsError
 from pipelines.feed import FeedSettings, Limits, NotThisStream, Page, Parsed, Refused, Request, Retry, Stream
@@ -65,6 +66,7 @@ class ExchangeFeed:
     )
     SECRETS: ClassVar[tuple[str, ...]] = ()
     LIBRARIES: ClassVar[tuple[str, ...]] = ("ccxt",)
+    SOCKET: ClassVar = ExchangeSocket
     RESUMES: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:

@@ -18,6 +18,7 @@ from pipelines.data.venues.known_fields import (
     POLYMARKET_TRADE,
 )
 from pipelines.data.venues.polymarket import collected_side, is_first, list_in, markets_in, winner_of
+from pipelines.data.venues.polymarket_socket import PolymarketSocket
 from pipelines.feed import FeedSettings, Limits, NotThisStream, Page, Parsed, Refused, Request, Retry, Stream, TooLong
 from pipelines.inbox.rows import (
     EPOCHS,
@@ -70,6 +71,7 @@ class Settings(FeedSettings):
     gamma_url: str = setting("https://gamma-api.polymarket.com", "where markets are listed", counts=False)
     clob_url: str = setting("https://clob.polymarket.com", "where prices are", counts=False)
     data_url: str = setting("https://data-api.polymarket.com", "where trades are", counts=False)
+    socket_url: str = setting("wss://ws-subscriptions-clob.polymarket.com", "where prices are heard", counts=False)
 
 
 class PolymarketFeed:
@@ -78,6 +80,7 @@ class PolymarketFeed:
     name: ClassVar[str] = "polymarket"
     LIMITS: ClassVar[Limits] = Limits({"gamma": 25.0, "clob": 90.0, "data": 18.0}, concurrency=16)
     SECRETS: ClassVar[tuple[str, ...]] = ()
+    SOCKET: ClassVar = PolymarketSocket
     RESUMES: ClassVar[bool] = True  # by offset: what came since only moves the older ones further
 
     def __init__(self, settings: Settings) -> None:
@@ -213,12 +216,9 @@ class PolymarketFeed:
             return parse_rows("ticks", _rows(reply), POLYMARKET_TRADE, lambda row: self._trade(row, market, token))
         if isinstance(reply, Mapping) and "bids" in reply:
             return parse_rows("ticks", [reply], POLYMARKET_BOOK, self._book)
-        known = {"market_id": f"{self.name}:{market}", "seq": 0}
+        known, rows = {"market_id": f"{self.name}:{market}", "seq": 0}, rows_in(reply, "history")
         return parse_rows(
-            "ticks",
-            rows_in(reply, "history"),
-            ("t", "p"),
-            lambda row: {**known, "ts": from_epoch(row, "t"), "price": real(row, "p")},
+            "ticks", rows, ("t", "p"), lambda row: {**known, "ts": from_epoch(row, "t"), "price": real(row, "p")}
         )
 
     def _samples(self, market: str, body: bytes) -> Parsed | None:

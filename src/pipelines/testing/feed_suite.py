@@ -49,6 +49,7 @@ PLACES = (
     | {"since", "until", "from", "to", "start", "end", "startTs", "endTs", "start_ts", "end_ts", "min_ts", "max_ts"}
     | {"startTime", "endTime"}
 )
+CURSORS = frozenset({"cursor", "next_cursor"})  # fields of a reply that name the next page
 _CONCURRENCY = 16  # requests that may be under way when the first of them is refused
 _REST = timedelta(minutes=31)  # the longest that a stream which failed is left alone
 _UNDISTURBED: dict[type, pl.DataFrame] = {}  # suite -> all rows of its venue
@@ -229,6 +230,33 @@ class FeedSuite:
             assert all("does not end" in why for why in passed.failed.values()), passed.failed
             scene.server.venues = {"venue": venue}
             _recover(scene, "rows are missing when the venue goes on again", whole)
+
+    def test_a_cursor_that_never_ends_stops_its_stream(self, tmp_path: Path) -> None:
+        """Each reply that may name a next page names one, never the same, and has the rows of the first. Walks that go
+        by time or offset end by themselves: they are asked as ever."""
+        whole = self._whole(tmp_path / "whole")
+        with self._scene(tmp_path) as scene:
+            venue, first = scene.server.venues["venue"], dict[Any, Mapping[str, Any]]()
+
+            def endless(asked: Asked) -> Answer:
+                about = _about(asked)
+                is_again = about in first and any(value.startswith("again-") for _, value in asked.params)
+                answer = Answer(first[about]) if is_again else venue(asked)
+                names = CURSORS & answer.body.keys() if isinstance(answer.body, Mapping) else frozenset[str]()
+                if not names or answer.status != 200:
+                    return answer
+                return Answer({**first.setdefault(about, answer.body), **dict.fromkeys(names, f"again-{asked.number}")})
+
+            usual = len(self._usual(tmp_path / "usual"))
+            scene.server.venues = {"venue": endless}
+            passed = scene.collect()
+            assert len(scene.asked()) <= usual + 3 * len(first) + 6, f"{len(scene.asked())} requests, without an end"
+            assert bool(passed.failed) == bool(first), f"a walk without an end is reported as nothing: {passed.failed}"
+            assert all("does not end" in why for why in passed.failed.values()), passed.failed
+            prices = {_about(one) for one in scene.asked()} - first.keys()
+            assert not prices or not scene.rows().is_empty(), "other streams do not go on"
+            scene.server.venues = {"venue": venue}
+            _recover(scene, "rows are missing when the walk ends again", whole)
 
     def test_clocks_that_differ_change_no_row(self, tmp_path: Path) -> None:
         """How far they differ is known, to be reported."""

@@ -55,9 +55,10 @@ def points_of_runs() -> dict[str, str]:
 @cache
 def points_of_trading() -> dict[str, str]:
     """Those of the trader -> their place: two for each transaction under its lease, and those that are named beside
-    them. Each call of Desk.step has a plain name of its own."""
+    them. Each call of Desk.step has a plain name of its own. A replay has none: its database is thrown away."""
     found = {name: place for name, place in points_in_source().items() if name.startswith(TRADING)}
-    for path in sorted((PROJECT / "src/agent/trading").rglob("*.py")):
+    folder = PROJECT / "src/agent/trading"
+    for path in sorted(set(folder.rglob("*.py")) - set(folder.glob("replay/*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("desk.step"):
                 name = f"trader.{ast.literal_eval(node.args[0])}"

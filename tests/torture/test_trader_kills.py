@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from agent.amounts import less
+from agent.trading.states.permissions import Reason
 from agent.trading.testing import Fault
 from agent.trading.testing.server import What
 from tests.paper import MARKET, D
@@ -68,6 +69,12 @@ def _silent(floor: TradingFloor) -> None:
     floor.server.faults.append(Fault("500", "GET", "/account", skip=started, count=10))
 
 
+def _late(floor: TradingFloor) -> None:
+    """A process that was killed while its monitor said that the loop hangs."""
+    floor.run(cycles=1)
+    floor.hold_back(Reason.LOOP_LATE)
+
+
 def _speechless(floor: TradingFloor) -> None:
     """A venue that gives no quote."""
     assert floor.server is not None
@@ -100,7 +107,9 @@ SCENARIOS = (
         after=_speaking,
     ),
     Scenario("a deposit", ("trader.movement.",), _more_cash, (("cycles", 2),)),
-    Scenario("a silent account", ("trader.run.",), _silent, (("cycles", 6),), _speaking),
+    Scenario("a loop that was late", ("trader.run.watch",), _late, (("cycles", 1),)),
+    # Ten requests fail: a cycle asks once, and the monitor may ask as often between two.
+    Scenario("a silent account", ("trader.run.",), _silent, (("cycles", 12),), _speaking),
     Scenario("a silent market", ("trader.silent.",), _speechless, (("cycles", 1),), _speaking),
     Scenario("a deposit that is listed late", ("trader.agree.",), _listed_late, (("cycles", 1),)),
     Scenario("the loop agent", ("trader.agent.",), asked=(("mode", "agent"),), after=TradingFloor.resume),

@@ -125,12 +125,16 @@ class TradingFloor:
             with writing(self.engine) as conn:
                 paper.pay(conn, self.name, {**paid, "ts": self.clock.now()})
 
-    def resume(self) -> None:
-        """Take away what the loop agent's own pause holds back."""
+    def hold_back(self, reason: Reason, words: str | None = "torture") -> None:
+        """Write a reason down that holds the trader back, or (None) take it away."""
         agent = self.agent()
         if agent is not None:
             with writing(self.engine) as conn:
-                account.set_reason(conn, agent["id"], str(Reason.MONITOR), None, state_by)
+                account.set_reason(conn, agent["id"], str(reason), words, state_by)
+
+    def resume(self) -> None:
+        """Take away what the loop agent's own pause holds back."""
+        self.hold_back(Reason.MONITOR, None)
 
     def recover(self) -> None:
         """The processes that come after a kill: until it is flat where the switch fired, then as always. What stands

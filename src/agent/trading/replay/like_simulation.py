@@ -157,7 +157,7 @@ def _book_own(trader: Trader, fills: Sequence[Fill]) -> None:
     desk = trader.desk
     for fill in fills:
         marks = valued(desk, also=fill.key)
-        with desk.step("fill") as conn:
+        with desk.step("simulated") as conn:
             book_fill(conn, desk, fill, marks, desk.clock.now())
 
 

@@ -175,7 +175,10 @@ def test_a_grid_is_a_table_that_can_be_sorted(
 ) -> None:
     options = ["try", "--grid", "inference.margin=0.03,0,0.9", "--name", "wide"]
     assert main(["--project-dir", str(published), *options]) == 0
+    assert main(["--project-dir", str(published), "try", "--set", "inference.margin=0.03", "--name", "same"]) == 0
     client = make_client()
+    same = client.get("/ui/compare", params={"before": "current", "after": "same"}).text
+    assert re.search(r"Computed nothing: 0\.0 s, 0 rows\. Found computed already: [a-z, ]+, [1-9][0-9,]* rows\.", same)
     assert '<a href="/ui/tries/wide">wide</a>' in client.get("/ui/release", follow_redirects=True).text
     page = client.get("/ui/tries/wide", params={"sort": "trades", "down": 1}).text
     assert "3 of 3 cells are computed." in page

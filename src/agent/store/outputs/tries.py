@@ -43,12 +43,14 @@ class Try:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a try took: seconds and rows that it computed, and the components that it found computed already."""
+    """What a try took: seconds and rows that it computed, and the components that it found computed already with the
+    rows of these."""
 
     seconds: float
     rows: int
     computed: tuple[str, ...]
     reused: tuple[str, ...]
+    rows_reused: int
 
 
 def begin(
@@ -149,9 +151,11 @@ def cost(at: Connections, one: Try) -> Cost:
     query = sa.select(attempts).join(runs, runs.c.id == attempts.c.run_id).where(mine).order_by(attempts.c.id)
     rows = at.control.execute(query).mappings().all()
     done = [row for row in rows if row["reused_from"] is None]
+    taken = [row for row in rows if row["reused_from"] is not None]
     return Cost(
         sum(row["seconds"] or 0.0 for row in done),
         sum(row["rows"] or 0 for row in done),
         tuple(dict.fromkeys(row["component"] for row in done)),
-        tuple(dict.fromkeys(row["component"] for row in rows if row["reused_from"] is not None)),
+        tuple(dict.fromkeys(row["component"] for row in taken)),
+        sum(row["rows"] or 0 for row in taken),
     )

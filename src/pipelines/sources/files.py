@@ -144,6 +144,10 @@ class FilesSource:
             self._remote.bring(file for one in files.values() for file in one)
             yield from read_bulks(self.name, self._datasets[number], files, self._facts_of(number))
 
+    def bring(self, parts: Iterable[str]) -> None:
+        """Have copies of these parts' files, where they lie behind URLs. Raises as `fetch` does."""
+        self._remote.bring(file for part in parts for file in self._part(part).files)
+
     def _part(self, part: str) -> _Part:
         if part not in self._parts:
             self._list()

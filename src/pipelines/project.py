@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.component import Component, perform
+from pipelines.data.file_tables.find import REMOTE_FOLDER
 from pipelines.errors import SettingsError
 from pipelines.inbox import INBOX_FOLDER
 from pipelines.lake import Lake
@@ -108,6 +109,8 @@ def build_project(
 
 
 def _made(cls: type[Source], settings: Any, base: Path, inbox: Path) -> Source:
+    if getattr(cls, "keeps_copies", False):
+        return cls(settings, base, inbox.parent / REMOTE_FOLDER.name)  # type: ignore[call-arg]
     # A start without remote sources loads nothing of what reads them.
     return cls(settings, base, inbox) if hasattr(cls, "feed_class") else cls(settings, base)  # type: ignore[call-arg]
 

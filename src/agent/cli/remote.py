@@ -161,6 +161,25 @@ def overview_text(found: dict[str, dict[str, Any]]) -> str:
     return "\n".join([table(rows, columns, right=set(range(2, 7))), *errors])
 
 
+def watched(settings: Settings) -> dict[str, Any] | None:
+    """When `agent collect` last looked at the files of one's own, when it last found some new or changed, and why it
+    could not look; None: they are not watched."""
+    if not settings.home.exists():
+        return None
+    with open_database(settings) as database, database.reading() as connections:
+        row = collecting.load_collectors(connections.project).get("files")
+    if row is None:
+        return None
+    return {"last_look_at": row["last_pass_at"], "last_change_at": row["last_ok_at"], "last_error": row["last_error"]}
+
+
+def watched_text(found: dict[str, Any]) -> str:
+    """What `watched` found, in a line."""
+    error = f"; {found['last_error']}" if found["last_error"] else ""
+    look, change = moment(found["last_look_at"]), moment(found["last_change_at"])
+    return f"files: watched, last look {look}, last new or changed file {change}{error}"
+
+
 def _one_name(options: argparse.Namespace) -> str:
     if len(options.names) != 1:
         raise UsageError(

@@ -13,7 +13,7 @@ collectors = sa.Table(
     metadata,
     sa.Column("source", sa.String(100), primary_key=True, doc="its name in agent.toml"),
     sa.Column("last_pass_at", UtcDateTime, doc="when something was last asked of it, with success or not"),
-    sa.Column("last_ok_at", UtcDateTime, doc="its newest reply"),
+    sa.Column("last_ok_at", UtcDateTime, doc="its newest reply; of files: when a look found some new or changed"),
     sa.Column("last_error", PlainText, doc="why the newest pass ended early; null: it did not"),
     sa.Column("clock_offset_seconds", sa.Float, doc="how far the venue's clock is ahead of ours"),
     sa.Column("lease_owner", sa.String(300), doc="the process that collects"),
@@ -21,7 +21,7 @@ collectors = sa.Table(
     sa.Column("lease_taken_at", UtcDateTime),
     sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
     schema=PROJECT,
-    info={"purpose": "One row per remote source: one process at a time collects it."},
+    info={"purpose": "One row per remote source, which one process at a time collects, and one for watched files."},
 )
 
 streams = sa.Table(

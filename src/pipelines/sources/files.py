@@ -2,7 +2,8 @@
 
 Each `[[sources.files.datasets]]` in agent.toml says where files lie and what columns mean; docs/how-to/own-data.md
 has an example for each kind of data. A part is a file (with `ask_path`: a pair of files). Nothing is guessed from
-values: units of whole-number times, zones of naive ones and the interval of bars are settings.
+values: units of whole-number times, zones of naive ones and the interval of bars are settings. A file behind a URL is
+read from a copy that is fetched when its token changes; to all else it is a file like others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipelines.data.file_tables.find import find_files
+from pipelines.data.file_tables.find import REMOTE_FOLDER, find_files, is_url
+from pipelines.data.file_tables.remote import RemoteFiles
+from pipelines.data.file_tables.remote_faults import shown
 from pipelines.data.file_tables.settings import Dataset, Settings
 from pipelines.errors import BadInput
 from pipelines.fingerprint import settings_hash
@@ -43,22 +46,28 @@ class FilesSource:
 
     name: ClassVar[str] = "files"
     historical: ClassVar[bool] = True
+    keeps_copies: ClassVar[bool] = True
 
-    def __init__(self, settings: Settings, base: Path) -> None:
+    def __init__(self, settings: Settings, base: Path, copies: Path | None = None) -> None:
+        """copies: where those of files behind URLs lie, by default below `base`."""
         self.max_age_seconds = None if settings.max_age_hours is None else settings.max_age_hours * 3600
         self._datasets = settings.datasets
         self._base = base
+        self._remote = RemoteFiles(copies or base / REMOTE_FOLDER)
         self._parts: dict[str, _Part] = {}
         self._facts: dict[int, MarketFacts] = {}
 
     def probe(self) -> Probe:
-        """One part a file; the token is made of its size, its time of change and its dataset's settings.
+        """One part a file; the token is made of its size, its time of change and its dataset's settings; of a file
+        behind a URL it is made of what its server says of it.
 
-        Raises BadInput where a dataset's path matches no file.
+        Raises BadInput where a dataset's path matches no file, TransientError where the server of one does not answer.
         """
+        self._remote.forget()
         self._list()
         known_by = [self._known_by(number) for number in range(len(self._datasets))]
-        stamps = {file: _stamp(file) for part in self._parts.values() for file in part.files}
+        self._remote.clear()
+        stamps = {file: self._stamp(file) for part in self._parts.values() for file in part.files}
         return Probe(
             {
                 name: "-".join([*(stamps[file] for file in part.files), *known_by[part.dataset][part.is_table]])
@@ -78,7 +87,10 @@ class FilesSource:
             self._parts[label if counts[label] == 1 else f"{label} #{counts[label]}"] = part
 
     def _label(self, file: Path) -> str:
-        """A file's name from the folder of agent.toml on."""
+        """A file's name from the folder of agent.toml on, or its URL."""
+        remote = self._remote.of(file)
+        if remote is not None:
+            return shown(remote.url)
         depth = len(self._base.parts)
         if file.parts[:depth] == self._base.parts and ".." not in file.parts:
             return "/".join(file.parts[depth:])
@@ -92,6 +104,7 @@ class FilesSource:
             DatasetFiles(self._datasets[n], tuple(self._paths(n)), tuple(self._tables(n)))
             for n in range(len(self._datasets))
         ]
+        self._brought([file for one in found for files in (*one.files, one.tables) for file in files])
         return list_markets(self.name, found)
 
     def market_history(self) -> pl.DataFrame:
@@ -101,7 +114,8 @@ class FilesSource:
         from pipelines.data.file_tables.markets import market_history
 
         tables = (
-            market_history(self.name, dataset, tuple(self._tables(n))) for n, dataset in enumerate(self._datasets)
+            market_history(self.name, dataset, tuple(self._brought(self._tables(n))))
+            for n, dataset in enumerate(self._datasets)
         )
         return pl.concat(tables)
 
@@ -112,6 +126,7 @@ class FilesSource:
         found = self._part(part)
         if found.is_table:
             return no_rows()
+        self._remote.bring(found.files)
         return read_batch(self.name, self._datasets[found.dataset], found.files, self._facts_of(found.dataset))
 
     def fetch_many(self, parts: Sequence[str]) -> Iterator[Bulk]:
@@ -126,7 +141,12 @@ class FilesSource:
             else:
                 by_dataset.setdefault(found.dataset, {})[part] = found.files
         for number, files in by_dataset.items():
+            self._remote.bring(file for one in files.values() for file in one)
             yield from read_bulks(self.name, self._datasets[number], files, self._facts_of(number))
+
+    def bring(self, parts: Iterable[str]) -> None:
+        """Have copies of these parts' files, where they lie behind URLs. Raises as `fetch` does."""
+        self._remote.bring(file for part in parts for file in self._part(part).files)
 
     def _part(self, part: str) -> _Part:
         if part not in self._parts:
@@ -142,8 +162,9 @@ class FilesSource:
 
         if number not in self._facts:
             dataset = self._datasets[number]
-            ends = market_ends(self.name, dataset, self._tables(number))
-            self._facts[number] = MarketFacts(ends, read_splits(self.name, dataset, self._splits(number)))
+            ends = market_ends(self.name, dataset, self._brought(self._tables(number)))
+            splits = read_splits(self.name, dataset, self._brought(self._splits(number)))
+            self._facts[number] = MarketFacts(ends, splits)
         return self._facts[number]
 
     def _parts_of(self, number: int) -> Iterable[_Part]:
@@ -156,24 +177,38 @@ class FilesSource:
         settings = settings_hash(dataset)[:16]
         # Rows are cut at the market's end, so that they change with the table that says when that is.
         more = self._tables(number) if dataset.cuts_at_end else []
-        return [*(_stamp(file) for file in (*more, *self._splits(number))), settings], [settings]
+        return [*(self._stamp(file) for file in (*more, *self._splits(number))), settings], [settings]
 
     def _paths(self, number: int) -> list[tuple[Path, ...]]:
         dataset = self._datasets[number]
         if dataset.path is None:
             return []
-        files = find_files(self._base, dataset.path)
+        files = self._find(dataset.path)
         if dataset.ask_path is None:
             return [(file,) for file in files]
-        return _pair(dataset, files, find_files(self._base, dataset.ask_path))
+        return _pair(dataset, files, self._find(dataset.ask_path))
 
     def _splits(self, number: int) -> list[Path]:
         splits = self._datasets[number].splits
-        return [] if splits is None else find_files(self._base, splits)
+        return [] if splits is None else self._find(splits)
 
     def _tables(self, number: int) -> list[Path]:
         table = self._datasets[number].markets
-        return [] if table is None else find_files(self._base, table.path)
+        return [] if table is None else self._find(table.path)
+
+    def _find(self, path: str | tuple[str, ...]) -> list[Path]:
+        """The files that a path of agent.toml means; of those behind URLs their copies, which need not be there yet."""
+        if isinstance(path, tuple):
+            return sorted({file for one in path for file in self._find(one)}, key=self._label)
+        return self._remote.find(path) if is_url(path) else find_files(self._base, path)
+
+    def _brought(self, files: list[Path]) -> list[Path]:
+        self._remote.bring(files)
+        return files
+
+    def _stamp(self, file: Path) -> str:
+        remote = self._remote.of(file)
+        return _stamp(file) if remote is None else settings_hash(remote.token)[:16]
 
 
 def _stamp(file: Path) -> str:

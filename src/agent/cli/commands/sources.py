@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.cli.datasets import add_datasets
 from agent.cli.output import emit
-from agent.cli.remote import add, join, show_coverage
+from agent.cli.remote import add, join, show_coverage, watched, watched_text
 from agent.cli.remote import overview as remote_overview
 from agent.cli.remote import overview_text as remote_text
 from agent.cli.remote import test as test_remote
@@ -31,6 +31,7 @@ from pipelines.inbox.collected import CollectedSource
 from pipelines.plugins.discovery import builtin_names, source_names, summary
 from pipelines.settings import public_values
 from pipelines.source import Source
+from pipelines.sources.files import FilesSource
 
 HELP = (
     "List the data sources; report what became of every row; guess what files of your own are, or import them; "
@@ -86,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
     settings, project = read_settings(options.project_dir)
     collected = [name for name, source in project.sources.items() if isinstance(source, CollectedSource)]
     remote = remote_overview(settings, collected, datetime.now(UTC))
+    looks = watched(settings) if FilesSource.name in project.sources else None
     found = [
         {
             "name": name,
@@ -94,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
             "settings": public_values(project.source_settings[name]) if name in project.sources else None,
             **(_probe(project.sources[name]) if name in project.sources else {}),
             "remote": remote.get(name),
+            "watched": looks if name == FilesSource.name else None,
         }
         for name in source_names()
     ]
@@ -103,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     parts = [table(rows, ("source", "configured", "answer", "what it is"))]
     parts += [f"{one['name']}: {one['error']}" for one in found if one.get("error")]
     parts += [remote_text(remote)] if remote else []
+    parts += [watched_text(looks)] if looks else []
     emit(options, found, "\n\n".join(parts))
     return 1 if any(one.get("error") for one in found) else 0
 

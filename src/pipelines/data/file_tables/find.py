@@ -18,6 +18,19 @@ PARQUET = (".parquet", ".pq")
 ARROW = (".feather", ".arrow", ".ipc")
 KNOWN = (*SEPARATORS, *JSON_LINES, JSON, *PARQUET, *ARROW)
 ENDINGS = (*KNOWN, *COMPRESSED)
+REMOTE_FOLDER = Path(".tidemill") / "remote"  # copies of files behind URLs, where nothing else is said
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#]*@)?")
+
+
+def is_url(path: str) -> bool:
+    """Whether a path of agent.toml is a URL."""
+    return _URL.match(path) is not None
+
+
+def has_login(path: str | tuple[str, ...] | None) -> bool:
+    """Whether a path of agent.toml is a URL with a user or password in it, or several are and one of them is so."""
+    paths = (path,) if isinstance(path, str) else path or ()
+    return any(found[1] is not None for one in paths if (found := _URL.match(one)))
 
 
 def find_files(base: Path, path: str | tuple[str, ...]) -> list[Path]:

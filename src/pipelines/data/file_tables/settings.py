@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from pipelines.data.file_tables.find import has_login
 from pipelines.data.file_tables.texts import TextRules
 from pipelines.settings import setting
 from pipelines.source import BAR_COLUMNS
@@ -57,7 +58,9 @@ class Dataset:
 
     kind: Literal["spot", "fx", "equity", "future", "binary"] = setting(doc="what the markets are")
     path: str | tuple[str, ...] | None = setting(
-        None, "file, folder, glob or a list of them, relative to agent.toml; none: a table of markets alone"
+        None,
+        "file, folder, glob or a list of them, relative to agent.toml, or a URL: https://, s3://, gs://; none: a table "
+        "of markets alone",
     )
     ask_path: str | tuple[str, ...] | None = setting(
         None, "where the ask side's bars lie, when `path` has the bid side alone"
@@ -149,6 +152,9 @@ class Dataset:
         faults = [f"columns: there is no {name!r}; known are {', '.join(ROLES)}" for name in odd]
         if self.path is None and self.markets is None:
             faults.append("path is missing")
+        table = None if self.markets is None else self.markets.path
+        if any(has_login(one) for one in (self.path, self.ask_path, self.splits, table)):
+            faults.append("a URL has a user or password in it: keys belong into the environment or ~/.netrc")
         faults += self._interval_faults()
         if self.separator is not None and len(self.separator.encode()) != 1:
             faults.append(f"separator = {self.separator!r} is not a single sign")

@@ -36,7 +36,7 @@ def test_every_page_of_the_server_opens(project: Path, tmp_path: Path) -> None:
     with served(project, WORKER_ENABLED="false") as server:
         blank = _shot("about:blank", tmp_path)
         for place in SERVER:
-            assert _shot(server.url + place, tmp_path) > 2 * blank, place
+            assert _shot(server.url + place, tmp_path) > 1.5 * blank, place  # without a trader its page is a sentence
 
 
 def test_every_tab_of_the_dashboard_opens(serve: Callable[..., Dashboard], project: Path, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ class Trader:
         return Done(cycle=number, failed=dict.fromkeys(self.desk.markets, str(error)))
 
     def _release(self) -> None:
-        """After a good cycle: what failed or was late holds nothing back any longer, whichever process wrote it down."""
+        """After a good cycle: what failed or was late holds nothing back any longer, whoever wrote it down."""
         self._unread = 0
         with self.desk.database.reading() as connections:
             held = account.load(connections.project, self.desk.agent_id)["trading_reason"] or {}

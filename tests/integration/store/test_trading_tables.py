@@ -17,7 +17,7 @@ from agent.store.column_types import Money
 from agent.store.database.engine import consistent, reading, writing
 from agent.store.dump import replace_all, rows_of, table_names
 from agent.store.ledger_tables import cash_movements, discrepancies, equity, fills, market_links, positions, trades
-from agent.store.paper_tables import paper_fills, paper_movements, paper_orders
+from agent.store.paper_tables import paper_balances, paper_fills, paper_movements, paper_orders
 from agent.store.trading_tables import (
     agents,
     decisions,
@@ -239,6 +239,7 @@ ROWS: dict[sa.Table, dict[str, Any]] = {
         "fee": Decimal(0),
         "ts": NOW,
     },
+    paper_balances: {"account_ref": "x", "market_id": "", "outcome": "", "amount": Decimal("9999.9")},
     paper_movements: {
         "account_ref": "x",
         "external_id": "opening",

@@ -9,7 +9,7 @@ import pytest
 from agent.store.database.engine import Database
 from agent.store.trading import booking, deciding, orders
 from agent.trading.testing import Fault
-from tests.integration.trading.test_at_a_venue import NO_CLOSING, foreign, bought
+from tests.integration.trading.test_at_a_venue import NO_CLOSING, bought, foreign
 from tests.paper import MARKET, D
 from tests.venue import floor
 

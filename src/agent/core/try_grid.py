@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import tomllib
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.core.release_diff import Figure, figure_cells, figures
 from agent.errors import UsageError
+from agent.settings_typed import is_key, overlapping, value_of
 from pipelines.values import dataclass
 
 _MOST = 1_000  # cells: more is a mistake in typing, or a search that wants another tool
@@ -63,21 +64,27 @@ class GridTable:
         return GridTable(self.columns, (*known, *rest))
 
 
-def read_axes(given: Sequence[str]) -> tuple[Axis, ...]:
-    """The axes that `SECTION.KEY=VALUE,VALUE,…` say; a value is TOML, or else a text. Raises UsageError."""
+def read_axes(given: Sequence[str], fixed: Collection[str] = ()) -> tuple[Axis, ...]:
+    """The axes that `SECTION.KEY=VALUE,VALUE,…` say; a value is TOML, or else a text. `fixed`: dotted names that all
+    cells set. Raises UsageError."""
     axes: dict[str, Axis] = {}
     for one in given:
         key, equals, text = one.partition("=")
-        key, values = key.strip(), _values(text)
-        if not equals or "." not in key or not values:
-            raise UsageError(f"{one!r} is no axis", where="--grid", fix="write SECTION.KEY=VALUE,VALUE,…")
-        if key in axes:
-            raise UsageError(f"{key} is there twice", where="--grid", fix="put all its values into one --grid")
-        coded = [json.dumps(value, default=str) for value in values]
-        again = next((code for code in coded if coded.count(code) > 1), None)
-        if again is not None:
-            raise UsageError(f"{key} has the value {again} twice", where="--grid", fix="name each value once")
-        axes[key] = Axis(key, values)
+        key = key.strip()
+        if not equals or not is_key(key) or not text.strip():
+            raise UsageError(f"{_short(one)} is no axis", where="--grid", fix="write SECTION.KEY=VALUE,VALUE,…")
+        twice = overlapping(key, axes)
+        if twice is not None:
+            raise UsageError(
+                f"{key} is there twice, by {twice} as well" if twice != key else f"{key} is there twice",
+                where="--grid",
+                fix="put all its values into one --grid",
+            )
+        always = overlapping(key, fixed)
+        if always is not None:
+            raise UsageError(f"{key} is an axis, and --set sets {always}", where="--set", fix="leave one of them out")
+        axes[key] = Axis(key, _values(key, text))
+        _require_few(axes.values())
     return tuple(axes.values())
 
 
@@ -86,11 +93,7 @@ def cells_of(axes: Sequence[Axis], order: Sequence[str]) -> list[dict[str, Any]]
     that come first change least from cell to cell, so that most is found computed. Raises UsageError for too many."""
     rank = {name: number for number, name in enumerate(order)}
     sorted_axes = sorted(axes, key=lambda axis: rank.get(axis.key.partition(".")[0], -1))
-    count = 1
-    for axis in sorted_axes:
-        count *= len(axis.values)
-    if count > _MOST:
-        raise UsageError(f"that are {count:,} cells, more than {_MOST:,}", where="--grid", fix="name fewer values")
+    _require_few(axes)
     keys = [axis.key for axis in sorted_axes]
     return [dict(zip(keys, values, strict=True)) for values in itertools.product(*(one.values for one in sorted_axes))]
 
@@ -127,18 +130,49 @@ def table_of(cells: Sequence[Cell], only: Collection[str] | None = None) -> Grid
     return GridTable(tuple(columns), tuple(rows))
 
 
-def _values(text: str) -> tuple[Any, ...]:
-    try:
-        return tuple(tomllib.loads(f"values = [{text}]")["values"])
-    except tomllib.TOMLDecodeError:
-        return tuple(_value(one.strip()) for one in text.split(",") if one.strip())
+def _require_few(axes: Iterable[Axis]) -> None:
+    count = math.prod(len(axis.values) for axis in axes)
+    if count > _MOST:
+        raise UsageError(f"that makes {count:,} cells, more than {_MOST:,}", where="--grid", fix="name fewer values")
 
 
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def _values(key: str, text: str) -> tuple[Any, ...]:
+    """The values of an axis, each once."""
+    where = f"--grid {key}"
+    if any(sign in text for sign in "\"'[]{}"):
+        values = value_of(f"[{text}]", where)
+        if not isinstance(values, list):
+            raise UsageError(
+                f"{_short(text)} is no list of values", where=where, fix='write all texts in quotes: KEY=\'"a,b","c"\''
+            )
+    else:
+        count = text.count(",") + 1
+        if count > _MOST:  # before there is a list of them
+            raise UsageError(f"that makes {count:,} values, more than {_MOST:,}", where=where, fix="name fewer values")
+        values = [value_of(one, where) for one in text.split(",")]
+    if not values or "" in values:
+        raise UsageError(f"{_short(text)} has an empty value", where=where, fix="write VALUE,VALUE,…")
+    seen: set[str] = set()
+    for value in values:
+        code = json.dumps(_same(value), sort_keys=True)
+        if code in seen:
+            raise UsageError(f"{key} has the value {json.dumps(value)} twice", where=where, fix="name each value once")
+        seen.add(code)
+    return tuple(values)
+
+
+def _same(value: Any) -> Any:
+    """What is the same for 1 and 1.0, and not for true."""
+    if isinstance(value, Mapping):
+        return {key: _same(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_same(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _short(text: str) -> str:
+    """As much of it as an error can show."""
+    return repr(text if len(text) <= 80 else f"{text[:79]}…")
 
 
 def _differ(name: str, found: Sequence[Mapping[str, Figure]]) -> bool:

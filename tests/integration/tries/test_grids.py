@@ -115,3 +115,37 @@ def test_what_the_project_does_not_understand_begins_nothing(shop: Path, capsys:
     assert "of other cells" in capsys.readouterr().err
     assert main(["--project-dir", str(shop), "drop", "g"]) == 0
     assert main(["--project-dir", str(shop), "try", "--show", "g"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--max-minutes", "nan"), "no time"),
+        (("--max-minutes", "inf"), "no time"),
+        (("--max-minutes", "0"), "no time"),
+        (("--max-runs", "0"), "no cell"),
+        (("--set", "total.factor=7"), "--set sets total.factor"),
+        (("--grid", "total.factor=7"), "there twice"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_before_anything_is_written(
+    shop: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    capsys.readouterr()
+    assert main(["--project-dir", str(shop), "try", *AXES, *words]) == 2
+    assert says in capsys.readouterr().err
+    assert not (shop / ".tidemill").exists()
+
+
+def test_a_budget_without_a_grid_is_refused(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--project-dir", str(shop), "try", "--set", "total.factor=7", "--max-runs", "1"]) == 2
+    assert "--grid" in capsys.readouterr().err
+
+
+def test_a_date_is_kept_as_a_text(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(shop)
+    (shop / "more.toml").write_text("[total]\nfactor = 1979-05-27\n", encoding="utf-8")
+    for words in (("--set", "total.factor=1979-05-27"), ("--settings", str(shop / "more.toml"))):
+        capsys.readouterr()
+        assert main(["--project-dir", str(shop), "try", *words]) == 2
+        assert "[total] factor = '1979-05-27' is not a whole number" in capsys.readouterr().err

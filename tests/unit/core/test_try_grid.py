@@ -20,6 +20,12 @@ def test_axes_are_read_as_agent_toml_would() -> None:
         Axis("model.learner", ("logistic", "gbm")),
         Axis("a.b", (True, 0.5, "x,y")),
     )
+    assert [axis.values for axis in read_axes(["a.b=x,y z", 'a.c="p,q","r"', "a.d=[1],[1,2]", "a.e=1979-05-27,a"])] == [
+        ("x", "y z"),
+        ("p,q", "r"),
+        ([1], [1, 2]),
+        ("1979-05-27", "a"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -29,15 +35,41 @@ def test_axes_are_read_as_agent_toml_would() -> None:
         (["model.horizon_bars"], "no axis"),
         (["model.horizon_bars="], "no axis"),
         (["model.a=1", "model.a=2"], "there twice"),
+        (["model..a=1"], "no axis"),
+        (["model.a= "], "no axis"),
         (["model.a=1,2,1"], "the value 1 twice"),
+        (["model.a=1,1.0"], "twice"),
+        (["model.a=[1],[1.0]"], "twice"),
+        (["model.a=x,x"], "twice"),
+        (["model.a=a,,b"], "empty value"),
+        (["model.a=1,"], "empty value"),
+        (['model.a="p,q",r'], "no list of values"),
+        (["model.a=it's,this"], "no list of values"),
+        (["model.a=[1,2],nan"], "no number"),
+        (["model.a=1,inf"], "no number"),
+        (["model.a=1", "model.a.b=2"], "there twice"),
+        (["model.a.b=1", "model.a=2"], "there twice"),
+        (["model.fixed=1,2"], "--set sets model.fixed"),
+        (["model.fixed.a=1,2"], "--set sets model.fixed"),
     ],
 )
 def test_what_is_no_axis_is_refused(given_axes: list[str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        read_axes(given_axes)
+    with pytest.raises(UsageError, match=message) as found:
+        read_axes(given_axes, fixed=["model.fixed"])
+    assert found.value.exit_code == 2
+
+
+def test_true_is_not_one() -> None:
+    assert read_axes(["model.a=1,true"]) == (Axis("model.a", (1, True)),)
 
 
 def test_a_typing_mistake_is_not_a_thousand_computations() -> None:
+    with pytest.raises(UsageError, match="1,001 values"):
+        read_axes(["model.a=" + ",".join(map(str, range(1001)))])
+    with pytest.raises(UsageError, match="1,001 cells"):
+        read_axes(["model.a=" + ",".join(f"'{number}'" for number in range(1001))])
+    with pytest.raises(UsageError, match="1,600 cells"):
+        read_axes([f"model.{key}=" + ",".join(map(str, range(40))) for key in "ab"])
     with pytest.raises(UsageError, match="1,600 cells"):
         cells_of([Axis("model.a", tuple(range(40))), Axis("model.b", tuple(range(40)))], ORDER)
 

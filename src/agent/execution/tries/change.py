@@ -10,26 +10,26 @@ from typing import Any
 
 from agent.errors import UsageError
 from agent.settings_line import put
+from agent.settings_typed import is_key, overlapping, value_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,-]{0,99}")
-_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
 
 
 def read(given: Sequence[str]) -> dict[str, Any]:
     """The settings that `SECTION.KEY=VALUE` say: a value is TOML, or else a text. Raises UsageError."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for one in given:
         key, equals, text = one.partition("=")
-        if not equals or not _KEY.fullmatch(key.strip()):
+        key = key.strip()
+        if not equals or not is_key(key):
             raise UsageError(
                 f"{one!r} sets nothing", where="--set", fix="write SECTION.KEY=VALUE: inference.margin=0.03"
             )
-        try:
-            value = tomllib.loads(f"value = {text.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
-        found = over(found, nested({key.strip(): value}))
-    return found
+        twice = overlapping(key, values)
+        if twice is not None:
+            raise UsageError(f"{key} is set twice, by {twice} as well", where="--set", fix="set it once")
+        values[key] = value_of(text, f"--set {key}")
+    return nested(values)
 
 
 def over(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

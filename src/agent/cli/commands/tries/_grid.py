@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,9 +35,11 @@ def perform(options: argparse.Namespace, settings: Mapping[str, Any], code: TryC
     """Compute what is left of a grid. The same command goes on with it."""
     if options.max_runs is not None and options.max_runs < 1:
         raise UsageError("that computes no cell", where="--max-runs", fix="allow at least 1")
-    if options.max_minutes is not None and not options.max_minutes > 0:
-        raise UsageError("that computes no cell", where="--max-minutes", fix="allow more than 0")
-    axes = read_axes(options.grid)
+    if options.max_minutes is not None and not 0 < options.max_minutes < math.inf:
+        raise UsageError(
+            f"{options.max_minutes:g} is no time to compute in", where="--max-minutes", fix="allow some minutes"
+        )
+    axes = read_axes(options.grid, change.flat(change.read(options.set)))
     base = (options.project_dir or Path.cwd()).resolve()
     name = change.require_name(options.name or grids.name_of(axes))
     grids.begin(base, name, axes, settings, tuple(options.target), code)

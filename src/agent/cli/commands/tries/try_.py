@@ -18,6 +18,7 @@ from agent.execution.workspace import open_database, read_settings
 from agent.runtime.signals import stop_on_signals
 from agent.service.trust import require_trusted_code
 from agent.settings import load
+from agent.settings_typed import plain
 from agent.store import state
 from agent.store.outputs import tries
 from pipelines.lake import Lake
@@ -47,9 +48,11 @@ def run(options: argparse.Namespace) -> int:
     if options.settings is not None:
         if not options.settings.is_file():
             raise UsageError("there is no such file", where=str(options.settings), fix="correct the path")
-        values = change.over(read_toml(options.settings), values)
+        values = change.over(plain(read_toml(options.settings), str(options.settings)), values)
     if options.grid:
         return _grid.perform(options, values, None if options.code is None else _code(options, options.code))
+    if options.max_runs is not None or options.max_minutes is not None:
+        raise UsageError("that is of a grid", where="--max-runs, --max-minutes", fix="add --grid, or leave it out")
     name, targets, given = options.name, tuple(options.target), options.code
     if not values and given is None and name is not None:
         with suppress(LookupError):

@@ -74,14 +74,22 @@ def feed_of(
     volume: float = NAN,
     **changes: Any,
 ) -> TableFeed:
+    return TableFeed(tables_of(opens, enters, listings, volume, **changes))
+
+
+def tables_of(
+    opens: Mapping[str, Sequence[float]],
+    enters: Mapping[str, Mapping[int, int]],
+    listings: Sequence[Listing] = (),
+    volume: float = NAN,
+    **changes: Any,
+) -> Tables:
     known = {one.instrument.market_id: one for one in listings}
-    return TableFeed(
-        Tables(
-            ReleaseInfo(name="scripted", is_tradable=True, is_historical=True, base_rate=0.3),
-            {market: known.get(market) or listing(market) for market in opens},
-            {market: columns(one, volume) for market, one in opens.items()},
-            {market: said(enters.get(market, {}), len(one), market, **changes) for market, one in opens.items()},
-        )
+    return Tables(
+        ReleaseInfo(name="scripted", is_tradable=True, is_historical=True, base_rate=0.3),
+        {market: known.get(market) or listing(market) for market in opens},
+        {market: columns(one, volume) for market, one in opens.items()},
+        {market: said(enters.get(market, {}), len(one), market, **changes) for market, one in opens.items()},
     )
 
 

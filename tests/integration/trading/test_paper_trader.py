@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent.store.database.engine import Database
 from agent.store.trading import account, booking, deciding, orders
+from agent.trading.feeds.columns import TableFeed
 from agent.trading.run import sentence
 from agent.trading.steps.desk import state_by
-from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, tables_of, trader
 
 RISING = [100.0, 100.0, 110.0, 120.0, 130.0, 140.0]
 
@@ -44,6 +46,19 @@ def test_decides_at_a_bars_end_and_trades_at_the_next_open(database: Database) -
     assert (newest["cash"], newest["equity"]) == (D(10_600), D(10_600))
     position = rows(database, booking.positions_of, agent)[0]
     assert (position["state"], position["quantity"], position["realized"]) == ("flat", D(0), D(600))
+
+
+def test_a_position_whose_forecasts_stop_is_left_when_its_time_is_over(database: Database) -> None:
+    """Held over the bars that nothing is said of, and not a bar longer, though the last forecast would enter again."""
+    clock, tables = MovedClock(), tables_of({MARKET: RISING}, {MARKET: {0: 1}}, horizon_bars=3)
+    feed = TableFeed(replace(tables, said={MARKET: tables.said[MARKET][:1]}))
+    with trader(database, feed, clock) as one:
+        one.recover()
+        done = cycles(one, clock, range(5))
+        agent = one.desk.agent_id
+    assert [each.sent for each in done] == [1, 0, 0, 1, 0]
+    found = rows(database, orders.of_agent, agent)
+    assert [(each["purpose"], each["status"]) for each in found] == [("open", "filled"), ("reduce", "filled")]
 
 
 def test_a_restart_loses_nothing_and_writes_nothing(database: Database) -> None:

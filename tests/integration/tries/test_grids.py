@@ -149,3 +149,15 @@ def test_a_date_is_kept_as_a_text(shop: Path, capsys: pytest.CaptureFixture[str]
         capsys.readouterr()
         assert main(["--project-dir", str(shop), "try", *words]) == 2
         assert "[total] factor = '1979-05-27' is not a whole number" in capsys.readouterr().err
+
+
+def test_a_grid_is_not_called_like_a_try(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(shop)
+    options = ["--project-dir", str(shop), "try", "--target", "total"]
+    assert main([*options, "--set", "total.factor=2", "--name", "g.2"]) == 0
+    capsys.readouterr()
+    assert main([*options, "--grid", "total.factor=1,2", "--name", "g"]) == 3
+    assert "there is a try 'g.2' already" in capsys.readouterr().err
+    assert main([*options, "--grid", "total.factor=1,2", "--name", "g" * 99]) == 2
+    assert "is no name for a try" in capsys.readouterr().err
+    assert main(["--project-dir", str(shop), "try", "--show", "g"]) == 2, "nothing was begun"

@@ -34,8 +34,8 @@ def begin(
 ) -> list[Try]:
     """The tries of grid `name`: new ones, or those that are there. `settings` are those of every cell.
 
-    Raises SettingsError for a value that the project does not understand, before anything is written; Conflict where
-    the grid of that name is another one.
+    Raises SettingsError for a value that the project does not understand and UsageError for a name that is too long,
+    before anything is written; Conflict where the grid of that name is another one, or a try is called like a cell.
     """
     change.require_own(settings, section_names())
     folder, given, commit = (None, None, None) if code is None else (code.folder, code.given, code.commit)
@@ -53,8 +53,8 @@ def begin(
                 found = tries.of_grid(connections.project, name)
                 if not found:
                     now = SystemClock().now()
-                    for number, one in enumerate(wanted, 1):
-                        made = tries.begin(connections.project, f"{name}.{number}", one, targets, now, given, grid=name)
+                    for own, one in zip(_names(connections, name, len(wanted)), wanted, strict=True):
+                        made = tries.begin(connections.project, own, one, targets, now, given, grid=name)
                         tries.note_commit(connections.project, made, commit)
                     return tries.of_grid(connections.project, name)
     if [(one.settings, tuple(one.targets), one.code) for one in found] != [
@@ -66,6 +66,17 @@ def begin(
             fix=f"choose another --name, or `agent drop {name}`",
         )
     return found
+
+
+def _names(at: Connections, grid: str, count: int) -> list[str]:
+    """Of the cells. Raises UsageError and Conflict where they cannot be called so."""
+    names = [f"{grid}.{number}" for number in range(1, count + 1)]
+    taken = {one.name for one in tries.every(at.project)} & {grid, *names}
+    if taken:
+        raise Conflict(
+            f"there is a try {min(taken)!r} already", where="tries", fix="choose another --name for the grid"
+        )
+    return [change.require_name(name) for name in names]
 
 
 def name_of(axes: Sequence[Axis]) -> str:

@@ -24,7 +24,8 @@ from pipelines.testing.venues import VenueServer, serving
 from tests.paths import SHARED_DATA
 from tests.shared_prices import crypto, fx, outcomes
 
-NOW = datetime.now(UTC).replace(second=0, microsecond=0)
+# A full hour: a bar of two halves of the hours that prices are drawn in would have a path that can be forecast.
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 STEP, COUNT = timedelta(hours=1), 350
 SETTINGS = """
 [executor]

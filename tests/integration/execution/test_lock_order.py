@@ -23,8 +23,10 @@ from agent import identity
 from agent import settings as agent_settings
 from agent.core.events import Event, Progress, Skipped, Started
 from agent.core.model import Code, Mark, Reason
+from agent.core.try_grid import read_axes
 from agent.execution import session
 from agent.execution.runlog import Request
+from agent.execution.tries import grids
 from agent.execution.tries.dropping import drop
 from agent.execution.workspace import Workspace
 from agent.runtime.around import Around
@@ -249,6 +251,7 @@ def everything(workspace: Workspace, tmp_path: Path) -> None:
     with workspace.database.writing() as connections:
         tries.begin(connections.project, "dropped", {}, (), NOW)
     drop(workspace.database, "dropped")
+    grids.begin(tmp_path, "grid", read_axes(["inference.margin=0,0.1"]), {})
     settings = agent_settings.load(tmp_path, {})
     server = Database(open_engine(settings.database_url), open_engine(settings.database_url))
     run = cycle.begin(settings, server, "person", Around())

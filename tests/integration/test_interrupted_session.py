@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -40,6 +41,8 @@ def test_nothing_of_postgresql_is_left(tmp_path: Path, ending: signal.Signals) -
         cwd=PROJECT,
         env=environment(PYTHONPATH=str(tmp_path), HOLD=str(held)),
         start_new_session=True,
+        # Whoever runs this one in the background may ignore SIGINT, and what is ignored is inherited.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from agent import identity
 from agent.clock import SystemClock
 from agent.core.try_grid import Cell, to_compute
 from agent.execution.session import NOTHING
-from agent.execution.tries.grids import load_cells
+from agent.execution.tries.grids import load_cells, newest_run
 from agent.service import queue
 from agent.service.carry_out import carry_out
 from agent.service.goals import Intent
 from agent.service.projects import DEFAULT_PROJECT
 from agent.settings import Settings
 from agent.store.control import runs
+from agent.store.control.runs import Run
 from agent.store.database.engine import Database
 from agent.store.outputs import tries
-from agent.store.outputs.tries import Try
 from pipelines.lake import Lake
 
 _LOOK_SECONDS = 0.5
@@ -34,80 +34,72 @@ def work_off(
     most: int | None,
     seconds: float | None,
     stop: Callable[[], str | None],
-    on_end: Callable[[Cell, int], None] = lambda cell, left: None,
+    on_end: Callable[[str, Run, int], None] = lambda name, run, left: None,
 ) -> list[Cell]:
     """Compute the cells of a grid that are not done, at most `most` new ones and none begun after `seconds`; returns
-    all of them at the end. Waits for those that other workers carry out. `on_end`: a cell carried out here, and how
-    many are left.
+    all of them at the end. Waits for those that other workers carry out. `on_end`: name of a cell carried out here, its
+    run, and how many are left.
 
     What is queued when time is over, or `stop` gives a reason, is taken out again.
     """
     until = None if seconds is None else time.monotonic() + seconds
-    own = _enqueue(settings, database, grid, most)
+    own = _enqueue(database, grid, most)
     while own:
         _close_dead(database)
         reason = stop() or (OUT_OF_TIME if until is not None and time.monotonic() >= until else None)
         if reason is not None:
             _take_out(database, own, reason)
-        run_id = None if reason is not None else _claimed(settings, database, own)
-        if run_id is not None:
-            with database.reading() as connections:
-                run = runs.load_run(connections.control, run_id)
-            carry_out(settings, database, run, manual=True, stop=stop, around=NOTHING)
+        run = None if reason is not None else _claimed(settings, database, own)
+        ended = None if run is None else carry_out(settings, database, run, manual=True, stop=stop, around=NOTHING)
         left = _left(database, own)
-        if run_id is not None:
-            on_end(_cell_of(_cells(settings, database, grid), own[run_id]), len(left))
+        if ended is not None:
+            on_end(own[ended.id], ended, len(left))
         elif left:
             time.sleep(_LOOK_SECONDS)
         own = {number: name for number, name in own.items() if number in left}
-    return _cells(settings, database, grid)
+    with database.reading() as connections:
+        return load_cells(connections, Lake(settings.lake_path), grid)
 
 
-def _enqueue(settings: Settings, database: Database, grid: str, most: int | None) -> dict[int, str]:
+def _enqueue(database: Database, grid: str, most: int | None) -> dict[int, str]:
     """Queue what is to be computed; the runs of the grid that are open, by their number -> name of the cell."""
     _close_dead(database)
-    cells = {cell.name: cell for cell in _cells(settings, database, grid)}
     with database.reading() as connections:
-        known: Sequence[Try] = tries.of_grid(connections.project, grid)
-        found = {
-            run.id: one.name
-            for one in known
-            for run in runs.list_runs(connections.control, runs.Wanted(_OPEN, DEFAULT_PROJECT, try_id=one.id), limit=1)
-        }
-    wanted = {cell.name for cell in to_compute(list(cells.values()), most)}
-    for one in known:
-        if one.name in wanted:
-            intent = Intent(tuple(one.targets), (), f"try {one.name}")
-            now = SystemClock().now()
-            run, _ = queue.enqueue(
-                database,
-                project_id=DEFAULT_PROJECT,
-                goal=f"try {one.name}",
-                intent=intent,
-                trigger="try",
-                try_id=one.id,
-                now=now,
-            )
-            found[run.id] = one.name
+        known = {one.name: one for one in tries.of_grid(connections.project, grid)}
+        newest = {name: newest_run(connections, one) for name, one in known.items()}
+    cells = [Cell(name, {}, None if run is None else run.status) for name, run in newest.items()]
+    found = {run.id: name for name, run in newest.items() if run is not None and run.status in _OPEN}
+    for cell in to_compute(cells, most):
+        one, goal = known[cell.name], f"try {cell.name}"
+        run, _ = queue.enqueue(
+            database,
+            project_id=DEFAULT_PROJECT,
+            goal=goal,
+            intent=Intent(tuple(one.targets), (), goal),
+            trigger="try",
+            try_id=one.id,
+            now=SystemClock().now(),
+        )
+        found[run.id] = one.name
     return found
 
 
-def _claimed(settings: Settings, database: Database, own: dict[int, str]) -> int | None:
+def _claimed(settings: Settings, database: Database, own: Iterable[int]) -> Run | None:
     """The first of them that no worker has taken yet, ours from now on."""
-    for run_id in sorted(own):
-        with database.writing() as connections:
+    with database.writing() as connections:
+        for run_id in sorted(own):
             if runs.claim_run(connections.control, run_id, identity.own(), settings.executor.lease_seconds):
-                return run_id
+                return runs.load_run(connections.control, run_id)
     return None
 
 
-def _take_out(database: Database, own: dict[int, str], reason: str) -> None:
-    for run_id in own:
-        with database.writing() as connections:
+def _take_out(database: Database, own: Iterable[int], reason: str) -> None:
+    with database.writing() as connections:
+        for run_id in own:
             runs.move_run(connections.control, run_id, "CANCELLED", from_statuses=("QUEUED",), error=reason)
 
 
-def _left(database: Database, own: dict[int, str]) -> set[int]:
+def _left(database: Database, own: Iterable[int]) -> set[int]:
     with database.reading() as connections:
         return {number for number in own if runs.load_run(connections.control, number).status not in runs.FINAL}
 
@@ -115,12 +107,3 @@ def _left(database: Database, own: dict[int, str]) -> set[int]:
 def _close_dead(database: Database) -> None:
     with database.writing() as connections:
         runs.abandon_runs(connections.control, SystemClock().now(), only=runs.of_tries(DEFAULT_PROJECT))
-
-
-def _cells(settings: Settings, database: Database, grid: str) -> list[Cell]:
-    with database.reading() as connections:
-        return load_cells(connections, Lake(settings.lake_path), grid)
-
-
-def _cell_of(cells: Sequence[Cell], name: str) -> Cell:
-    return next(cell for cell in cells if cell.name == name)

@@ -20,7 +20,7 @@ from pipelines.plugins.code import files_behind
 from pipelines.private import make_folder
 from pipelines.values import dataclass
 
-COMMITS = Path("cache", "commits")  # below the project's home: files of commits that were tried
+_COMMITS = Path("cache", "commits")  # below the project's home: files of commits that were tried
 _SECONDS = 120.0
 _PROGRAMS = r"^filter\..*\.(smudge|process|required)$"
 
@@ -34,9 +34,9 @@ class TryCode:
     commit: str | None = None
 
 
-def find_code(base: Path, given: str, kept: Path) -> TryCode:
-    """The code that `--code` means in the project of folder `base`: a folder, else a commit, unpacked below `kept`.
-    Raises UsageError."""
+def find_code(base: Path, given: str, home: Path) -> TryCode:
+    """The code that `--code` means in the project of folder `base`: a folder, else a commit, unpacked below the
+    project's `home`. Raises UsageError."""
     folder = Path(given).expanduser()
     if folder.is_dir():
         return TryCode(str(folder.resolve()), folder.resolve())
@@ -48,14 +48,14 @@ def find_code(base: Path, given: str, kept: Path) -> TryCode:
             fix="give the path of a folder, or a branch, tag or commit that `git rev-parse` knows",
         )
     name = commit.decode("ascii").strip()
-    return TryCode(given, _unpacked(base, name, kept / name), name)
+    return TryCode(given, _unpacked(base, name, home / _COMMITS / name), name)
 
 
 def code_of(base: Path, one: Try, home: Path) -> TryCode | None:
     """The code that a try computed with the last time; None for the project's. Raises UsageError where it is gone."""
     if one.code is None:
         return None
-    found = find_code(base, one.code_commit or one.code, home / COMMITS)
+    found = find_code(base, one.code_commit or one.code, home)
     return replace(found, given=one.code)
 
 

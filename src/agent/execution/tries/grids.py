@@ -18,6 +18,7 @@ from agent.execution.tries.comparing import metrics_of
 from agent.execution.workspace import open_workspace
 from agent.settings import section_names
 from agent.store.control import runs
+from agent.store.control.runs import Run
 from agent.store.database.engine import Connections
 from agent.store.outputs import tries
 from agent.store.outputs.tries import Try
@@ -94,17 +95,16 @@ def load_cells(at: Connections, lake: Lake, name: str) -> list[Cell]:
     return [_cell(at, lake, one) for one in found]
 
 
+def newest_run(at: Connections, one: Try) -> Run | None:
+    """The newest run of a try; None where it never had one."""
+    found = runs.list_runs(at.control, runs.Wanted(project_id=at.project_id, try_id=one.id), limit=1)
+    return found[0] if found else None
+
+
 def _cell(at: Connections, lake: Lake, one: Try) -> Cell:
-    newest = runs.list_runs(at.control, runs.Wanted(project_id=at.project_id, try_id=one.id), limit=1)
-    status = newest[0].status if newest else None
+    settings, run = change.flat(one.settings), newest_run(at, one)
+    if run is None:
+        return Cell(one.name, settings)
     cost = tries.cost(at, one)
-    metrics = metrics_of(at, lake, one) if status == "COMPLETED" else None
-    return Cell(
-        one.name,
-        change.flat(one.settings),
-        status,
-        metrics,
-        cost.seconds,
-        cost.rows,
-        newest[0].error if newest else None,
-    )
+    metrics = metrics_of(at, lake, one) if run.status == "COMPLETED" else None
+    return Cell(one.name, settings, run.status, metrics, cost.seconds, cost.rows, run.error)

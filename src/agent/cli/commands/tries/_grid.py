@@ -18,6 +18,7 @@ from agent.execution.tries.code import TryCode
 from agent.execution.workspace import open_database, read_settings
 from agent.runtime.signals import stop_on_signals
 from agent.service import grid_runs
+from agent.store.control.runs import Run
 
 # What fits a terminal; --json and the page have all figures.
 _FIGURES = ("Brier score", "total return of the backtest", "Sharpe ratio", "largest drawdown", "trades")
@@ -64,6 +65,6 @@ def show(options: argparse.Namespace, name: str, cells: list[Cell]) -> None:
     emit(options, {"grid": name, "left": left, "cells": cells}, f"{text}\n{more}")
 
 
-def _tell(cell: Cell, left: int) -> None:
-    why = f" ({cell.error})" if cell.error else ""
-    sys.stderr.write(f"{cell.name}: {(cell.status or '').lower()}{why}, {left} left\n")
+def _tell(name: str, run: Run, left: int) -> None:
+    why = f" ({run.error})" if run.error else ""
+    sys.stderr.write(f"{name}: {run.status.lower()}{why}, {left} left\n")

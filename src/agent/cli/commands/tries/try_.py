@@ -11,7 +11,7 @@ from agent.cli.commands.tries import _grid
 from agent.cli.output import emit
 from agent.errors import UsageError
 from agent.execution.tries import change, grids
-from agent.execution.tries.code import COMMITS, TryCode, find_code
+from agent.execution.tries.code import TryCode, find_code
 from agent.execution.tries.cost_text import cost_lines
 from agent.execution.tries.performing import open_try, perform
 from agent.execution.workspace import open_database, read_settings
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
 def _code(options: argparse.Namespace, given: str) -> TryCode:
     """Code that nobody but us could have put there. Raises UsageError and Untrusted."""
     base = (options.project_dir or Path.cwd()).resolve()
-    found = find_code(base, given, load(base).home / COMMITS)
+    found = find_code(base, given, load(base).home)
     require_trusted_code(found.folder, base)
     return found
 

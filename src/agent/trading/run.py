@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, field, replace
 from datetime import datetime
@@ -195,13 +195,7 @@ class Trader:
     def _release(self) -> None:
         """After a good cycle: what failed or was late holds nothing back any longer, whoever wrote it down."""
         self._unread = 0
-        with self.desk.database.reading() as connections:
-            held = account.load(connections.project, self.desk.agent_id)["trading_reason"] or {}
-        over = [str(one) for one in (Reason.UNREADABLE, Reason.ANALYSIS_FAILURES, Reason.LOOP_LATE) if str(one) in held]
-        if over:
-            with self.desk.step("run.good") as conn:
-                for reason in over:
-                    account.set_reason(conn, self.desk.agent_id, reason, None, state_by)
+        self._hold(dict.fromkeys((Reason.UNREADABLE, Reason.ANALYSIS_FAILURES, Reason.LOOP_LATE)))
 
     def look(self) -> bool:
         """What the monitor does between two cycles; whether the kill switch fired. A platform that cannot be read says
@@ -230,22 +224,24 @@ class Trader:
 
     def _say_late(self) -> None:
         """The monitor's word: the loop hangs. It takes it back itself, once it goes on."""
-        self._hold(Reason.LOOP_LATE, f"a cycle has taken longer than {_LATE_CYCLES} times the time between two")
+        words = f"a cycle has taken longer than {_LATE_CYCLES} times the time between two"
+        self._hold({Reason.LOOP_LATE: words})
 
     def _keep_watch(self) -> None:
         """The loop's word about itself and the monitor."""
         is_gone = self._monitor is not None and self._monitor.is_gone
-        self._hold(Reason.LOOP_LATE, None)
-        self._hold(
-            Reason.MONITOR_GONE, "nobody looks between two cycles: see the log, and start it again" if is_gone else None
-        )
+        words = "nobody looks between two cycles: see the log, and start it again" if is_gone else None
+        self._hold({Reason.LOOP_LATE: None, Reason.MONITOR_GONE: words})
 
-    def _hold(self, reason: Reason, words: str | None) -> None:
+    def _hold(self, reasons: Mapping[Reason, str | None]) -> None:
+        """Write down why each of these holds the trader back, or (None) that it does no longer."""
         with self.desk.database.reading() as connections:
             held = account.load(connections.project, self.desk.agent_id)["trading_reason"] or {}
-        if held.get(str(reason)) != words:
+        changed = {reason: words for reason, words in reasons.items() if held.get(str(reason)) != words}
+        if changed:
             with self.desk.step("run.watch") as conn:
-                account.set_reason(conn, self.desk.agent_id, str(reason), words, state_by)
+                for reason, words in changed.items():
+                    account.set_reason(conn, self.desk.agent_id, str(reason), words, state_by)
 
     def _is_unsure(self) -> bool:
         """Whether there is an order of which nobody knows whether the platform has it."""

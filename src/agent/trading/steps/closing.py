@@ -33,7 +33,7 @@ from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id, is_ours
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import pausing
-from agent.trading.steps.desk import Desk, in_flight, state_by, to_close
+from agent.trading.steps.desk import Desk, being_closed, in_flight, state_by, to_close
 from agent.trading.steps.execute import cancel, follow, place
 from agent.trading.steps.recover import recover
 
@@ -131,7 +131,7 @@ def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
 def _close_all(desk: Desk, kill: dict[str, Any], state: KillState) -> KillState:
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
-        busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
+        busy = being_closed(desk, connections.project)
         known = orders.of_agent(connections.project, desk.agent_id)
     if not held and not busy and _is_flat(desk):
         return _move(desk, kill, state, KillEvent.FLAT, flat_at=desk.clock.now())
@@ -170,7 +170,7 @@ def close_positions(desk: Desk) -> int:
     follow(desk)
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
-        busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
+        busy = being_closed(desk, connections.project)
         row = account.load(connections.project, desk.agent_id)
     sent = 0
     for key, (quantity, _) in sorted(held.items()):

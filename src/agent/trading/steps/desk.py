@@ -196,6 +196,11 @@ def to_close(desk: Desk, conn: Any) -> dict[Key, tuple[Decimal, Decimal]]:
     return {key: one for key, one in held.items() if not desk.is_dust(key, one[0])}
 
 
+def being_closed(desk: Desk, conn: Any) -> set[Key]:
+    """Positions that an order in flight closes."""
+    return {one.key for one in in_flight(conn, desk.agent_id) if one.reduce_only}
+
+
 def marks_of(desk: Desk, held: Mapping[Key, tuple[Decimal, Decimal]], now: datetime) -> dict[Key, Mark | None]:
     """A mark for each position."""
     return {key: desk.mark(key, quantity, now) for key, (quantity, _) in held.items()}

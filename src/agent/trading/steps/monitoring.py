@@ -12,7 +12,7 @@ from agent.trading.model import Position, Purpose
 from agent.trading.states.permissions import MAY, Send, TradingState
 from agent.trading.steps.closing import closing_order
 from agent.trading.steps.cycle import look
-from agent.trading.steps.desk import Desk, account_of, in_flight
+from agent.trading.steps.desk import Desk, account_of, being_closed
 from agent.trading.steps.execute import place, valued
 
 
@@ -30,7 +30,7 @@ def _close_what_is_due(desk: Desk) -> None:
     marks, now = valued(desk), desk.clock.now()
     with desk.database.reading() as connections:
         held = account_of(desk, connections.project, marks)
-        busy = {one.key for one in in_flight(connections.project, desk.agent_id) if one.reduce_only}
+        busy = being_closed(desk, connections.project)
         row = account.load(connections.project, desk.agent_id)
     if Send.REDUCE not in MAY[TradingState(row["trading_state"])]:
         return

@@ -71,7 +71,7 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
             "market_id": st.column_config.TextColumn("Id"),
         },
     )
-    # By itself: another span draws the market anew and not the table.
+    # By itself: another span draws the market again and not the table.
     st.fragment(guarded(_market))(desk, _asked_for(universe) or chosen.row(_most_bars(chosen), named=True))
 
 

@@ -70,6 +70,13 @@ class Passed:
     is_done: bool = True
 
 
+def append_heard(writer: Writer, ledger: Ledger, token: int, pages: Iterable[tuple[str, Header, bytes]]) -> None:
+    """Let a writer have what websockets brought, kind by kind, under the lease's token."""
+    for kind, header, body in pages:
+        writer.append(kind, replace(header, token=token), body)
+        ledger.note_heard(kind, header)
+
+
 @dataclass
 class Collector:
     """A pass over one source. `save` writes the ledger's changed rows and raises where the lease is lost, as
@@ -288,9 +295,7 @@ class Collector:
 
     def take_heard(self, pages: Iterable[tuple[str, Header, bytes]]) -> None:
         """Write what websockets brought meanwhile."""
-        for kind, header, body in pages:
-            self.writer.append(kind, replace(header, token=self.token), body)
-            self.ledger.note_heard(kind, header)
+        append_heard(self.writer, self.ledger, self.token, pages)
         self.flush()
 
     def flush(self) -> None:

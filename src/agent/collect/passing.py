@@ -6,10 +6,10 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agent import dotenv_file, identity
-from agent.collect.collector import Collector, Passed
+from agent.collect.collector import Collector, Passed, append_heard
 from agent.collect.coverage import Phase
 from agent.collect.http import Client
 from agent.collect.ledger import Ledger
@@ -58,9 +58,7 @@ class Passes:
                 writer = Writer(source.inbox)
                 try:
                     ledger.catch_up()
-                    for kind, header, body in pages:
-                        writer.append(kind, replace(header, token=lease.token), body)
-                        ledger.note_heard(kind, header)
+                    append_heard(writer, ledger, lease.token, pages)
                     for kind, name, length in writer.flush(self.pace.now()):
                         ledger.written(kind, name, length)
                     self._save(source.name, lease.token, ledger)

@@ -50,11 +50,11 @@ class SimulatedPlatform:
 
     def next_end(self) -> datetime | None:
         """When the next bar ends, or the next market pays."""
-        return _moment(self.account.next_end())
+        return _moment_if(self.account.next_end())
 
     def next_open(self) -> datetime | None:
         """When the next bar begins."""
-        return _moment(self.account.next_open())
+        return _moment_if(self.account.next_open())
 
     def close(self, at: datetime) -> list[Fill]:
         """What the next end brings, which is `at`; returns fills that the simulation makes without an order: of markets
@@ -234,5 +234,10 @@ def _micros(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
+def moment_of(micros: int) -> datetime:
+    """An instant of the simulation, in microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=int(micros))
+
+
+def _moment_if(micros: int | None) -> datetime | None:
+    return None if micros is None else moment_of(micros)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from agent.trading.config import TradingAgentConfig
 from agent.trading.feeds.clocks import ReplayClock
 from agent.trading.feeds.columns import TableFeed
 from agent.trading.model import Fill
-from agent.trading.platforms.simulated import ENTRIES_AFTER, EXITS_AFTER, SimulatedPlatform
+from agent.trading.platforms.simulated import ENTRIES_AFTER, EXITS_AFTER, SimulatedPlatform, moment_of
 from agent.trading.replay import Replayed, summary
 from agent.trading.rule import Rule, name_of
 from agent.trading.run import Start, Trader
@@ -42,7 +42,6 @@ OFF = frozenset(
 )
 TOLERANCE = 1e-9  # of equity and of a trade's figures, relative
 CASH = Decimal(10_000)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = 1e6  # a fall from the peak, and an age in seconds, that nothing reaches
 _ENOUGH = Decimal(1000)  # equities that an entry asks for: the platform gives what the weights say
 
@@ -83,7 +82,7 @@ def replay_like(
     database: Database, feed: TableFeed, config: TradingAgentConfig, piece: Piece, rules: Rules
 ) -> tuple[Replayed, Likeness]:
     """Trade all markets of `feed` over `piece`, which is the same history for the simulation, and compare."""
-    clock = ReplayClock(_moment(piece.closes.at[0]))
+    clock = ReplayClock(moment_of(piece.closes.at[0]))
     platform = SimulatedPlatform(piece, rules, feed, clock, CASH)
     bare = replace(
         config,
@@ -172,7 +171,7 @@ def _compared(trader: Trader, platform: SimulatedPlatform, piece: Piece, rules: 
     cash = trader.initial_cash
     ours = sorted(_traded(row, cash, platform.opens) for row in rows)
     theirs = sorted(_simulated(expected, piece.names))
-    points = {_moment(at): float(value) for at, value in _points(expected)}
+    points = {moment_of(at): float(value) for at, value in _points(expected)}
     worst = max((_apart(float(curve[at] / cash), value) for at, value in points.items() if at in curve), default=0.0)
     missing = [f"no equity at {at:%Y-%m-%d %H:%M}" for at in points if at not in curve][:1]
     pairs = zip_longest(ours, theirs)
@@ -204,7 +203,7 @@ def _simulated(found: Segment, names: Sequence[str]) -> list[Round]:
     rows = found.trades
     columns = (rows.market, rows.side, rows.entry_at, rows.exit_at, rows.quantity, rows.entry_price, rows.exit_price)
     return [
-        Round(names[int(m)], int(side), _moment(int(entry)), _moment(int(left)), *map(float, figures))
+        Round(names[int(m)], int(side), moment_of(int(entry)), moment_of(int(left)), *map(float, figures))
         for m, side, entry, left, *figures in zip(*columns, rows.pnl, strict=True)
     ]
 
@@ -219,7 +218,3 @@ def _is_same(one: Round | None, other: Round | None) -> bool:
 
 def _apart(one: float, other: float) -> float:
     return abs(one - other) / max(abs(other), 1e-12)
-
-
-def _moment(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(micros))

@@ -153,7 +153,7 @@ class RemoteFiles:
             size = draft.stat().st_size
             if file.size is not None and size != file.size:
                 raise TransientError(
-                    f"{size} bytes came of {file.size}", where=shown(file.url), fix="run again: it is fetched anew"
+                    f"{size} bytes came of {file.size}", where=shown(file.url), fix="run again: it is fetched again"
                 )
             system.invalidate_cache()
             token = _known(system, system.info(root))[1]

@@ -22,7 +22,7 @@ def put(text: str, table: str, key: str, value: str, *, keeps_comment: bool = Fa
         lines[-1] += "\n"
     here = next((n for n, one in enumerate(lines) if re.match(rf"\s*\[\s*{re.escape(table)}\s*\]", one)), None)
     if here is None:
-        return "".join([*lines, f"\n[{table}]\n{line}\n"])
+        return "".join([*lines, "\n" if lines else "", f"[{table}]\n{line}\n"])
     end = next((n for n in range(here + 1, len(lines)) if re.match(r"\s*\[", lines[n])), len(lines))
     old = next((n for n in range(here + 1, end) if re.match(rf"\s*{re.escape(key)}\s*=", lines[n])), None)
     if old is None:

@@ -21,7 +21,7 @@ WANTED = 'on_bad_rows = "quarantine"\n'
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("", f"\n[ticks]\n{WANTED}"),
+        ("", f"[ticks]\n{WANTED}"),
         ("# mine\n[api]\nport = 1", f"# mine\n[api]\nport = 1\n\n[ticks]\n{WANTED}"),
         ("[ticks]\n# why\npartition = 'day'\n[api]\n", f"[ticks]\n{WANTED}# why\npartition = 'day'\n[api]\n"),
         ('[ticks]\non_bad_rows = "fail"  # strict # so\n', '[ticks]\non_bad_rows = "quarantine"  # strict # so\n'),

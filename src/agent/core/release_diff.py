@@ -183,7 +183,9 @@ def figure_cells(figure: Figure) -> tuple[str, str, str, str]:
 
 def pair_cells(name: str, value: float, low: float, high: float) -> tuple[str, str, str]:
     """A difference of the same rows with its interval, as people read it: of one block nothing is known of the
-    spread."""
+    spread, and of one model there is none."""
+    if value == low == high == 0:
+        return name, "same", ""
     known = math.isfinite(low) and math.isfinite(high)
     return name, f"{value:+.3g}", f"{low:+.3g} to {high:+.3g}" if known else "unknown"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from agent.core.release_diff import Change, Figure, change_text, changes, figure_cells, figures, headline
+from agent.core.release_diff import Change, Figure, change_text, changes, figure_cells, figures, headline, pair_cells
 
 
 def version(output: str, code: str = "c", settings: str = "s") -> dict[str, Any]:
@@ -66,6 +67,12 @@ def test_figures_that_changed_come_first_and_differ_in_their_own_unit() -> None:
         ("trades", "5", "7", "+2"),
         ("winning trades", "50.0 %", "50.0 %", "same"),
     ]
+
+
+def test_a_pair_of_one_model_is_the_same_and_of_one_block_unknown() -> None:
+    assert pair_cells("Brier score", 0.0, 0.0, 0.0) == ("Brier score", "same", "")
+    assert pair_cells("log loss", -0.0012, -0.002, 0.0004) == ("log loss", "-0.0012", "-0.002 to +0.0004")
+    assert pair_cells("log loss", 0.1, math.nan, math.nan) == ("log loss", "+0.1", "unknown")
 
 
 def test_the_headline_names_what_all_of_it_comes_from() -> None:

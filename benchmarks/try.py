@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from agent.execution.tries import change, grids
 from agent.execution.tries.performing import open_try, perform
 from agent.execution.workspace import open_database, open_workspace, read_settings
 from agent.service import grid_runs
+from agent.store.control.runs import Run
 from agent.store.tables import attempts
 
 MARKETS, DAYS = 500, 20
@@ -148,8 +150,8 @@ def changed(folder: Path, axis: str, components: tuple[str, ...]) -> bool:
     wanted, found = [], []
     for cell in cells_of(read_axes([axis]), ()):
         setting = next(f"{key}={value}" for key, value in cell.items())
-        alone, of_alone = timed(folder, lambda: forced(folder, components))
-        seconds, of_try = timed(folder, lambda one=setting: tried(folder, one))
+        alone, of_alone = timed(folder, partial(forced, folder, components))
+        seconds, of_try = timed(folder, partial(tried, folder, setting))
         wanted.append(alone)
         found.append(seconds)
         print(f"  by force {alone:.2f} s; by the clock {of_alone}")
@@ -166,10 +168,10 @@ def grid(folder: Path) -> float:
     settings, _ = read_settings(folder)
     last = begun
 
-    def tell(cell: Any, left: int) -> None:
+    def tell(cell: str, run: Run, left: int) -> None:
         nonlocal last
         now = time.perf_counter()
-        print(f"  {cell.name:<8} {now - last:7.2f} s   {left} left", flush=True)
+        print(f"  {cell:<8} {now - last:7.2f} s   {left} left", flush=True)
         last = now
 
     with open_database(settings) as database:

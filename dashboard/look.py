@@ -16,7 +16,6 @@ import streamlit as st
 from agent.core.answers import Line, Ref
 from agent.core.figures import span_text
 from dashboard import address
-from dashboard.palette import BLUE
 from pipelines.errors import PipelineError
 
 
@@ -82,7 +81,7 @@ def dot(colour: str, text: str) -> Html:
 def bar(fraction: float) -> Html:
     """How much of something is done."""
     return Html(
-        f'<div class="tm-bar"><i style="width:{100 * min(max(fraction, 0.0), 1.0):.0f}%;background:{BLUE}"></i></div>'
+        f'<div class="tm-bar"><i style="width:{100 * min(max(fraction, 0.0), 1.0):.0f}%"></i></div>'
     )
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from dashboard.palette import BLUE
 from dashboard.shell import Shell
 from tests.asgi import TestClient
 from tests.paths import PROJECT
@@ -59,6 +60,10 @@ def test_other_answers_stay_as_they_are(client: TestClient) -> None:
     assert answer.json() == {"text": "</body>"}
     assert answer.headers["etag"] == "kept"
     assert "content-length" not in client.head("/").headers or client.head("/").content == b""
+
+
+def test_colours_are_the_palette_s() -> None:
+    assert f"background:{BLUE}}}" in STYLE
 
 
 def test_no_rule_looks_into_elements() -> None:

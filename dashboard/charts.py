@@ -23,6 +23,9 @@ _DIVERGING = [[0.0, RED], [0.5, "rgba(138,143,152,0.12)"], [1.0, BLUE]]  # orang
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MOSTLY = 0.8  # share of bars
 _ONE_BAR = timedelta(minutes=1)  # how broad one is that stands alone
+_MARGIN = {"l": 4, "r": 4, "b": 4}
+# What axes and legend of prices need mostly. Where they need more, plotly draws all twice, to find that out.
+_ROOM = {"l": 62, "t": 34, "b": 44}
 _UTC_HOVER = "%{customdata}"
 
 
@@ -30,7 +33,7 @@ def put(figure: go.Figure, key: str, *, height: int, alt: str) -> None:
     """Show a figure at a height in pixels; `alt` says what it shows to those who cannot see it."""
     figure.update_layout(
         height=height,
-        margin={"l": 4, "r": 4, "t": 26 if figure.layout.title.text else 8, "b": 4},
+        margin={**_MARGIN, "t": 26 if figure.layout.title.text else 8, **figure.layout.margin.to_plotly_json()},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         hoverlabel={"align": "left"},
         dragmode=False,  # a finger that scrolls the page must not zoom the chart
@@ -118,6 +121,7 @@ def prices(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution:
         figure.add_hline(y=resolution, line={"color": GREEN, "dash": "dash"}, annotation_text=text, row=1, col=1)
     figure.update_xaxes(rangeslider={"visible": False})
     figure.update_yaxes(title_text="Price", row=1, col=1)
+    figure.update_layout(margin=_ROOM)
     return figure
 
 

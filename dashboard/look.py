@@ -80,9 +80,7 @@ def dot(colour: str, text: str) -> Html:
 
 def bar(fraction: float) -> Html:
     """How much of something is done."""
-    return Html(
-        f'<div class="tm-bar"><i style="width:{100 * min(max(fraction, 0.0), 1.0):.0f}%"></i></div>'
-    )
+    return Html(f'<div class="tm-bar"><i style="width:{100 * min(max(fraction, 0.0), 1.0):.0f}%"></i></div>')
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, label: str = "") -> None:

@@ -29,12 +29,14 @@ DASHBOARD = (
     *("/", "/agent", "/component", "/runs", "/signals", "/markets", "/diagnostics", "/backtest", "/trading"),
     "/data",
 )
-# A widget whose script has not come, and what follows it; then the same with the height kept free, as of a chart.
+# A widget whose script has not come, and a label after it, as Streamlit makes them; then the same with the height kept
+# free, as of a chart.
 COMING = """
 document.querySelector("[data-testid=stMainBlockContainer] [data-testid=stVerticalBlock]").insertAdjacentHTML(
   "beforeend",
   ["", "stPrintGraphic"].map(kind => `<div id="coming${kind}"><div data-testid="stElementContainer" class="${kind}">` +
-    `<div data-testid="stSkeleton"></div></div><p>text</p></div>`).reverse().join(""));
+    `<div data-testid="stSkeleton"></div></div><p><label style="visibility: visible">text</label></p></div>`
+  ).reverse().join(""));
 """
 SHIFT = """
 window.shifted = 0;
@@ -111,7 +113,7 @@ def test_the_dashboard(serve: Callable[..., Dashboard], traded: Path, phone: Any
     _is_card(phone, "table[aria-label=signals]", ("Probability", "Net edge", "Decision"))
     # Nothing moves when a widget's script arrives: what follows is seen from then on.
     phone.evaluate(COMING)
-    seen = 'element => getComputedStyle(element.querySelector("p")).visibility'
+    seen = 'element => getComputedStyle(element.querySelector("label")).visibility'
     assert phone.locator("#coming").evaluate(seen) == "hidden"
     assert phone.locator("#comingstPrintGraphic").evaluate(seen) == "visible"
 

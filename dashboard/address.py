@@ -1,8 +1,7 @@
 """Addresses: a link leads to a run, a market, a component, a release or two of them; a reload keeps the place.
 
-A link in HTML would load the whole page again and begin another session, which asks for the password again. So a click
-on one changes the address alone and lets the page follow, as the browser's own back button does. Where that script
-does not run, the link is still a link.
+A click on a link changes the address alone, and the page follows: see shell.js. Where that script does not run, the
+link is still a link.
 """
 
 from __future__ import annotations
@@ -23,28 +22,6 @@ _PLACES = {
     "release": ("signals", "release"),
     "run": ("runs", "run"),
 }
-_FOLLOW = """
-<script>
-if (!window.tidemillLinks) {
-  window.tidemillLinks = true;
-  document.addEventListener("click", function (event) {
-    if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-    const link = event.target.closest && event.target.closest("a");
-    const to = link && (link.getAttribute("href") || link.getAttribute("xlink:href"));
-    if (!to || !to.startsWith("./")) return;
-    event.preventDefault();
-    event.stopPropagation();
-    window.history.pushState({}, "", new URL(to, window.location.href));
-    window.dispatchEvent(new PopStateEvent("popstate"));
-  }, true);
-}
-</script>
-"""
-
-
-def follow_links() -> None:
-    """Let clicks on links of `of` change the page without loading it again."""
-    st.html(_FOLLOW, unsafe_allow_javascript=True)
 
 
 def of(ref: Ref) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 _DIVERGING = [[0.0, RED], [0.5, "rgba(138,143,152,0.12)"], [1.0, BLUE]]  # orange-red to blue: safe for all eyes
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MOSTLY = 0.8  # share of bars
+_ONE_BAR = timedelta(minutes=1)  # how broad one is that stands alone
+_MARGIN = {"l": 4, "r": 4, "b": 4}
+# What axes and legend of prices need mostly. Where they need more, plotly draws all twice, to find that out.
+_ROOM = {"l": 62, "t": 34, "b": 44}
 _UTC_HOVER = "%{customdata}"
 
 
@@ -28,7 +33,7 @@ def put(figure: go.Figure, key: str, *, height: int, alt: str) -> None:
     """Show a figure at a height in pixels; `alt` says what it shows to those who cannot see it."""
     figure.update_layout(
         height=height,
-        margin={"l": 4, "r": 4, "t": 26 if figure.layout.title.text else 8, "b": 4},
+        margin={**_MARGIN, "t": 26 if figure.layout.title.text else 8, **figure.layout.margin.to_plotly_json()},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         hoverlabel={"align": "left"},
         dragmode=False,  # a finger that scrolls the page must not zoom the chart
@@ -92,9 +97,12 @@ def prices(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution:
             name="Price",
         )
     if has_volume:
-        figure.add_bar(
-            **along(instants, bars.get_column("volume")),
-            marker={"color": GREY, "line": {"width": 0}},
+        figure.add_scatter(
+            **along(*_in_steps(instants, bars.get_column("volume").to_list())),
+            mode="lines",
+            line={"color": GREY, "width": 0.5, "shape": "hvh"},
+            fill="tozeroy",
+            fillcolor=GREY,
             hovertemplate=f"%{{y:,.4g}}<br>{_UTC_HOVER}<extra>Volume</extra>",
             name="Volume",
             row=2,
@@ -113,7 +121,26 @@ def prices(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution:
         figure.add_hline(y=resolution, line={"color": GREEN, "dash": "dash"}, annotation_text=text, row=1, col=1)
     figure.update_xaxes(rangeslider={"visible": False})
     figure.update_yaxes(title_text="Price", row=1, col=1)
+    figure.update_layout(margin=_ROOM)
     return figure
+
+
+def _in_steps(times: Sequence[datetime], values: Sequence[float]) -> tuple[list[datetime], list[float]]:
+    """Bars as points of one line, a step around each of `times`, at nothing where bars are missing. A browser draws it
+    at once, while hundreds of bars take it as long as everything else of the chart. Pure."""
+    apart = sorted(after - before for before, after in pairwise(times))
+    usual = apart[len(apart) // 2] if apart else _ONE_BAR
+    at, high = [times[0] - usual], [0.0]
+    for here, value, following in zip_longest(times, values, times[1:]):
+        at.append(here)
+        high.append(value)
+        if following is None or following - here > 1.5 * usual:
+            at.append(here + usual)
+            high.append(0.0)
+            if following is not None:
+                at.append(following - usual)
+                high.append(0.0)
+    return at, high
 
 
 def _signals(figure: go.Figure, signals: Sequence[Mapping[str, Any]], name: str, colour: str, symbol: str) -> None:

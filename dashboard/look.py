@@ -16,83 +16,7 @@ import streamlit as st
 from agent.core.answers import Line, Ref
 from agent.core.figures import span_text
 from dashboard import address
-from dashboard.palette import BLUE
 from pipelines.errors import PipelineError
-
-_WORDS = {"light": ("#0b66b0", "#0b7350", "#b3401c"), "dark": ("#5fb0f0", "#3fc796", "#f08a66")}
-# Streamlit draws a widget when its script has come, where a bar of another height stood until then. What follows one is
-# seen from then on, so that nothing moves away under a reader's eye or finger. Charts and tables of data keep their
-# height free (the two classes) and hold up nothing.
-_FREE = ".stPrintGraphic,.stPrintFixedWidth"
-_COMING = f':not({_FREE})>[data-testid="stSkeleton"]'
-_STYLE = f"""
-<style>
-[data-testid="stMain"] :not({_FREE}):has({_COMING},>[data-testid="stSkeleton"])~*{{visibility:hidden}}
-[data-testid="stMainBlockContainer"]{{padding-bottom:3rem;max-width:1500px}}
-@media (min-width:641px){{[data-testid="stMainBlockContainer"]{{padding-top:4.2rem}}}}
-@media (max-width:640px){{[data-testid="stMainBlockContainer"]{{padding-left:.8rem;padding-right:.8rem}}}}
-[data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] p{{color:inherit;opacity:.85}}
-.tm-title{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
-@media (max-width:767px){{.tm-title{{position:static;width:auto;height:auto;clip-path:none;font-size:1.4rem}}}}
-[data-testid^="stBaseButton-primary"]{{background:#0b66b0;border-color:#0b66b0;color:#fff}}
-.st-key-kill button{{background:#b3261e;border-color:#b3261e;color:#fff}}
-.tm-wide{{overflow-x:auto}}
-.tm-table{{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}}
-.tm-table th,.tm-table td{{padding:.32rem .7rem .32rem 0;text-align:left;vertical-align:top;
- border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}}
-.tm-table th{{font-weight:600;opacity:.7;white-space:nowrap}}
-.tm-table td.num,.tm-table th.num{{text-align:right}}
-.tm-table .num+:not(.num){{padding-left:.9rem}}
-.tm-table td.short{{white-space:nowrap}}
-.tm-table td.long{{min-width:15rem}}
-.tm-dot{{display:inline-block;width:.62em;height:.62em;border-radius:50%;margin-right:.42em}}
-.tm-soft{{opacity:.68}}
-.tm-table time,.tm-line time,.tm-card time{{cursor:help;
- border-bottom:1px dotted color-mix(in srgb,currentColor 40%,transparent)}}
-.tm-table a,.tm-line a,.tm-card a{{color:var(--tm-link)}}
-.tm-table a{{text-decoration:none}}
-.tm-table a:hover,.tm-line a:hover,.tm-card a:hover{{text-decoration:underline}}
-.tm-cards{{display:flex;flex-wrap:wrap;gap:.8rem}}
-.tm-card{{flex:1 1 20rem;border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:.6rem;
- padding:.75rem .95rem;
- overflow-wrap:anywhere;line-height:1.45}}
-.tm-card h3{{font-size:.82rem;font-weight:600;opacity:.7;margin:0;padding:0}}
-.tm-card .tm-head{{font-size:1.12rem;font-weight:600;margin:.15rem 0 .3rem}}
-.tm-card p{{margin:.12rem 0;font-size:.9rem}}
-.tm-card img{{display:block;width:100%;height:2.4rem;margin:.3rem 0}}
-.tm-grid{{overflow-x:auto;direction:rtl}}
-.tm-grid table{{border-collapse:collapse;direction:ltr;margin:0 auto 0 0}}
-.tm-grid th,.tm-grid td{{padding:0 2px;text-align:center;vertical-align:bottom;border:0}}
-.tm-grid th:first-child{{text-align:left;padding-right:.8rem;font-weight:400;font-size:.85rem;white-space:nowrap}}
-.tm-grid a{{display:block;width:1.25rem;text-decoration:none;line-height:1.6}}
-.tm-grid th:first-child a{{width:auto;color:var(--tm-link)}}
-.tm-grid th i{{display:block;width:.85rem;margin:0 auto}}
-.tm-grid td a:hover{{background:color-mix(in srgb,currentColor 20%,transparent)}}
-.tm-legend{{font-size:.8rem;display:flex;flex-wrap:wrap;gap:.1rem .9rem;margin:.35rem 0 .6rem}}
-.tm-good{{color:var(--tm-good)}} .tm-bad{{color:var(--tm-bad)}} .tm-plain{{color:inherit}}
-.tm-line{{font-size:1.02rem;line-height:1.5}}
-.tm-bar{{margin-top:.42rem;height:.5rem;min-width:7rem;
- border-radius:.25rem;background:color-mix(in srgb,currentColor 14%,transparent)}}
-.tm-bar i{{display:block;height:100%;border-radius:.25rem;background:{BLUE}}}
-.tm-pnl{{position:relative;height:.6rem;min-width:8rem;margin-top:.4rem;
- border-radius:.2rem;background:color-mix(in srgb,currentColor 8%,transparent)}}
-.tm-pnl i{{position:absolute;top:0;height:100%;border-radius:.2rem}}
-@media (max-width:640px){{
-.tm-table,.tm-table tbody{{display:block}}
-.tm-table thead{{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}}
-.tm-table tr{{display:flex;flex-wrap:wrap;gap:0 .9rem;padding:.4rem 0;
- border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}}
-.tm-table td,.tm-table td.num,.tm-table td.long,.tm-table .num+:not(.num){{
- border:0;padding:0;text-align:left;min-width:0;overflow-wrap:anywhere}}
-.tm-table td:first-child{{flex:1 0 100%;font-weight:600}}
-.tm-table td.num:first-child::before{{content:attr(data-label) " "}}
-.tm-table td:not(:first-child)::before{{content:attr(data-label) " ";opacity:.68;font-size:.8rem}}
-.tm-table td.less{{display:none}}
-[data-testid="stExpandSidebarButton"]{{width:auto}}
-[data-testid="stExpandSidebarButton"]::after{{content:"Pages";margin-left:.3rem}}
-}}
-</style>
-"""
 
 
 class Html(str):
@@ -108,12 +32,6 @@ class Column:
 
     heading: str
     kind: str = ""
-
-
-def style() -> None:
-    """Put the page's style sheet in place. Words in colour have the contrast that reading needs, in either theme."""
-    link, good, bad = _WORDS["dark" if st.context.theme.type == "dark" else "light"]
-    st.html(f"{_STYLE}<style>:root{{--tm-link:{link};--tm-good:{good};--tm-bad:{bad}}}</style>")
 
 
 def title(text: str) -> None:

@@ -1,0 +1,46 @@
+"""Figures: what is drawn where."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tests.lazy import Lazy
+
+charts = Lazy("dashboard.charts")
+START, BAR = datetime(2026, 3, 2, 12, tzinfo=UTC), timedelta(minutes=5)
+
+
+def test_volume_falls_to_nothing_where_bars_are_missing() -> None:
+    # Two bars, then an hour without any, then two more.
+    volume = _volume([0, 1, 13, 14], [3.0, 4.0, 5.0, 6.0])
+    assert _points(volume) == [
+        (-1, 0.0),
+        *((0, 3.0), (1, 4.0), (2, 0.0)),
+        *((12, 0.0), (13, 5.0), (14, 6.0)),
+        (15, 0.0),
+    ]
+    assert volume.line.shape == "hvh", "a step around each bar's time"
+    assert volume.customdata[1] == "2026-03-02 12:00 UTC"
+
+
+def test_one_bar_alone_has_volume() -> None:
+    assert [high for _, high in _points(_volume([0], [3.0]))] == [0.0, 3.0, 0.0]
+
+
+def _volume(places: list[int], values: list[float]) -> Any:
+    """The trace of the volume of bars that begin so many bars after START."""
+    price = [10.0] * len(places)
+    ts = pl.Series("ts", [START + place * BAR for place in places], pl.Datetime("us", "UTC"))
+    bars = pl.DataFrame([ts, *(pl.Series(name, price) for name in ("open", "low", "close"))])
+    figure = charts.prices(bars.with_columns(high=pl.lit(11.0), volume=pl.Series(values)), [], None)
+    (found,) = [trace for trace in figure.data if trace.name == "Volume"]
+    return found
+
+
+def _points(trace: Any) -> list[tuple[int, float]]:
+    start = np.datetime64(START.replace(tzinfo=None))
+    return [(int((at - start) / np.timedelta64(BAR)), float(high)) for at, high in zip(trace.x, trace.y, strict=True)]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import console
+from agent.arguments import Parser, number
 from agent.clock import SystemClock
 from agent.core.model import Compute, State
 from agent.errors import UsageError
@@ -232,11 +233,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m agent.orchestrator", description="Bring the market pipeline up to date."
-    )
+    parser = Parser(prog="python -m agent.orchestrator", description="Bring the market pipeline up to date.")
     parser.add_argument("--mode", choices=("once", "scheduled"), default="once")
-    parser.add_argument("--interval-sec", type=float, help="scheduled: seconds between runs (default 3600)")
+    parser.add_argument(
+        "--interval-sec", type=number(0.1, 366 * 86400), help="scheduled: seconds between runs (default 3600)"
+    )
     parser.add_argument("--cron", help='scheduled: "minute hour day month weekday" instead of an interval')
     parser.add_argument("--cron-timezone", metavar="ZONE", help="of the cron expression, such as Europe/Paris (UTC)")
     add_run_arguments(parser)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from agent import console
+from agent.arguments import Parser
 from agent.errors import UsageError
 
 _COMMANDS = Path(__file__).parent / "commands"
@@ -89,7 +90,7 @@ def _files() -> dict[str, Path]:
 def overview(*, listing: bool = False) -> argparse.ArgumentParser:
     """The parser that knows the common options and takes the rest as it is; with `listing` its help has every command
     (which reads all their files)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="agent",
         description="Keeps a market pipeline up to date: recomputes exactly what changed, and says why.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -115,7 +116,7 @@ def _listed(inside: Sequence[str]) -> str:
 
 def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     """The parser of one command: its own arguments and, again, the common options."""
-    parser = argparse.ArgumentParser(prog=f"agent {name}", description=command.HELP)
+    parser = Parser(prog=f"agent {name}", description=command.HELP)
     command.add_arguments(parser)
     # An option before the command's name holds unless it is given again after it.
     add_common(parser, default=argparse.SUPPRESS)
@@ -150,7 +151,7 @@ def _see_own_modules(folder: Path) -> None:
 def _folder(text: str) -> Path:
     path = Path(text)
     if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}; name the one with agent.toml")
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
 
 from agent.cli.output import moment
 from agent.cli.trading import money
@@ -13,8 +13,8 @@ from agent.trading.replay import Replayed
 from agent.trading.replay.like_simulation import OFF, Likeness
 
 
-def replay_text(found: Replayed, feed: TableFeed, factor: float = 1.0) -> str:
-    """What came of it, for people."""
+def replay_text(found: Replayed, feed: TableFeed, markets: Iterable[str], factor: float = 1.0) -> str:
+    """What came of it, for people. markets: those that were traded or watched."""
     won = float((found.equity - found.initial) / found.initial)
     span = f"{found.bars:,} bar ends from {moment(found.first)} to {moment(found.last)} UTC"
     equity = f"Equity {money(found.initial)} -> {money(found.equity)} ({won:+.2%})"
@@ -26,7 +26,7 @@ def replay_text(found: Replayed, feed: TableFeed, factor: float = 1.0) -> str:
     ]
     if not feed.release.was_assessed_tradable:
         lines.append("The release is not tradable by its assessment: `agent run-agent` opens nothing with it.")
-    priced = [one for one in feed.spoken_of() if not feed.listing(one).instrument.is_binary]
+    priced = [one for one in markets if not feed.listing(one).instrument.is_binary]
     young = [one for one in priced if len(feed.returns(one, found.last).days) < LEAST_DAYS]
     if young:
         names = f"{young[0]}{f' and {len(young) - 1} others' if len(young) > 1 else ''}"
@@ -68,7 +68,7 @@ def likeness_text(found: Likeness) -> str:
     return "\n".join(lines)
 
 
-def instant(text: str) -> datetime:
-    """A time as a person writes it; without a zone it is UTC."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+def span_of(feed: TableFeed) -> str:
+    """From when to when there is something to replay, for people."""
+    ends = feed.ends(None, None)
+    return f"forecasts go from {moment(ends[0])} to {moment(ends[-1])} UTC" if ends else "there are no forecasts"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from agent.amounts import figure_text, money_text
+from agent.arguments import instant
 from agent.cli.output import emit, moment
 from agent.console import table
 from agent.execution.workspace import open_database, read_settings
@@ -27,7 +28,7 @@ def add_filters(parser: argparse.ArgumentParser, *, market: bool = True) -> None
     parser.add_argument("--account", default="main", metavar="NAME", help="the paper account (main)")
     if market:
         parser.add_argument("--market", metavar="ID", help="of this market alone")
-    parser.add_argument("--since", type=_instant, metavar="TIME", help="from then on (UTC), such as 2026-01-31")
+    parser.add_argument("--since", type=instant, metavar="TIME", help="from then on (UTC), such as 2026-01-31")
 
 
 @contextmanager
@@ -42,8 +43,7 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[Database, dict[str, An
 
 def wanted_of(options: argparse.Namespace) -> Wanted:
     """Which rows the options ask for."""
-    limit = getattr(options, "limit", None)
-    return Wanted(getattr(options, "market", None), options.since, None if limit is None else max(0, limit))
+    return Wanted(getattr(options, "market", None), options.since, getattr(options, "limit", None))
 
 
 def list_rows(options: argparse.Namespace, name: str) -> list[dict[str, Any]]:
@@ -85,8 +85,3 @@ def cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return figure_text(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _instant(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

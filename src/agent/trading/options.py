@@ -35,12 +35,15 @@ _LISTS = ("asset_pairs", "watchlist")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options. All are texts here: the settings say what they must be."""
+    """Declare the options. All are texts here, or lists of them, which go on where an option is given again: the
+    settings say what they must be."""
     about = {one["name"]: one for one in describe(TradingAgentConfig)}
     for option, field in VALUES.items():
         unit = about[field]["unit"]
         text = about[field]["doc"] + (f" ({unit})" if unit else "")
-        parser.add_argument(option, dest=field, metavar="VALUE", help=text.replace("%", "%%"))
+        again = "extend" if field in _LISTS else "store"
+        kind = _split if field in _LISTS else str
+        parser.add_argument(option, dest=field, metavar="VALUE", help=text.replace("%", "%%"), action=again, type=kind)
     for option, field in SWITCHES.items():
         parser.add_argument(option, dest=field, action="store_true", default=None, help=about[field]["doc"])
 
@@ -51,7 +54,7 @@ def layer_of(given: argparse.Namespace) -> Layer:
     for field in (*VALUES.values(), *SWITCHES.values()):
         typed = getattr(given, field, None)
         if typed is not None:
-            values[field] = _split(typed) if field in _LISTS else _number(typed)
+            values[field] = typed if field in _LISTS else _number(typed)
     return Layer("flags", values)
 
 

@@ -29,7 +29,11 @@ class Typed:
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         self._capsys.readouterr()
-        found = main(arguments)
+        found: Any
+        try:
+            found = main(arguments)
+        except SystemExit as left:  # what cannot be understood ends before a command begins
+            found = left.code
         out, error = self._capsys.readouterr()
         assert found == code, out + error
         return out if code in (0, 1) and out else error

@@ -260,3 +260,57 @@ def test_a_library_that_gives_up_names_file_and_line(tmp_path: Path, monkeypatch
     with pytest.raises(BadInput, match="the values of line 5 cannot be worked with: index out of bounds") as caught:
         list(files.fetch_many(["b.csv", "a.csv"]))
     assert caught.value.where.endswith("a.csv, line 5")
+
+
+AUTUMN = ["00:00", "01:00", "01:00", "02:00"]  # of the clock in New York, on the day when it is set back at two
+
+
+@pytest.mark.parametrize("step", [1, -1], ids=["oldest first", "newest first"])
+@pytest.mark.parametrize("markets", [("A",), ("A", "B")], ids=["one market", "two side by side"])
+def test_both_bars_of_an_hour_that_comes_twice_are_kept(tmp_path: Path, step: int, markets: tuple[str, ...]) -> None:
+    """Bars of an hour show the same time twice: nothing goes back, and none of them corrects the other."""
+    closes = {one: [number + 10 * place for number in range(1, 5)] for place, one in enumerate(markets)}
+    rows = [(shown, one, closes[one][n]) for n, shown in enumerate(AUTUMN) for one in markets]
+    text = "".join(f"2020-11-01 {shown},{one},{p},{p},{p},{p},1\n" for shown, one, p in rows[::step])
+    (tmp_path / "a.csv").write_text("ts,market,open,high,low,close,volume\n" + text)
+    frame = read(tmp_path, {**BARS, "timezone": "America/New_York"}).frame.sort("market_id", "start")
+    for one in markets:
+        mine = frame.filter(pl.col("market_id") == f"files:{one}")
+        assert mine["start"].to_list() == [datetime(2020, 11, 1, hour, tzinfo=UTC) for hour in (4, 5, 6, 7)]
+        assert mine["close"].to_list() == closes[one]
+
+
+def test_a_bar_of_minutes_that_is_repeated_is_no_second_hour(tmp_path: Path) -> None:
+    """Only what is as long as the hour that comes twice can show one time for two bars without going back."""
+    shown = ["00:30", "01:00", "01:00", "01:30", "01:00", "01:30", "02:00"]
+    text = "".join(f"2020-11-01 {one},1,1,1,1,1\n" for one in shown)
+    (tmp_path / "a.csv").write_text("ts,open,high,low,close,volume\n" + text)
+    starts = read(tmp_path, {**BARS, "interval_seconds": 1800, "timezone": "America/New_York"}).frame["start"]
+    assert [f"{one:%H:%M}" for one in starts] == ["04:30", "05:00", "05:00", "05:30", "06:00", "06:30", "07:00"]
+
+
+@pytest.mark.parametrize("others", [0, 2], ids=["alone", "read together"])
+def test_a_column_that_comes_twice_is_not_chosen_by_silence(tmp_path: Path, others: int) -> None:
+    names = ["a.csv", *(f"b{number}.csv" for number in range(others))]
+    for name in names:
+        (tmp_path / name).write_text("ts,price,size,price\n2020-01-02T09:00:00Z,1,5,2\n")
+    files = source(tmp_path, {"path": ".", **TRADES})
+    with pytest.raises(BadInput, match="there are two columns 'price'") as caught:
+        list(files.fetch_many(names)) if others else files.fetch("a.csv")
+    assert "'price_duplicated_0'" in caught.value.fix
+    second = source(tmp_path, {"path": ".", **TRADES, "columns": {"price": "price_duplicated_0"}})
+    assert second.fetch("a.csv").frame["price"].to_list() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("a.csv", 'ts,price\n2020-01-02T09:00:00Z,1\n"2020-01-02T10:00:00Z,2\n', "the quote that opens in line 3"),
+        ("a.jsonl", '{"ts":"2020-01-02T09:00:00Z","price":1}\n{bad\n', "line 2 is no JSON: Expecting property name"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(tmp_path: Path, name: str, text: str, what: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match=what) as caught:
+        read(tmp_path, TRADES, name)
+    assert str(tmp_path / name) in str(caught.value.where)

@@ -224,6 +224,12 @@ def test_the_seeds_line_works_as_typed() -> None:
     assert row(parsed, "autonomous") == ("true", "true", "flags")
 
 
+def test_a_list_that_is_given_again_goes_on() -> None:
+    """The first pair was forgotten in silence."""
+    parsed = parse([typed("--asset-pair", "BTCUSD, ETHUSD", "--watchlist", "GOLD", "--asset-pair", "EURUSD")])
+    assert (parsed.config.asset_pairs, parsed.config.watchlist) == (("BTCUSD", "ETHUSD", "EURUSD"), ("GOLD",))
+
+
 def test_a_flag_that_was_not_given_hides_no_file() -> None:
     assert parse([Layer("agent.toml", {"autonomous": True, "stop_loss": 0.1}), typed()]).config.autonomous
     with pytest.raises(SettingsError, match=r"stop_loss = 'two' is not a number"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agent.arguments import row_id
 from agent.cli.output import emit, user_name
 from agent.clock import SystemClock
 from agent.execution.cancel import cancel_run
@@ -14,7 +15,7 @@ HELP = "End a run that waits in the queue or is being executed."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("run_id", metavar="RUN", type=int, help="number of the run, see `agent runs`")
+    parser.add_argument("run_id", metavar="RUN", type=row_id, help="number of the run, see `agent runs`")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agent.arguments import row_id
 from agent.cli.output import emit, moment
 from agent.console import table
 from agent.core.explain import event_sentence
@@ -15,7 +16,7 @@ HELP = "Show the events of a run, in order."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("run_id", metavar="RUN", type=int, help="number of the run, see `agent runs`")
+    parser.add_argument("run_id", metavar="RUN", type=row_id, help="number of the run, see `agent runs`")
 
 
 def run(options: argparse.Namespace) -> int:

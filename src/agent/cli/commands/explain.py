@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agent.arguments import row_id
 from agent.cli.output import emit
 from agent.clock import SystemClock
 from agent.core.explain import chain
@@ -22,7 +23,7 @@ HELP = "Say why a component would run now, or why it ran in a past run, from the
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("component", metavar="COMPONENT", help="such as features")
-    parser.add_argument("--run", dest="run_id", type=int, metavar="ID", help="a past run, see `agent runs`")
+    parser.add_argument("--run", dest="run_id", type=row_id, metavar="ID", help="a past run, see `agent runs`")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import difflib
 from agent.cli.output import emit, user_name
 from agent.core.explain import mark_text
 from agent.core.model import Mark
-from agent.errors import NotFound
+from agent.errors import NotFound, UsageError
 from agent.execution.workspace import Workspace, open_workspace
 from agent.store import state
 from agent.store.outputs import catalog
@@ -24,7 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Set the mark, with the name of the person who asked."""
-    component, _, key = options.what.partition(":")
+    component, colon, key = options.what.partition(":")
+    if colon and not key:
+        raise UsageError(
+            f"{options.what!r} names no partition",
+            where="agent mark-dirty",
+            fix=f"name one behind the colon, or write {component} for all of it",
+        )
     who = user_name()
     mark = Mark(who, reason=options.reason, partitions=(key,) if key else None)
     reason = mark_text(who, options.reason)

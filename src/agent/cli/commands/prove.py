@@ -6,6 +6,7 @@ import argparse
 import logging
 from typing import Any
 
+from agent.arguments import minutes, whole
 from agent.cli.output import emit
 from agent.execution.proving.proof import prove
 from agent.execution.proving.values import Proof
@@ -15,8 +16,7 @@ from pipelines.evaluation.assessment import Verdict
 
 HELP = "Prove your own code on your own data: no skill claimed on noise, and the same result computed again."
 
-_MOST_SETS, _MOST_MINUTES = 1000, 100_000
-_ALL, _SEEDS = 100, 2**31
+_ALL = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="compute this one again (default: all that run code of your own)",
     )
-    parser.add_argument("--seed", type=_seed, metavar="N", help="draw the same sample as an earlier proof")
-    parser.add_argument("--sets", type=_count, default=20, metavar="N", help="sets of noise (default: 20)")
+    parser.add_argument(
+        "--seed", type=whole(0, 2**31 - 1), metavar="N", help="draw the same sample as an earlier proof"
+    )
+    parser.add_argument("--sets", type=whole(1, 1000), default=20, metavar="N", help="sets of noise (default: 20)")
     parser.add_argument(
         "--max-minutes",
-        type=_minutes,
+        type=minutes,
         default=10.0,
         metavar="M",
         help="begin no set that would end later (default: 10)",
@@ -115,27 +117,5 @@ class _Share(argparse.Action):
         except ValueError:
             percent = 0.0
         if not 0 < percent <= _ALL:
-            parser.error(f"--recompute: {' '.join(values)!r} is no percentage above 0, {_ALL} at most")
+            parser.error(f"argument --recompute: {' '.join(values)!r} is no percentage above 0, {_ALL} at most")
         setattr(namespace, self.dest, percent / _ALL)
-
-
-def _seed(text: str) -> int:
-    if not (text.isdecimal() and int(text) < _SEEDS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_SEEDS - 1}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= _MOST_SETS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {_MOST_SETS}")
-    return int(text)
-
-
-def _minutes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= _MOST_MINUTES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes above 0, {_MOST_MINUTES} at most")
-    return value

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from itertools import islice
 
+from agent.arguments import rows
 from agent.cli.output import emit_rows, moment
 from agent.console import table
 from agent.core.lifecycle import RunState
-from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.store.control import runs
 from agent.store.control.runs import Run, Wanted
@@ -24,13 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--status", choices=[str(one) for one in RunState], type=str.upper, help="only runs in this state"
     )
-    parser.add_argument("--limit", type=int, default=20, help="how many at most (20)")
+    parser.add_argument("--limit", type=rows, default=20, help="how many at most (20)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the runs, newest first."""
-    if options.limit < 1:
-        raise UsageError(f"--limit {options.limit} is no number of runs", where="agent runs", fix="give 1 or more")
     wanted = Wanted(statuses=(options.status,) if options.status else ())
     with open_workspace(options.project_dir) as workspace, consistent(workspace.database.control) as conn:
         found = runs.iterate_runs(conn, wanted, limit=options.limit)

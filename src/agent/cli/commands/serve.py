@@ -8,6 +8,7 @@ from types import FrameType
 
 from agent import settings as agent_settings
 from agent.api.security import require_safe_address
+from agent.arguments import port
 from agent.cli.token import write_new_token
 
 HELP = "Serve the HTTP API and the pages on http://127.0.0.1:8000, and work off the run queue."
@@ -18,7 +19,7 @@ logger = logging.getLogger("tidemill.api")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--host", help="address to listen on ([api] host); any but loopback needs AGENT_API_TOKEN")
-    parser.add_argument("--port", type=int, help="port to listen on ([api] port)")
+    parser.add_argument("--port", type=port, help="port to listen on ([api] port)")
     parser.add_argument(
         "--new-token", action="store_true", help="write a new AGENT_API_TOKEN to .env (mode 600) and serve with it"
     )

@@ -155,6 +155,13 @@ def column(file: Path, names: Iterable[str], selector: str) -> pl.Expr:
     assert match is not None  # the pattern takes any text
     name, positions = match.groups()
     known = list(names)
+    second = f"{name}_duplicated_0"  # what a reader of text calls it
+    if second in known and selector != second:
+        raise BadInput(
+            f"there are two columns {name!r}",
+            where=str(file),
+            fix=f"rename one of them in the file, or say in columns = {{…}} that it is the second one: {second!r}",
+        )
     if selector in known:
         return pl.col(selector)
     if name not in known:

@@ -24,7 +24,7 @@ from pipelines.data.file_tables.read import (
     is_text,
 )
 from pipelines.data.file_tables.settings import Dataset
-from pipelines.data.file_tables.times import TimeRules, to_utc
+from pipelines.data.file_tables.times import Bars, TimeRules, to_utc
 from pipelines.data.file_tables.values import values_of
 from pipelines.errors import BadInput
 from pipelines.source import (
@@ -315,7 +315,8 @@ def _understood(
 
     kind = _kind(dataset)
     schema = frame_schema(BAR_COLUMNS if kind == "bars" else TICK_COLUMNS)
-    rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone, is_one_file)
+    bars = None if dataset.interval_seconds is None else Bars(raw.get_column("market"), dataset.interval_seconds)
+    rules = TimeRules(dataset.ts_unit, dataset.ts_format, dataset.timezone, is_one_file, bars)
     ts, unread = to_utc(raw.get_column("ts"), rules, str(file))
     ts = ts + timedelta(seconds=dataset.ts_shift_seconds)
     values, faults = values_of(dataset, raw, file)

@@ -44,7 +44,13 @@ def read_text_table(data: bytes, separator: str, rules: TextRules, file: Path, l
     try:
         table = pl.read_csv(data, separator=separator, has_header=rules.header, infer_schema=False)
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        line = _odd_line(data, separator)
+        opened, line = _unclosed(data, separator), _odd_line(data, separator)
+        if opened is not None:
+            raise BadInput(
+                f"the quote that opens in line {opened} is never closed",
+                where=f"{file}, line {opened}",
+                fix="close it, or remove it",
+            ) from error
         if line is None:
             text = str(error).partition("\n")[0] or type(error).__name__
             raise BadInput(
@@ -134,6 +140,18 @@ def join_texts(texts: Sequence[bytes], header: bool) -> tuple[bytes, list[int]] 
         lengths.append(body.count(b"\n"))
     joined = b"".join(bodies)
     return (b"%s\n%s" % (first, joined) if header else joined), lengths
+
+
+def _unclosed(data: bytes, separator: str) -> int | None:
+    """The line of the last row where a quote in it stays open until the end of the file."""
+    reader = csv.reader(io.StringIO(data.decode("utf-8")), delimiter=separator, strict=True)
+    line = 1
+    try:
+        for _ in reader:
+            line = reader.line_num + 1
+    except csv.Error as error:
+        return line if "end of data" in str(error) else None
+    return None
 
 
 def _odd_line(data: bytes, separator: str) -> tuple[int, int, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.data.calendars import from_clock
 from pipelines.errors import BadInput
@@ -22,6 +22,14 @@ _FIRST_YEAR, _LAST_YEAR = 1800, 2600  # beyond these a unit is wrong; forecasts 
 
 
 @dataclass(frozen=True)
+class Bars:
+    """Rows that are bars: the market of each, and how long a bar is in seconds."""
+
+    markets: pl.Series
+    seconds: float
+
+
+@dataclass(frozen=True)
 class TimeRules:
     """What the settings say of times: unit of whole numbers, format of text, zone of times without one."""
 
@@ -29,6 +37,7 @@ class TimeRules:
     format: str | None
     timezone: str | None
     is_one_file: bool = True  # the rows are in the order of one file, by which an hour that comes twice is told
+    bars: Bars | None = None  # what rows are, where each is a bar
 
 
 def to_utc(raw: pl.Series, rules: TimeRules, where: str) -> tuple[pl.Series, pl.Series]:
@@ -206,8 +215,9 @@ def _localised(naive: pl.Series, rules: TimeRules, where: str) -> pl.Series:
 
 
 def _by_order(naive: pl.Series, utc: pl.Series, rules: TimeRules) -> pl.Series:
-    """Times of an hour that comes twice, by the order of the rows: where the clock goes back among them, the second of
-    the two hours begins. (In a table from the newest to the oldest the other way round.)"""
+    """Times of an hour that comes twice, by the order of the rows: where the clock goes back among them, or a market
+    has another bar of the whole hour, the second of the two hours begins. (In a table from the newest to the oldest
+    the other way round.)"""
     import polars as pl
 
     known = utc.drop_nulls()
@@ -219,14 +229,23 @@ def _by_order(naive: pl.Series, utc: pl.Series, rules: TimeRules) -> pl.Series:
         for one in ("earliest", "latest")
     )
     frame = pl.DataFrame({"shown": naive, "early": early, "late": late, "known": utc}).with_row_index("row")
+    if rules.bars is not None:
+        frame = frame.with_columns(market=rules.bars.markets)
     twice = frame.filter(pl.col("known").is_null() & pl.col("early").is_not_null())
     found: list[datetime | None] = [None] * len(naive)
     row_before, shown_before, is_second = -2, None, False
-    for row, shown, first, second in twice.select("row", "shown", "early", "late").iter_rows():
+    seen: set[Any] = set()
+    for one in twice.iter_rows(named=True):
+        row, shown, bar = one["row"], one["shown"], (one.get("market"), one["shown"])
         if row != row_before + 1:
             is_second = False  # another day, or another market of the file
+            seen.clear()
         elif shown_before is not None and (shown > shown_before if is_falling else shown < shown_before):
             is_second = True
-        found[row] = second if is_second != is_falling else first
+        elif rules.bars is not None and bar in seen:
+            # Bars as long as what comes twice, or longer, begin in one of the two each, when clocks show the same.
+            is_second = is_second or rules.bars.seconds >= (one["late"] - one["early"]).total_seconds()
+        found[row] = one["late" if is_second != is_falling else "early"]
         row_before, shown_before = row, shown
+        seen.add(bar)
     return pl.Series(found, dtype=utc.dtype)

@@ -7,10 +7,11 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.arguments import instant
 from agent.cli.output import emit
 from agent.errors import NotFound, UsageError
 from agent.execution.release import whole_page
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", type=Path, required=True, metavar="FILE", help="ends in .parquet or .csv; .html: report"
     )
-    parser.add_argument("--as-of", type=_instant, metavar="TIME", help="only rows known by then, such as 2013-01-31")
+    parser.add_argument("--as-of", type=instant, metavar="TIME", help="only rows known by then, such as 2013-01-31")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -147,11 +148,3 @@ def _parquet(stack: ExitStack, path: Path, first: pl.DataFrame) -> Callable[[pl.
         writer.write_table(frame.to_arrow())
 
     return append
-
-
-def _instant(text: str) -> datetime:
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 2013-01-31 or 2013-01-31T16:00:00Z") from None
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from agent.arguments import rows
 from agent.cli.output import emit, moment
 from agent.console import table
 from agent.execution.workspace import open_workspace
@@ -16,7 +17,7 @@ HELP = "List releases, newest first, with their assessment."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--limit", type=int, default=20, help="at most so many (20)")
+    parser.add_argument("--limit", type=rows, default=20, help="at most so many (20)")
 
 
 def run(options: argparse.Namespace) -> int:

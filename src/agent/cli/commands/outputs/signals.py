@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
+from agent.arguments import MOST_ROWS, day, rows
 from agent.cli.output import emit, moment
 from agent.console import table
 from agent.execution.workspace import open_workspace
@@ -15,7 +15,6 @@ from agent.store.outputs.projections import MarketFacts
 from pipelines.data.quoting import price_text
 
 HELP = "Show what the current release decided: one row per market, those to enter first."
-_MOST = 100_000
 _WIDTH = 44
 _HEADINGS = ("market", "bar known at (UTC)", "price", "probability", "needed", "net edge", "confidence", "action")
 
@@ -23,23 +22,23 @@ _HEADINGS = ("market", "bar known at (UTC)", "price", "probability", "needed", "
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--until", metavar="DATE", type=date.fromisoformat, help="those of the last release of that day (UTC) or before"
+        "--until", metavar="DATE", type=day, help="those of the last release of that day (UTC) or before"
     )
-    parser.add_argument("--limit", type=int, default=_MOST, help="how many at most (all)")
+    parser.add_argument("--limit", type=rows, default=MOST_ROWS, help="how many at most (all)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the decisions."""
     with open_workspace(options.project_dir) as workspace, workspace.database.reading() as connections:
         release = releases.release_in_force(connections.project, options.until)
-        found = projections.decisions_of(connections.project, release, _MOST)
+        found = projections.decisions_of(connections.project, release, MOST_ROWS)
         known = projections.market_facts(connections.project, {row["market_id"] for row in found})
     if release is None:
         emit(options, found, "There is no release yet." if options.until is None else "There was none yet.")
         return 0
     entered = sum(row["action"] in ("buy", "sell") for row in found)
     head = f"Release {release.name}: {len(found)} markets, {entered} to enter."
-    shown = found[: max(0, options.limit)]
+    shown = found[: options.limit]
     text = (
         table([_row(one, known.get(one["market_id"])) for one in shown], _HEADINGS, right={2, 3, 4, 5, 6})
         if shown

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from agent.arguments import instant, number
 from agent.cli.commands.trading.run_agent import add_settings, parsed_of
 from agent.cli.output import emit
-from agent.cli.replays import instant, likeness_text, replay_text
+from agent.cli.replays import likeness_text, replay_text, span_of
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.store.database.throwaway import throwaway
@@ -28,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="since", type=instant, metavar="TIME", help="the first bar's end (UTC)")
     parser.add_argument("--until", type=instant, metavar="TIME", help="the last bar's end (UTC)")
     parser.add_argument(
-        "--cost-factor", type=float, default=1.0, metavar="X", help="costs are so many times the project's (1); 0: none"
+        "--cost-factor",
+        type=number(0, 1000),
+        default=1.0,
+        metavar="X",
+        help="costs are so many times the project's (1); 0: none",
     )
     parser.add_argument(
         "--like-simulation",
@@ -49,7 +54,9 @@ def _replayed(options: argparse.Namespace, config: TradingAgentConfig) -> int:
         feed = TableFeed(read_out_of_fold(workspace.database, workspace.lake, options.cost_factor))
     ends = feed.ends(options.since, options.until)
     if not ends:
-        raise UsageError("no bar with a forecast ends in that time", where="--from, --until", fix="leave them out")
+        raise UsageError(
+            "no bar with a forecast ends in that time", where="--from, --until", fix=f"leave them out: {span_of(feed)}"
+        )
     if not config.asset_pairs:
         config = replace(config, asset_pairs=tuple(feed.spoken_of()))
     clock = ReplayClock(ends[0])
@@ -57,7 +64,8 @@ def _replayed(options: argparse.Namespace, config: TradingAgentConfig) -> int:
         start = Start(database=database, feed=feed, clock=clock, config=config, mode="backtest")
         with Trader(start) as trader:
             found = replay(trader, clock, ends)
-    emit(options, found, replay_text(found, feed, options.cost_factor))
+            text = replay_text(found, feed, trader.desk.markets, options.cost_factor)
+    emit(options, found, text)
     return 0
 
 
@@ -73,6 +81,6 @@ def _like_simulation(options: argparse.Namespace, config: TradingAgentConfig) ->
     feed = TableFeed(history.tables)
     with throwaway() as database:
         replayed, likeness = replay_like(database, feed, config, history.piece, history.rules)
-    text = "\n".join((replay_text(replayed, feed, options.cost_factor), likeness_text(likeness)))
+    text = "\n".join((replay_text(replayed, feed, feed.spoken_of(), options.cost_factor), likeness_text(likeness)))
     emit(options, {"replayed": replayed, "likeness": likeness}, text)
     return 0 if likeness.is_alike else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from agent.arguments import rows
 from agent.cli.output import emit
 from agent.cli.trading import add_filters, cell, opened, wanted_of
 from agent.console import table
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_filters(parser)
     parser.add_argument("--why-not", metavar="MARKET", help="cycles without a trade in this market, and why")
-    parser.add_argument("--limit", type=int, default=100, help="how many at most (100)")
+    parser.add_argument("--limit", type=rows, default=100, help="how many at most (100)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agent.arguments import rows
 from agent.cli.trading import add_filters, opened, show, wanted_of
 from agent.store.trading import showing
 
@@ -14,7 +15,7 @@ _COLUMNS = ("ts", "cash", "position_value", "equity", "peak", "drawdown", "stale
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_filters(parser, market=False)
-    parser.add_argument("--limit", type=int, default=100, help="how many at most (100)")
+    parser.add_argument("--limit", type=rows, default=100, help="how many at most (100)")
 
 
 def run(options: argparse.Namespace) -> int:

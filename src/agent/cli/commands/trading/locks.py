@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agent.arguments import row_id
 from agent.cli.output import emit, user_name
 from agent.cli.trading import add_filters, opened, show, wanted_of
 from agent.store.database.engine import writing
@@ -17,7 +18,7 @@ _COLUMNS = ("id", "market_id", "side", "until_at", "reason")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_filters(parser)
-    parser.add_argument("--delete", type=int, metavar="ID", help="end this lock now")
+    parser.add_argument("--delete", type=row_id, metavar="ID", help="end this lock now")
 
 
 def run(options: argparse.Namespace) -> int:

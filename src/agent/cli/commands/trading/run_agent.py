@@ -10,8 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from agent import settings as agent_settings
+from agent.arguments import instant, number, whole
 from agent.cli.output import emit
-from agent.cli.replays import instant, replay_text
+from agent.cli.replays import replay_text, span_of
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
 from agent.runtime.signals import stop_on_signals
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_settings(parser)
     parser.add_argument("--once", action="store_true", help="one cycle, then end; positions are kept")
-    parser.add_argument("--max-cycles", type=_count, metavar="N", help="so many cycles, then end; positions are kept")
+    parser.add_argument(
+        "--max-cycles", type=whole(1, 10**9), metavar="N", help="so many cycles, then end; positions are kept"
+    )
     parser.add_argument("--test-mode", action="store_true", help="decide and judge, and send nothing")
     parser.add_argument("--print-config", action="store_true", help="print the table of settings and end")
     parser.add_argument(
@@ -46,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="replay history from this bar's end on (UTC), by forecasts made out of fold, in an account of its own",
     )
     parser.add_argument(
-        "--speed", type=_factor, metavar="X", help="with --from: seconds of history in one second; as fast as it goes"
+        "--speed",
+        type=number(0, 1e9, above=True),
+        metavar="X",
+        help="with --from: seconds of history in one second; as fast as it goes",
     )
     parser.add_argument("--adopt", action="store_true", help="new books take over what the account holds already")
 
@@ -101,7 +107,7 @@ def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
             raise UsageError(
                 "no bar with a forecast ends after that" if stood is None else f"the replay is over: account {name}",
                 where="--from",
-                fix="name an earlier time",
+                fix=f"name an earlier time: {span_of(feed)}",
             )
         clock = ReplayClock(ends[0])
         start = Start(
@@ -118,7 +124,7 @@ def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
         most = 1 if options.once else options.max_cycles
         with stop_on_signals() as stop, Trader(start) as trader:
             found = replay(trader, clock, ends[:most], lambda passed: _paced(passed, options.speed, stop))
-        emit(options, found, replay_text(found, feed))
+        emit(options, found, replay_text(found, feed, trader.desk.markets))
         return 1 if found.killed else 0
 
 
@@ -157,17 +163,3 @@ def _warn(trader: Trader, feed: TableFeed, parsed: Parsed) -> None:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _factor(text: str) -> float:
-    factor = float(text)
-    if not 0 < factor < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no speed: it is above 0")
-    return factor
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} cycles are none")
-    return number

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import replace
 from functools import partial
 
+from agent.arguments import number, rows
 from agent.cli.output import emit, size_text
-from agent.errors import UsageError
 from agent.execution import reserve
 from agent.execution.upkeep.gc import collect
 from agent.execution.workspace import open_workspace, read_settings
@@ -17,10 +17,10 @@ HELP = "Remove old releases, old outputs, and files that crashed attempts left b
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--keep-releases", type=int, metavar="N", help="newest releases to keep ([retention])")
+    parser.add_argument("--keep-releases", type=rows, metavar="N", help="newest releases to keep ([retention])")
     parser.add_argument(
         "--keep-days",
-        type=float,
+        type=number(0, 36500),
         metavar="D",
         help="keep outputs that no kept release needs this long after they were replaced ([retention])",
     )
@@ -34,12 +34,6 @@ def run(options: argparse.Namespace) -> int:
         keep = settings.retention
         releases = keep.keep_releases if options.keep_releases is None else options.keep_releases
         days = keep.keep_output_days if options.keep_days is None else options.keep_days
-        if releases < 1 or days < 0:
-            raise UsageError(
-                f"--keep-releases {releases} --keep-days {days:g} is out of bounds",
-                where="agent gc",
-                fix="keep at least 1 release and 0 days: what is current is never removed",
-            )
         take = partial(
             collect,
             settings,

@@ -108,10 +108,10 @@ def _releases(desk: Session) -> None:
     if len(known) < 2:
         st.info("There is one release so far; a second one, or a try (agent try), can be compared with it.")
         return
-    newest, before, *_ = known
     left, right = st.columns(2)
     with left:
-        first = parts.choose(known, "This", "release", "release_first", newest)
+        first = parts.choose(known, "This", "release", "release_first", next(iter(known)))
     with right:
-        second = parts.choose(known, "Against", "against", "release_second", before)
+        other = next(name for name in known if name != first)  # of a try the newest release
+        second = parts.choose(known, "Against", "against", "release_second", other)
     comparison.show(desk, second, first, is_try=bool(tried.keys() & {first, second}))

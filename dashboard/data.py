@@ -33,6 +33,7 @@ from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
 from agent.execution.story import StepHistory
 from agent.execution.survey import Inspector
+from agent.execution.tries.comparing import Against, load_against
 from agent.execution.workspace import Workspace, open_workspace
 from agent.runtime.advance import load_advance
 from agent.sections.dashboard import Settings as DashboardSettings
@@ -51,10 +52,11 @@ from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
 from agent.store.lineage import load_origins, load_outputs
 from agent.store.morning import load_morning
-from agent.store.outputs import catalog, projections, promises, releases
+from agent.store.outputs import catalog, projections, promises, releases, tries
 from agent.store.outputs.catalog import SnapshotRow
 from agent.store.outputs.projections import LiveScore
 from agent.store.outputs.releases import Release
+from agent.store.outputs.tries import Try
 from agent.store.trading import account
 from agent.trading.overview import Overview, load_overviews
 from pipelines.lake import Lake
@@ -277,6 +279,18 @@ def recent_releases(desk: Session, limit: int = 50) -> list[Release]:
     """The newest releases, newest first."""
     with desk.workspace.database.reading() as connections:
         return releases.list_releases(connections.project, limit)
+
+
+def recent_tries(desk: Session, limit: int = 50) -> list[Try]:
+    """The newest tries, newest first; cells of grids among them."""
+    with desk.workspace.database.reading() as connections:
+        return tries.every(connections.project)[:limit]
+
+
+def against_of(desk: Session, before: str, after: str) -> Against:
+    """A try against another one or a release, which is then the earlier one. Raises NotFound, LakeError."""
+    with desk.workspace.database.reading() as connections:
+        return load_against(connections, desk.workspace.lake, before, after)
 
 
 def comparison_of(desk: Session, before: str, after: str) -> Comparison:

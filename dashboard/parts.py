@@ -74,23 +74,27 @@ def component(name: str) -> Html:
 def choose_release(known: Sequence[Release], label: str, name: str, key: str, default: Release) -> Release:
     """A box to choose a release in, which the address follows under `name`."""
     by_name = {one.name: one for one in known}
+    return by_name[choose(release_texts(known), label, name, key, default.name)]
+
+
+def choose(known: Mapping[str, str], label: str, name: str, key: str, default: str) -> str:
+    """A box to choose a release or a try in, by their texts; the address follows the chosen name under `name`."""
     asked = address.asked(name)
-    if asked is not None and asked not in by_name:
-        st.warning(f"There is no release {look.literal(asked[:200])} any more.", icon=":material/link_off:")
-    address.follow(name, key, {one: one for one in by_name}, default.name)
-    chosen = st.selectbox(
-        label,
-        list(by_name),
-        format_func=lambda one: f"{look.when_text(by_name[one].created_at)} · {one}{_current(by_name[one])}",
-        key=key,
-        on_change=address.keep,
-        args=(name, key),
+    if asked is not None and asked not in known:
+        st.warning(f"There is no {look.literal(asked[:200])} any more.", icon=":material/link_off:")
+    address.follow(name, key, {one: one for one in known}, default)
+    chosen: str = st.selectbox(
+        label, list(known), format_func=known.__getitem__, key=key, on_change=address.keep, args=(name, key)
     )
-    return by_name[chosen]
+    return chosen
 
 
-def _current(release: Release) -> str:
-    return " · current" if release.is_current else ""
+def release_texts(known: Sequence[Release]) -> dict[str, str]:
+    """Name of each release -> how a box shows it."""
+    return {
+        one.name: f"{look.when_text(one.created_at)} · {one.name}{' · current' if one.is_current else ''}"
+        for one in known
+    }
 
 
 def owner(run: Run) -> str:

@@ -34,13 +34,19 @@ def _card(desk: Session, one: Failure, place: str) -> None:
             _remedies(desk, one, place)
         with st.popover("Copy for a report", icon=":material/content_copy:"):
             st.code(one.report, language=None)
+    if one.bad_rule is not None and not desk.is_read_only:
+        st.caption(
+            f"Leaving out adds “{look.literal(one.bad_rule)}” to `on_bad_rows` under `[ticks]` of agent.toml: rows "
+            "that break this rule are then listed under Markets and ticks instead; any other bad row stops the run as "
+            "before."
+        )
     if one.attempt.traceback:
         with st.expander("Traceback"):
             st.code(one.attempt.traceback, language=None)
 
 
 def _remedies(desk: Session, one: Failure, place: str) -> None:
-    if one.can_leave_out:
+    if one.bad_rule is not None:
         press.button(
             "Leave such rows out and retry",
             partial(_left_out, desk, one.component),
@@ -48,8 +54,6 @@ def _remedies(desk: Session, one: Failure, place: str) -> None:
             icon=":material/filter_alt:",
             place=f"failure_{place}",
             kind="primary",
-            hint='Writes on_bad_rows = "quarantine" under [ticks] of agent.toml: rows that break a rule are then '
-            "listed under Markets and ticks instead.",
         )
     press.button(
         "Retry",
@@ -57,13 +61,13 @@ def _remedies(desk: Session, one: Failure, place: str) -> None:
         key=f"again_{place}_{one.component}",
         icon=":material/refresh:",
         place=f"failure_{place}",
-        kind="secondary" if one.can_leave_out else "primary",
+        kind="primary" if one.bad_rule is None else "secondary",
     )
 
 
 def _left_out(desk: Session, component: str) -> str:
     run = actions.leave_out_and_retry(desk, component)
-    return f"Run {run.id} is {run.status.lower()}: it leaves rows that break a rule out."
+    return f"Run {run.id} is {run.status.lower()}: it leaves such rows out."
 
 
 def _again(desk: Session, run_id: int) -> str:

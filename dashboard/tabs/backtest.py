@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from agent.core.figures import percent_text, without_annual
+from agent.core.figures import percent_text
 from dashboard import charts, data, look, market_data, model_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.palette import STRATEGIES
 from dashboard.shapes import attribution, comparison
+from pipelines.modelling.annual import FROM_A_YEAR, is_short, without_annual
 from pipelines.modelling.metrics import chance_text
 
 TITLE, ICON, ORDER = "Backtest", ":material/trending_up:", 70
@@ -77,7 +78,7 @@ def show(desk: Session) -> None:
     st.subheader("Costs")
     st.caption("Fees and slippage paid so far, in multiples of the start.")
     charts.put(charts.lines(curves, "costs", ".2f"), "costs", height=220, alt="Costs paid by each strategy")
-    st.subheader("Release against release")
+    st.subheader("Against another release or try")
     st.fragment(guarded(_releases))(desk)
 
 
@@ -92,8 +93,8 @@ def _figures(metrics: Mapping[str, Mapping[str, float | None]]) -> None:
         ],
         label="figures",
     )
-    if metrics["model"].get("annualised_return") is None:
-        st.caption("Figures a year are shown from one year on.")
+    if is_short(metrics["model"]):
+        st.caption(FROM_A_YEAR)
 
 
 def _shown(value: float | None, form: Callable[[float], str]) -> str | None:
@@ -101,13 +102,16 @@ def _shown(value: float | None, form: Callable[[float], str]) -> str | None:
 
 
 def _releases(desk: Session) -> None:
-    releases = data.recent_releases(desk)
-    if len(releases) < 2:
-        st.info("There is one release so far; a second one can be compared with it.")
+    releases = parts.release_texts(data.recent_releases(desk))
+    tried = {one.name: f"{look.when_text(one.created_at)} · try {one.name}" for one in data.recent_tries(desk)}
+    known = {**releases, **tried}
+    if len(known) < 2:
+        st.info("There is one release so far; a second one, or a try (agent try), can be compared with it.")
         return
     left, right = st.columns(2)
     with left:
-        first = parts.choose_release(releases, "This", "release", "release_first", releases[0])
+        first = parts.choose(known, "This", "release", "release_first", next(iter(known)))
     with right:
-        second = parts.choose_release(releases, "Against", "against", "release_second", releases[1])
-    comparison.show(desk, second.name, first.name)
+        other = next(name for name in known if name != first)  # of a try the newest release
+        second = parts.choose(known, "Against", "against", "release_second", other)
+    comparison.show(desk, second, first, is_try=bool(tried.keys() & {first, second}))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from agent.errors import Conflict
 from pipelines.errors import SettingsError
@@ -32,18 +34,27 @@ def put(text: str, table: str, key: str, value: str, *, keeps_comment: bool = Fa
     return "".join(lines)
 
 
-def with_line(text: str, section: str, key: str, value: str) -> str:
-    """The text of agent.toml with `key = "value"` in `[section]`.
+def toml(value: Any) -> str:
+    """A text, a number, a truth value, or a list of such, as TOML writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def with_line(text: str, section: str, key: str, value: Any) -> str:
+    """The text of agent.toml with `key = value` in `[section]`.
 
     Raises SettingsError where the text is no TOML, or is written in a way that a line cannot change: a dotted key, a
     table within a line.
     """
-    made = put(text, section, key, f'"{value}"', keeps_comment=True)
+    made = put(text, section, key, toml(value), keeps_comment=True)
     _check(text, made, section, key, value)
     return made
 
 
-def write_line(file: Path, section: str, key: str, value: str) -> None:
+def write_line(file: Path, section: str, key: str, value: Any) -> None:
     """Change the line in `file`, all at once.
 
     Raises SettingsError as with_line, Conflict where the file cannot be written.
@@ -56,7 +67,7 @@ def write_line(file: Path, section: str, key: str, value: str) -> None:
         raise Conflict(
             f"{file.name} cannot be written: {error.strerror}",
             where=str(file),
-            fix=f'write {key} = "{value}" under [{section}] by hand',
+            fix=f"write {key} = {toml(value)} under [{section}] by hand",
         ) from error
 
 
@@ -79,13 +90,13 @@ def replace_file(file: Path, text: str) -> None:
 
 
 def _comment(line: str) -> str:
-    found = re.search(r"""^[^#"']*(?:"[^"]*"|'[^']*')?\s*(#.*)$""", line.rstrip("\n"))
+    found = re.match(r"""(?:[^#"']|"(?:[^"\\]|\\.)*"|'[^']*')*(#.*)$""", line.rstrip("\n"))
     return f"  {found[1]}" if found else ""
 
 
-def _check(text: str, made: str, section: str, key: str, value: str) -> None:
+def _check(text: str, made: str, section: str, key: str, value: Any) -> None:
     """Nothing but the one setting may read otherwise than before."""
-    by_hand = f'write {key} = "{value}" under [{section}] by hand'
+    by_hand = f"write {key} = {toml(value)} under [{section}] by hand"
     try:
         before, after = tomllib.loads(text), tomllib.loads(made)
     except tomllib.TOMLDecodeError as error:

@@ -243,19 +243,24 @@ def _convert_union(hint: Any, value: Any, where: str, name: str, faults: Faults)
         result = _convert(arg, value, where, name, trial)
         if len(inner) == 1 or len(trial.found) == before:
             return result
-    faults.add(where, f"{name} = {value!r} is not {_type_name(hint)}")
+    words = [word for arg in inner if get_origin(arg) is Literal for word in get_args(arg)]
+    faults.add(where, f"{name} = {value!r} is not {_type_name(hint)}{_near(value, words)}")
     return None
 
 
 def _convert_literal(allowed: tuple[Any, ...], value: Any, where: str, name: str, faults: Faults) -> Any:
     if value in allowed and type(value) in {type(one) for one in allowed}:
         return value
+    faults.add(where, f"{name} = {value!r} is not {_type_name(Literal[allowed])}{_near(value, allowed)}")
+    return None
+
+
+def _near(value: Any, words: Sequence[Any]) -> str:
+    """What was probably meant, as the end of a message; nothing where no word is like it."""
     import difflib
 
-    near = difflib.get_close_matches(str(value), [str(one) for one in allowed], n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    faults.add(where, f"{name} = {value!r} is not {_type_name(Literal[allowed])}{hint}")
-    return None
+    near = difflib.get_close_matches(str(value), [str(one) for one in words], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _type_name(hint: Any) -> str:

@@ -17,8 +17,11 @@ import httpx
 import pytest
 
 from agent import orchestrator
+from agent.cli.main import main
+from agent.store.database.engine import Database, open_engine
 from tests.chrome import SLOW
 from tests.history import write_history
+from tests.paper import account_at_work
 from tests.paths import PROJECT
 from tests.processes import Nursery, Process
 from tests.served import free_port, wait_until
@@ -110,6 +113,17 @@ def project(_prepared: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     shutil.copytree(_prepared, folder, symlinks=True)
     return folder
+
+
+@pytest.fixture
+def traded(project: Path) -> Path:
+    """The project, a trader in it, and a grid of two tries."""
+    grid = ["try", "--grid", "inference.margin=0,0.5", "--name", "wide", "--target", "inference"]
+    assert main(["--project-dir", str(project), *grid]) == 0
+    engine = open_engine(f"sqlite:///{project / '.tidemill' / 'state.sqlite'}")
+    account_at_work(Database(engine, engine))
+    engine.dispose()
+    return project
 
 
 @pytest.fixture

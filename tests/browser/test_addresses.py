@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent import orchestrator
+from agent.cli.main import main
 from agent.orchestrator import load_state
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
@@ -103,6 +104,26 @@ def test_one_release_against_another_says_why(
     expect(page.locator("table[aria-label='trades of one alone'] tbody tr").first).to_be_visible()
     _idle(page)
     expect(page.get_by_role("alert").filter(has_text="fault")).to_have_count(0)
+
+
+def test_a_try_against_the_release_in_force(
+    serve: Callable[..., Dashboard], project: Path, open_page: OpenPage
+) -> None:
+    from playwright.sync_api import expect
+
+    wary = ["try", "--set", "inference.margin=0.03", "--name", "wary"]
+    assert main(["--project-dir", str(project), *wary]) == 0
+    page = open_page(f"{serve(project).url}/backtest?release=wary")
+    expect(page.get_by_text("Only [inference] margin 0.0 → 0.03 differs.")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile("^What try wary took. Computed inference, backtest"))).to_be_visible()
+    expect(page.locator("table[aria-label=releases] thead th").nth(2)).to_have_text("wary")
+    pairs = page.locator("table[aria-label='on the same rows'] tbody tr")
+    expect(pairs.first).to_contain_text("Brier score")
+    expect(pairs.first.locator("td").nth(1)).to_have_text("0")  # the model is the same
+    expect(page.get_by_text(re.compile(r"Trades: \d+ in both; .* only wary"))).to_be_visible()
+    expect(page.locator("table[aria-label='trades of one alone'] tbody tr").first).to_be_visible()
+    page.goto(page.url.replace("release=wary", "release=gone"))
+    expect(page.get_by_role("alert").filter(has_text=re.compile("any more"))).to_be_visible(timeout=SLOW)
 
 
 def _idle(page: Any) -> None:

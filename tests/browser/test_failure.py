@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ pytestmark = [pytest.mark.browser, needs_chrome]
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A project whose file has a bad row; `ticks` failed twice."""
+    """A project whose file has bad rows of two kinds; `ticks` failed twice."""
     folder = tmp_path / "broken"
     folder.mkdir()
     rows = list(ROWS)
     rows[3] = "2024-01-01T02:00:00Z,-1,2,1,1.5,10"
+    rows[7] = "2024-01-01T06:00:00Z,1,2,1,1.5,-10"
     (folder / "prices.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "agent.toml").write_text(f"# mine\n{TOML}", encoding="utf-8")
     for _ in range(2):
@@ -75,8 +77,22 @@ def _read(page: Any, error: str) -> None:
 
 
 def _act(page: Any, folder: Path) -> None:
-    page.get_by_role("button", name="Leave such rows out and retry").click()
-    wait_until(lambda: load_state(folder)["ticks"].run_count == 1, seconds=120, what="ticks to succeed")
-    text = (folder / "agent.toml").read_text(encoding="utf-8")
-    assert text.startswith("# mine\n")
-    assert tomllib.loads(text)["ticks"] == {"on_bad_rows": "quarantine"}
+    """One kind at a time: rows that break another rule stop the run as before, until they are left out as well."""
+    from playwright.sync_api import expect
+
+    address = page.url
+    rules: list[str] = []
+    for rule in ("open is not above zero", "volume is negative"):
+        rules.append(rule)
+        page.goto(address)
+        expect(page.get_by_text(f"Leaving out adds “{rule}” to on_bad_rows").first).to_be_visible(timeout=SLOW)
+        page.get_by_role("button", name="Leave such rows out and retry").click()
+        wait_until(partial(_is_over, folder, rules), seconds=120, what=f"ticks without rows of {rules}")
+        text = (folder / "agent.toml").read_text(encoding="utf-8")
+        assert text.startswith("# mine\n")
+        assert tomllib.loads(text)["ticks"] == {"on_bad_rows": rules}
+
+
+def _is_over(folder: Path, rules: list[str]) -> bool:
+    row = load_state(folder)["ticks"]
+    return row.run_count == 1 if len(rules) > 1 else row.failure_count == 3 and "volume is" in (row.last_error or "")

@@ -15,7 +15,7 @@ import pytest
 from tests.browser.bidi import firefox
 from tests.browser.conftest import Dashboard
 from tests.browser.test_dashboard import FULL
-from tests.browser.test_reach import SERVER
+from tests.browser.test_reach import REPORT, SERVER
 from tests.served import served, wait_until
 
 PLACES = {
@@ -26,24 +26,25 @@ PLACES = {
     "Markets and ticks": "markets",
     "Diagnostics": "diagnostics",
     "Backtest": "backtest",
+    "Trading": "trading",
     "Data": "data",
 }
 FIREFOX = shutil.which("firefox-esr")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(FIREFOX is None, reason="no firefox-esr on PATH")]
 
 
-def test_every_page_of_the_server_opens(project: Path, tmp_path: Path) -> None:
-    with served(project, WORKER_ENABLED="false") as server:
+def test_every_page_of_the_server_opens(traded: Path, tmp_path: Path) -> None:
+    with served(traded, WORKER_ENABLED="false") as server:
         blank = _shot("about:blank", tmp_path)
-        for place in SERVER:
-            assert _shot(server.url + place, tmp_path) > 1.5 * blank, place  # without a trader its page is a sentence
+        for place in (*SERVER, REPORT):
+            assert _shot(server.url + place, tmp_path) > 1.5 * blank, place  # one that leads nowhere has a sentence
 
 
-def test_every_tab_of_the_dashboard_opens(serve: Callable[..., Dashboard], project: Path, tmp_path: Path) -> None:
+def test_every_tab_of_the_dashboard_opens(serve: Callable[..., Dashboard], traded: Path, tmp_path: Path) -> None:
     assert FIREFOX is not None
-    board = serve(project)
+    board = serve(traded)
     with firefox(FIREFOX, tmp_path) as page:
-        for tab, marker in FULL.items():
+        for tab, marker in {**FULL, "Trading": "table[aria-label=limits]"}.items():
             place = "" if tab == "Overview" else PLACES[tab]
             page.open(f"{board.url}/{place}")
             wait_until(partial(page.evaluate, _has(marker)), seconds=120, what=f"{tab} in Firefox")

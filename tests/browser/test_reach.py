@@ -12,19 +12,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from agent.store.database.engine import Database, open_engine
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
-from tests.paper import account_at_work
 from tests.served import served
 
 pytestmark = [pytest.mark.browser, needs_chrome]
 
 AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 SERVER = (
-    *("/", "/ui/runs", "/ui/runs/1", "/ui/release", "/ui/backtest", "/ui/components/model", "/ui/trading"),
-    "/ui/reference",
+    *("/", "/ui/runs", "/ui/runs/1", "/ui/runs/1/components/model", "/ui/release", "/ui/backtest"),
+    *("/ui/components/model", "/ui/markets/sample:AAPL", "/ui/compare?before=current&after=current", "/ui/trading"),
+    *("/ui/tries/wide", "/ui/compare?before=current&after=wide.1", "/ui/reference", "/login", "/no-such-page"),
 )
+REPORT = "/ui/release/report"  # a page of its own, without the server's scripts
 DASHBOARD = (
     *("/", "/agent", "/component", "/runs", "/signals", "/markets", "/diagnostics", "/backtest", "/trading"),
     "/data",
@@ -44,15 +44,6 @@ new PerformanceObserver(list => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
 }).observe({type: "layout-shift", buffered: true});
 """
-
-
-@pytest.fixture
-def traded(project: Path) -> Path:
-    """The project, and a trader in it."""
-    engine = open_engine(f"sqlite:///{project / '.tidemill' / 'state.sqlite'}")
-    account_at_work(Database(engine, engine))
-    engine.dispose()
-    return project
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -76,10 +67,11 @@ def phone(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 def test_the_server_s_pages(traded: Path, phone: Any) -> None:
     with served(traded, WORKER_ENABLED="false") as server:
         found: list[str] = []
-        for place in SERVER:
+        for place in (*SERVER, REPORT):
             phone.goto(server.url + place)
-            phone.wait_for_function("window.htmx !== undefined")
-            found += _faults(phone, place, "nav[aria-label]")
+            if place != REPORT:
+                phone.wait_for_function("window.htmx !== undefined")
+            found += _faults(phone, place, "h1" if place == REPORT else "nav[aria-label]")
             shifted = phone.evaluate("window.shifted")
             found += [f"{place} shifts by {shifted:.2f}"] if shifted >= 0.1 else []
         assert found == []

@@ -36,12 +36,28 @@ def test_one_line_is_changed(before: str, after: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '["a "b" # c", "d"]'),
+        ("on_bad_rows = 'fail'  # why", '["a "b" # c", "d"]  # why'),
+        ('on_bad_rows = ["a \\"b\\" # c", "x"] # why "so"', '["a "b" # c", "d"]  # why "so"'),
+        ("on_bad_rows = ['\\', \"#\"]", '["a "b" # c", "d"]'),
+    ],
+)
+def test_a_list_is_written_and_the_comment_behind_it_stays(before: str, after: str) -> None:
+    after = after.replace('"b"', '\\"b\\"')
+    made = with_line(f"[ticks]\n{before}\n", "ticks", "on_bad_rows", ['a "b" # c', "d"])
+    assert made == f"[ticks]\non_bad_rows = {after}\n" + ("" if before else "\n")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "ticks.on_bad_rows = 'fail'\n",
         "ticks = { on_bad_rows = 'fail' }\n",
         "[ticks\n",
         "ticks = 3\n",
+        "[ticks]\non_bad_rows = [\n  'a',\n]\n",
         'a = """\n[ticks]\n"""\n',
     ],
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.figures import percent_text, span_text
 from agent.execution.backtests import Backtest
+from pipelines.data.quoting import price_text
 from pipelines.evaluation import attribution
 from pipelines.evaluation.attribution import WAYS, By
 from pipelines.values import dataclass
@@ -16,7 +17,7 @@ from pipelines.values import dataclass
 if TYPE_CHECKING:
     import polars as pl
 
-_GROUPS, _TRADES, _DRAWDOWNS = 40, 200, 5
+_GROUPS, _TRADES, _DRAWDOWNS = 40, 50, 5
 CANDLES = 180  # a phone's width has room for as many
 WIDE, HIGH = 720.0, 260.0
 _BAR, _MARK = 100.0, 6.0
@@ -128,7 +129,7 @@ def picture(bars: pl.DataFrame, marks: pl.DataFrame) -> Picture | None:
     for row in marks.iter_rows(named=True):
         x = (max(0, bisect_right(times, row["at"]) - 1) + 0.5) * step
         side = "long" if row["side"] > 0 else "short"
-        text = f"{row['what']} of a {side} at {row['price']:,.6g}, {row['at']:%Y-%m-%d %H:%M} UTC"
+        text = f"{row['what']} of a {side} at {price_text(row['price'])}, {row['at']:%Y-%m-%d %H:%M} UTC"
         text += f", P&L {_money(row['pnl'])}"
         drawn.append((f"{row['what']} {side}", _shape(row["what"], side, x, y(row["price"])), text))
     return Picture(candles, tuple(drawn), max(0.8, round(step * 0.7, 1)), high, low, times[0], times[-1])

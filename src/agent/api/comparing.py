@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from agent.core.answers import together
+from agent.core.figures import percent_text
 from agent.core.morning_text import moved_lines
 from agent.core.release_diff import change_text, figure_cells, pair_cells
 from agent.execution.backtests import Pair
 from agent.execution.tries.comparing import Against
 from agent.execution.tries.cost_text import cost_lines
+from agent.store.outputs.projections import MarketFacts
 
 _MOVED, _TRADES = 12, 10
 _WIDTH, _HEIGHT = 600.0, 160.0
+_ID = "market_id"
 
 
-def compared(against: Against, pair: Pair | None) -> dict[str, Any]:
-    """The template's values; without what the backtests wrote where that is no longer on disk."""
+def compared(against: Against, pair: Pair | None, names: Mapping[str, MarketFacts]) -> dict[str, Any]:
+    """The template's values; without what the backtests wrote where that is no longer on disk. names: of the markets
+    that `markets_of` lists."""
     found = against.comparison
     return {
         "tries": against.costs.keys(),
@@ -33,8 +38,15 @@ def compared(against: Against, pair: Pair | None) -> dict[str, Any]:
         "new": found.since.new,
         "gone": found.since.gone,
         "curves": () if pair is None else _curves(pair),
-        "apart": None if pair is None else _apart(pair),
+        "apart": None if pair is None else _apart(pair, names),
     }
+
+
+def markets_of(pair: Pair | None) -> set[str]:
+    """The markets whose trades are listed."""
+    if pair is None:
+        return set()
+    return {one for rows in (pair.trades.before, pair.trades.after) for one in rows.head(_TRADES).get_column(_ID)}
 
 
 def _curves(pair: Pair) -> list[str]:
@@ -45,10 +57,18 @@ def _curves(pair: Pair) -> list[str]:
     return together(points, _WIDTH, _HEIGHT)
 
 
-def _apart(pair: Pair) -> dict[str, Any]:
+def _apart(pair: Pair, names: Mapping[str, MarketFacts]) -> dict[str, Any]:
     sides = {"only before": pair.trades.before, "only after": pair.trades.after}
     return {
         "both": pair.trades.both,
-        "counts": {name: (rows.height, rows.get_column("pnl").sum()) for name, rows in sides.items()},
-        "rows": [(name, row) for name, rows in sides.items() for row in rows.head(_TRADES).iter_rows(named=True)],
+        "counts": {name: (rows.height, _money(float(rows.get_column("pnl").sum()))) for name, rows in sides.items()},
+        "rows": [
+            (name, {**row, "pnl": _money(row["pnl"]), "name": names[row[_ID]].name if row[_ID] in names else row[_ID]})
+            for name, rows in sides.items()
+            for row in rows.head(_TRADES).iter_rows(named=True)
+        ],
     }
+
+
+def _money(pnl: float) -> str:
+    return percent_text(pnl, 2, sign=True)

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from agent.api.models import Problem
+from agent.api.rendering import missing
 from agent.errors import Busy, Conflict, DatabaseError, Leaving, NotFound, Untrusted, UsageError
 from agent.execution.host.interface import CodeMoved, ProjectBusy, ProjectDied
 from pipelines.errors import PipelineError, SettingsError
@@ -98,8 +99,11 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     return _problem(422, "; ".join(faults), "the request", "correct it; /openapi.json says what is expected")
 
 
-async def _of_http(_request: Request, error: Exception) -> Response:
+async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+        what = "there is no such page" if error.detail == "Not Found" else str(error.detail)
+        return missing(request, request.app.state.server, NotFound(what, where=request.url.path))
     fix = "GET /openapi.json lists the addresses" if error.status_code in (404, 405) else ""
     return _problem(error.status_code, str(error.detail), "", fix, headers=dict(error.headers or {}))
 

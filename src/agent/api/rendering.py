@@ -15,7 +15,9 @@ from markupsafe import Markup
 from agent.api.server import Server, ServerHere
 from agent.api.session import COOKIE, LIFETIME, Sessions
 from agent.core.answers import Ref, polyline
+from agent.core.figures import percent_text
 from agent.store.trading import account
+from pipelines.data.quoting import price_text
 from pipelines.errors import PipelineError
 
 _TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
@@ -55,7 +57,7 @@ def _labelled(table: str) -> str:
 
 
 _TEMPLATES.env.filters["labelled"] = labelled
-_TEMPLATES.env.globals.update(address=address, ref=ref, polyline=polyline)
+_TEMPLATES.env.globals.update(address=address, ref=ref, polyline=polyline, percent=percent_text, price_text=price_text)
 
 
 async def look_for_trader(request: Request, server: ServerHere) -> None:
@@ -86,7 +88,8 @@ def page(request: Request, server: Server, template: str, values: dict[str, Any]
 
 def missing(request: Request, server: Server, error: PipelineError) -> HTMLResponse:
     """What an address shows that leads to nothing any more: it may have been pasted somewhere long ago."""
-    return page(request, server, "missing.html", {"message": f"{error.what}: {error.fix}"}, 404)
+    what = f"{error.what[:1].upper()}{error.what[1:]}"
+    return page(request, server, "missing.html", {"message": f"{what}: {error.fix}" if error.fix else f"{what}."}, 404)
 
 
 def set_cookie(request: Request, response: Response, value: str) -> None:

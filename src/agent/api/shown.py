@@ -8,7 +8,7 @@ from typing import Any
 from agent.core.explain import dirty_text
 from agent.core.figures import span_text
 from agent.core.grid import MEANINGS, SIGNS
-from agent.core.model import State
+from agent.core.model import Defer, State, Step
 from agent.core.plan_json import plan_from_json
 from agent.masking import masked
 from agent.service.projects import DEFAULT_PROJECT
@@ -41,17 +41,26 @@ def component_looks(at: Connections) -> list[ComponentLook]:
     plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
     order = {step.component: number for number, step in enumerate(plan.steps)}
     names = sorted(rows, key=lambda name: (order.get(name, len(order)), name))
-    return [component_look(name, rows[name]) for name in names]
+    steps = {step.component: step for step in plan.steps}
+    return [component_look(name, rows[name], steps.get(name)) for name in names]
 
 
-def component_look(name: str, row: State) -> ComponentLook:
-    """How one component stands."""
+def newest_step(at: Connections, name: str) -> Step | None:
+    """What the newest plan says of a component of the server's own project."""
+    plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
+    return next((step for step in plan.steps if step.component == name), None)
+
+
+def component_look(name: str, row: State, step: Step | None) -> ComponentLook:
+    """How one component stands. `step`: of the newest plan, which alone knows what a policy defers."""
     if row.status == "failed":
         return ComponentLook(name, "failed", row.last_error, row)
     if row.status == "running":
         return ComponentLook(name, "running", None, row)
     if row.run_count == 0:
         return ComponentLook(name, "never run", None, row)
+    if row.is_dirty and row.mark is None and isinstance(step, Defer):
+        return ComponentLook(name, "deferred", f"until {step.until}, though {dirty_text(row)}", row)
     return ComponentLook(name, "stale" if row.is_dirty else "up to date", dirty_text(row), row)
 
 

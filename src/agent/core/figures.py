@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-# Figures a year. Of a shorter span they would say what nobody saw.
-_ANNUAL = frozenset({"annualised_return", "annualised_volatility", "sharpe", "sortino", "turnover_per_year"})
-
 
 def percent_text(fraction: float, places: int = 1, *, sign: bool = False) -> str:
-    """A fraction in per cent: 0.411 is "41.1 %" with one place; `sign`: with its plus."""
-    return f"{100 * fraction:{'+' if sign else ''}.{places}f} %"
+    """A fraction in per cent: 0.411 is "41.1 %" with one place; `sign`: with its plus. What rounds to
+    zero has no sign."""
+    plus = "+" if sign and round(100 * fraction, places) > 0 else ""
+    return f"{100 * fraction:{plus}z.{places}f} %"
 
 
 def percents_apart(one: float, other: float) -> tuple[str, str]:
@@ -32,10 +29,4 @@ def span_text(seconds: float) -> str:
 
 def points_text(difference: float) -> str:
     """The difference of two percentages, given as fractions, in percentage points."""
-    return f"{100 * difference:+.1f} pp"
-
-
-def without_annual(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """A strategy's metrics as they are shown: of less than a year (no annualised return) without any figure a year."""
-    is_short = metrics.get("annualised_return") is None
-    return {name: None if is_short and name in _ANNUAL else value for name, value in metrics.items()}
+    return f"{100 * difference:+z.1f} pp"

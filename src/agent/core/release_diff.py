@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal
 
-from agent.core.figures import percent_text, points_text, without_annual
+from agent.core.figures import percent_text, points_text
 from agent.core.staleness import changed_settings
+from pipelines.modelling.annual import without_annual
 from pipelines.values import dataclass
 
 Form = Literal["plain", "percent", "count"]
@@ -166,6 +168,18 @@ def _shown(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**metrics, "backtest": {"model": without_annual(model)}} if isinstance(model, Mapping) else metrics
 
 
+def strategy_rows(backtest: Mapping[str, Mapping[str, float | None]]) -> list[tuple[str, list[str]]]:
+    """The figures of each strategy of a backtest side by side, as people read them; those that none has are left
+    out."""
+    shown = [without_annual(values) for values in backtest.values()]
+    named = [(name, form, path[-1]) for path, (name, form) in _FIGURES.items() if path[:2] == ("backtest", "model")]
+    return [
+        (name, [_text(one.get(metric), form) for one in shown])
+        for name, form, metric in named
+        if any(one.get(metric) is not None for one in shown)
+    ]
+
+
 def change_text(change: Change) -> str:
     """A sentence."""
     if change.causes in (("new",), ("gone",)):
@@ -187,7 +201,12 @@ def pair_cells(name: str, value: float, low: float, high: float) -> tuple[str, s
     if value == low == high == 0:
         return name, "same", ""
     known = math.isfinite(low) and math.isfinite(high)
-    return name, f"{value:+.3g}", f"{low:+.3g} to {high:+.3g}" if known else "unknown"
+    return name, _digits(value), f"{_digits(low)} to {_digits(high)}" if known else "unknown"
+
+
+def _digits(difference: float) -> str:
+    """Three digits, and no power of ten: -0.0000279."""
+    return f"{Decimal(f'{difference:.3g}'):+f}" if difference else "0"
 
 
 def _difference(figure: Figure) -> str:

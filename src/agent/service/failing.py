@@ -17,11 +17,10 @@ from agent.store.database.engine import Connections
 from agent.store.database.urls import secrets_in
 from agent.store.outputs import catalog, releases
 from agent.version import VERSION
+from pipelines.data.tick_parts.offer import offered_rule
 from pipelines.values import dataclass
 
 _EVENTS, _TRACEBACK_LINES = 1000, 30
-# What the error of rows that break a rule offers: see pipelines.data.tick_parts.intake.bad_rows.
-_OFFER = 'on_bad_rows = "quarantine"'
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Failure:
     """A component that fails now.
 
     attempt: the newest one. error: what, where and the fix. lines: since when, what waits, how far the release is
-    behind. can_leave_out: whether leaving bad rows out would help. report: text to paste elsewhere, without secrets.
+    behind. bad_rule: the rule that rows break, where leaving those out would help. report: text to paste elsewhere,
+    without secrets.
     """
 
     component: str
@@ -37,7 +37,7 @@ class Failure:
     attempt: Attempt
     error: str
     lines: tuple[Line, ...]
-    can_leave_out: bool
+    bad_rule: str | None
     report: str
 
 
@@ -67,7 +67,7 @@ def _failure(at: Connections, state: State, attempt: Attempt, lines: tuple[Line,
     )
     code = f"code {(state.code_version or 'unknown')[:12]}, output {(state.output_version or 'none')[:12]}"
     report = "\n".join([facts, code, "", error, *(("", *traceback) if traceback else ())])
-    return Failure(state.component, state, attempt, error, lines, _OFFER in error, report)
+    return Failure(state.component, state, attempt, error, lines, offered_rule(error), report)
 
 
 def _since(at: Connections, state: State, project_id: int, now: datetime) -> Line:

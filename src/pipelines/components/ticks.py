@@ -19,7 +19,7 @@ from pipelines.component import Context, component
 from pipelines.data.checks import check_source_bars, check_ticks
 from pipelines.data.tick_parts.account import accounts
 from pipelines.data.tick_parts.frames import BARS, IDENTITY, contribution, numbered, ranked
-from pipelines.data.tick_parts.intake import Intake, bad_rows, take_in
+from pipelines.data.tick_parts.intake import Intake, OnBadRows, bad_rows, stopping, take_in
 from pipelines.data.tick_parts.jumps import JUMPS_KEY, Found, find
 from pipelines.data.tick_parts.jumps import dump as dump_jumps
 from pipelines.data.tick_parts.jumps import load as load_jumps
@@ -43,10 +43,10 @@ class Settings:
     partition: Literal["auto", "day", "month", "year"] = setting(
         "auto", "span of a partition; auto: a year for daily bars, a month for hourly ones, else a day"
     )
-    on_bad_rows: Literal["fail", "quarantine"] = setting(
+    on_bad_rows: OnBadRows = setting(
         "fail",
-        "fail: stop at a row that breaks a rule; quarantine: leave it out and list it, "
-        "as is always done with rows of live sources",
+        "fail: stop at a row that breaks a rule; quarantine: leave it out and list it, as is always done with rows of "
+        "live sources; a list of rules, as the error names them: leave those rows out, and stop at any other",
     )
     max_lost_fraction: float | None = setting(
         None,
@@ -55,6 +55,12 @@ class Settings:
         low=0,
         high=1,
     )
+
+    def check(self) -> Iterator[str]:
+        """Faults of values that are fine one by one."""
+        for word in ("fail", "quarantine"):
+            if word != self.on_bad_rows and word in self.on_bad_rows:
+                yield f'on_bad_rows: "{word}" is about every rule: write it without brackets'
 
 
 def _contract(key: str, frame: pl.DataFrame) -> None:
@@ -75,13 +81,12 @@ def ingest_ticks(ctx: Context, settings: Settings) -> None:
     """Bring the partitions of ticks up to date with the sources.
 
     Writes "bars/KEY" (BAR_COLUMNS by market and start) and "trades/KEY" (TICK_COLUMNS by market, ts and seq), one for
-    each span, and the rows that broke a rule as "quarantine". Raises BadInput for such rows (on_bad_rows = "fail"), for
-    bars that overlap, and for rows of a market that `markets` lacks.
+    each span, and the rows that broke a rule as "quarantine". Raises BadInput for those that on_bad_rows does not leave
+    out, for bars that overlap, and for rows of a market that `markets` lacks.
     """
     universe = ranked(ctx.inputs["markets"].read_all(), settings.partition)
     with tempfile.TemporaryDirectory(prefix="tidemill-ticks-") as folder:
-        fails = settings.on_bad_rows == "fail"
-        ingest = _Ingest(ctx, universe, fails, settings.max_lost_fraction, Spill(Path(folder)))
+        ingest = _Ingest(ctx, universe, settings.on_bad_rows, settings.max_lost_fraction, Spill(Path(folder)))
         ingest.find_changes()
         ingest.gather()
         ingest.write()
@@ -102,7 +107,7 @@ class _Ingest:
 
     ctx: Context
     universe: pl.DataFrame
-    fails_on_bad_rows: bool
+    on_bad_rows: OnBadRows
     max_lost_fraction: float | None
     spill: Spill
     parts: list[PartId] = field(default_factory=list)
@@ -217,11 +222,15 @@ class _Ingest:
     def _fails_on_listed(self) -> bool:
         """Whether rows that an earlier run left out are to stop this one."""
         assert self.ctx.previous is not None
-        listed = self.ctx.lake.read_table(self.ctx.previous.by_key[QUARANTINE_KEY], ("part",))
-        return any(self._fails_on(part.partition(":")[0]) for part in listed.get_column("part").unique())
+        listed = self.ctx.lake.read_table(self.ctx.previous.by_key[QUARANTINE_KEY], ("part", "rule"))
+        return any(
+            not self._stopping(part.partition(":")[0], rows).is_empty()
+            for (part,), rows in listed.unique().group_by("part")
+        )
 
-    def _fails_on(self, source: str) -> bool:
-        return self.fails_on_bad_rows and not getattr(self.ctx.sources.get(source), "quarantines", False)
+    def _stopping(self, source: str, bad: pl.DataFrame) -> pl.DataFrame:
+        is_live = getattr(self.ctx.sources.get(source), "quarantines", False)
+        return bad.clear() if is_live else stopping(bad, self.on_bad_rows)
 
     def _may_carry(self, key: str) -> bool:
         previous = self.ctx.previous
@@ -243,8 +252,9 @@ class _Ingest:
     def _found(self, source: str, bulk: Bulk, intake: Intake | None = None) -> Iterator[tuple[PartId, _Found]]:
         intake = take_in(source, bulk, self.universe) if intake is None else intake
         assert intake is not None  # a single part is sorted out whatever its rows are
-        if self._fails_on(source) and not intake.bad.is_empty():
-            raise bad_rows(intake.bad)
+        stops = self._stopping(source, intake.bad)
+        if not stops.is_empty():
+            raise bad_rows(stops, self.on_bad_rows)
         ranks = numbered([self.ranks[source, name] for name in bulk.parts], intake.of_part)
         contributed = contribution(intake.batch, self.universe, ranks)
         hashes, found = contributed.hashes, {}

@@ -251,11 +251,11 @@ def random_band(growth: Floats) -> dict[str, list[float]]:
 
 def chance_text(random_entry: Mapping[str, float | None]) -> str:
     """What `random_metrics` found, in a sentence."""
-    share, low, high = (random_entry.get(name) for name in ("beaten_by_model", "compounded_low", "compounded_high"))
-    if share is None or low is None or high is None:
+    names = ("beaten_by_model", "compounded_low", "compounded_high", "model_compounded")
+    share, low, high, own = (random_entry.get(name) for name in names)
+    if share is None or low is None or high is None or own is None:
         return "The model made no trade to repeat."
-    own = random_entry["model_compounded"]
     return (
-        f"The model's closed trades alone, compounded, made {own:+.1%}: more than {share:.0%} of the draws, 95 % of "
-        f"which made between {low:+.1%} and {high:+.1%}."
+        f"The model's closed trades alone, compounded, made {100 * own:+.1f} %: more than {100 * share:.1f} % of the "
+        f"draws, 95 % of which made between {100 * low:+.1f} % and {100 * high:+.1f} %."
     )

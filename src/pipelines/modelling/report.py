@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.data.quoting import price_text
+from pipelines.modelling.annual import FROM_A_YEAR, is_short, without_annual
 from pipelines.modelling.metrics import chance_text
 from pipelines.snapshot import digest
 
@@ -41,6 +42,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:5px 8px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th{color:var(--soft);font-weight:600;vertical-align:bottom}th.text,td.text{text-align:left}
 td.long{white-space:normal;min-width:16ch}
+@media (max-width:640px){th.text,td.text{white-space:normal}}
 code{font-size:13px}
 .js-plotly-plot .main-svg{background:transparent!important}
 .js-plotly-plot .bg{fill:transparent!important}
@@ -62,8 +64,8 @@ fees and slippage, on bars up to {as_of} UTC. They are a backtest, not a record 
 random entry repeats the model's trades at random times in random markets, 200 times: the band holds 95 % of them, and
 the thin line is the model's closed trades by the same formula, to compare with the band: positions still open count in
 neither. {chance}</p>
-<div class="wide">{figures}</div>
-{equity}
+<div class="wide" tabindex="0" role="region" aria-label="Figures">{figures}</div>
+{annual}{equity}
 {drawdown}
 <h2>Calibration</h2>
 <p>{calibration_text}</p>
@@ -71,12 +73,12 @@ neither. {chance}</p>
 <h2>Walk-forward folds</h2>
 <p>Each row is predicted by a model trained only on what was known before it. Brier score and log loss: lower is
 better; beside each stands that of always saying the training rows' base rate.</p>
-<div class="wide">{folds}</div>
+<div class="wide" tabindex="0" role="region" aria-label="Folds">{folds}</div>
 <h2>Newest predictions</h2>
 <p>{prediction_text}</p>
-<div class="wide">{predictions}</div>
+<div class="wide" tabindex="0" role="region" aria-label="Predictions">{predictions}</div>
 <h2>Where this comes from</h2>
-<div class="wide">{inputs}</div>
+<div class="wide" tabindex="0" role="region" aria-label="Versions">{inputs}</div>
 </body></html>
 """
 
@@ -117,6 +119,7 @@ def render(data: Mapping[str, Any], script: str, record: str = "") -> str:
         account=html.escape(data["account"]),
         chance=chance_text(data["backtest"]["random_entry"]),
         figures=_figures(data["backtest"]),
+        annual=f'<p class="soft">{FROM_A_YEAR}</p>\n' if is_short(data["backtest"]["model"]) else "",
         equity=_curve_chart(data["curves"], "equity", "Equity (1 = start)", data["band"]),
         drawdown=_curve_chart(data["curves"], "drawdown", "Drawdown"),
         calibration_text=(
@@ -157,7 +160,7 @@ def _prediction_text(data: Mapping[str, Any]) -> str:
 
 def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
     def percent(value: float) -> str:
-        return f"{value:.1%}" if abs(value) < 100 else f"{value + 1:,.0f} x"
+        return _percent(value) if abs(value) < 100 else f"{value + 1:,.0f} x"
 
     def plain(value: float) -> str:
         return f"{value:,.2f}"
@@ -167,7 +170,7 @@ def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
 
     rows = [
         ("Total return", "total_return", percent),
-        ("Return a year (from one year on)", "annualised_return", percent),
+        ("Return a year", "annualised_return", percent),
         ("Volatility a year", "annualised_volatility", percent),
         ("Sharpe ratio (a year, cash at 0 %)", "sharpe", plain),
         ("Sortino ratio (a year, cash at 0 %)", "sortino", plain),
@@ -178,11 +181,13 @@ def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
         ("Costs paid (multiples of the start)", "costs_paid", plain),
         ("Closed trades", "trades", count),
     ]
+    shown = [without_annual(backtest[name]) for name in CURVES]
     body = []
     for title, metric, form in rows:
-        values = [backtest[name].get(metric) for name in CURVES]
-        body.append([title, *("–" if value is None else form(value) for value in values)])
-    return _table(["", *CURVES.values()], body)
+        values = [one.get(metric) for one in shown]
+        if any(value is not None for value in values):
+            body.append([title, *("–" if value is None else form(value) for value in values)])
+    return _table(["Figure", *CURVES.values()], body)
 
 
 def _fold_table(folds: Sequence[Mapping[str, Any]]) -> str:
@@ -198,10 +203,10 @@ def _fold_table(folds: Sequence[Mapping[str, Any]]) -> str:
                 span,
                 f"{fold['rows']:,}",
                 f"{fold['train_rows']:,}",
-                f"{fold['base_rate']:.1%}",
+                _percent(fold["base_rate"]),
                 *(f"{fold[name]:.4f}" for name in ("brier", "brier_base_rate", "log_loss", "log_loss_base_rate")),
                 "–" if fold["auc"] is None else f"{fold['auc']:.3f}",
-                f"{fold['accuracy']:.1%}",
+                _percent(fold["accuracy"]),
             ]
         )
     return _table([*head, "AUC", "Accuracy"], body)
@@ -225,12 +230,12 @@ def _prediction_table(predictions: Sequence[Mapping[str, Any]]) -> str:
             html.escape(row["name"]),
             _minute(row["ts"]),
             html.escape(price_text(row["price"], row["tick_size"], row["quote_currency"])),
-            f"{row['probability']:.1%}",
-            "–" if row["threshold"] is None else f"{row['threshold']:.1%}",
-            f"{row['net_edge']:+.3%}",
-            f"{row['confidence']:.1%}",
+            _percent(row["probability"]),
+            "–" if row["threshold"] is None else _percent(row["threshold"]),
+            _percent(row["net_edge"], "+.3f"),
+            _percent(row["confidence"]),
             f'<span title="{html.escape(row["reason"])}">{html.escape(row["action"])}</span>',
-            f"{row['weight']:.0%}" if row["weight"] else "–",
+            _percent(row["weight"], ".0f") if row["weight"] else "–",
         ]
         for row in ranked[:_SHOWN_PREDICTIONS]
     ]
@@ -239,6 +244,10 @@ def _prediction_table(predictions: Sequence[Mapping[str, Any]]) -> str:
         [[*cells, _minute(row["horizon_end_at"])] for cells, row in zip(body, ranked, strict=False)],
         wraps=True,
     )
+
+
+def _percent(fraction: float, form: str = ".1f") -> str:
+    return f"{100 * fraction:{form}} %"
 
 
 def _minute(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from agent import orchestrator
+from agent.api.shown import component_look
 from agent.cli.main import main
+from agent.core.model import Defer, Mark, State
 from agent.execution.backtests import find_backtests, read_pair
 from agent.execution.tries.performing import open_try, perform
 from agent.store.comparing import load_comparison
@@ -68,10 +71,11 @@ def test_questions_prices_and_live_scores(make_client: MakeClient, published: Pa
     assert "Will it &lt;rain&gt;?" in page
     assert f"{first['price']:,.4f} USD</td>" in page
     brier = (first["probability"] - 1) ** 2
-    assert f"Brier score {brier:.4f} on 1; always saying how often it came true (100.0 %) would have 0.0000" in page
+    assert f"Brier score {brier:.4f} on 1 prediction; always saying how often it came true (100.0 %, " in page
+    assert "which only hindsight knows) would have 0.0000" in page
     assert "NO EDGE" in page
     release = client.get("/ui/release", follow_redirects=True).text
-    assert "annualised return" in release
+    assert '<td>return a year</td><td class="number">' in without_labels(release)
 
 
 def test_each_thing_has_an_address_and_each_name_leads_to_it(make_client: MakeClient, published: Path) -> None:
@@ -129,7 +133,30 @@ def test_an_address_that_leads_nowhere_says_so_on_a_page(make_client: MakeClient
     answer = make_client().get(address)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
-    assert "there is no" in answer.text
+    assert "There is no" in answer.text
+
+
+def test_a_browser_is_told_on_a_page_and_a_program_in_json(make_client: MakeClient) -> None:
+    client = make_client()
+    shown = client.get("/no-such", headers={"accept": "text/html,*/*;q=0.8"})
+    assert (shown.status_code, "There is no such page." in shown.text, 'href="/ui/runs"' in shown.text) == (
+        *(404, True, True),
+    )
+    assert client.get("/no-such").json()["fix"] == "GET /openapi.json lists the addresses"
+    report = client.get("/ui/release/report")
+    assert (report.status_code, "Nothing has been released yet" in report.text) == (404, True)
+
+
+def test_what_a_policy_defers_is_called_so() -> None:
+    """Until a person marks it: then the next run computes it."""
+    until = "features reach 2018-02-04"
+    row = State("model", run_count=1, is_dirty=True, dirty_reason="features changed")
+    wait = Defer("model", (), until)
+    look = component_look("model", row, wait)
+    assert (look.word, look.why) == ("deferred", f"until {until}, though features changed")
+    assert component_look("model", row, None).word == "stale"
+    assert component_look("model", replace(row, mark=Mark("ann")), wait).word == "stale"
+    assert component_look("model", replace(row, is_dirty=False), wait).word == "up to date"
 
 
 def test_two_releases_say_why_they_differ(make_client: MakeClient, published: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.component import perform
 from pipelines.components.ticks import Settings, ingest_ticks
+from pipelines.data.tick_parts.offer import offered_rule
 from pipelines.errors import BadInput
 from pipelines.snapshot import Snapshot
 from pipelines.source import Batch
@@ -60,6 +61,32 @@ def test_quarantine_lists_bad_rows_until_they_are_corrected(mill: Mill) -> None:
     for name in ("3", "4"):
         (mill.data / "bars" / f"{name}.csv").unlink()
     assert mill.run().version == good
+
+
+def test_one_kind_is_left_out_and_another_one_stops_the_run(mill: Mill) -> None:
+    high, volume = "high is below low", "volume is negative"
+    mill.settings = Settings(on_bad_rows=(high,))
+    mill.write("bars/3.csv", csv(BAD, bar(4)))
+    listed = mill.run()
+    rows = mill.lake.read_table(listed.by_key["quarantine"])
+    assert rows.get_column("rule").to_list() == [high]
+    assert listed.version == mill.run(fresh=True).version
+
+    negative = "2020-01-06T00:00:00Z,A,2,3,1,2,-7"
+    mill.write("bars/4.csv", csv(BAD, negative, bar(5)))
+    with pytest.raises(BadInput, match=r"^a row breaks a rule: line 3 of 4\.csv: volume is negative") as caught:
+        mill.run()
+    assert f'on_bad_rows = ["{high}", "{volume}"] under [ticks]' in caught.value.fix
+    assert offered_rule(str(caught.value)) == volume
+
+    mill.settings = Settings(on_bad_rows=(high, volume))
+    both = mill.run()
+    rules = mill.lake.read_table(both.by_key["quarantine"]).get_column("rule")
+    assert sorted(rules) == [high, high, volume]
+    assert mill.run(fresh=True).version == both.version
+    mill.settings = Settings(on_bad_rows=(volume,))  # what was left out before is asked again
+    with pytest.raises(BadInput, match="high is below low"):
+        mill.run()
 
 
 class Careless(FilesSource):

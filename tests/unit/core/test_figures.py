@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from agent.core.figures import points_text, without_annual
+from agent.core.figures import percent_text, points_text
+from agent.core.release_diff import pair_cells, strategy_rows
+from pipelines.modelling.annual import without_annual
 
 
 def test_percentages_differ_by_points() -> None:
     assert (points_text(0.021), points_text(-0.5)) == ("+2.1 pp", "-50.0 pp")
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    found = [percent_text(one, 2, sign=True) for one in (0.00001, -0.00001, 0.0, 0.0001, -0.0001)]
+    assert found == ["0.00 %", "0.00 %", "0.00 %", "+0.01 %", "-0.01 %"]
+    assert (percent_text(-0.0001), percent_text(0.411)) == ("0.0 %", "41.1 %")
+
+
+def test_a_small_difference_is_written_without_a_power_of_ten() -> None:
+    assert pair_cells("x", -2.786e-05, 0.0, 0.00123456) == ("x", "-0.0000279", "0 to +0.00123")
+
+
+def test_a_release_s_figures_are_written_as_in_a_comparison() -> None:
+    model = {"total_return": 0.07731, "annualised_return": None, "sharpe": 13.0, "trades": 420.0, "costs_paid": 3e-05}
+    assert strategy_rows({"model": model, "buy_and_hold": {"total_return": -0.00001}}) == [
+        ("total return of the backtest", ["7.7 %", "0.0 %"]),
+        ("trades", ["420", "-"]),
+        ("costs paid, multiples of the start", ["0.0000", "-"]),
+    ]
 
 
 def test_no_figure_a_year_of_less_than_one() -> None:

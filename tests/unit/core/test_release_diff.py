@@ -73,6 +73,7 @@ def test_a_pair_of_one_model_is_the_same_and_of_one_block_unknown() -> None:
     assert pair_cells("Brier score", 0.0, 0.0, 0.0) == ("Brier score", "same", "")
     assert pair_cells("log loss", -0.0012, -0.002, 0.0004) == ("log loss", "-0.0012", "-0.002 to +0.0004")
     assert pair_cells("log loss", 0.1, math.nan, math.nan) == ("log loss", "+0.1", "unknown")
+    assert pair_cells("return", -2.79e-05, -4e-05, 0.0) == ("return", "-0.0000279", "-0.00004 to 0")
 
 
 def test_the_headline_names_what_all_of_it_comes_from() -> None:

@@ -193,11 +193,12 @@ async def leave_out(request: Request, server: ServerHere, name: str, form: Form)
 
 
 @router.get("/ui/release/report")
-async def report(server: ServerHere) -> Response:
+async def report(request: Request, server: ServerHere) -> Response:
     """The report of the release in force, as one page. Sandboxed: what a project wrote gets no say here."""
     release = await server.read(lambda at: releases.current_release(at.project))
     if release is None:
-        raise HTTPException(404, "nothing has been released yet")
+        nothing = NotFound("nothing has been released yet", where="releases", fix="run the agent once")
+        return missing(request, server, nothing)
     page = await asyncio.to_thread(whole_page, server.settings.releases_path / release.name)
     return HTMLResponse(page, headers={"content-security-policy": _SANDBOX})
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from agent.api.comparing import compared
+from agent.api.comparing import compared, markets_of
 from agent.api.rendering import address, look_for_trader, missing, page, ref
 from agent.api.routes.runs import RunId
 from agent.api.server import Server, ServerHere
-from agent.api.shown import SIGNED, component_look, grid_values, with_names, without_secrets
+from agent.api.shown import SIGNED, component_look, grid_values, newest_step, with_names, without_secrets
 from agent.core.explain import causes_text
-from agent.core.figures import without_annual
 from agent.core.grid import evidence_rows
 from agent.core.record import promise_text
+from agent.core.release_diff import strategy_rows
 from agent.core.try_grid import table_of
 from agent.errors import NotFound
 from agent.execution.backtests import find_backtests, read_pair
@@ -34,9 +35,12 @@ from agent.store.lineage import load_origins, load_outputs
 from agent.store.outputs import projections, promises, releases, tries
 from agent.store.outputs.releases import Release
 from pipelines.lake import Lake
+from pipelines.modelling.annual import FROM_A_YEAR, is_short
+from pipelines.modelling.metrics import chance_text
 
 # Not strict: a browser's address may carry parameters of others (?utm_source=…).
 router = APIRouter(include_in_schema=False, dependencies=[Depends(look_for_trader)])
+_STRATEGIES = ("model", "buy_and_hold")
 _RELEASES, _DECISIONS, _ATTEMPTS, _OUTPUTS, _GRIDS = 50, 500, 50, 8, 8
 Name = Annotated[str, Path(max_length=300)]
 Asked = Annotated[str, Query(max_length=300)]
@@ -71,9 +75,16 @@ async def release(request: Request, server: ServerHere, name: Name) -> Response:
         values = await server.read(look, is_long=True)
     except NotFound as error:
         return missing(request, server, error)
-    names = sorted({name for each in values["metrics"].values() for name in each})
-    folder = str(server.settings.releases_path / name)
-    shown = {"here": "/ui/release", "metric_names": names, "folder": folder}
+    metrics = values.pop("metrics")
+    strategies = {name: metrics[name] for name in _STRATEGIES if name in metrics}
+    shown = {
+        "here": "/ui/release",
+        "folder": str(server.settings.releases_path / name),
+        "strategies": strategies,
+        "figures": strategy_rows(strategies),
+        "annual": FROM_A_YEAR if is_short(metrics.get("model", {})) else "",
+        "chance": chance_text(metrics.get("random_entry", {})),
+    }
     return page(request, server, "release.html", shown | values)
 
 
@@ -92,7 +103,9 @@ async def compare(request: Request, server: ServerHere, before: Asked, after: As
         return missing(request, server, error)
     read = partial(read_pair, lake)
     pair = None if backtests is None else await asyncio.to_thread(read, backtests)
-    values = {"here": "/ui/release", **compared(found, pair)}
+    markets = markets_of(pair)
+    names = await server.read(lambda at: projections.market_facts(at.project, markets)) if markets else {}
+    values = {"here": "/ui/release", **compared(found, pair, names)}
     return page(request, server, "compare.html", values)
 
 
@@ -118,7 +131,11 @@ async def market(request: Request, server: ServerHere, market_id: Name) -> Respo
         facts = projections.load_market(at.project, market_id)
         rows = with_names(at, projections.predictions_of(at.project, market_id, _DECISIONS))
         if facts is None and not rows:
-            raise NotFound(f"there is no market {market_id!r}", where="markets", fix="/markets/latest lists them")
+            raise NotFound(
+                f"there is no market {market_id!r}",
+                where="markets",
+                fix="the first page lists those of the current release",
+            )
         name = rows[0]["name"] if rows else facts["question"] or facts["symbol"] or market_id if facts else market_id
         return {"market_id": market_id, "name": name, "facts": facts, "rows": rows}
 
@@ -133,12 +150,12 @@ async def component(request: Request, server: ServerHere, name: Name) -> Respons
     def look(at: Connections) -> dict[str, Any]:
         row = state.load_states(at.project, [name]).get(name)
         if row is None:
-            raise NotFound(f"there is no component {name!r}", where="components", fix="/state lists them")
+            raise NotFound(f"there is no component {name!r}", where="components", fix="the first page lists them")
         tried = attempts.of_component(at.control, DEFAULT_PROJECT, name, _ATTEMPTS)
         outputs = load_outputs(at, name, _OUTPUTS)
         timed = [one.seconds for one in reversed(tried) if one.status == "succeeded" and one.seconds is not None]
         return {
-            "one": component_look(name, row),
+            "one": component_look(name, row, newest_step(at, name)),
             "broken": load_failures(at, {name: row}, DEFAULT_PROJECT, now),
             "attempts": tried,
             "seconds": timed,
@@ -182,11 +199,12 @@ async def _place(request: Request, server: Server, template: str, look: Any, her
     return page(request, server, template, {"here": here, **values})
 
 
-def _metrics(at: Connections, release: Release) -> dict[str, dict[str, float | None]]:
+def _metrics(at: Connections, release: Release) -> Mapping[str, Mapping[str, float | None]]:
     """Strategy -> metric -> value, of the release's own backtest; empty where it is no longer on record."""
     made = release.versions.get("backtest")
     try:
         found = projections.backtest_run(at.project, made["snapshot_id"]) if made else {"metrics": {}}
     except NotFound:
         return {}
-    return {name: without_annual(values) for name, values in found["metrics"].items()}
+    metrics: Mapping[str, Mapping[str, float | None]] = found["metrics"]
+    return metrics

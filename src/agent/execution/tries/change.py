@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from agent.errors import UsageError
-from agent.settings_line import put
+from agent.settings_line import put, toml
 from agent.settings_typed import is_key, overlapping, value_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,-]{0,99}")
@@ -89,23 +88,15 @@ def written(text: str, change: Mapping[str, Any]) -> str:
     made = text
     for key, value in flat(change).items():
         table, _, name = key.rpartition(".")
-        made = put(made, table, name, _toml(value))
+        made = put(made, table, name, toml(value))
     wanted = over(tomllib.loads(text), change)
     try:
         is_right = tomllib.loads(made) == wanted
     except tomllib.TOMLDecodeError:
         is_right = False
     if not is_right:
-        shown = ", ".join(f"{key} = {_toml(value)}" for key, value in flat(change).items())
+        shown = ", ".join(f"{key} = {toml(value)}" for key, value in flat(change).items())
         raise UsageError(
             "agent.toml is written in a way that is not safe to edit", where="agent.toml", fix=f"set {shown}"
         )
     return made
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)

@@ -91,7 +91,7 @@ def why(decision: Mapping[str, Any]) -> str:
     """The rule that refused with its numbers, else what the decision says of itself."""
     for verdict in decision["verdicts"]:
         if verdict["verdict"] == "refuse":
-            return f"{verdict['rule']}: {verdict['reason']}"
+            return f"{verdict['rule'].replace('_', ' ')}: {verdict['reason']}"
     texts = [str(one["text"]) for one in decision["reasons"] if one.get("text")]
     return "; ".join(texts) or ", ".join(str(one.get("code")) for one in decision["reasons"])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipelines.data.tick_parts.frames import is_empty
+from pipelines.data.tick_parts.offer import offer_of
 from pipelines.errors import BadInput, PipelineError
 from pipelines.source import (
     BAR_COLUMNS,
@@ -24,6 +25,7 @@ from pipelines.values import dataclass
 if TYPE_CHECKING:
     import polars as pl
 
+OnBadRows = Literal["fail", "quarantine"] | tuple[str, ...]  # as [ticks] on_bad_rows says; the texts of rules
 _SHOWN = 5  # bad rows shown in an error, and markets
 
 
@@ -164,15 +166,29 @@ def _check_markets(batch: Batch, part: str, universe: pl.DataFrame) -> None:
         )
 
 
-def bad_rows(bad: pl.DataFrame) -> BadInput:
-    """The error for rows that break a rule, where none may."""
+def stopping(bad: pl.DataFrame, on_bad_rows: OnBadRows) -> pl.DataFrame:
+    """Those of the rows that break a rule which are to stop the run."""
+    import polars as pl
+
+    if on_bad_rows == "quarantine":
+        return bad.clear()
+    return bad.filter(~pl.col("rule").is_in(_left_out(on_bad_rows)).fill_null(False))
+
+
+def _left_out(on_bad_rows: OnBadRows) -> list[str]:
+    return [] if isinstance(on_bad_rows, str) else list(on_bad_rows)
+
+
+def bad_rows(bad: pl.DataFrame, on_bad_rows: OnBadRows) -> BadInput:
+    """The error for rows that break a rule, where they may not. It offers to leave out those like the first."""
     count = "a row breaks a rule" if bad.height == 1 else f"{bad.height} rows break a rule, the first"
     shown = [f"{row}: {rule}: {text}" for row, rule, text in bad.select("row", "rule", "text").head(_SHOWN).iter_rows()]
+    offer = offer_of(bad.item(0, "rule"), _left_out(on_bad_rows))
     # The first line stands alone wherever there is room for one only: it names the row and the rule.
     first = f"{count}: {bad.item(0, 'row')}: {bad.item(0, 'rule')}"
     more = [f"and {bad.height - _SHOWN} more"] if bad.height > _SHOWN else []
     return BadInput(
         "\n    ".join([first, *shown, *more]),
         where=bad.item(0, "part"),
-        fix='correct the data, or set on_bad_rows = "quarantine" under [ticks] to leave such rows out and list them',
+        fix=f"correct the data, or {offer} to leave such rows out and list them",
     )

@@ -5,6 +5,7 @@ One PostgreSQL serves a whole test session, however many xdist workers it has: s
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import time
@@ -30,6 +31,13 @@ from tests.torture.host_fork import fork_hosts_of
 _TEMPLATE = "tidemill_template"
 _STARTED = time.perf_counter()
 
+# Threads of OpenMP that wait for each other must not spin: where two processes of a session share two cores, the one
+# that is waited for has none to run on, and a fit of a second takes minutes. Read when the library is loaded, here and
+# in every process that a test starts. How many threads there are, and so what they compute, stays as it is.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What collection makes stays to the end: nothing of it is garbage, and no later search needs to look at it again.
+gc.disable()
+
 # A busy machine is no failure: no example has a deadline. `make test` tries the same examples for everyone, so that a
 # change fails for what it changed; EXAMPLES=500 and the long torture draw new ones.
 _draws = "EXAMPLES" in os.environ or os.environ.get("TORTURE") == "long"
@@ -38,6 +46,12 @@ hypothesis.settings.load_profile("tidemill")
 
 
 _cpu_of_workers: list[float] = []
+
+
+def pytest_collection_finish() -> None:
+    """Search for garbage from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

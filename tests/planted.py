@@ -230,7 +230,7 @@ FAULTS: dict[str, tuple[set[str], str]] = {
     ),
     # a sum over all of history, continued
     "float_sum": (
-        {"history", "look-back"},
+        {"history"},
         code_of(
             "float_sum",
             """

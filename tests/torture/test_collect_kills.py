@@ -4,11 +4,8 @@ nothing was asked for twice beyond the overlap, and what is read is what an undi
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -30,8 +27,7 @@ from pipelines.inbox.collected import CollectedSource
 from pipelines.sources.polymarket import PolymarketFeed
 from pipelines.testing.venue_replies import Market, PolymarketVenue, Trade
 from pipelines.testing.venues import Asked, serving
-from tests.paths import PROJECT
-from tests.processes import environment
+from tests.processes import Nursery
 from tests.torture.faults import COLLECTING, points_in_source, read_log
 
 pytestmark = pytest.mark.torture
@@ -39,9 +35,7 @@ pytestmark = pytest.mark.torture
 PROGRAM = """
 from agent.collect import collector
 from pipelines.inbox import writer
-from tests.torture.faults import install
 collector.GROUP_SECONDS, writer.SEAL_BYTES = 0.02, 20_000
-install()
 from agent.cli.main import main
 raise SystemExit(main())
 """
@@ -71,18 +65,11 @@ def settings(folder: Path, url: str, count: int) -> Path:
     return folder
 
 
-def collect(folder: Path, point: str = "", nth: int = 0, log: Path | None = None) -> int:
+def collect(nursery: Nursery, folder: Path, point: str = "", nth: int = 0, log: Path | None = None) -> int:
+    """The exit status of a collector that does what it can, or is killed at a point."""
     fault = {"point": point, "nth": nth, "do": "kill", "log": None if log is None else str(log)}
-    paths = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, "collect", "--once"],
-        cwd=folder,
-        env={**environment(TIDE_FAULT=json.dumps(fault)), "PYTHONPATH": paths},
-        capture_output=True,
-        timeout=300,
-        check=False,
-        start_new_session=True,  # a kill takes the group
-    ).returncode
+    arguments, output = ["-c", PROGRAM, "collect", "--once"], folder.with_suffix(".output")
+    return nursery.start(folder, "python", arguments, output, {"TIDE_FAULT": json.dumps(fault)}).wait()
 
 
 def read(folder: Path, until: datetime) -> pl.DataFrame:
@@ -158,7 +145,12 @@ def compute(folder: Path) -> tuple[bool, str]:
 
 
 def test_killed_again_and_again_a_backfill_asks_for_nothing_twice(
-    tmp_path: Path, is_long: bool, seed: int, figures: Counter[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    heavy_nursery: Nursery,
+    is_long: bool,
+    seed: int,
+    figures: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rng, until = random.Random(seed), datetime.now(UTC) - timedelta(hours=3)
     points = sorted(name for name in points_in_source() if name.startswith(COLLECTING))
@@ -168,7 +160,7 @@ def test_killed_again_and_again_a_backfill_asks_for_nothing_twice(
     same = venue(count)
     with serving({"polymarket": same, "quiet": same}) as server:
         quiet = settings(tmp_path / "quiet", server.url("quiet"), count)
-        assert collect(quiet, log=tmp_path / "points") == 0
+        assert collect(heavy_nursery, quiet, log=tmp_path / "points") == 0
         assert set(points) - {MENDED} <= set(read_log(tmp_path / "points"))
         undisturbed = read(quiet, until)
         assert undisturbed.height > 0
@@ -176,13 +168,13 @@ def test_killed_again_and_again_a_backfill_asks_for_nothing_twice(
         for number in range(rounds):
             point = points[number % len(points)]
             known, before = on_disk(folder) if number else {}, len(server.log)
-            status = collect(folder, point, 1 if number < len(points) else rng.randint(1, 2))
+            status = collect(heavy_nursery, folder, point, 1 if number < len(points) else rng.randint(1, 2))
             assert status in (0, -signal.SIGKILL), status
             kills[point] += status != 0
             since = [one for one in server.log[before:] if one.path == "/prices-history"]
             assert not asked_again([one for one in since if one.one("market") in known], known), point
         assert all(kills[point] for point in points), kills
-        assert collect(folder) == 0
+        assert collect(heavy_nursery, folder) == 0
         asked = [one for one in server.asked("polymarket") if one.path == "/prices-history"]
         unwritten = kills.total() * 16  # what was under way or not flushed at a kill: one page for each that asks
         repeated = beyond_the_overlap(asked)

@@ -19,12 +19,17 @@ MakeClient = Callable[..., "TestClient"]
 
 
 @pytest.fixture
-def make_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeClient]:
+def make_client(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeClient]:
     """Makes clients of an application in `tmp_path` with this agent.toml and environment; by default from this machine
     under its own name, with the worker off."""
     from agent.api.app import create_app
     from tests.asgi import TestClient
 
+    # What is made first ends last: a server looks at its runner's row each second, and has a connection out meanwhile.
+    if "database_url" in request.fixturenames:
+        request.getfixturevalue("database_url")
     for name in ("AGENT_DATABASE_URL", "AGENT_API_TOKEN", "AGENT_HOME", "WORKER_CHECK_INTERVAL", "TRADING_MODE"):
         monkeypatch.delenv(name, raising=False)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 import pytest
+import sqlalchemy as sa
 
 from agent.api import routes
 from agent.errors import DatabaseError
+from agent.service.runner import AgentRunner
+from agent.store.control import runner as control
 from agent.store.control import runs
 from agent.store.database.engine import Database, open_engine, writing
 from agent.store.database.reader import Reader
@@ -87,6 +91,31 @@ def test_reads_need_no_thread(make_client: MakeClient, database_url: str, thread
         answer = client.get(address)
         assert answer.status_code == 200, (address, answer.text)
         assert threads_used == [], address
+
+
+def test_a_server_ends_before_its_database(
+    make_client: MakeClient, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that are still out once this test is over fail it, and this server's runner keeps one to the end."""
+    load, close = control.load, AgentRunner.close
+    watched, looks, leaves = threading.Event(), threading.Event(), threading.Event()
+
+    def load_until_it_leaves(conn: sa.Connection) -> control.Runner:
+        row = load(conn)
+        if watched.is_set():
+            looks.set()
+            leaves.wait(60)
+        return row
+
+    async def leave(self: AgentRunner) -> None:
+        leaves.set()
+        await close(self)
+
+    monkeypatch.setattr(control, "load", load_until_it_leaves)
+    monkeypatch.setattr(AgentRunner, "close", leave)
+    make_client(AGENT_DATABASE_URL=database_url)
+    watched.set()
+    assert looks.wait(60)
 
 
 @pytest.mark.parametrize("name", FILES)

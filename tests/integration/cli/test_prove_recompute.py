@@ -26,9 +26,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         yield opened
 
 
+# With seed 2 the sample of this one comes out as recorded, and only an update to cut inputs shows the fault.
+SEEDS = {"float_sum": 2}
+
+
 @pytest.mark.parametrize("name", FIRST)
 def test_a_planted_fault_is_found(workspace: Workspace, name: str) -> None:
-    proof = prove(workspace, share=0.03, names=[name], seed=5)
+    proof = prove(workspace, share=0.03, names=[name], seed=SEEDS.get(name, 5))
     found = {one.kind for one in proof.findings}
     assert found, proof
     assert found <= FAULTS[name][0], proof

@@ -161,3 +161,16 @@ def test_a_grid_is_not_called_like_a_try(shop: Path, capsys: pytest.CaptureFixtu
     assert main([*options, "--grid", "total.factor=1,2", "--name", "g" * 99]) == 2
     assert "is no name for a try" in capsys.readouterr().err
     assert main(["--project-dir", str(shop), "try", "--show", "g"]) == 2, "nothing was begun"
+
+
+def test_a_try_is_not_called_like_a_grid(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(shop)
+    options = ["--project-dir", str(shop), "try", "--target", "total"]
+    assert main([*options, "--grid", "total.factor=1,2", "--name", "g"]) == 0
+    capsys.readouterr()
+    assert main([*options, "--set", "total.factor=2", "--name", "g"]) == 3
+    said = capsys.readouterr().err
+    assert "there is a grid 'g' already" in said
+    assert "`agent drop g`" in said
+    assert main([*options, "--set", "total.factor=2", "--name", "g.3"]) == 0, "no cell is called so"
+    assert main([*options, "--grid", "total.factor=1,2", "--name", "g"]) == 0, "it is the grid that was there"

@@ -86,9 +86,14 @@ def test_every_such_query_is_known_here() -> None:
     assert not missing, f"say in this file how a try makes no difference to them: {sorted(missing)}"
 
 
-def ask(folder: Path, query: Callable[[Connections], Any]) -> Any:
-    with open_workspace(folder) as workspace, workspace.database.reading() as connections:
-        return query(connections)
+def ask(folder: Path, *queries: Callable[[Connections], Any]) -> list[Any]:
+    """Their answers, in a transaction for each."""
+    answers = []
+    with open_workspace(folder) as workspace:
+        for query in queries:
+            with workspace.database.reading() as connections:
+                answers.append(query(connections))
+    return answers
 
 
 @pytest.fixture
@@ -98,19 +103,18 @@ def later(shop: Path) -> tuple[Path, dict[str, Any], int]:
     write(shop, "b", 5)
     (shop / "own.py").write_text((shop / "own.py").read_text().replace('b"total "', 'b"Total "'))
     run(shop)
-    before = {name: ask(shop, query) for name, query in ASKED.items()}
-    newest = ask(shop, lambda at: runs.list_runs(at.control)[0].id)
+    *answers, newest = ask(shop, *ASKED.values(), lambda at: runs.list_runs(at.control)[0].id)
     tried(shop, "total.factor=5")
     tried(shop, "total.factor=7", "noted.factor=3", name="two")
-    return shop, before, newest
+    return shop, dict(zip(ASKED, answers, strict=True)), newest
 
 
 def test_a_try_changes_no_answer_about_production(later: tuple[Path, dict[str, Any], int]) -> None:
     shop, before, newest = later
     assert before["control/history.py code_changes"]["board"], "or there was nothing to be found"
-    for name, query in ASKED.items():
-        assert ask(shop, query) == before[name], name
-    of_tries = ask(shop, lambda at: runs.list_runs(at.control, runs.Wanted(try_id=2)))
+    *answers, of_tries = ask(shop, *ASKED.values(), lambda at: runs.list_runs(at.control, runs.Wanted(try_id=2)))
+    for name, answer in zip(ASKED, answers, strict=True):
+        assert answer == before[name], name
     assert [one.id > newest for one in of_tries] == [True]
 
 
@@ -138,8 +142,8 @@ def test_the_success_of_a_try_ends_no_failure_of_productions(shop: Path) -> None
     write(shop, "b", 5)
     (shop / "shut").touch()
     run(shop, status="FAILED")
-    since = ask(shop, ASKED["control/attempts.py failing_since"])
+    (since,) = ask(shop, ASKED["control/attempts.py failing_since"])
     assert since[1] is not None
     (shop / "shut").unlink()
     assert tried(shop, "total.factor=5")["board"] == "compute"
-    assert ask(shop, ASKED["control/attempts.py failing_since"]) == since
+    assert ask(shop, ASKED["control/attempts.py failing_since"]) == [since]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from agent.core.graph import order
 from agent.core.model import State
 from agent.errors import NotFound
 from agent.execution.proving import judge, passes
-from agent.execution.proving.passes import Subject
+from agent.execution.proving.passes import Inputs, Subject
 from agent.execution.proving.processes import foreign_locale, run_passes
 from agent.execution.proving.values import ComponentProof, Conditions, Finding, Pass, PassResult, Proof
 from agent.execution.workspace import Workspace
@@ -132,7 +132,7 @@ class _Prover:
         notes: list[str] = []
         findings = judge.certain(name, results.values())
         findings += self._now(results, findings, base, other)
-        findings += self._cuts(results, findings, notes)
+        findings += self._cuts(results, {"early": early, "late": late}, base, findings, notes)
         if not findings:
             notes += [
                 f"it {one.what}; the output does not show it"
@@ -180,11 +180,18 @@ class _Prover:
                 return ["state"]
         return ["state"] if first.written.get(key) == recorded.get(key) else []
 
-    def _cuts(self, results: dict[str, PassResult], known: Collection[Finding], notes: list[str]) -> list[Finding]:
+    def _cuts(
+        self,
+        results: dict[str, PassResult],
+        cuts: Mapping[str, Inputs | None],
+        base: Conditions,
+        known: Collection[Finding],
+        notes: list[str],
+    ) -> list[Finding]:
         """Faults in what was computed from inputs that were cut."""
         if known:
             return []
-        for when in ("early", "late"):
+        for when, inputs in cuts.items():
             update, scratch = results.get(f"{when} update"), results.get(f"{when} scratch")
             if update is None or scratch is None:
                 notes.append(
@@ -193,8 +200,21 @@ class _Prover:
             elif update.error or scratch.error:
                 notes.append(f"it refuses inputs that were cut ({when}): {update.error or scratch.error}")
             elif found := judge.unlike_update(update, scratch):
-                return [judge.of_update(self.subject.component, *found, self._module())]
+                kind, key = found
+                if kind == "look-back" and inputs is not None and self._goes_on(key, inputs, scratch, base):
+                    kind = "history"
+                return [judge.of_update(self.subject.component, kind, key, self._module())]
         return []
+
+    def _goes_on(self, key: str, cut: Inputs, scratch: PassResult, base: Conditions) -> bool:
+        """Whether `key`, which an update took over, would come out wrong as well had the update computed it: it goes on
+        from previous output. From the recorded inputs, it then is not what is recorded; from the cut ones, not what a
+        run from scratch gives."""
+        subject, redo = self.subject, frozenset({key})
+        wanted = [Pass("cause", inputs, subject.output, inputs, redo, 1) for inputs in (subject.inputs, cut)]
+        now, then = self._run(base, wanted)
+        recorded = {one.key: one.content_hash for one in subject.output.counted}
+        return now.written.get(key) != recorded[key] or then.written.get(key) != scratch.written[key]
 
     def _run(self, conditions: Conditions, wanted: Sequence[Pass]) -> list[PassResult]:
         self.processes += 1

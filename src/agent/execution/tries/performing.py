@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.clock import SystemClock
 from agent.errors import Conflict
@@ -22,6 +22,9 @@ from agent.settings import section_names
 from agent.store.outputs import tries
 from agent.store.outputs.tries import Try
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 
 @contextmanager
 def open_try(
@@ -33,8 +36,8 @@ def open_try(
     hosts: Hosts | None = None,
 ) -> Iterator[tuple[Try, Workspace]]:
     """The try called `name` and its workspace, its code in this process or in one of `hosts`; it begins where it is not
-    there yet. Raises Conflict where one of that name tries something else, SettingsError where the change is none that
-    the project understands.
+    there yet. Raises Conflict where one of that name tries something else or is a grid, SettingsError where the change
+    is none that the project understands.
     """
     change.require_own(settings, section_names())
     folder, given, commit = (None, None, None) if code is None else (code.folder, code.given, code.commit)
@@ -47,6 +50,7 @@ def open_try(
         with workspace.database.writing() as connections:
             found = tries.find(connections.project, change.require_name(name))
             if found is None:
+                _require_no_grid(connections.project, name)
                 now = SystemClock().now()
                 found = tries.begin(connections.project, name, settings, targets, now, given)
             elif (found.settings, tuple(found.targets), found.code) != (settings, tuple(targets), given):
@@ -62,6 +66,15 @@ def open_try(
         own = replace(workspace, database=workspace.database.of_try(found.id))
         own.ensure_rows()
         yield found, own
+
+
+def _require_no_grid(conn: sa.Connection, name: str) -> None:
+    if name in tries.grids(conn):
+        raise Conflict(
+            f"there is a grid {name!r} already, and a try needs a name of its own",
+            where="tries",
+            fix=f"choose another --name, or `agent drop {name}`",
+        )
 
 
 def perform(

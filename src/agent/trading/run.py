@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock
-from agent.errors import AgentError
+from agent.errors import AgentError, DatabaseUnavailable
 from agent.runtime.keeper import LeaseKeeper
 from agent.store.database.engine import Database
 from agent.store.trading import account
@@ -34,9 +34,9 @@ from agent.trading.rule import Rule
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import closing, cycle, monitoring
-from agent.trading.steps.cycle import Done, Wait
-from agent.trading.steps.desk import Desk, in_flight, state_by
-from agent.trading.steps.recover import recover
+from agent.trading.steps.cycle import Done
+from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
+from agent.trading.steps.recover import compare, recover
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
@@ -105,6 +105,7 @@ class Trader:
         )
         self.failed_at: list[datetime] = []  # cycles in a row in which every market failed
         self._unread = 0
+        self._compared_at: datetime | None = None  # when books and platform were last compared, or that was tried
         self._monitor: Monitor | None = None
         self.turn = threading.RLock()  # of the loop, or the monitor
         self._keeper = LeaseKeeper(start.database, f"account {start.account_ref}", (held.lease,), LEASE_SECONDS)
@@ -129,9 +130,10 @@ class Trader:
         self.recover()
 
     def recover(self) -> None:
-        """Compare books and platform. Raises AgentError where something waits for a person, Unreachable where not all
-        could be read."""
+        """Compare books and platform at start. Raises AgentError where something waits for a person, Unreachable where
+        not all could be read."""
         with self.turn:
+            self._compared_at = self.desk.clock.now()
             blocking = recover(self.desk, may_open=self._start.may_open)
         if blocking:
             listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
@@ -140,6 +142,21 @@ class Trader:
                 where="discrepancies",
                 fix="look at the platform; where it is right: `agent reconcile --accept ID`; nothing was changed",
             )
+
+    def compare(self) -> None:
+        """Compare books and platform at work: what waits for a person opens nothing until they have said, and what
+        closes other positions goes on. Raises Unreachable where not all could be read."""
+        with self.turn:
+            self._compared_at = self.desk.clock.now()
+            compare(self.desk)
+            self._unread = 0
+            self._hold({Reason.UNREADABLE: None})
+
+    def _is_time_to_compare(self) -> bool:
+        """Whether books and platform were last compared a while ago. Where time stands still there is nothing new."""
+        seconds = self.desk.config.reconciliation_seconds
+        last = self._compared_at
+        return last is not None and (self.desk.clock.now() - last).total_seconds() >= seconds
 
     @property
     def analysis_failures(self) -> int:
@@ -165,7 +182,7 @@ class Trader:
             self.desk.feed.refresh()
             try:
                 if self._is_unsure() or self._unread:
-                    self.recover()
+                    self.compare()
                 done = cycle.process_cycle(self.desk, sends=sends, wait=wait)
             except Unreachable as error:
                 done = self._failed(error)
@@ -183,14 +200,17 @@ class Trader:
     def _failed(self, error: Unreachable) -> Done:
         """A cycle in which the platform could not be read: nothing changes, and after three of them nothing is opened
         until it can be read again."""
+        self._count_unread(error)
+        with self.desk.database.reading() as connections:
+            number = account.load(connections.project, self.desk.agent_id)["cycle"]
+        return Done(cycle=number, failed=dict.fromkeys(self.desk.markets, str(error)))
+
+    def _count_unread(self, error: Unreachable) -> None:
         self._unread += 1
         if self._unread == _UNREAD_BEFORE_REDUCING:
             with self.desk.step("run.unread") as conn:
                 words = f"{self._unread} readings of the platform in a row failed: {error}"
                 account.set_reason(conn, self.desk.agent_id, str(Reason.UNREADABLE), words, state_by)
-        with self.desk.database.reading() as connections:
-            number = account.load(connections.project, self.desk.agent_id)["cycle"]
-        return Done(cycle=number, failed=dict.fromkeys(self.desk.markets, str(error)))
 
     def _release(self) -> None:
         """After a good cycle: what failed or was late holds nothing back any longer, whoever wrote it down."""
@@ -198,23 +218,32 @@ class Trader:
         self._hold(dict.fromkeys((Reason.UNREADABLE, Reason.ANALYSIS_FAILURES, Reason.LOOP_LATE)))
 
     def look(self) -> bool:
-        """What the monitor does between two cycles; whether the kill switch fired. A platform that cannot be read says
-        nothing."""
-        with self.turn, suppress(Unreachable):
-            return monitoring.tick(self.desk)
+        """What the monitor does between two cycles; whether the kill switch fired. Books and platform are compared
+        where it is time, and at once where the platform could not be read before; what cannot be read says nothing, and
+        keeps nothing from being measured."""
+        with self.turn:
+            if self._unread or self._is_time_to_compare():
+                try:
+                    self.compare()
+                except Unreachable as error:
+                    self._count_unread(error)
+            with suppress(Unreachable):
+                return monitoring.tick(self.desk)
         return False
 
     def is_woken(self) -> bool:
         """Whether the loop has something to do before its time: a pipeline run published a release, or everything is to
         be closed. Rows say so: whoever looks late misses nothing."""
-        return self.kill_switch_triggered or self.desk.kill_file() is not None or self.desk.feed.is_outdated()
+        with suppress(DatabaseUnavailable):  # away: the next cycle says so
+            return self.kill_switch_triggered or self.desk.kill_file() is not None or self.desk.feed.is_outdated()
+        return False
 
     def monitor(self) -> Monitor:
         """A thread that looks while the loop waits, see `look`."""
         config = self.desk.config
         self._monitor = Monitor(
             self.look,
-            lambda: self.desk.kill_file() is not None,
+            lambda: self.desk.kill_file() is not None or self._is_time_to_compare(),
             config.monitoring_frequency_seconds,
             self.turn,
             self._say_late,
@@ -226,6 +255,11 @@ class Trader:
         """The monitor's word: the loop hangs. It takes it back itself, once it goes on."""
         words = f"a cycle has taken longer than {_LATE_CYCLES} times the time between two"
         self._hold({Reason.LOOP_LATE: words})
+
+    def end_watch(self) -> None:
+        """The loop is over, and so it does not hang: what the monitor may have said of it last is taken back."""
+        with suppress(DatabaseUnavailable):
+            self._hold({Reason.LOOP_LATE: None})
 
     def _keep_watch(self) -> None:
         """The loop's word about itself and the monitor."""
@@ -249,12 +283,12 @@ class Trader:
             flying = in_flight(connections.project, self.desk.agent_id)
         return any(one.status in (OrderState.SENDING, OrderState.UNKNOWN) for one in flying)
 
-    def close_everything(self) -> KillState:
+    def close_everything(self, wait: Wait | None = None) -> KillState:
         """One step of what the kill switch does; see `closing.advance`. A platform that cannot be read is asked again
         by the next one."""
         with self.turn, suppress(Unreachable):
             self.desk.feed.refresh()
-            return closing.advance(self.desk)
+            return closing.advance(self.desk, wait)
         return closing.state_of(self.desk)
 
     def close_positions(self) -> None:
@@ -279,16 +313,17 @@ def run(
         trader.start(wait)
     with nullcontext() if is_killed or test_mode else trader.monitor():
         while not is_killed and (most_cycles is None or count < most_cycles):
-            done = trader.process_cycle(sends=not test_mode, wait=wait)
+            done = _cycle(trader, wait, sends=not test_mode)
             count += 1
-            is_killed = done.is_killed or trader.kill_switch_triggered
-            told(sentence(done if not is_killed else replace(done, is_killed=True)))
+            is_killed = isinstance(done, Done) and done.is_killed
+            told(sentence(done) if isinstance(done, Done) else f"No cycle: {done.what}; {done.fix}.")
             if is_killed or count == most_cycles:
                 break
-            goes_on = _waited(trader, wait)
-            is_killed = trader.kill_switch_triggered
+            goes_on = _waited(trader, wait, pause_after(done, trader.desk.config))
+            is_killed = _has_fired(trader)
             if not goes_on:
                 break
+    trader.end_watch()
     if is_killed:
         return _close_down(trader, wait, told, is_bounded=is_bounded)
     if trader.desk.config.closes_on_exit and not test_mode and not is_bounded:
@@ -296,9 +331,30 @@ def run(
     return 0
 
 
-def _waited(trader: Trader, wait: Wait) -> bool:
-    """Wait for the next cycle, less where something wakes the loop; whether to go on."""
-    left = trader.desk.config.analysis_frequency_seconds
+def _cycle(trader: Trader, wait: Wait, *, sends: bool) -> Done | DatabaseUnavailable:
+    """One cycle; or why there was none, where the database was away: what was not committed is done again."""
+    try:
+        done = trader.process_cycle(sends=sends, wait=wait)
+        return replace(done, is_killed=True) if trader.kill_switch_triggered else done
+    except DatabaseUnavailable as error:
+        return error
+
+
+def pause_after(done: Done | DatabaseUnavailable, config: TradingAgentConfig) -> float:
+    """Seconds until the next cycle: after one that failed as a whole main_loop_error_backoff_seconds."""
+    failed = isinstance(done, DatabaseUnavailable) or not done.is_good
+    return config.main_loop_error_backoff_seconds if failed else config.analysis_frequency_seconds
+
+
+def _has_fired(trader: Trader) -> bool:
+    """Whether everything is to be closed; a database that is away does not say so, and the next cycle asks again."""
+    with suppress(DatabaseUnavailable):
+        return trader.kill_switch_triggered
+    return False
+
+
+def _waited(trader: Trader, wait: Wait, left: float) -> bool:
+    """Wait so many seconds for the next cycle, less where something wakes the loop; whether to go on."""
     while left > 0 and not trader.is_woken():
         pause = min(left, trader.desk.config.monitoring_frequency_seconds)
         if not wait(pause):
@@ -326,12 +382,10 @@ def _commonest(reasons: Sequence[str]) -> str:
 
 def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:
     """Close everything, as far as the market lets us: what is left goes on at the next start."""
-    state = trader.close_everything()
-    steps = 0
+    state = trader.close_everything(wait)
     while state is not KillState.FLAT:
         before = state
-        state = trader.close_everything()
-        steps += 1
+        state = trader.close_everything(wait)
         if state is before and (is_bounded or not wait(1.0)):
             break
     told(f"The kill switch is {state}. `agent kill-switch` says why; a person resets it.")

@@ -105,7 +105,7 @@ def test_a_position_that_cannot_be_read_keeps_the_switch_closing(database: Datab
             for _ in range(4):
                 assert one.close_everything() != "flat"
             at.server.faults.clear()
-            states = [one.close_everything() for _ in range(5)]
+            states = [one.close_everything(at.wait) for _ in range(5)]
         assert states[-1] == "flat"
         assert at.venue.holdings[MARKET, ""] == 0
         at.require_agreement()
@@ -129,7 +129,7 @@ def test_a_kill_that_was_cut_off_between_prepared_and_sent_is_flat_in_the_end(
                     one.close_everything()
         assert sorted(at.statuses()) == ["filled", "prepared"]
         with at.trader(home=tmp_path, **NO_CLOSING) as one:
-            states = [one.close_everything() for _ in range(6)]
+            states = [one.close_everything(at.wait) for _ in range(6)]
         assert states[-1] == "flat"
         assert len(at.server.created()) == 2
         at.require_agreement()

@@ -33,7 +33,7 @@ from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id, is_ours
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import pausing
-from agent.trading.steps.desk import Desk, being_closed, in_flight, state_by, to_close
+from agent.trading.steps.desk import Desk, Wait, being_closed, in_flight, state_by, to_close
 from agent.trading.steps.execute import cancel, follow, place
 from agent.trading.steps.recover import recover
 
@@ -98,8 +98,9 @@ def acknowledge_file(desk: Desk) -> None:
         path.replace(path.with_name(path.name + ".seen"))
 
 
-def advance(desk: Desk) -> KillState:
-    """One step of closing everything; returns where it stands after it."""
+def advance(desk: Desk, wait: Wait | None = None) -> KillState:
+    """One step of closing everything; returns where it stands after it. wait: until a platform whose positions may lag
+    is asked once more whether it holds nothing; None: there it stays in closing."""
     follow(desk)
     recover(desk)
     kill = _standing(desk)
@@ -111,7 +112,7 @@ def advance(desk: Desk) -> KillState:
         return _cancel_all(desk, kill)
     if state is KillState.FLAT:
         return state
-    return _close_all(desk, kill, state)
+    return _close_all(desk, kill, state, wait)
 
 
 def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
@@ -128,12 +129,12 @@ def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
     return KillState.CANCELLING
 
 
-def _close_all(desk: Desk, kill: dict[str, Any], state: KillState) -> KillState:
+def _close_all(desk: Desk, kill: dict[str, Any], state: KillState, wait: Wait | None) -> KillState:
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
         busy = being_closed(desk, connections.project)
         known = orders.of_agent(connections.project, desk.agent_id)
-    if not held and not busy and _is_flat(desk):
+    if not held and not busy and _is_flat(desk) and _is_still_flat(desk, wait):
         return _move(desk, kill, state, KillEvent.FLAT, flat_at=desk.clock.now())
     left = []
     for key, (quantity, _) in sorted(held.items()):
@@ -163,6 +164,13 @@ def _is_flat(desk: Desk) -> bool:
     if not said.is_complete or said.holdings is None:
         return False
     return all(desk.is_dust(key, one.quantity) for key, one in said.holdings.items())
+
+
+def _is_still_flat(desk: Desk, wait: Wait | None) -> bool:
+    """Whether it says so again after a while: a list of positions may lag behind fills, and a fill may come late."""
+    if desk.platform.capabilities.is_at_once:
+        return True
+    return wait is not None and wait(desk.config.flat_again_seconds) and _is_flat(desk)
 
 
 def close_positions(desk: Desk) -> int:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, field, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from agent import identity
 from agent.clock import Clock
 from agent.errors import AgentError, DatabaseUnavailable
+from agent.runtime.alerts import Cause
 from agent.runtime.keeper import LeaseKeeper
 from agent.store.database.engine import Database
 from agent.store.trading import account
@@ -33,10 +33,11 @@ from agent.trading.platforms.paper import PaperPlatform
 from agent.trading.rule import Rule
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
-from agent.trading.steps import closing, cycle, monitoring
+from agent.trading.steps import closing, cycle, monitoring, telling
 from agent.trading.steps.cycle import Done
 from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
 from agent.trading.steps.recover import compare, recover
+from agent.trading.steps.saying import sentence
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
@@ -49,7 +50,8 @@ _LATE_CYCLES = 3  # a loop that is so many times late is not one that trades
 @dataclass(frozen=True)
 class Start:
     """What a start is given. cash: what a new paper account begins with. platform: where it trades; None: a paper
-    account. rules: others than all there are. asks_for: what an entry asks for before the rules, in equities."""
+    account. rules: others than all there are. asks_for: what an entry asks for before the rules, in equities. tells:
+    gets what is worth a message, and keys of what is over, see `steps.telling`."""
 
     database: Database
     feed: Feed
@@ -63,6 +65,7 @@ class Start:
     platform: Platform | None = None
     rules: Sequence[Rule] | None = None
     asks_for: Decimal = field(default=Decimal(1))
+    tells: Callable[[Sequence[Cause], Sequence[str], datetime], None] | None = None
 
 
 class Trader:
@@ -248,8 +251,14 @@ class Trader:
             self.turn,
             self._say_late,
             _LATE_CYCLES * config.analysis_frequency_seconds,
+            self.tell,
         )
         return self._monitor
+
+    def tell(self) -> None:
+        """Let people know what they should."""
+        if self._start.tells is not None:
+            self._start.tells(*telling.news_of(self.desk), self.desk.clock.now())
 
     def _say_late(self) -> None:
         """The monitor's word: the loop hangs. It takes it back itself, once it goes on."""
@@ -310,7 +319,10 @@ def run(
     is_bounded = most_cycles is not None
     is_killed, count = trader.kill_switch_triggered, 0
     if not is_killed:
-        trader.start(wait)
+        try:
+            trader.start(wait)
+        finally:
+            trader.tell()
     with nullcontext() if is_killed or test_mode else trader.monitor():
         while not is_killed and (most_cycles is None or count < most_cycles):
             done = _cycle(trader, wait, sends=not test_mode)
@@ -363,29 +375,13 @@ def _waited(trader: Trader, wait: Wait, left: float) -> bool:
     return True
 
 
-def sentence(done: Done) -> str:
-    """What a cycle came to, for people."""
-    failed = f", {len(done.failed)} without a price" if done.failed else ""
-    if done.is_killed:
-        return "The kill switch fired: everything is being closed."
-    why = f" Nothing was sent: {_commonest(done.unsent)}." if done.unsent and not done.sent else ""
-    return f"Cycle {done.cycle}: {done.decided} decided, {done.sent} sent, {done.refused} refused{failed}.{why}"
-
-
-def _commonest(reasons: Sequence[str]) -> str:
-    """The reason that most have, of those that begin alike the first one in full; and how many have others."""
-    kinds = Counter(one.split(":")[0] for one in reasons)
-    kind, count = kinds.most_common(1)[0]
-    words = next(one for one in reasons if one.split(":")[0] == kind).rstrip(".")
-    return words if count == len(reasons) else f"{words} ({count} of {len(reasons)} markets)"
-
-
 def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:
     """Close everything, as far as the market lets us: what is left goes on at the next start."""
     state = trader.close_everything(wait)
     while state is not KillState.FLAT:
         before = state
         state = trader.close_everything(wait)
+        trader.tell()
         if state is before and (is_bounded or not wait(1.0)):
             break
     told(f"The kill switch is {state}. `agent kill-switch` says why; a person resets it.")

@@ -161,6 +161,21 @@ def opening_of_day(
     return first.equity, flows
 
 
+def equity_between(conn: sa.Connection, agent_id: int, since: datetime, before: datetime) -> list[Row]:
+    """Rows of `equity` from `since` on and before `before`, the oldest first."""
+    c = equity.c
+    query = sa.select(c.ts, c.equity, c.net_flow).where(c.agent_id == agent_id, c.ts >= since, c.ts < before)
+    return [dict(row) for row in conn.execute(query.order_by(c.ts)).mappings()]
+
+
+def equity_before(conn: sa.Connection, agent_id: int, moment: datetime) -> Row | None:
+    """The newest row of `equity` before a moment."""
+    c = equity.c
+    query = sa.select(equity).where(c.agent_id == agent_id, c.ts < moment).order_by(c.ts.desc()).limit(1)
+    found = conn.execute(query).mappings().first()
+    return None if found is None else dict(found)
+
+
 def equity_of(conn: sa.Connection, agent_id: int, limit: int | None) -> list[Row]:
     """Rows of `equity`, the newest first; None: all of them."""
     query = sa.select(equity).where(equity.c.agent_id == agent_id).order_by(equity.c.ts.desc()).limit(limit)

@@ -51,9 +51,19 @@ def order_for(proposal: Proposal, quantity: Decimal, purpose: Purpose, desk: Des
     )
 
 
-def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0) -> str:
-    """Write an order down and send it; returns its status after the answer."""
+def place(
+    desk: Desk,
+    order: Order,
+    *,
+    kill_id: str | None = None,
+    leg: int = 0,
+    decision: Mapping[str, Any] | None = None,
+) -> str:
+    """Write an order down and send it; returns its status after the answer. decision: its row, where it is not on
+    record yet: neither is ever there without the other."""
     with desk.step("prepare") as conn:  # T6
+        if decision is not None:
+            deciding.save_decision(conn, decision, [])
         orders.prepare(conn, _row(desk, order, kill_id, leg), "send")
         if order.decision_id is not None:
             deciding.set_status(conn, order.decision_id, "ordered")

@@ -13,7 +13,7 @@ from agent.cli.main import main
 from agent.execution.workspace import open_workspace
 from agent.store.published import predictions
 from agent.store.tables import releases
-from agent.trading.feeds.reading import ReleasedFeed
+from agent.trading.feeds.reading import ReleasedFeed, read_like_simulation, read_out_of_fold
 from tests.small import small_project, write_bars
 
 DAYS = 45
@@ -87,6 +87,20 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     assert found["cycles"] == found["bars"] > 20
     assert sum(found["actions"].values()) == 2 * found["cycles"]
     assert [one["purpose"] for one in typed("orders")] == [one["purpose"] for one in orders]  # it left nothing behind
+
+    usual = typed("backtest-agent", "--kill-switch-gain", "off")
+    assert usual["sent"] == 0
+    assert set(usual["refused"]) <= {"release_age"}
+    with open_workspace(folder) as workspace:
+        where = (workspace.database, workspace.lake)
+        released = [
+            read_out_of_fold(*where).release,
+            read_out_of_fold(*where, untradable=True).release,
+            read_out_of_fold(*where, 0.5).release,
+            read_like_simulation(*where).tables.release,
+        ]
+    assert len({one.untradable for one in released} - {""}) == 1
+    assert [one.is_tradable for one in released] == [False, True, True, True]
 
     same = typed("backtest-agent", "--like-simulation", "--cost-factor", "0")["likeness"]
     assert same["simulated"] == same["traded"] > 0

@@ -16,7 +16,7 @@ FIRST, LAST = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
 def feed(*ends: datetime) -> Any:
     """Markets `old` and `young`, of which the second has no days of returns."""
     return SimpleNamespace(
-        release=SimpleNamespace(name="r", was_assessed_tradable=True),
+        release=SimpleNamespace(name="r", untradable=""),
         listing=lambda market: SimpleNamespace(instrument=SimpleNamespace(is_binary=market == "binary")),
         returns=lambda market, _: SimpleNamespace(days=[0.0] * (99 if market == "old" else 0)),
         ends=lambda since, until: list(ends),

@@ -24,8 +24,12 @@ def replay_text(found: Replayed, feed: TableFeed, markets: Iterable[str], factor
         f"{found.trades:,} round trips: {money(found.pnl)} before fees of {money(found.fees)}.",
         f"{equity}, at worst {found.drawdown:.2%} below its peak.",
     ]
-    if not feed.release.was_assessed_tradable:
-        lines.append("The release is not tradable by its assessment: `agent run-agent` opens nothing with it.")
+    if feed.release.untradable:
+        goes_past = " The rule was traded all the same." if feed.release.is_tradable else ""
+        lines.append(
+            f"The release is not tradable, {feed.release.untradable}: `agent run-agent` opens nothing with it."
+            + goes_past
+        )
     priced = [one for one in markets if not feed.listing(one).instrument.is_binary]
     young = [one for one in priced if len(feed.returns(one, found.last).days) < LEAST_DAYS]
     if young:

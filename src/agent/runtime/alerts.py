@@ -1,4 +1,5 @@
-"""Messages to people after a run: it failed, a component fails again and again, a release was refused, recovered.
+"""Messages to people: of a run that failed, a component that fails again and again, a release that was refused; from
+a trader; and that it is over.
 
 At most one message per cause and period, however many processes run. `recovered` is sent once for each cause that a
 message was sent for.
@@ -7,14 +8,16 @@ message was sent for.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agent.clock import Clock, SystemClock
 from agent.runtime.around import Ended
 from agent.settings import Settings
 from agent.store import state
 from agent.store.control import alerts
+from agent.store.database.engine import Database
 from pipelines.values import dataclass
 
 logger = logging.getLogger("tidemill.alerts")
@@ -22,11 +25,13 @@ logger = logging.getLogger("tidemill.alerts")
 
 @dataclass(frozen=True)
 class Cause:
-    """Something worth a message. `key` names it in the table `alerts`."""
+    """Something worth a message. `key` names it in the table `alerts`. period: at most one message in this time, where
+    it is not that of the settings."""
 
     key: str
     title: str
     text: str
+    period: timedelta | None = field(default=None)
 
 
 @dataclass(frozen=True)
@@ -37,19 +42,28 @@ class Alerts:
 
     def __call__(self, ended: Ended) -> None:
         """Send what is due."""
-        settings = ended.settings
-        if not settings.alerts.urls:
-            return
-        present, over = _causes(ended)
-        now, period = self.clock.now(), timedelta(minutes=settings.alerts.period_minutes)
-        with ended.database.writing() as connections:
-            due = [one for one in present if alerts.claim(connections.control, one.key, period=period, now=now)]
-            recovered = alerts.clear(connections.control, over)
-        for cause in due:
-            _send(settings, cause.title, cause.text)
-        if recovered:
-            names = ", ".join(key.partition("/")[2] for key in recovered)
-            _send(settings, f"Tidemill: recovered: {names}", f"Run {ended.run.id} ended well again: {names}.")
+        if ended.settings.alerts.urls:
+            present, over = _causes(ended)
+            words = f"Run {ended.run.id} ended well again"
+            tell(ended.settings, ended.database, present, over, now=self.clock.now(), words=words)
+
+
+def tell(
+    settings: Settings, database: Database, present: Sequence[Cause], over: Sequence[str], *, now: datetime, words: str
+) -> None:
+    """Send what is due of causes that are there, and once that those of `over` (keys) are gone, in these words."""
+    if not settings.alerts.urls:
+        return
+    usual = timedelta(minutes=settings.alerts.period_minutes)
+    with database.writing() as connections:
+        conn = connections.control
+        due = [one for one in present if alerts.claim(conn, one.key, period=one.period or usual, now=now)]
+        recovered = alerts.clear(conn, over)
+    for cause in due:
+        _send(settings, cause.title, cause.text)
+    if recovered:
+        names = ", ".join(key.partition("/")[2] for key in recovered)
+        _send(settings, f"Tidemill: recovered: {names}", f"{words}: {names}.")
 
 
 def _causes(ended: Ended) -> tuple[list[Cause], list[str]]:

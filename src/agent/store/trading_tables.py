@@ -72,7 +72,7 @@ decisions = sa.Table(
     sa.Column("release_id", ID, doc="the release it was made with"),
     sa.Column("model_version", sa.String(64)),
     sa.Column("status", sa.String(20), nullable=False),
-    sa.Column("synthetic", sa.Boolean, nullable=False, server_default=sa.false(), doc="for a position that was found"),
+    sa.Column("synthetic", sa.Boolean, nullable=False, server_default=sa.false(), doc="of no cycle: found, or a close"),
     sa.Column("reasons", JSON, nullable=False),
     one_of("action", "buy", "sell", "close", "hold", "abstain"),
     one_of(
@@ -157,7 +157,7 @@ orders = sa.Table(
     "orders",
     metadata,
     sa.Column("client_order_id", _CLIENT_ID, primary_key=True, doc="ours, made from decision or kill, purpose and leg"),
-    sa.Column("decision_id", _UUID, sa.ForeignKey(decisions.c.decision_id), doc="null for a kill's and a person's"),
+    sa.Column("decision_id", _UUID, sa.ForeignKey(decisions.c.decision_id), doc="null: a kill's, or its row was lost"),
     sa.Column("kill_id", _UUID, sa.ForeignKey(kill_switch.c.id)),
     sa.Column("leg", sa.Integer, nullable=False, server_default="0", doc="0, 1, … within its purpose"),
     sa.Column("agent_id", ID, sa.ForeignKey(agents.c.id), nullable=False),

@@ -107,12 +107,18 @@ class TradingAgentConfig:
     reasoning_failure_decay_seconds: float = setting(
         120.0, "A pair that failed or was refused rests this long.", **_SECONDS
     )
-    main_loop_error_backoff_seconds: float = setting(60.0, "After a cycle that failed as a whole.", **_SECONDS)
+    main_loop_error_backoff_seconds: float = setting(
+        60.0, "Before the next cycle where one failed as a whole.", **_SECONDS
+    )
     decision_ttl_seconds: float = setting(60.0, "An older decision is made again.", **_SECONDS)
     max_mark_age_seconds: float = setting(120.0, "An older price is stale.", **_SECONDS)
     release_lag_seconds: float = setting(900.0, "How late a release may be beyond two bars.", **_SECONDS)
     settle_seconds: float = setting(
         10.0, "Before an order that the platform does not list counts as not placed.", **_SECONDS
+    )
+    reconciliation_seconds: float = setting(60.0, "Between two comparisons of books and platform.", **_SECONDS)
+    flat_again_seconds: float = setting(
+        5.0, "Before a platform that holds nothing after the kill switch is asked once more.", **_SECONDS
     )
     young_seconds: float = setting(5.0, "What happened since is compared with the platform next time.", **_SECONDS)
     # Recovery

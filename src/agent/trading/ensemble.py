@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from agent.amounts import of_float, ratio, times, total
+from agent.amounts import of_float, plain, ratio, times, total
 from agent.trading.config import TradingAgentConfig
 from agent.trading.model import Action, Outcome, Position, Proposal, Purpose, Quote, Side
 from agent.trading.provider import Abstention, MarketView, Opinion
@@ -137,9 +137,11 @@ def limit_reached(
     if config.stop_loss is not None:
         stop = total((position.average, times(sign, times(position.average, of_float(-config.stop_loss)))))
         if (price <= stop) if sign > 0 else (price >= stop):
-            return "stop", {"code": "stop_loss", "stop": stop, **facts}
+            text = f"stop-loss: closing brings {plain(price)}, the limit is {plain(stop)}"
+            return "stop", {"code": "stop_loss", "text": text, "stop": stop, **facts}
     if config.take_profit is not None:
         target = total((position.average, times(sign, times(position.average, of_float(config.take_profit)))))
         if (price >= target) if sign > 0 else (price <= target):
-            return "take_profit", {"code": "take_profit", "target": target, **facts}
+            text = f"take-profit: closing brings {plain(price)}, the limit is {plain(target)}"
+            return "take_profit", {"code": "take_profit", "text": text, "target": target, **facts}
     return None

@@ -64,14 +64,15 @@ class Published:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseInfo:
     """The release that is traded. release_id: None in a replay of predictions that no release made. base_rate: how
-    often its label comes true. was_assessed_tradable: what its assessment says, which a replay goes past."""
+    often its label comes true. is_tradable: entries may be made with it. untradable: why its assessment does not call
+    it tradable, empty where it does; a replay may go past that."""
 
     name: str
     release_id: int | None = None
     is_tradable: bool = False
     is_historical: bool = False
     base_rate: float | None = None
-    was_assessed_tradable: bool = True
+    untradable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

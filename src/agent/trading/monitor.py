@@ -29,7 +29,7 @@ class Turn(Protocol):
 class Monitor:
     """Calls `tick` each `seconds`, and at once where `is_urgent`, until the block is left or another process has the
     account. tick: says whether everything is to be closed, which ends the monitor: the loop closes it. late: called
-    where the loop has kept its `turn` for `patience` seconds."""
+    where the loop has kept its `turn` for `patience` seconds. after: called after each look, out of turn."""
 
     def __init__(
         self,
@@ -39,9 +39,11 @@ class Monitor:
         turn: Turn,
         late: Callable[[], None],
         patience: float,
+        after: Callable[[], None],
     ) -> None:
         self._tick, self._is_urgent, self._seconds = tick, is_urgent, seconds
         self._turn, self._late, self._patience = turn, late, min(patience, threading.TIMEOUT_MAX)
+        self._after = after
         self._is_gone = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="trade monitor", daemon=True)
@@ -78,7 +80,9 @@ class Monitor:
                 continue
             last = time.monotonic()
             try:
-                if self._is_over_now():
+                is_over = self._is_over_now()
+                self._after()
+                if is_over:
                     return
             except LeaseLost:
                 return  # the loop learns it from its next step

@@ -50,11 +50,13 @@ Submitted = Accepted | Refused | Unclear
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a platform promises. deduplicates: the same client id sent twice is one order. is_authoritative: what it
-    does not list is not there. dust: quantities as small as this count as none."""
+    does not list is not there. dust: quantities as small as this count as none. is_at_once: each fill is in its
+    positions from the same moment on, so that one reading says whether anything is held."""
 
     deduplicates: bool
     is_authoritative: bool
     dust: Decimal = ZERO
+    is_at_once: bool = False
 
 
 class Platform(Protocol):
@@ -78,7 +80,8 @@ class Platform(Protocol):
 
     def fills(self, since: datetime | None) -> Sequence[Fill]: ...
 
-    def movements(self) -> Sequence[Movement]: ...
+    def movements(self, since: datetime | None) -> Sequence[Movement]:
+        """Cash that came and went beside fills, from `since` on; None: all there ever was."""
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
         """All at once, for reconciliation; incomplete where a part could not be read. `asked`: client ids of orders

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from agent.amounts import EXACT, exact, of_float, share, times, total
 from agent.trading.config import TradingAgentConfig, TradingMode
 from agent.trading.measures.stakes import Stake
-from agent.trading.model import ZERO, Account, Instrument, Key, Outcome, Proposal, Quote, Verdict
+from agent.trading.model import ZERO, Account, Instrument, Key, Outcome, Position, Proposal, Quote, Verdict
 from pipelines.costs import Costs
 
 
@@ -63,6 +63,7 @@ class Lock:
 class ReleaseFacts:
     """The release that a decision was made with. as_of: newest tick of this very market; bar_seconds: length of its
     bars; open_seconds: how long the market has been open since as_of; is_bar_decided: an entry was decided on this bar.
+    untradable: why its assessment does not call it tradable.
     """
 
     as_of: datetime
@@ -71,6 +72,7 @@ class ReleaseFacts:
     is_current: bool = True
     is_gated: bool = True
     is_tradable: bool = True
+    untradable: str = ""
     is_historical: bool = False
     is_bar_decided: bool = False
 
@@ -83,7 +85,7 @@ class View:
     first_sent_at of today's orders that count, and of the last minute's. day_returns: simple daily returns, the oldest
     first. bar_returns: log returns of common bars. alike: markets known to ask the same. stops: fractions. mids: of YES
     of binary markets. mean_volume: of the last twenty bars. reserved: cash that resting and unknown orders and earlier
-    proposals of this cycle may need.
+    proposals of this cycle may need. dust: quantities that the platform counts as none.
     """
 
     config: TradingAgentConfig
@@ -104,6 +106,7 @@ class View:
     stops: Mapping[str, float] = field(default_factory=dict)
     mean_volume: Decimal | None = None
     reserved: Decimal = ZERO
+    dust: Decimal = ZERO
 
     @property
     def equity(self) -> Decimal:
@@ -127,6 +130,13 @@ class View:
     def instrument_of(self, market_id: str) -> Instrument | None:
         """What is known of a market; the proposal's own is."""
         return self.instrument if market_id == self.instrument.market_id else self.instruments.get(market_id)
+
+    def is_dust(self, position: Position) -> bool:
+        """Whether so little is held that nobody takes an order for it: valued and shown, and in no entry's way."""
+        size, its = position.quantity.copy_abs(), self.instrument_of(position.market_id)
+        if not size or size <= self.dust:
+            return True
+        return its is not None and (size <= its.dust or size < its.min_quantity)
 
     def stakes(self, proposal: Proposal, quantity: Decimal) -> list[Stake]:
         """All binary positions, entries that rest, and `quantity` of the proposal where it is one."""

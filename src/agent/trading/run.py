@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, field, replace
@@ -17,7 +16,8 @@ from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock
-from agent.errors import AgentError
+from agent.errors import AgentError, DatabaseUnavailable
+from agent.runtime.alerts import Cause
 from agent.runtime.keeper import LeaseKeeper
 from agent.store.database.engine import Database
 from agent.store.trading import account
@@ -33,10 +33,11 @@ from agent.trading.platforms.paper import PaperPlatform
 from agent.trading.rule import Rule
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
-from agent.trading.steps import closing, cycle, monitoring
-from agent.trading.steps.cycle import Done, Wait
-from agent.trading.steps.desk import Desk, in_flight, state_by
-from agent.trading.steps.recover import recover
+from agent.trading.steps import closing, cycle, monitoring, telling
+from agent.trading.steps.cycle import Done
+from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
+from agent.trading.steps.recover import compare, recover
+from agent.trading.steps.saying import sentence
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
@@ -49,7 +50,8 @@ _LATE_CYCLES = 3  # a loop that is so many times late is not one that trades
 @dataclass(frozen=True)
 class Start:
     """What a start is given. cash: what a new paper account begins with. platform: where it trades; None: a paper
-    account. rules: others than all there are. asks_for: what an entry asks for before the rules, in equities."""
+    account. rules: others than all there are. asks_for: what an entry asks for before the rules, in equities. tells:
+    gets what is worth a message, and keys of what is over, see `steps.telling`."""
 
     database: Database
     feed: Feed
@@ -63,6 +65,7 @@ class Start:
     platform: Platform | None = None
     rules: Sequence[Rule] | None = None
     asks_for: Decimal = field(default=Decimal(1))
+    tells: Callable[[Sequence[Cause], Sequence[str], datetime], None] | None = None
 
 
 class Trader:
@@ -105,6 +108,7 @@ class Trader:
         )
         self.failed_at: list[datetime] = []  # cycles in a row in which every market failed
         self._unread = 0
+        self._compared_at: datetime | None = None  # when books and platform were last compared, or that was tried
         self._monitor: Monitor | None = None
         self.turn = threading.RLock()  # of the loop, or the monitor
         self._keeper = LeaseKeeper(start.database, f"account {start.account_ref}", (held.lease,), LEASE_SECONDS)
@@ -129,9 +133,10 @@ class Trader:
         self.recover()
 
     def recover(self) -> None:
-        """Compare books and platform. Raises AgentError where something waits for a person, Unreachable where not all
-        could be read."""
+        """Compare books and platform at start. Raises AgentError where something waits for a person, Unreachable where
+        not all could be read."""
         with self.turn:
+            self._compared_at = self.desk.clock.now()
             blocking = recover(self.desk, may_open=self._start.may_open)
         if blocking:
             listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
@@ -140,6 +145,21 @@ class Trader:
                 where="discrepancies",
                 fix="look at the platform; where it is right: `agent reconcile --accept ID`; nothing was changed",
             )
+
+    def compare(self) -> None:
+        """Compare books and platform at work: what waits for a person opens nothing until they have said, and what
+        closes other positions goes on. Raises Unreachable where not all could be read."""
+        with self.turn:
+            self._compared_at = self.desk.clock.now()
+            compare(self.desk)
+            self._unread = 0
+            self._hold({Reason.UNREADABLE: None})
+
+    def _is_time_to_compare(self) -> bool:
+        """Whether books and platform were last compared a while ago. Where time stands still there is nothing new."""
+        seconds = self.desk.config.reconciliation_seconds
+        last = self._compared_at
+        return last is not None and (self.desk.clock.now() - last).total_seconds() >= seconds
 
     @property
     def analysis_failures(self) -> int:
@@ -165,7 +185,7 @@ class Trader:
             self.desk.feed.refresh()
             try:
                 if self._is_unsure() or self._unread:
-                    self.recover()
+                    self.compare()
                 done = cycle.process_cycle(self.desk, sends=sends, wait=wait)
             except Unreachable as error:
                 done = self._failed(error)
@@ -183,14 +203,17 @@ class Trader:
     def _failed(self, error: Unreachable) -> Done:
         """A cycle in which the platform could not be read: nothing changes, and after three of them nothing is opened
         until it can be read again."""
+        self._count_unread(error)
+        with self.desk.database.reading() as connections:
+            number = account.load(connections.project, self.desk.agent_id)["cycle"]
+        return Done(cycle=number, failed=dict.fromkeys(self.desk.markets, str(error)))
+
+    def _count_unread(self, error: Unreachable) -> None:
         self._unread += 1
         if self._unread == _UNREAD_BEFORE_REDUCING:
             with self.desk.step("run.unread") as conn:
                 words = f"{self._unread} readings of the platform in a row failed: {error}"
                 account.set_reason(conn, self.desk.agent_id, str(Reason.UNREADABLE), words, state_by)
-        with self.desk.database.reading() as connections:
-            number = account.load(connections.project, self.desk.agent_id)["cycle"]
-        return Done(cycle=number, failed=dict.fromkeys(self.desk.markets, str(error)))
 
     def _release(self) -> None:
         """After a good cycle: what failed or was late holds nothing back any longer, whoever wrote it down."""
@@ -198,34 +221,54 @@ class Trader:
         self._hold(dict.fromkeys((Reason.UNREADABLE, Reason.ANALYSIS_FAILURES, Reason.LOOP_LATE)))
 
     def look(self) -> bool:
-        """What the monitor does between two cycles; whether the kill switch fired. A platform that cannot be read says
-        nothing."""
-        with self.turn, suppress(Unreachable):
-            return monitoring.tick(self.desk)
+        """What the monitor does between two cycles; whether the kill switch fired. Books and platform are compared
+        where it is time, and at once where the platform could not be read before; what cannot be read says nothing, and
+        keeps nothing from being measured."""
+        with self.turn:
+            if self._unread or self._is_time_to_compare():
+                try:
+                    self.compare()
+                except Unreachable as error:
+                    self._count_unread(error)
+            with suppress(Unreachable):
+                return monitoring.tick(self.desk)
         return False
 
     def is_woken(self) -> bool:
         """Whether the loop has something to do before its time: a pipeline run published a release, or everything is to
         be closed. Rows say so: whoever looks late misses nothing."""
-        return self.kill_switch_triggered or self.desk.kill_file() is not None or self.desk.feed.is_outdated()
+        with suppress(DatabaseUnavailable):  # away: the next cycle says so
+            return self.kill_switch_triggered or self.desk.kill_file() is not None or self.desk.feed.is_outdated()
+        return False
 
     def monitor(self) -> Monitor:
         """A thread that looks while the loop waits, see `look`."""
         config = self.desk.config
         self._monitor = Monitor(
             self.look,
-            lambda: self.desk.kill_file() is not None,
+            lambda: self.desk.kill_file() is not None or self._is_time_to_compare(),
             config.monitoring_frequency_seconds,
             self.turn,
             self._say_late,
             _LATE_CYCLES * config.analysis_frequency_seconds,
+            self.tell,
         )
         return self._monitor
+
+    def tell(self) -> None:
+        """Let people know what they should."""
+        if self._start.tells is not None:
+            self._start.tells(*telling.news_of(self.desk), self.desk.clock.now())
 
     def _say_late(self) -> None:
         """The monitor's word: the loop hangs. It takes it back itself, once it goes on."""
         words = f"a cycle has taken longer than {_LATE_CYCLES} times the time between two"
         self._hold({Reason.LOOP_LATE: words})
+
+    def end_watch(self) -> None:
+        """The loop is over, and so it does not hang: what the monitor may have said of it last is taken back."""
+        with suppress(DatabaseUnavailable):
+            self._hold({Reason.LOOP_LATE: None})
 
     def _keep_watch(self) -> None:
         """The loop's word about itself and the monitor."""
@@ -249,12 +292,12 @@ class Trader:
             flying = in_flight(connections.project, self.desk.agent_id)
         return any(one.status in (OrderState.SENDING, OrderState.UNKNOWN) for one in flying)
 
-    def close_everything(self) -> KillState:
+    def close_everything(self, wait: Wait | None = None) -> KillState:
         """One step of what the kill switch does; see `closing.advance`. A platform that cannot be read is asked again
         by the next one."""
         with self.turn, suppress(Unreachable):
             self.desk.feed.refresh()
-            return closing.advance(self.desk)
+            return closing.advance(self.desk, wait)
         return closing.state_of(self.desk)
 
     def close_positions(self) -> None:
@@ -276,19 +319,23 @@ def run(
     is_bounded = most_cycles is not None
     is_killed, count = trader.kill_switch_triggered, 0
     if not is_killed:
-        trader.start(wait)
+        try:
+            trader.start(wait)
+        finally:
+            trader.tell()
     with nullcontext() if is_killed or test_mode else trader.monitor():
         while not is_killed and (most_cycles is None or count < most_cycles):
-            done = trader.process_cycle(sends=not test_mode, wait=wait)
+            done = _cycle(trader, wait, sends=not test_mode)
             count += 1
-            is_killed = done.is_killed or trader.kill_switch_triggered
-            told(sentence(done if not is_killed else replace(done, is_killed=True)))
+            is_killed = isinstance(done, Done) and done.is_killed
+            told(sentence(done) if isinstance(done, Done) else f"No cycle: {done.what}; {done.fix}.")
             if is_killed or count == most_cycles:
                 break
-            goes_on = _waited(trader, wait)
-            is_killed = trader.kill_switch_triggered
+            goes_on = _waited(trader, wait, pause_after(done, trader.desk.config))
+            is_killed = _has_fired(trader)
             if not goes_on:
                 break
+    trader.end_watch()
     if is_killed:
         return _close_down(trader, wait, told, is_bounded=is_bounded)
     if trader.desk.config.closes_on_exit and not test_mode and not is_bounded:
@@ -296,9 +343,30 @@ def run(
     return 0
 
 
-def _waited(trader: Trader, wait: Wait) -> bool:
-    """Wait for the next cycle, less where something wakes the loop; whether to go on."""
-    left = trader.desk.config.analysis_frequency_seconds
+def _cycle(trader: Trader, wait: Wait, *, sends: bool) -> Done | DatabaseUnavailable:
+    """One cycle; or why there was none, where the database was away: what was not committed is done again."""
+    try:
+        done = trader.process_cycle(sends=sends, wait=wait)
+        return replace(done, is_killed=True) if trader.kill_switch_triggered else done
+    except DatabaseUnavailable as error:
+        return error
+
+
+def pause_after(done: Done | DatabaseUnavailable, config: TradingAgentConfig) -> float:
+    """Seconds until the next cycle: after one that failed as a whole main_loop_error_backoff_seconds."""
+    failed = isinstance(done, DatabaseUnavailable) or not done.is_good
+    return config.main_loop_error_backoff_seconds if failed else config.analysis_frequency_seconds
+
+
+def _has_fired(trader: Trader) -> bool:
+    """Whether everything is to be closed; a database that is away does not say so, and the next cycle asks again."""
+    with suppress(DatabaseUnavailable):
+        return trader.kill_switch_triggered
+    return False
+
+
+def _waited(trader: Trader, wait: Wait, left: float) -> bool:
+    """Wait so many seconds for the next cycle, less where something wakes the loop; whether to go on."""
     while left > 0 and not trader.is_woken():
         pause = min(left, trader.desk.config.monitoring_frequency_seconds)
         if not wait(pause):
@@ -307,31 +375,13 @@ def _waited(trader: Trader, wait: Wait) -> bool:
     return True
 
 
-def sentence(done: Done) -> str:
-    """What a cycle came to, for people."""
-    failed = f", {len(done.failed)} without a price" if done.failed else ""
-    if done.is_killed:
-        return "The kill switch fired: everything is being closed."
-    why = f" Nothing was sent: {_commonest(done.unsent)}." if done.unsent and not done.sent else ""
-    return f"Cycle {done.cycle}: {done.decided} decided, {done.sent} sent, {done.refused} refused{failed}.{why}"
-
-
-def _commonest(reasons: Sequence[str]) -> str:
-    """The reason that most have, of those that begin alike the first one in full; and how many have others."""
-    kinds = Counter(one.split(":")[0] for one in reasons)
-    kind, count = kinds.most_common(1)[0]
-    words = next(one for one in reasons if one.split(":")[0] == kind).rstrip(".")
-    return words if count == len(reasons) else f"{words} ({count} of {len(reasons)} markets)"
-
-
 def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:
     """Close everything, as far as the market lets us: what is left goes on at the next start."""
-    state = trader.close_everything()
-    steps = 0
+    state = trader.close_everything(wait)
     while state is not KillState.FLAT:
         before = state
-        state = trader.close_everything()
-        steps += 1
+        state = trader.close_everything(wait)
+        trader.tell()
         if state is before and (is_bounded or not wait(1.0)):
             break
     told(f"The kill switch is {state}. `agent kill-switch` says why; a person resets it.")

@@ -9,7 +9,7 @@ import pytest
 
 from agent.errors import Busy
 from agent.store.database.engine import Database
-from agent.store.trading import account, booking, orders, switch
+from agent.store.trading import account, booking, deciding, orders, showing, switch
 from agent.trading.kill_switch import KillState
 from agent.trading.run import run
 from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
@@ -113,7 +113,11 @@ def test_the_end_of_a_run_closes_what_is_held_or_keeps_it(database: Database) ->
         assert [each["purpose"] for each in rows(database, orders.of_agent, one.desk.agent_id)] == ["open"]
     with trader(database, feed, clock) as one:
         assert run(one, wait=moving(clock, 1), told=lambda _: None) == 0
-        assert [each["purpose"] for each in rows(database, orders.of_agent, one.desk.agent_id)] == ["open", "exit"]
+        sent = rows(database, orders.of_agent, one.desk.agent_id)
+        assert [each["purpose"] for each in sent] == ["open", "exit"]
+        made = rows(database, deciding.decisions_of, one.desk.agent_id, None, None)
+        (why,) = [showing.why(each) for each in made if each["decision_id"] == sent[1]["decision_id"]]
+        assert why == "the run ended, and what it holds is closed (on_exit)"
 
 
 def test_between_two_cycles_the_account_is_measured_too(database: Database, tmp_path: Path) -> None:

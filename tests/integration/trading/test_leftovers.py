@@ -78,7 +78,7 @@ def test_21_a_kill_while_the_market_is_closed_is_stuck_until_it_opens(database: 
 class Keeping(Altered):
     """A platform that keeps back so much of each order that closes, as a fee in what was bought would."""
 
-    capabilities = Capabilities(deduplicates=True, is_authoritative=True, dust=D("0.00000001"))
+    capabilities = Capabilities(deduplicates=True, is_authoritative=True, dust=D("0.00000001"), is_at_once=True)
 
     def submit(self, order: Order) -> Submitted:
         less = order.quantity - D("0.00000001") if order.reduce_only else order.quantity

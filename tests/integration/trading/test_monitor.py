@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.store.database.engine import Database
-from agent.store.trading import account, booking, orders, switch
+from agent.store.trading import account, booking, deciding, orders, showing, switch
 from agent.trading.agents import TradingAgentOrchestrator, TradingLoopAgent
 from agent.trading.monitor import Monitor
 from agent.trading.run import Trader, run
@@ -31,6 +31,12 @@ def rows(database: Database, reader: Any, *more: Any) -> Any:
 
 def sent(database: Database, one: Trader) -> list[tuple[str, str]]:
     return [(each["purpose"], each["status"]) for each in rows(database, orders.of_agent, one.desk.agent_id)]
+
+
+def decided(database: Database, one: Trader) -> dict[str, Any]:
+    """Decisions by their ids."""
+    found = rows(database, deciding.decisions_of, one.desk.agent_id, None, None)
+    return {each["decision_id"]: each for each in found}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,13 @@ def test_a_limit_that_is_reached_between_two_cycles_closes_once(
         assert rows(database, booking.position_of, one.desk.agent_id, (MARKET, ""))["quantity"] == D(0)
         (trip,) = rows(database, booking.trades_of, one.desk.agent_id)
         assert trip["reason"] == purpose
+        closed = rows(database, orders.of_agent, one.desk.agent_id)[1]
+        assert trip["exit_decision_id"] == closed["decision_id"]
+        made = decided(database, one)[closed["decision_id"]]
+        assert (made["action"], made["status"], made["cycle"], made["synthetic"]) == ("close", "ordered", 0, True)
+        assert (made["proposed_quantity"], made["pair"]) == (D(30), "BTCUSD")
+        name = {"stop": "stop-loss", "take_profit": "take-profit"}[purpose]
+        assert showing.why(made).startswith(f"{name}: closing brings ")
 
 
 def test_a_stop_passes_a_pause_and_needs_a_fresh_quote_of_an_open_market(database: Database) -> None:
@@ -151,9 +164,12 @@ def test_the_thread_looks_again_after_a_failure_and_ends_when_all_is_to_be_close
                 raise asked[-1]
             return bool(asked[-1])
 
-        with Monitor(tick, lambda: False, 0.01, threading.RLock(), pytest.fail, PATIENCE) as monitor:
+        after = list[int]()
+        told = lambda after=after, asked=asked: after.append(len(asked))  # noqa: E731  # bound to this round
+        with Monitor(tick, lambda: False, 0.01, threading.RLock(), pytest.fail, PATIENCE, told) as monitor:
             until(lambda monitor=monitor: not monitor.is_alive)
         assert (len(asked), monitor.is_gone) == (3, False)
+        assert after == ([1, 3] if last is True else [1]), "after each look that was one, the last one too"
 
 
 def reasons(database: Database, one: Trader) -> list[str]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent.amounts import total
+from agent.cli.replays import replay_text
 from agent.store.database.engine import Database
 from agent.store.trading import booking
 from agent.trading.feeds.clocks import ReplayClock
+from agent.trading.feeds.columns import TableFeed
 from agent.trading.ledger import rebuilt
 from agent.trading.model import movement_of
 from agent.trading.replay import Replayed, replay
 from agent.trading.steps.desk import fill_of
 from pipelines.costs import Costs
-from tests.paper import MARKET, START, D, feed_of, listing, trader
+from tests.paper import MARKET, START, D, listing, tables_of, trader
 
 OTHER = "test:ETH-USD"
 COSTS = Costs(half_spread=0.0005, slippage=0.0002, fee=0.001)
@@ -30,21 +33,26 @@ def walk(seed: int, bars: int) -> list[float]:
     return prices
 
 
-def replayed(database: Database, **settings: Any) -> tuple[Replayed, int]:
+def replayed(database: Database, release: Any = None, **settings: Any) -> tuple[Replayed, int]:
+    feed = scripted(release)
+    clock = ReplayClock(START)
+    with trader(database, feed, clock, ("BTCUSD", "ETHUSD"), **settings) as one:  # type: ignore[arg-type]  # a clock
+        return replay(one, clock, feed.ends(None, None)), one.desk.agent_id
+
+
+def scripted(release: Any = None) -> TableFeed:
     bars = 60
     enters = {
         name: {bar: random.Random(f"{name}{bar}").choice((-1, 0, 0, 1)) for bar in range(bars)}
         for name in (MARKET, OTHER)
     }
-    feed = feed_of(
+    tables = tables_of(
         {MARKET: walk(1, bars), OTHER: walk(2, bars)},
         enters,
         [listing(MARKET, COSTS), listing(OTHER, COSTS)],
         volume=50.0,
     )
-    clock = ReplayClock(START)
-    with trader(database, feed, clock, ("BTCUSD", "ETHUSD"), **settings) as one:  # type: ignore[arg-type]  # a clock
-        return replay(one, clock, feed.ends(None, None)), one.desk.agent_id
+    return TableFeed(tables if release is None else replace(tables, release=replace(tables.release, **release)))
 
 
 def test_the_books_balance_after_every_fill_and_a_rebuild_changes_nothing(database: Database) -> None:
@@ -74,6 +82,20 @@ def test_nothing_is_sent_without_confidence_and_each_refusal_is_counted(database
     assert (found.sent, found.trades, found.equity) == (0, 0, D(10_000))
     assert found.refused["confidence"] == found.actions["buy"] > 0
     assert found.examples["confidence"] == "confidence 0.8 is below 0.9"
+
+
+def test_what_is_not_tradable_is_not_traded_over_history_either(database: Database) -> None:
+    """Each entry that the rule finds is refused, and why; what the trader of that release would have done."""
+    release = {"is_tradable": False, "untradable": "no better than the base rate"}
+    found, _ = replayed(database, release)
+    assert (found.sent, found.trades, found.equity) == (0, 0, D(10_000))
+    assert found.refused == {"release_age": found.actions["buy"]}
+    assert found.actions["buy"] > 0
+    text = replay_text(found, scripted(release))
+    assert "nothing was sent at the project's costs" in text
+    assert "most by release_age (the release is not tradable: no better than the base rate)" in text
+    assert "`agent run-agent` opens nothing with it.\n" in text
+    assert "The rule was traded all the same." in replay_text(found, scripted(release | {"is_tradable": True}))
 
 
 def test_a_kill_ends_a_replay_flat(database: Database) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent.store.database.engine import Database
-from agent.store.trading import booking, deciding, orders
+from agent.store.trading import booking, deciding, orders, showing
 from agent.trading.testing import Fault
 from tests.integration.trading.test_at_a_venue import NO_CLOSING, bought, foreign
-from tests.paper import MARKET, D
-from tests.venue import floor
+from tests.paper import MARKET, D, feed_of, listing
+from tests.venue import OPENS, floor
 
 
 def test_an_order_of_ours_without_a_row_is_adopted_and_cancelled(database: Database) -> None:
@@ -105,7 +106,7 @@ def test_a_position_that_cannot_be_read_keeps_the_switch_closing(database: Datab
             for _ in range(4):
                 assert one.close_everything() != "flat"
             at.server.faults.clear()
-            states = [one.close_everything() for _ in range(5)]
+            states = [one.close_everything(at.wait) for _ in range(5)]
         assert states[-1] == "flat"
         assert at.venue.holdings[MARKET, ""] == 0
         at.require_agreement()
@@ -129,7 +130,7 @@ def test_a_kill_that_was_cut_off_between_prepared_and_sent_is_flat_in_the_end(
                     one.close_everything()
         assert sorted(at.statuses()) == ["filled", "prepared"]
         with at.trader(home=tmp_path, **NO_CLOSING) as one:
-            states = [one.close_everything() for _ in range(6)]
+            states = [one.close_everything(at.wait) for _ in range(6)]
         assert states[-1] == "flat"
         assert len(at.server.created()) == 2
         at.require_agreement()
@@ -172,3 +173,62 @@ def test_deposits_before_the_books_were_opened_are_not_booked_again(database: Da
         newest = at.rows(booking.newest_equity, at.agent()["id"])
         assert newest["cash"] == at.venue.cash
         assert at.agent()["trading_state"] == "active"
+
+
+def test_5_what_the_markets_limits_refuse_is_never_sent(database: Database) -> None:
+    """A tick that nothing fits: the rules know it, and the venue is not asked."""
+    with floor(database, enters=range(4)) as at:
+        band = listing(MARKET)
+        band = replace(band, instrument=replace(band.instrument, price_high=D(50)))
+        at.feed = feed_of({MARKET: OPENS}, {MARKET: {0: 1}}, [band])
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+            assert one.process_cycle().sent == 0
+        (made,) = at.rows(deciding.decisions_of, at.agent()["id"], None, 10)
+        assert showing.why(made).startswith("filters: ")
+        assert at.server.created() == []
+
+
+@pytest.mark.parametrize(("beyond", "kinds", "state"), [("0", [], "active"), ("0.001", ["overfill"], "reducing")])
+def test_20_an_overfill_by_dust_is_none_and_by_more_opens_nothing(
+    database: Database, beyond: str, kinds: list[str], state: str
+) -> None:
+    with floor(database, dust=D("0.001")) as at:
+        at.venue.part = D(0)
+        bought(at, **NO_CLOSING)
+        (order,) = at.venue.orders
+        at.venue.fill(order.client_order_id, order.quantity + D("0.001") + D(beyond))
+        at.wait(60.0)
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+            one.compare()
+        assert at.statuses() == ["filled"]
+        assert [one for one in at.kinds() if one != "opening"] == kinds
+        assert at.agent()["trading_state"] == state
+        at.require_agreement()
+
+
+def test_29_a_gap_and_what_is_said_twice_after_it_are_booked_once(database: Database) -> None:
+    """A venue that is polled: fills come while it is silent, and after it they come again and again."""
+    with floor(database) as at:
+        at.venue.part = D(0)
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+            one.process_cycle()
+            (order,) = at.venue.orders
+            at.server.faults.append(Fault("reset", "GET", "/fills"))
+            for _ in range(3):
+                at.wait(60.0)
+                at.venue.fill(order.client_order_id, order.quantity / 4)
+                one.look()
+            assert at.rows(booking.fills_of, "venue", "main") == []
+            at.venue.fills[:] = [*reversed(at.venue.fills), *at.venue.fills]
+            at.server.faults.clear()
+            for _ in range(3):
+                at.wait(60.0)
+                one.look()
+        assert at.statuses() == ["partial"]
+        assert len(at.rows(booking.fills_of, "venue", "main")) == 3
+        assert at.agent()["trading_state"] == "active"
+        at.venue.fills[:] = at.venue.fills[3:]
+        at.require_agreement()

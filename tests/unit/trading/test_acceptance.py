@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 LIST: dict[str, Any] = tomllib.loads(Path(__file__).with_name("acceptance.toml").read_text(encoding="utf-8"))
 NAMED = sorted(
-    {one for tests in LIST["acceptance"].values() for one in tests}
+    {one for part in ("acceptance", "cases", "conformance") for tests in LIST[part].values() for one in tests}
     | {one for each in LIST["mechanisms"].values() for one in each.values()}
 )
 
@@ -21,7 +21,8 @@ NAMED = sorted(
 @cache
 def names_in(path: str) -> frozenset[str]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return frozenset(one.name for one in tree.body if isinstance(one, ast.FunctionDef))
+    bodies = [tree.body, *(one.body for one in tree.body if isinstance(one, ast.ClassDef))]  # a suite is a class
+    return frozenset(one.name for body in bodies for one in body if isinstance(one, ast.FunctionDef))
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -33,6 +34,12 @@ def test_what_is_listed_is_a_test(name: str) -> None:
 def test_each_number_has_a_test_or_says_what_is_open() -> None:
     assert {*LIST["acceptance"], *LIST["open"]} == {str(one) for one in range(1, 41)}
     assert all(LIST["acceptance"].values())
+
+
+@pytest.mark.parametrize(("part", "most"), [("cases", 28), ("conformance", 30)])
+def test_each_case_and_each_row_has_a_test(part: str, most: int) -> None:
+    assert set(LIST[part]) == {str(one) for one in range(1, most + 1)}
+    assert all(LIST[part].values())
 
 
 def test_each_mechanism_fires_and_is_silent() -> None:

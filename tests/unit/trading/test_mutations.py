@@ -51,7 +51,7 @@ def look(purpose: str = "open", **changes: Any) -> LastLook:
         reduce_only=closes,
     )
     values: dict[str, Any] = {"state": TradingState.ACTIVE, "reasons": {}, "kill": None, "has_kill_file": False}
-    return LastLook(order=order, **{**values, "held": D(2), "closing": False, **changes})
+    return LastLook(order=order, **{**values, "held": D(2), "closing": False, "disputed": None, **changes})
 
 
 def denied(says: str, seen: LastLook) -> None:
@@ -100,6 +100,9 @@ CHECKS: dict[tuple[str, str], Callable[[], None]] = {
     ),
     ("last_look", "closes_already"): lambda: denied(
         "an order that closes it rests already", look("stop", closing=True)
+    ),
+    ("last_look", "disputed"): lambda: denied(
+        "books and platform differ about it (mismatch): `agent reconcile` shows it", look("stop", disputed="mismatch")
     ),
     ("starting", "mode"): lambda: refused("quicktest_mode", "live", quicktest_mode=True, **PAIRS),
     ("starting", "credentials"): lambda: refused("needs credentials", "live", **PAIRS),
@@ -150,7 +153,7 @@ def test_none_of_them_fires_wrongly() -> None:
         asks = look("kill" if state is TradingState.HALTED else "stop", state=state, reasons={})
         assert (Send.KILL if state is TradingState.HALTED else Send.REDUCE) in MAY[state]
         denied("", asks)
-    denied("", look("kill", state=TradingState.HALTED, kill=KILL, has_kill_file=True))
+    denied("", look("kill", state=TradingState.HALTED, kill=KILL, has_kill_file=True, disputed="mismatch"))
     refused("", **PAIRS)
     for reading in (Reading(D("99.01"), D(100), D(100)), Reading(D(50), D(100), D(100), True, 1)):
         with pytest.raises(AssertionError):

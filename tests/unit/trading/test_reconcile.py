@@ -88,9 +88,9 @@ def test_what_a_person_accepts_is_booked_and_only_that(held: str, cash: str, cas
     ours, theirs = books(fills=HELD), platform(held=held, cash=cash, has_old_fills=True)
     blocking = found(ours, theirs)[case]
     assert blocking.resolution == "blocking"
-    policy = replace(POLICY, accepted=frozenset({blocking.discrepancy_id}))
+    policy = replace(POLICY, accepted=frozenset({blocking.id_of(0)}))
     accepted = found(ours, theirs, policy)[case]
-    assert (accepted.resolution, accepted.discrepancy_id) == ("by_person", blocking.discrepancy_id)
+    assert (accepted.resolution, accepted.id_of(0)) == ("by_person", blocking.id_of(0))
     after = applied(ours, reconcile(ours, theirs, policy))
     assert (after.holdings[KEY].quantity, after.cash) == (D(held), D(cash))
     assert reconcile(after, theirs, policy) == ()
@@ -233,8 +233,8 @@ def test_twice_is_once_and_books_are_the_platforms(seed: int) -> None:
     assert all(isinstance(one, Cancel) for one in acts_of(second))
     adjusted = total(one.amount for one in after.movements if one.kind == "adjustment")
     assert adjusted == 0
-    names = [one.discrepancy_id for one in first]
-    assert names == [one.discrepancy_id for one in reconcile(ours, theirs, POLICY)], "found again, the same ids"
+    names = [one.id_of(0) for one in first]
+    assert names == [one.id_of(0) for one in reconcile(ours, theirs, POLICY)], "found again, the same ids"
 
 
 @settings(max_examples=examples(200))

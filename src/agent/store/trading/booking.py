@@ -69,11 +69,21 @@ def newest_fill_at(conn: sa.Connection, platform: str, account_ref: str, key: tu
     return found
 
 
-def movements_of(conn: sa.Connection, platform: str, account_ref: str) -> list[Row]:
-    """Cash movements of an account by time, then id."""
+def movements_of(conn: sa.Connection, platform: str, account_ref: str, *, since: datetime | None = None) -> list[Row]:
+    """Cash movements of an account by time, then id; with `since` those from then on."""
     c = cash_movements.c
     query = sa.select(cash_movements).where(c.platform == platform, c.account_ref == account_ref)
+    if since is not None:
+        query = query.where(c.ts >= since)
     return [dict(row) for row in conn.execute(query.order_by(c.ts, c.external_id)).mappings()]
+
+
+def movements_between(conn: sa.Connection, platform: str, account_ref: str) -> tuple[datetime, datetime] | None:
+    """When the first and the newest cash movement of an account were; None: there is none, the books are not open."""
+    c = cash_movements.c
+    query = sa.select(sa.func.min(c.ts, type_=c.ts.type), sa.func.max(c.ts, type_=c.ts.type))
+    first, last = conn.execute(query.where(c.platform == platform, c.account_ref == account_ref)).one()
+    return None if first is None else (first, last)
 
 
 def positions_of(conn: sa.Connection, agent_id: int) -> list[Row]:
@@ -149,6 +159,21 @@ def opening_of_day(
         before = sa.select(c.equity).where(c.agent_id == agent_id, c.ts < ts).order_by(c.ts.desc()).limit(1)
         flows.append((conn.execute(before).scalar_one(), flow))
     return first.equity, flows
+
+
+def equity_between(conn: sa.Connection, agent_id: int, since: datetime, before: datetime) -> list[Row]:
+    """Rows of `equity` from `since` on and before `before`, the oldest first."""
+    c = equity.c
+    query = sa.select(c.ts, c.equity, c.net_flow).where(c.agent_id == agent_id, c.ts >= since, c.ts < before)
+    return [dict(row) for row in conn.execute(query.order_by(c.ts)).mappings()]
+
+
+def equity_before(conn: sa.Connection, agent_id: int, moment: datetime) -> Row | None:
+    """The newest row of `equity` before a moment."""
+    c = equity.c
+    query = sa.select(equity).where(c.agent_id == agent_id, c.ts < moment).order_by(c.ts.desc()).limit(1)
+    found = conn.execute(query).mappings().first()
+    return None if found is None else dict(found)
 
 
 def equity_of(conn: sa.Connection, agent_id: int, limit: int | None) -> list[Row]:

@@ -28,6 +28,11 @@ def synthetic_id(agent_id: int, key: tuple[str, str], found_at: datetime) -> str
     return str(uuid.uuid5(_NAMES, "\x1f".join((str(agent_id), *key, found_at.isoformat()))))
 
 
+def closing_id(agent_id: int, *parts: object) -> str:
+    """The id of a decision to close that no cycle made; `parts` say which one it is."""
+    return str(uuid.uuid5(_NAMES, "\x1f".join(str(one) for one in (agent_id, "close", *parts))))
+
+
 def save_decision(conn: sa.Connection, decision: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> bool:
     """T3: one decision (columns of `decisions`) with its opinions (columns of `opinions`), in one transaction with what
     else the caller writes. False where it is on record already: it is not made twice, and its opinions stay."""

@@ -83,8 +83,9 @@ def fills_of(conn: sa.Connection, account: str, since: datetime | None = None) -
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
-def movements_of(conn: sa.Connection, account: str) -> list[Row]:
-    """Cash that came and went beside fills, in the order of its time."""
+def movements_of(conn: sa.Connection, account: str, since: datetime | None = None) -> list[Row]:
+    """Cash that came and went beside fills, in the order of its time; `since`: at or after it alone."""
     c = paper_movements.c
-    query = sa.select(paper_movements).where(c.account_ref == account).order_by(c.ts, c.external_id)
+    here = c.account_ref == account if since is None else sa.and_(c.account_ref == account, c.ts >= since)
+    query = sa.select(paper_movements).where(here).order_by(c.ts, c.external_id)
     return [dict(row) for row in conn.execute(query).mappings()]

@@ -71,10 +71,12 @@ def read_release(database: Database, lake: Lake) -> Tables:
     return _tables(release, _markets(lake, snapshots), _bars(lake, snapshots), said, is_replay=False)
 
 
-def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0) -> Tables:
+def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0, *, untradable: bool = False) -> Tables:
     """The same with the forecasts that the current release's backtest trades: each made by a model that had not seen
-    its bar, decided by the release's rules before any assessment. cost_factor: costs are so many times the project's,
-    for what is decided and for what is paid. Raises NotFound where there are none."""
+    its bar, decided by the release's rules. Entries need a release that its assessment calls tradable, as they do when
+    it is traded; untradable: they do not. cost_factor: costs are so many times the project's, for what is decided and
+    for what is paid; of other costs than the project's the assessment says nothing, and is not asked. Raises NotFound
+    where there are no such forecasts."""
     with reading(database.project) as conn:
         release = _current(conn)
         snapshots = _snapshots(conn, release, "markets", "features", "model", "inference")
@@ -82,7 +84,10 @@ def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0) -
     markets, bars = _markets(lake, snapshots, cost_factor), _bars(lake, snapshots)
     version = str(release.versions["model"]["version"])
     said = _decided(forecasts, bars, markets, rules, version)
-    return _tables(release, markets, bars, said, is_replay=True)
+    tables = _tables(release, markets, bars, said, is_replay=True)
+    is_asked = cost_factor == 1 and not untradable
+    is_tradable = not (is_asked and tables.release.untradable)
+    return replace(tables, release=replace(tables.release, is_tradable=is_tradable))
 
 
 @dataclass(frozen=True)
@@ -171,13 +176,14 @@ def _tables(
     for row in markets.iter_rows(named=True):
         lengths = sorted((end - start).total_seconds() for start, end in _spans(bars.get(row["market_id"])))
         listings[row["market_id"]] = _listing(row, lengths[len(lengths) // 2] if lengths else 86_400.0)
-    assessment = release.metrics.get("assessment")
-    passed = bool(isinstance(assessment, dict) and assessment.get("tradable"))
+    found = release.metrics.get("assessment")
+    assessment = found if isinstance(found, dict) else {}
+    passed = bool(assessment.get("tradable"))
     info = ReleaseInfo(
         name=release.name,
         release_id=release.id,
         is_tradable=is_replay or passed,
-        was_assessed_tradable=passed,
+        untradable="" if passed else assessment.get("reason") or "nothing says that its model has an edge",
         is_historical=release.is_historical or is_replay,
         base_rate=release.base_rate,
     )

@@ -31,7 +31,7 @@ class PaperPlatform:
     """A paper account. It is opened with `cash` the first time."""
 
     name = "paper"
-    capabilities = Capabilities(deduplicates=True, is_authoritative=True)
+    capabilities = Capabilities(deduplicates=True, is_authoritative=True, is_at_once=True)
 
     def __init__(self, database: Database, account_ref: str, feed: Feed, clock: Clock, cash: Decimal) -> None:
         self.account_ref = account_ref
@@ -95,11 +95,11 @@ class PaperPlatform:
         with reading(self._database.project) as conn:
             return [_fill(row) for row in store.fills_of(conn, self.account_ref, since)]
 
-    def movements(self) -> Sequence[Movement]:
+    def movements(self, since: datetime | None) -> Sequence[Movement]:
         """Deposits and payouts."""
         self._fill_what_is_due()
         with reading(self._database.project) as conn:
-            return [movement_of(row) for row in store.movements_of(conn, self.account_ref)]
+            return [movement_of(row) for row in store.movements_of(conn, self.account_ref, since)]
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
         """All of it: nothing is ever cut short here."""

@@ -33,7 +33,7 @@ class SimulatedPlatform:
 
     name = "paper"
     account_ref = "main"
-    capabilities = Capabilities(deduplicates=True, is_authoritative=True)
+    capabilities = Capabilities(deduplicates=True, is_authoritative=True, is_at_once=True)
 
     def __init__(self, piece: Piece, rules: Rules, feed: Feed, clock: Clock, cash: Decimal) -> None:
         self.account = SimulatedAccount(piece, rules, float(cash))
@@ -157,9 +157,9 @@ class SimulatedPlatform:
             found.append(fill)
         return found[::-1]
 
-    def movements(self) -> Sequence[Movement]:
+    def movements(self, since: datetime | None) -> Sequence[Movement]:
         """The deposit, and payouts."""
-        return self._movements
+        return [one for one in self._movements if since is None or one.ts >= since]
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
         """All of it."""

@@ -86,7 +86,8 @@ class Policy:
 
     dust: quantities that count as none. mismatch: the largest difference of a position that is corrected, rounding: of
     cash; both fractions of equity. adopts: positions that are found are managed. may_open: a person said that new books
-    take over what there is. accepted: ids of differences of which a person said that the platform is right.
+    take over what there is. accepted: ids of differences of which a person said that the platform is right; they are
+    those of the books of `agent_id`.
     """
 
     dust: Decimal = ZERO
@@ -99,6 +100,7 @@ class Policy:
     may_open: bool = False
     kills_external: bool = False
     accepted: frozenset[str] = frozenset()
+    agent_id: int = 0
 
 
 # --- what is to be done --------------------------------------------------------------------------------------------
@@ -184,11 +186,16 @@ class Discrepancy:
     brings: Reason | None = None
     alert: bool = False
 
-    @property
-    def discrepancy_id(self) -> str:
-        """The same for the same difference, whenever it is found."""
+    def id_of(self, agent_id: int) -> str:
+        """Its row's id in the books of this agent: the same for the same difference, whenever it is found."""
         parts = (self.kind, self.key, self.client_order_id, sorted(self.ledger.items()), sorted(self.platform.items()))
-        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+        return discrepancy_id(agent_id, *parts)
+
+
+def discrepancy_id(agent_id: int, *parts: object) -> str:
+    """The id of a row of `discrepancies`, made from what was found. Two agents that share a database may find the same:
+    two accounts of one platform name their fills alike."""
+    return hashlib.blake2b(repr((agent_id, *parts)).encode(), digest_size=16).hexdigest()
 
 
 def inferred_id(*parts: object) -> str:

@@ -133,7 +133,7 @@ def _if_accepted(found: Discrepancy, ours: Holding, theirs: Holding, platform: S
     """A difference of which a person said that the platform is right is booked, through zero in two steps. It is the
     very one that they saw: other quantities have another id, and block again."""
     assert found.key is not None, "it is of a position"
-    if found.discrepancy_id not in policy.accepted:
+    if found.id_of(policy.agent_id) not in policy.accepted:
         return found
     if ours.quantity * theirs.quantity > 0:
         fills = [_explaining(found.key, ours, theirs, platform)]

@@ -1,6 +1,7 @@
 """No further position that moves like others: refused where max_correlated_assets open positions correlate more than
-correlation_threshold with it, the sides counted (a short of what rises with it is no likeness). Log returns of at most
-a hundred common bars; with fewer than thirty, what has the same base, event or confirmed link counts as alike."""
+correlation_threshold with it, the sides counted (a short of what rises with it is no likeness), dust not. Log returns
+of at most a hundred common bars; with fewer than thirty, what has the same base, event or confirmed link counts as
+alike."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from statistics import StatisticsError, correlation
+from typing import Any
 
 from agent.trading.model import Account, Position, Proposal
 from agent.trading.rule import Allow, Answer, Refuse, View
@@ -22,7 +24,7 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     side = 1 if (proposal.side == "buy") != (proposal.outcome == "no") else -1
     alike: dict[str, float] = {}
     for held in view.account.positions:
-        if held.quantity and held.market_id != proposal.market_id:
+        if held.market_id != proposal.market_id and not view.is_dust(held):
             sign = 1 if (held.quantity > 0) != (held.outcome == "no") else -1
             effective = likeness(proposal.market_id, held.market_id, view) * side * sign
             if effective > view.config.correlation_threshold:
@@ -51,13 +53,13 @@ def likeness(market: str, other: str, view: View) -> float:
     return 1.0 if same else 0.0
 
 
-def _three(quantity: int, base: str) -> dict[str, object]:
+def _three(quantity: int | str, base: str, **of_one: Any) -> dict[str, object]:
     names = ("kraken:BTC-USD", "kraken:BTC-EUR", "binance:BTC-USDT")
     positions = tuple(
         Position(market_id=name, outcome="", quantity=Decimal(quantity), average=Decimal(1), mark=Decimal(1))
         for name in names
     )
-    plain = view_of(Case("")).instrument
+    plain = replace(view_of(Case("")).instrument, **of_one)
     known = {name: replace(plain, market_id=name, base=base) for name in names}
     return {"account": Account(cash=Decimal(10_000), positions=positions), "instruments": known}
 
@@ -67,6 +69,8 @@ _SAME = {MARKET: _UP, "kraken:BTC-USD": _UP, "kraken:BTC-EUR": _UP, "binance:BTC
 ALLOWS = (
     Case("other bases", view=_three(1, "ETH"), left="0.01"),
     Case("shorts of the same base", view=_three(-1, "BTC"), left="0.01"),
+    Case("dust of three", view=_three("0.001", "BTC") | {"dust": Decimal("0.001")}, left="0.01"),
+    Case("too little to sell", view=_three("0.001", "BTC", min_quantity=Decimal("0.0011")), left="0.01"),
     Case("a fourth is allowed", view=_three(1, "BTC"), config={"max_correlated_assets": 4}, left="0.01"),
     Case(
         "history says that they differ",

@@ -26,7 +26,7 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     for holds, why in (
         (release.is_current, "the release is not the current one"),
         (release.is_gated, "the release did not pass its gate"),
-        (release.is_tradable, "the release is not tradable"),
+        (release.is_tradable, f"the release is not tradable: {release.untradable}"),
     ):
         if not holds:
             return Refuse(why, evidence)
@@ -45,7 +45,7 @@ REFUSES = (
     Case("a second more", release={"open_seconds": 1501.0}, says="the last 1501 s, at most 1500"),
     Case("replaced", release={"is_current": False}, says="not the current one"),
     Case("gate failed", release={"is_gated": False}, says="did not pass its gate"),
-    Case("no edge", release={"is_tradable": False}, says="not tradable"),
+    Case("no edge", release={"is_tradable": False, "untradable": "no skill"}, says="is not tradable: no skill"),
     Case("historical in live", release={"is_historical": True}, view={"mode": "live"}, says="historical"),
     Case("a bar is used once", release={"is_bar_decided": True}, says="was decided on the bar"),
 )

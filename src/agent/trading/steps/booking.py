@@ -16,6 +16,7 @@ from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, rebuilt
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
 from agent.trading.model import ZERO, Fill, Key, Movement, key_text, movement_of
+from agent.trading.reconcile.facts import discrepancy_id
 from agent.trading.states.machine import UNEXPECTED, step
 from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, fill_event
 from agent.trading.states.permissions import Reason
@@ -119,7 +120,7 @@ def next_status(conn: Any, desk: Desk, row: Mapping[str, Any], event: str, now: 
     move = step(ORDER, row["status"], event)
     if move.discrepancy == UNEXPECTED:
         its = row["client_order_id"]
-        name = hashlib.blake2b(f"{UNEXPECTED}\x1f{its}\x1f{event}".encode(), digest_size=16).hexdigest()
+        name = discrepancy_id(desk.agent_id, UNEXPECTED, its, str(event))
         values = {"id": name, "agent_id": desk.agent_id, "found_at": now, "kind": UNEXPECTED, "client_order_id": its}
         facts = {"market_id": row["market_id"], "ledger": {"status": row["status"]}, "platform": {"event": event}}
         booking.add_discrepancy(conn, {**values, **facts, "resolution": "ignored", "resolved_at": now})
@@ -260,9 +261,8 @@ def _project_order(conn: Any, desk: Desk, fill: Fill, now: datetime, source: str
 
 def _note(conn: Any, desk: Desk, fill: Fill, kind: str, now: datetime) -> None:
     """A fill that should not have come: booked, and written down."""
-    name = hashlib.blake2b(f"{kind}\x1f{fill.fill_id}".encode(), digest_size=16).hexdigest()
     row = {
-        "id": name,
+        "id": discrepancy_id(desk.agent_id, kind, fill.fill_id),
         "agent_id": desk.agent_id,
         "found_at": now,
         "kind": kind,

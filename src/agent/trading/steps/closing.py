@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from agent.amounts import of_float, times
-from agent.store.trading import account, orders, switch
+from agent.store.trading import account, deciding, orders, switch
 from agent.trading.config import TradingAgentConfig
 from agent.trading.kill_switch import (
     KILL_SWITCH,
@@ -27,15 +29,17 @@ from agent.trading.kill_switch import (
     Reading,
     decide_kill,
 )
-from agent.trading.model import Order, Purpose, Quote
+from agent.trading.model import Key, Order, Purpose, Quote
 from agent.trading.rule import floored
 from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id, is_ours
 from agent.trading.states.permissions import Reason
 from agent.trading.steps import pausing
-from agent.trading.steps.desk import Desk, being_closed, in_flight, state_by, to_close
+from agent.trading.steps.desk import Desk, Wait, being_closed, in_flight, state_by, to_close
 from agent.trading.steps.execute import cancel, follow, place
 from agent.trading.steps.recover import recover
+
+_AT_THE_END = {"code": "exit", "text": "the run ended, and what it holds is closed (on_exit)"}
 
 
 def limits_of(config: TradingAgentConfig) -> Limits:
@@ -98,8 +102,9 @@ def acknowledge_file(desk: Desk) -> None:
         path.replace(path.with_name(path.name + ".seen"))
 
 
-def advance(desk: Desk) -> KillState:
-    """One step of closing everything; returns where it stands after it."""
+def advance(desk: Desk, wait: Wait | None = None) -> KillState:
+    """One step of closing everything; returns where it stands after it. wait: until a platform whose positions may lag
+    is asked once more whether it holds nothing; None: there it stays in closing."""
     follow(desk)
     recover(desk)
     kill = _standing(desk)
@@ -111,7 +116,7 @@ def advance(desk: Desk) -> KillState:
         return _cancel_all(desk, kill)
     if state is KillState.FLAT:
         return state
-    return _close_all(desk, kill, state)
+    return _close_all(desk, kill, state, wait)
 
 
 def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
@@ -128,12 +133,12 @@ def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
     return KillState.CANCELLING
 
 
-def _close_all(desk: Desk, kill: dict[str, Any], state: KillState) -> KillState:
+def _close_all(desk: Desk, kill: dict[str, Any], state: KillState, wait: Wait | None) -> KillState:
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
         busy = being_closed(desk, connections.project)
         known = orders.of_agent(connections.project, desk.agent_id)
-    if not held and not busy and _is_flat(desk):
+    if not held and not busy and _is_flat(desk) and _is_still_flat(desk, wait):
         return _move(desk, kill, state, KillEvent.FLAT, flat_at=desk.clock.now())
     left = []
     for key, (quantity, _) in sorted(held.items()):
@@ -165,6 +170,46 @@ def _is_flat(desk: Desk) -> bool:
     return all(desk.is_dust(key, one.quantity) for key, one in said.holdings.items())
 
 
+def _is_still_flat(desk: Desk, wait: Wait | None) -> bool:
+    """Whether it says so again after a while: a list of positions may lag behind fills, and a fill may come late."""
+    if desk.platform.capabilities.is_at_once:
+        return True
+    return wait is not None and wait(desk.config.flat_again_seconds) and _is_flat(desk)
+
+
+def decide_and_close(
+    desk: Desk, purpose: Purpose, key: Key, quantity: Decimal, why: Mapping[str, Any], *parts: object
+) -> bool:
+    """Decide outside of a cycle that a position is closed, and send what closes it; False where nothing could be sent.
+    why: the decision's reason; parts: which decision it is: the same one again is the same order."""
+    its = deciding.closing_id(desk.agent_id, purpose, *key, *parts)
+    order = closing_order(desk, its, purpose, key, quantity, 0)
+    if isinstance(order, str):
+        return False
+    quote, now = desk.platform.quote(key[0]), desk.clock.now()
+    assert quote is not None, "the order has its price"
+    decision = {
+        "decision_id": its,
+        "agent_id": desk.agent_id,
+        "cycle": 0,
+        "market_id": key[0],
+        "pair": desk.markets.get(key[0], key[0])[:100],
+        "made_at": now,
+        "as_of": min(quote.ts, now),
+        "action": "close",
+        "reference_bid": quote.bid,
+        "reference_ask": quote.ask,
+        "reference_mid": quote.mid,
+        "proposed_quantity": quantity.copy_abs(),
+        "release_id": desk.feed.release.release_id,
+        "status": "made",
+        "synthetic": True,
+        "reasons": [why],
+    }
+    place(desk, replace(order, decision_id=its), decision=decision)
+    return True
+
+
 def close_positions(desk: Desk) -> int:
     """Send what closes everything that is held and not being closed, at the end of a run; returns how many orders."""
     follow(desk)
@@ -174,11 +219,9 @@ def close_positions(desk: Desk) -> int:
         row = account.load(connections.project, desk.agent_id)
     sent = 0
     for key, (quantity, _) in sorted(held.items()):
-        origin = f"exit:{desk.agent_id}:{row['cycle']}:{desk.held.lease.token}"
-        order = closing_order(desk, origin, "exit", key, quantity, 0)
-        if key not in busy and not isinstance(order, str):
-            place(desk, order)
-            sent += 1
+        which = (row["cycle"], desk.held.lease.token)
+        if key not in busy:
+            sent += decide_and_close(desk, "exit", key, quantity, _AT_THE_END, *which)
     return sent
 
 

@@ -3,7 +3,7 @@ the next one begins; what a crash leaves is given up, or found, at the next star
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from agent.trading.states.ooda import OODA, AgentEvent
 from agent.trading.states.orders import OrderState
 from agent.trading.steps import closing
 from agent.trading.steps.booking import write_equity
-from agent.trading.steps.desk import Desk, account_of
+from agent.trading.steps.desk import Desk, Wait, account_of
 from agent.trading.steps.execute import follow, order_for, place, valued
 from agent.trading.steps.viewing import (
     Standing,
@@ -33,7 +33,6 @@ from agent.trading.steps.viewing import (
 )
 from pipelines.values import dataclass
 
-Wait = Callable[[float], bool]  # seconds -> whether to go on
 _RETRIES, _FIRST_RETRY = 3, 0.2  # 2, 4 and 8 s where reasoning_retry_delay_seconds is 10
 _NO_BOOK = "the book lacks that side, or nothing is left to buy with"
 _NO_LOCK = ("lock", "duplicate", "release_age", "daily_limit", "order_rate")  # they say by themselves until when

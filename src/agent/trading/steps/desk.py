@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
 from datetime import datetime
@@ -28,6 +28,7 @@ from pipelines.values import dataclass
 
 KILL_FILE = "KILL"  # in the project's home: touch it to close everything
 Row = Mapping[str, Any]
+Wait = Callable[[float], bool]  # seconds -> whether to go on
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Desk:
     """One trader at work. markets: market id -> the pair that a person named it by; watched: those that are only looked
     at. home: where a KILL file is looked for; None: nowhere. good_books: the newest good book seen, to value by where a
     side of it is gone: a process that was started since knows none, and values by the last trade. asks_for: what an
-    entry asks for before the rules, in equities."""
+    entry asks for before the rules, in equities. disputed: positions whose books and platform differ beyond what is put
+    right alone, and how: how much there is to close nobody knows until a person has said."""
 
     database: Database
     held: Held
@@ -51,6 +53,7 @@ class Desk:
     home: Path | None = None
     good_books: dict[Key, Quote] = field(default_factory=dict)
     asks_for: Decimal = field(default=Decimal(1))
+    disputed: dict[Key, str] = field(default_factory=dict)
 
     @property
     def agent_id(self) -> int:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,7 @@ from agent.trading.steps.booking import Marks, book_fill, book_movement, move_po
 from agent.trading.steps.desk import Desk, held_quantities, in_flight, marks_of, order_of
 from pipelines.values import dataclass
 
+LISTED_LATE = timedelta(days=1)  # what came and went may be listed by so much later than it was in the balance
 _ENDS = {
     "cancelled": OrderEvent.CANCELLED,
     "expired": OrderEvent.EXPIRED,
@@ -49,9 +51,19 @@ def order_for(proposal: Proposal, quantity: Decimal, purpose: Purpose, desk: Des
     )
 
 
-def place(desk: Desk, order: Order, *, kill_id: str | None = None, leg: int = 0) -> str:
-    """Write an order down and send it; returns its status after the answer."""
+def place(
+    desk: Desk,
+    order: Order,
+    *,
+    kill_id: str | None = None,
+    leg: int = 0,
+    decision: Mapping[str, Any] | None = None,
+) -> str:
+    """Write an order down and send it; returns its status after the answer. decision: its row, where it is not on
+    record yet: neither is ever there without the other."""
     with desk.step("prepare") as conn:  # T6
+        if decision is not None:
+            deciding.save_decision(conn, decision, [])
         orders.prepare(conn, _row(desk, order, kill_id, leg), "send")
         if order.decision_id is not None:
             deciding.set_status(conn, order.decision_id, "ordered")
@@ -92,14 +104,10 @@ def _quoted(conn: Any, desk: Desk, order: Order) -> dict[str, Any]:
 
 def follow(desk: Desk) -> int:
     """Book what happened at the platform since: fills of our orders, cash, orders that ended. Returns how many fills
-    were new."""
+    were new. Cash is asked for from a day before the newest that is booked; what is listed even later is found by
+    reconciliation, which asks for all."""
     with desk.database.reading() as connections:
-        conn = connections.project
-        flying = in_flight(conn, desk.agent_id)
-        booked = booking.movements_of(conn, desk.held.platform, desk.held.account_ref)
-        known = {row["external_id"] for row in booked}
-        opened = min((row["ts"] for row in booked), default=None)  # what came before is in what was found then
-        held = held_quantities(conn, desk.agent_id)
+        flying = in_flight(connections.project, desk.agent_id)
     new = 0
     if flying:
         ours = {one.client_order_id for one in flying}
@@ -109,10 +117,22 @@ def follow(desk: Desk) -> int:
                 new += _book_fill(desk, fill)
         for order in flying:
             _follow_end(desk, order)
-    for movement in desk.platform.movements() if known or held else ():
-        if movement.external_id not in known and (opened is None or movement.ts > opened):
-            _book_movement(desk, movement)
+    _follow_cash(desk)
     return new
+
+
+def _follow_cash(desk: Desk) -> None:
+    where = (desk.held.platform, desk.held.account_ref)
+    with desk.database.reading() as connections:
+        booked = booking.movements_between(connections.project, *where)
+        if booked is None:
+            return
+        opened, newest = booked  # what came before is in what was found then
+        since = newest - LISTED_LATE
+        known = {row["external_id"] for row in booking.movements_of(connections.project, *where, since=since)}
+    for movement in desk.platform.movements(since):
+        if movement.external_id not in known and movement.ts > opened:
+            _book_movement(desk, movement)
 
 
 def cancel(desk: Desk, order: Order) -> None:
@@ -168,7 +188,7 @@ def _submitted(desk: Desk, order: Order) -> Submitted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLook:
     """What is looked at in the transaction of T7. held: signed quantity of the order's position; closing: whether
-    another order that closes it is in flight."""
+    another order that closes it is in flight; disputed: how books and platform differ about it."""
 
     order: Order
     state: TradingState
@@ -177,6 +197,7 @@ class LastLook:
     has_kill_file: bool
     held: Decimal
     closing: bool
+    disputed: str | None
 
 
 def _not_allowed(look: LastLook) -> str | None:
@@ -208,12 +229,20 @@ def _closes_already(look: LastLook) -> str | None:
     return "an order that closes it rests already" if look.order.reduce_only and look.closing else None
 
 
+def _disputed(look: LastLook) -> str | None:
+    """How much is held nobody knows: what closes it by the books may turn it round."""
+    if look.order.purpose == "kill" or look.disputed is None:
+        return None
+    return f"books and platform differ about it ({look.disputed}): `agent reconcile` shows it"
+
+
 LAST_LOOK: dict[str, Callable[[LastLook], str | None]] = {
     "trading_state": _not_allowed,
     "kill_switch": _killed,
     "kill_file": _kill_file,
     "more_than_held": _more_than_held,
     "closes_already": _closes_already,
+    "disputed": _disputed,
 }  # in their order: of several the first one says why
 
 
@@ -228,6 +257,7 @@ def _forbidden(conn: Any, desk: Desk, order: Order) -> str | None:
         has_kill_file=desk.kill_file() is not None,
         held=held_quantities(conn, desk.agent_id).get(order.key, (ZERO, ZERO))[0],
         closing=any(one.reduce_only and one.key == order.key and one.client_order_id != its for one in flying),
+        disputed=desk.disputed.get(order.key),
     )
     return next((why for one in LAST_LOOK.values() if (why := one(look)) is not None), None)
 

@@ -3,17 +3,19 @@ take-profit. It opens nothing and decides about no market."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from agent.store.trading import account, orders
 from agent.trading.ensemble import limit_reached
 from agent.trading.feed import max_mark_age
 from agent.trading.model import Position, Purpose
 from agent.trading.states.permissions import MAY, Send, TradingState
-from agent.trading.steps.closing import closing_order
+from agent.trading.steps.closing import decide_and_close
 from agent.trading.steps.cycle import look
 from agent.trading.steps.desk import Desk, account_of, being_closed
-from agent.trading.steps.execute import place, valued
+from agent.trading.steps.execute import valued
 
 
 def tick(desk: Desk) -> bool:
@@ -37,11 +39,11 @@ def _close_what_is_due(desk: Desk) -> None:
     for one in held.positions:
         why = None if one.key in busy else _due(desk, one, now)
         if why is not None:
-            _close(desk, one, why)
+            _close(desk, one, *why)
 
 
-def _due(desk: Desk, position: Position, now: datetime) -> Purpose | None:
-    """Which limit a position reached, by a fresh quote of an open market; None where none."""
+def _due(desk: Desk, position: Position, now: datetime) -> tuple[Purpose, Mapping[str, Any]] | None:
+    """Which limit a position reached, by a fresh quote of an open market, and the words for it; None where none."""
     market = position.market_id
     is_ours = market in desk.markets or market in desk.watched
     if not is_ours or desk.is_dust(position.key, position.quantity):
@@ -51,16 +53,12 @@ def _due(desk: Desk, position: Position, now: datetime) -> Purpose | None:
         return None
     if now - quote.ts > max_mark_age(listing, desk.config.max_mark_age_seconds):
         return None
-    reached = limit_reached(position, quote, desk.config)
-    return None if reached is None else reached[0]
+    return limit_reached(position, quote, desk.config)
 
 
-def _close(desk: Desk, position: Position, purpose: Purpose) -> None:
-    """Its id is made from how many of its kind there were: the same one again is the same order."""
+def _close(desk: Desk, position: Position, purpose: Purpose, why: Mapping[str, Any]) -> None:
+    """The decision's id is made from how many orders there were: the same one again is the same order."""
     with desk.database.reading() as connections:
         rows = orders.of_agent(connections.project, desk.agent_id)
-    leg = sum(one["decision_id"] is None and (one["market_id"], one["outcome"]) == position.key for one in rows)
-    origin = f"monitor:{desk.agent_id}"
-    order = closing_order(desk, origin, purpose, position.key, position.quantity, leg)
-    if not isinstance(order, str):
-        place(desk, order, leg=leg)
+    number = sum((one["market_id"], one["outcome"]) == position.key for one in rows)
+    decide_and_close(desk, purpose, position.key, position.quantity, why, number)

@@ -1,4 +1,5 @@
-"""T1: before the first cycle the books are compared with the platform, and put right where that needs no person.
+"""T1: before the first cycle, and again and again later, the books are compared with the platform, and put right where
+that needs no person.
 
 What a process left half done is found here: orders that were never sent are given up, orders that may have been sent
 are asked about, fills that nobody booked are booked. Done twice the second time writes nothing.
@@ -6,8 +7,9 @@ are asked about, fills that nobody booked are booked. Done twice the second time
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -38,30 +40,38 @@ from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import PositionEvent
 from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position
 from agent.trading.steps.desk import Desk, fill_of, in_flight, order_of, state_by
-from agent.trading.steps.execute import follow, valued
+from agent.trading.steps.execute import LISTED_LATE, follow, valued
 
 _ROUNDS = 8  # five times an order is asked about before it counts as not placed
-_WHILE_CLOSING = range(1, 14)  # what became of orders that are on record
-_MOST_FILLS_BACK = timedelta(days=1)
+_WHILE_CLOSING = range(1, 16)  # what became of our orders: one that is over may still fill, and is closed, too
 
 
 def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
-    """Put the books right; returns what blocks: it waits for a person, and nothing may be traded.
+    """At start: give up what was decided and not sent, then put the books right, see `compare`."""
+    with desk.step("recover") as conn:
+        deciding.abandon_made(conn, desk.agent_id)
+    return compare(desk, may_open=may_open)
+
+
+def compare(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
+    """Put the books right; returns what blocks: it waits for a person, until then nothing is opened.
 
     may_open: a person said that new books take over what the account holds. While everything is being closed only our
     orders are settled, which closing waits for. Raises Unreachable where not all could be read: then nothing is judged.
     """
-    with desk.step("recover") as conn:
-        deciding.abandon_made(conn, desk.agent_id)
-        is_new = not booking.movements_of(conn, desk.held.platform, desk.held.account_ref)
+    with desk.database.reading() as connections:
+        is_new = booking.movements_between(connections.project, desk.held.platform, desk.held.account_ref) is None
     if not is_new:
         follow(desk)
     asked: set[str] = set()
     for _ in range(_ROUNDS):
         found = _compare(desk, frozenset(asked), may_open)
         blocking = tuple(one for one in found if one.resolution == "blocking")
-        changed = [_carry_out(desk, one, asked) for one in found]
-        if not any(one.brings for one in found):
+        reasons = _reasons(found)
+        changed = [_carry_out(desk, one, asked, reasons) for one in found]
+        desk.disputed.clear()
+        desk.disputed.update({one.key: one.kind for one in blocking if one.key is not None})
+        if not blocking and not any(one.brings for one in found):
             _agree(desk)
         if blocking or not any(changed):
             return blocking
@@ -102,7 +112,7 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
         books = books_of(connections.project, desk)
         known = booking.discrepancies_of(connections.project, desk.agent_id)
     resting = [one.prepared_at for one in books.orders if one.status not in FINAL]
-    since = min(resting) - _MOST_FILLS_BACK if resting else None
+    since = min(resting) - LISTED_LATE if resting else None
     said = desk.platform.snapshot(asked, since)
     if not said.is_complete:
         raise Unreachable("a part of the account could not be read", where=desk.platform.name, fix="it is read again")
@@ -117,6 +127,7 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
         may_open=may_open,
         kills_external=config.kill_external,
         accepted=frozenset(one["id"] for one in known if one["resolution"] == "by_person"),
+        agent_id=desk.agent_id,
     )
     if books.is_killed:
         found = reconcile(replace(books, is_killed=False), platform, policy)
@@ -124,7 +135,7 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
     return reconcile(books, platform, policy)
 
 
-def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
+def _carry_out(desk: Desk, one: Discrepancy, asked: set[str], reasons: Mapping[Reason, str]) -> bool:
     """Do what puts a difference right, in one transaction with its row. Returns whether anything changed."""
     now, marks = desk.clock.now(), valued(desk, also=one.key)
     with desk.step("reconcile") as conn:
@@ -133,14 +144,32 @@ def _carry_out(desk: Desk, one: Discrepancy, asked: set[str]) -> bool:
                 _ask(conn, act, asked, now)
             else:
                 _act(conn, desk, act, marks, now)
-        if one.brings is not None:
-            account.set_reason(conn, desk.agent_id, str(one.brings), one.note or one.kind, state_by)
+        brings = _brought_by(one)
+        if brings is not None:
+            account.set_reason(conn, desk.agent_id, str(brings), reasons[brings], state_by)
         if one.resolution != "ignored" and one.kind not in NOTED:
             booking.add_discrepancy(conn, _row(desk, one, now))
     for act in one.acts:
         if isinstance(act, Cancel):
             _cancel(desk, act)
     return bool(one.acts)
+
+
+def _brought_by(one: Discrepancy) -> Reason | None:
+    """What a difference holds the trader back for."""
+    return Reason.MISMATCH if one.resolution == "blocking" else one.brings
+
+
+def _reasons(found: Sequence[Discrepancy]) -> dict[Reason, str]:
+    """Why these differences hold the trader back, for people: one reason may be that of several."""
+    words: dict[Reason, list[str]] = {}
+    for one in found:
+        reason = _brought_by(one)
+        if reason is not None:
+            where = "" if one.key is None else f" in {one.key[0]}"
+            fix = ": `agent reconcile` shows it" if one.resolution == "blocking" else ""
+            words.setdefault(reason, []).append(one.note or f"{one.kind}{where}{fix}")
+    return {reason: "; ".join(dict.fromkeys(texts)) for reason, texts in words.items()}
 
 
 def _ask(conn: Any, act: Ask, asked: set[str], now: datetime) -> None:
@@ -241,7 +270,7 @@ def _adopt(conn: Any, desk: Desk, key: tuple[str, str], quantity: Decimal, manag
 
 def _row(desk: Desk, one: Discrepancy, now: datetime) -> dict[str, Any]:
     return {
-        "id": one.discrepancy_id,
+        "id": one.id_of(desk.agent_id),
         "agent_id": desk.agent_id,
         "found_at": now,
         "kind": one.kind,

@@ -97,6 +97,7 @@ def rule_view(
             bar_seconds=listing.bar_seconds,
             open_seconds=(now - as_of).total_seconds(),
             is_tradable=release.is_tradable,
+            untradable=release.untradable,
             is_historical=release.is_historical,
             is_bar_decided=deciding.entry_on_bar(conn, desk.agent_id, market, seen.as_of, but=proposal.decision_id),
         ),
@@ -110,6 +111,7 @@ def rule_view(
         stops={} if desk.config.stop_loss is None else dict.fromkeys(near, desk.config.stop_loss),
         mean_volume=_mean_volume(desk, market, now),
         reserved=reserved,
+        dust=desk.platform.capabilities.dust,
     )
 
 

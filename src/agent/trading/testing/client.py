@@ -107,13 +107,13 @@ class VenuePlatform:
 
     def fills(self, since: datetime | None) -> Sequence[Fill]:
         """Executions, the oldest first, each once. Raises Unreachable."""
-        where = "/fills" if since is None else f"/fills?since={quoted(since.isoformat())}"
+        where = f"/fills{_since(since)}"
         found = {one["fill_id"]: _fill(one) for one in self._rows(where)}
         return sorted(found.values(), key=lambda one: (one.ts, one.fill_id))
 
-    def movements(self) -> Sequence[Movement]:
+    def movements(self, since: datetime | None) -> Sequence[Movement]:
         """Deposits and withdrawals. Raises Unreachable."""
-        return [_movement(one) for one in self._account()["movements"]]
+        return [_movement(one) for one in self._account(since)["movements"]]
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
         """All at once. What changed while it was read, was cut short or failed makes it incomplete."""
@@ -157,8 +157,8 @@ class VenuePlatform:
                 found[market, outcome] = mid
         return found
 
-    def _account(self) -> dict[str, Any]:
-        said = self._read("/account")
+    def _account(self, since: datetime | None = None) -> dict[str, Any]:
+        said = self._read(f"/account{_since(since)}")
         if said is None:
             raise _unreachable("/account", "it is not there")
         return said
@@ -217,6 +217,10 @@ class VenuePlatform:
         if not isinstance(said, dict):
             raise ValueError("the reply is no object")
         return reply.status, said
+
+
+def _since(moment: datetime | None) -> str:
+    return "" if moment is None else f"?since={quoted(moment.isoformat())}"
 
 
 def _unreachable(path: str, why: str) -> Unreachable:

@@ -135,14 +135,17 @@ class _Handler(BaseHTTPRequestHandler):
             return venue.place(body)
         if method == "DELETE":
             return venue.cancel(rest)
+        asked = parse_qs(parts.query).get("since")
+        since = None if asked is None else datetime.fromisoformat(asked[0])
         if first == "fills":
-            since = parse_qs(parts.query).get("since")
-            return venue.fills_since(None if since is None else datetime.fromisoformat(since[0]))
+            return venue.fills_since(since)
+        if first == "account":
+            return venue.account(since)
         if first == "orders" and rest:
             return venue.one(rest)
         if first == "quotes":
             return venue.quote(rest)
-        found = {"orders": venue.open_orders, "positions": venue.positions, "account": venue.account}
+        found = {"orders": venue.open_orders, "positions": venue.positions}
         return found[first]() if first in found else (404, {"code": "no_such_path", "text": parts.path})
 
     def _fail(self, fault: Fault, reply: Reply) -> None:

@@ -139,7 +139,7 @@ class Venue:
     def fills_since(self, since: datetime | None) -> Reply:
         """GET /fills."""
         with self.lock:
-            rows = [one for one in self.fills if since is None or datetime.fromisoformat(one["ts"]) >= since]
+            rows = _from(self.fills, since)
         return self._list(rows)
 
     def positions(self) -> Reply:
@@ -152,10 +152,10 @@ class Venue:
             ]
         return self._list(rows)
 
-    def account(self) -> Reply:
+    def account(self, since: datetime | None) -> Reply:
         """GET /account."""
         with self.lock:
-            return 200, {"cash": plain(self.cash), "movements": list(self.movements)}
+            return 200, {"cash": plain(self.cash), "movements": _from(self.movements, since)}
 
     def quote(self, market: str) -> Reply:
         """GET /quotes/MARKET."""
@@ -233,3 +233,7 @@ class Venue:
 
     def _move_cash(self, name: str, kind: str, amount: Decimal, at: datetime) -> None:
         self.movements.append({"id": name, "kind": kind, "amount": plain(amount), "ts": at.isoformat()})
+
+
+def _from(rows: list[Body], since: datetime | None) -> list[Body]:
+    return [one for one in rows if since is None or datetime.fromisoformat(one["ts"]) >= since]

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="costs are so many times the project's (1); 0: none",
     )
     parser.add_argument(
+        "--untradable",
+        action="store_true",
+        help="trade what the rule decides although the assessment does not call the release tradable",
+    )
+    parser.add_argument(
         "--like-simulation",
         action="store_true",
         help="with the backtest's sizes, without lots, stops, limits: whether trader and simulation do the same",
@@ -51,7 +56,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _replayed(options: argparse.Namespace, config: TradingAgentConfig) -> int:
     with open_workspace(options.project_dir) as workspace:
-        feed = TableFeed(read_out_of_fold(workspace.database, workspace.lake, options.cost_factor))
+        tables = read_out_of_fold(
+            workspace.database, workspace.lake, options.cost_factor, untradable=options.untradable
+        )
+    feed = TableFeed(tables)
     ends = feed.ends(options.since, options.until)
     if not ends:
         raise UsageError(

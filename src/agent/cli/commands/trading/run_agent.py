@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from agent import settings as agent_settings
@@ -15,7 +16,10 @@ from agent.cli.output import emit
 from agent.cli.replays import replay_text, span_of
 from agent.errors import UsageError
 from agent.execution.workspace import open_workspace
+from agent.runtime.alerts import Cause, tell
 from agent.runtime.signals import stop_on_signals
+from agent.settings import Settings
+from agent.store.database.engine import Database
 from agent.trading import options as trading_options
 from agent.trading import profiles
 from agent.trading.agents import AGENTS
@@ -86,12 +90,20 @@ def run(options: argparse.Namespace) -> int:
             config=parsed.config,
             home=workspace.settings.home,
             may_open=options.adopt,
+            tells=partial(_message, workspace.settings, workspace.database),
         )
         _tell(trading_options.table_of(parsed).rstrip())
         with stop_on_signals() as stop, Trader(start) as trader:
             _warn(trader, feed, parsed)
             its = AGENTS[parsed.config.agent_type](trader, _tell, lambda: stop() is not None)
             return its.run(options.test_mode, 1 if options.once else options.max_cycles)
+
+
+def _message(
+    settings: Settings, database: Database, present: Sequence[Cause], over: Sequence[str], now: datetime
+) -> None:
+    """Send messages as `[alerts]` says."""
+    tell(settings, database, present, over, now=now, words="The trader is no longer held back by it")
 
 
 def _replay(options: argparse.Namespace, parsed: Parsed) -> int:

@@ -1,0 +1,25 @@
+"""What a cycle came to, in a sentence. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from agent.trading.steps.cycle import Done
+
+
+def sentence(done: Done) -> str:
+    """What a cycle came to, for people."""
+    failed = f", {len(done.failed)} without a price" if done.failed else ""
+    if done.is_killed:
+        return "The kill switch fired: everything is being closed."
+    why = f" Nothing was sent: {_commonest(done.unsent)}." if done.unsent and not done.sent else ""
+    return f"Cycle {done.cycle}: {done.decided} decided, {done.sent} sent, {done.refused} refused{failed}.{why}"
+
+
+def _commonest(reasons: Sequence[str]) -> str:
+    """The reason that most have, of those that begin alike the first one in full; and how many have others."""
+    kinds = Counter(one.split(":")[0] for one in reasons)
+    kind, count = kinds.most_common(1)[0]
+    words = next(one for one in reasons if one.split(":")[0] == kind).rstrip(".")
+    return words if count == len(reasons) else f"{words} ({count} of {len(reasons)} markets)"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.clock import SystemClock
 from agent.errors import Conflict
@@ -21,10 +21,6 @@ from agent.execution.workspace import Workspace, open_workspace
 from agent.settings import section_names
 from agent.store.outputs import tries
 from agent.store.outputs.tries import Try
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
-
 
 @contextmanager
 def open_try(
@@ -50,7 +46,7 @@ def open_try(
         with workspace.database.writing() as connections:
             found = tries.find(connections.project, change.require_name(name))
             if found is None:
-                _require_no_grid(connections.project, name)
+                _require_free(name, tries.grids(connections.project))
                 now = SystemClock().now()
                 found = tries.begin(connections.project, name, settings, targets, now, given)
             elif (found.settings, tuple(found.targets), found.code) != (settings, tuple(targets), given):
@@ -68,8 +64,8 @@ def open_try(
         yield found, own
 
 
-def _require_no_grid(conn: sa.Connection, name: str) -> None:
-    if name in tries.grids(conn):
+def _require_free(name: str, grids: Collection[str]) -> None:
+    if name in grids:
         raise Conflict(
             f"there is a grid {name!r} already, and a try needs a name of its own",
             where="tries",

@@ -22,6 +22,7 @@ from agent.settings import section_names
 from agent.store.outputs import tries
 from agent.store.outputs.tries import Try
 
+
 @contextmanager
 def open_try(
     base: Path | None,

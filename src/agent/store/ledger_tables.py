@@ -39,6 +39,12 @@ fills = sa.Table(
     sign_of("quantity"),
     sa.Index(None, "client_order_id"),
     sa.Index(None, "platform", "account_ref", "market_id", "outcome", "ts"),
+    sa.Index(
+        "ix_fills_inferred",
+        *("platform", "account_ref", "market_id", "outcome"),
+        sqlite_where=sa.text("inferred"),
+        postgresql_where=sa.text("inferred"),
+    ),
     schema=PROJECT,
     info={"purpose": "One row per execution. Listed twice by the platform, it is still one row."},
 )

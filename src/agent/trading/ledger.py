@@ -25,6 +25,7 @@ from agent.amounts import less, ratio, share, times, total
 from agent.trading.model import ZERO, Fill, Key, Movement, Side
 
 VOID = ":void"
+FOUND = "found"  # the reason of cash that came in with a position that nobody knew of
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +265,45 @@ def filled_of(fills: Iterable[Fill], client_order_id: str) -> tuple[Decimal, Dec
     return quantity, ratio(paid, quantity) if quantity else ZERO
 
 
+def guesses_at(fill: Fill, fills: Iterable[Fill], movements: Iterable[Movement] = ()) -> list[Fill]:
+    """Those of `fills` that were inferred for want of `fill`, which is listed at last: they are to be taken back.
+
+    What was inferred of its order always is: what the order has filled beyond what is listed is inferred anew. What led
+    from our position to the platform's is where it came after `fill`; but not what a position was found with, which
+    came in with its cash.
+    """
+    if fill.inferred:
+        return []
+    every = list(fills)
+    gone = {one.fill_id.removesuffix(VOID) for one in every if one.fill_id.endswith(VOID)}
+    found_at = {one.ts for one in movements if one.reason == FOUND}
+    return [
+        one
+        for one in every
+        if one.inferred
+        and one.fill_id not in gone
+        and not one.fill_id.endswith(VOID)
+        and (one.key, one.side) == (fill.key, fill.side)
+        and (
+            one.client_order_id == fill.client_order_id
+            if one.client_order_id is not None
+            else one.ts > fill.ts and one.ts not in found_at
+        )
+    ]
+
+
+def with_fills(known: Iterable[Fill], new: Iterable[Fill], movements: Iterable[Movement] = ()) -> tuple[Fill, ...]:
+    """`known` with `new` fills booked, and what was inferred for want of them taken back."""
+    found, cash = list(known), list(movements)
+    for fill in new:
+        found += [void_of(one, fill.ts) for one in guesses_at(fill, found, cash)]
+        found.append(fill)
+    return tuple(found)
+
+
 def void_of(fill: Fill, ts: datetime) -> Fill:
-    """What takes a fill back that the platform says failed: the other side, its fee returned."""
+    """What takes a fill back that the platform says failed, or that was inferred wrongly: the other side, its fee
+    returned."""
     return replace(
         fill,
         fill_id=fill.fill_id + VOID,

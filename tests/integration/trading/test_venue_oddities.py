@@ -232,3 +232,32 @@ def test_29_a_gap_and_what_is_said_twice_after_it_are_booked_once(database: Data
         assert at.agent()["trading_state"] == "active"
         at.venue.fills[:] = at.venue.fills[3:]
         at.require_agreement()
+
+
+def test_a_fill_that_is_listed_after_it_was_inferred_takes_its_place(database: Database) -> None:
+    """Cases 9 and 10: the order says filled and no fill is listed; a minute later it is."""
+    with floor(database) as at:
+        at.venue.part = D(0)
+        bought(at, **NO_CLOSING)
+        (order,) = at.orders()
+        at.wait(1.0)
+        at.venue.fill(order["client_order_id"], order["quantity"])
+        told = at.venue.fills.pop()
+        at.wait(60.0)
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+            (guess,) = at.rows(booking.fills_of, "venue", "main")
+            assert (guess["inferred"], at.position()["quantity"]) == (True, order["quantity"])
+            at.venue.fills.append(told)
+            at.wait(60.0)
+            one.recover()
+            fills = at.rows(booking.fills_of, "venue", "main")
+            assert len(fills) == 3, "the guess, what takes it back, and the fill"
+            assert (at.statuses(), at.orders()[0]["filled_quantity"]) == (["filled"], order["quantity"])
+            assert at.position()["quantity"] == order["quantity"]
+            assert at.rows(booking.newest_equity, at.agent()["id"])["cash"] == at.venue.cash
+            assert "overfill" not in at.kinds()
+            at.wait(60.0)
+            one.recover()
+            assert at.rows(booking.fills_of, "venue", "main") == fills
+        assert at.agent()["trading_state"] == "active"

@@ -61,6 +61,13 @@ def fills_of(
     return [dict(row) for row in conn.execute(query.order_by(c.ts, c.platform_fill_id)).mappings()]
 
 
+def has_inferred(conn: sa.Connection, platform: str, account_ref: str, key: tuple[str, str]) -> bool:
+    """Whether a fill of a market and outcome is on record that nobody listed."""
+    c = fills.c
+    here = sa.and_(c.platform == platform, c.account_ref == account_ref, c.market_id == key[0], c.outcome == key[1])
+    return conn.execute(sa.select(sa.literal(1)).where(here, c.inferred).limit(1)).first() is not None
+
+
 def newest_fill_at(conn: sa.Connection, platform: str, account_ref: str, key: tuple[str, str]) -> datetime | None:
     """When a market and outcome was last traded; None: never."""
     c = fills.c

@@ -34,12 +34,14 @@ def reconcile(books: Books, platform: Snapshot, policy: Policy) -> tuple[Discrep
     if not platform.is_complete:
         return ()
     if books.opened_at is None:
-        return tuple(open_books(platform, policy))
+        return tuple(open_books(books, platform, policy))
     fills = list(compare_fills(books, platform, policy))
     booked = booked_with(books, fills)
     orders = list(compare_orders(books, platform, policy, _is_explained(booked, platform, policy)))
     booked = booked_with(booked, orders)
-    positions = list(compare_holdings(booked, booked.holdings, platform, policy))
+    # What an order did that is being asked about may be all the difference there is.
+    asking = {one.key for one in orders if any(isinstance(act, Ask) for act in one.acts)}
+    positions = [one for one in compare_holdings(booked, booked.holdings, platform, policy) if one.key not in asking]
     booked = booked_with(booked, positions)
     is_pending = any(is_young(one, platform, policy) for one in books.orders) or any(
         isinstance(act, Ask) for one in (*orders, *positions) for act in one.acts
@@ -53,8 +55,9 @@ def booked_with(books: Books, found: Sequence[Discrepancy]) -> Books:
     acts = [act for one in found for act in one.acts]
     settled = {act.fill_id for act in acts if isinstance(act, SettleFill)}
     fills = [replace(one, settlement="confirmed") if one.fill_id in settled else one for one in books.fills]
-    fills += [act.fill for act in acts if isinstance(act, BookFill)]
     movements = [*books.movements, *(act.movement for act in acts if isinstance(act, BookMovement))]
+    new = [act.fill for act in acts if isinstance(act, BookFill)]
+    fills = list(ledger.with_fills(fills, new, movements))
     kept = ledger.Books()
     for event in ledger.in_order(fills, movements):
         kept.add(event)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from agent.trading.ledger import with_fills
 from agent.trading.model import ZERO, Fill, Key, Movement, Order, Outcome, Side
 from agent.trading.states.permissions import Reason
 
@@ -201,6 +202,12 @@ def discrepancy_id(agent_id: int, *parts: object) -> str:
 def inferred_id(*parts: object) -> str:
     """The id of a fill or movement that nobody listed: made from what it explains, so that it comes once."""
     return "inferred:" + hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def listed_fills(books: Books, platform: Snapshot) -> tuple[Fill, ...]:
+    """Fills of the books with those that the platform lists beside them."""
+    known = {one.fill_id for one in books.fills}
+    return with_fills(books.fills, (one for one in platform.fills if one.fill_id not in known), books.movements)
 
 
 def is_young(order: Order, platform: Snapshot, policy: Policy) -> bool:

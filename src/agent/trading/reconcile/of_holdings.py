@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from agent.amounts import less, ratio, times, total
-from agent.trading.ledger import VOID, filled_of, void_of
+from agent.trading.ledger import FOUND, VOID, filled_of, void_of
 from agent.trading.model import ZERO, Fill, Key, Movement, Order, Side
 from agent.trading.reconcile.facts import (
     AdoptPosition,
@@ -25,6 +25,7 @@ from agent.trading.reconcile.facts import (
     Snapshot,
     inferred_id,
     is_young,
+    listed_fills,
 )
 from agent.trading.states.orders import FINAL, LATE_FILL, OVERFILL, OrderEvent, fill_event
 from agent.trading.states.permissions import Reason
@@ -56,7 +57,7 @@ def _missed(fill: Fill, order: Order | None, books: Books, platform: Snapshot, p
         return _fill(fill, 17, "external_fill", (BookFill(replace(fill, client_order_id=None)),))
     if order.status not in FINAL:
         return _fill(fill, 9, "missed_fill", (BookFill(fill),))
-    filled, _ = filled_of({one.fill_id: one for one in (*books.fills, *platform.fills)}.values(), order.client_order_id)
+    filled, _ = filled_of(listed_fills(books, platform), order.client_order_id)
     event = fill_event(order.quantity, filled, policy.dust)
     acts = (BookFill(fill), MoveOrder(order.client_order_id, event))
     if event is OrderEvent.OVERFILL:
@@ -91,7 +92,7 @@ def compare_cash(books: Books, cash: Decimal, platform: Snapshot, policy: Policy
     if not rest:
         return
     if rest.copy_abs() <= times(books.equity, policy.rounding):
-        name = inferred_id("cash", cash, platform.cash)
+        name = inferred_id("cash", cash, platform.cash, len(books.movements))
         movement = Movement(external_id=name, kind="adjustment", amount=rest, ts=platform.at, reason="rounding of fees")
         yield _cash(22, "cash_rounding", "corrected", cash, platform, (BookMovement(movement),))
     else:
@@ -111,32 +112,33 @@ def _holding(key: Key, ours: Holding, theirs: Holding, books: Books, platform: S
         )
         return _position(20, "settled", "corrected", key, ours, theirs, (BookMovement(paid),))
     if not ours.quantity:
-        return _found(key, theirs, platform, policy)
+        return _found(key, theirs, books, platform, policy)
     if ours.quantity * theirs.quantity < 0:
-        return _if_accepted(
-            _position(19, "other_side", "blocking", key, ours, theirs, ()), ours, theirs, platform, policy
-        )
+        found = _position(19, "other_side", "blocking", key, ours, theirs, ())
+        return _if_accepted(found, ours, theirs, books, platform, policy)
     if not platform.has_old_fills:
         return _position(16, "unexplained", "ignored", key, ours, theirs, (Ask(None),))
     if key not in platform.mids and theirs.average is None:
         return _position(16, "no_price", "blocking", key, ours, theirs, ())
-    fill = _explaining(key, ours, theirs, platform)
+    fill = _explaining(key, ours, theirs, books, platform)
     if not theirs.quantity:
         return _position(21, "external_close", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
     if times(fill.quantity, fill.price) > times(books.equity, policy.mismatch):
         found = _position(16, "mismatch", "blocking", key, ours, theirs, (), brings=Reason.MISMATCH)
-        return _if_accepted(found, ours, theirs, platform, policy)
+        return _if_accepted(found, ours, theirs, books, platform, policy)
     return _position(16, "mismatch", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
 
 
-def _if_accepted(found: Discrepancy, ours: Holding, theirs: Holding, platform: Snapshot, policy: Policy) -> Discrepancy:
+def _if_accepted(
+    found: Discrepancy, ours: Holding, theirs: Holding, books: Books, platform: Snapshot, policy: Policy
+) -> Discrepancy:
     """A difference of which a person said that the platform is right is booked, through zero in two steps. It is the
     very one that they saw: other quantities have another id, and block again."""
     assert found.key is not None, "it is of a position"
     if found.id_of(policy.agent_id) not in policy.accepted:
         return found
     if ours.quantity * theirs.quantity > 0:
-        fills = [_explaining(found.key, ours, theirs, platform)]
+        fills = [_explaining(found.key, ours, theirs, books, platform)]
     else:
         close = platform.mids.get(found.key, theirs.average)
         if close is None:
@@ -144,13 +146,13 @@ def _if_accepted(found: Discrepancy, ours: Holding, theirs: Holding, platform: S
         opened = theirs.average if theirs.average is not None else close
         away = ours.quantity.copy_negate()
         fills = [
-            _fill_of(found.key, away, close, platform, "accepted"),
-            _fill_of(found.key, theirs.quantity, opened, platform, "accepted"),
+            _fill_of(found.key, away, close, books, platform, "accepted"),
+            _fill_of(found.key, theirs.quantity, opened, books, platform, "accepted"),
         ]
     return replace(found, resolution="by_person", acts=tuple(BookFill(one) for one in fills), brings=None, alert=False)
 
 
-def open_books(platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
+def open_books(books: Books, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
     """New books: cash comes in as a deposit. What is held or rests already waits for a person's word."""
     resting = [one for one in platform.orders if one.status == "open"]
     held = {key: one for key, one in (platform.holdings or {}).items() if one.quantity.copy_abs() > policy.dust}
@@ -165,27 +167,28 @@ def open_books(platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
         paid = Movement(external_id="opening", kind=kind, amount=platform.cash, ts=platform.at, reason="opening")
         yield _cash(26, "opening", "corrected", ZERO, platform, (BookMovement(paid),))
     for key, theirs in sorted(held.items()):
-        yield _found(key, theirs, platform, policy)
+        yield _found(key, theirs, books, platform, policy)
 
 
-def _found(key: Key, theirs: Holding, platform: Snapshot, policy: Policy) -> Discrepancy:
+def _found(key: Key, theirs: Holding, books: Books, platform: Snapshot, policy: Policy) -> Discrepancy:
     """A position that the books know nothing of. It was paid for before: what it cost comes in with it, as a flow that
     is no gain and no loss."""
     price = theirs.average if theirs.average is not None else platform.mids.get(key)
     if price is None:
         return _position(18, "no_price", "blocking", key, NOTHING, theirs, ())
-    fill = _fill_of(key, theirs.quantity, price, platform, "found")
+    fill = _fill_of(key, theirs.quantity, price, books, platform, FOUND)
     worth = times(theirs.quantity, price)
     acts: list[Any] = []
     if worth:
         kind: Any = "deposit" if worth > 0 else "withdrawal"
-        name = inferred_id("found", key, theirs.quantity, price)
-        acts.append(BookMovement(Movement(external_id=name, kind=kind, amount=worth, ts=platform.at, reason="found")))
+        acts.append(
+            BookMovement(Movement(external_id=fill.fill_id, kind=kind, amount=worth, ts=platform.at, reason=FOUND))
+        )
     acts += [BookFill(fill), AdoptPosition(key, theirs.quantity, policy.adopts)]
     return _position(18, "found_position", "adopted", key, NOTHING, theirs, tuple(acts), alert=True)
 
 
-def _explaining(key: Key, ours: Holding, theirs: Holding, platform: Snapshot) -> Fill:
+def _explaining(key: Key, ours: Holding, theirs: Holding, books: Books, platform: Snapshot) -> Fill:
     """A fill that leads from our position to theirs: at the price that makes their average right where it grew, else at
     the mid."""
     change = less(theirs.quantity, ours.quantity)
@@ -197,13 +200,15 @@ def _explaining(key: Key, ours: Holding, theirs: Holding, platform: Snapshot) ->
     if price is None:
         price = theirs.average
     assert price is not None, "the caller asked for a price"
-    return _fill_of(key, change, price, platform, "mismatch")
+    return _fill_of(key, change, price, books, platform, "mismatch")
 
 
-def _fill_of(key: Key, change: Decimal, price: Decimal, platform: Snapshot, why: str) -> Fill:
+def _fill_of(key: Key, change: Decimal, price: Decimal, books: Books, platform: Snapshot, why: str) -> Fill:
+    """A fill that nobody listed. Its id says how many fills came before: the same difference may come again."""
+    before = sum(one.key == key for one in books.fills)
     side: Side = "buy" if change > 0 else "sell"
     return Fill(
-        fill_id=inferred_id(why, key, change, price),
+        fill_id=inferred_id(why, key, change, price, before),
         market_id=key[0],
         outcome=key[1],  # type: ignore[arg-type]  # one of ours
         side=side,

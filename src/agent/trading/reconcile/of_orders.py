@@ -23,6 +23,7 @@ from agent.trading.reconcile.facts import (
     Snapshot,
     inferred_id,
     is_young,
+    listed_fills,
 )
 from agent.trading.states.orders import FINAL, OrderEvent, OrderState, fill_event, is_ours
 from agent.trading.states.permissions import Reason
@@ -65,7 +66,7 @@ def _listed(
     if order.first_sent_at is None and order.status == OrderState.PREPARED:
         return _of(order, 2, "sent_without_a_row", "blocking", (), listed, note="two processes write this database")
     acts: list[Act] = []
-    filled, average = filled_of((*books.fills, *_new_fills(books, platform)), order.client_order_id)
+    filled, average = filled_of(listed_fills(books, platform), order.client_order_id)
     missing = less(listed.filled, filled)
     if missing > policy.dust:
         fill = _inferred(order, listed, filled, average, missing, platform)
@@ -122,7 +123,7 @@ def _not_listed(order: Order, books: Books, platform: Snapshot, policy: Policy, 
         return None
     if order.first_sent_at is None:
         return _of(order, 1, "never_sent", "corrected", (MoveOrder(order.client_order_id, OrderEvent.ABANDON),))
-    filled, _ = filled_of((*books.fills, *_new_fills(books, platform)), order.client_order_id)
+    filled, _ = filled_of(listed_fills(books, platform), order.client_order_id)
     if filled > order.filled:
         event = fill_event(order.quantity, filled, policy.dust)
         return _of(order, 4, "found_by_fills", "corrected", (MoveOrder(order.client_order_id, event),))
@@ -165,11 +166,6 @@ def _unknown(one: PlatformOrder, policy: Policy) -> Discrepancy:
         client_order_id=one.client_order_id,
         platform=facts,
     )
-
-
-def _new_fills(books: Books, platform: Snapshot) -> tuple[Fill, ...]:
-    known = {one.fill_id for one in books.fills}
-    return tuple(one for one in platform.fills if one.fill_id not in known)
 
 
 def _inferred(

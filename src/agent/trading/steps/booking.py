@@ -12,13 +12,13 @@ from typing import Any
 from agent.amounts import less, ratio, times, total
 from agent.store.trading import account, booking, orders
 from agent.trading.kill_switch import STALE_READINGS, Reading
-from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, rebuilt
+from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, guesses_at, rebuilt, void_of
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
 from agent.trading.model import ZERO, Fill, Key, Movement, key_text, movement_of
 from agent.trading.reconcile.facts import discrepancy_id
-from agent.trading.states.machine import UNEXPECTED, step
-from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, fill_event
+from agent.trading.states.machine import UNEXPECTED, Move, step
+from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, OrderEvent, fill_event
 from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import POSITION, PositionEvent
 from agent.trading.steps.desk import Desk, fill_of, held_quantities, state_by
@@ -30,18 +30,34 @@ Marks = Mapping[Key, Mark | None]
 
 
 def book_fill(conn: Any, desk: Desk, fill: Fill, marks: Marks, now: datetime, source: str = "poll") -> bool:
-    """Book a fill. False where it is in the books already."""
+    """Book a fill, and take back what was inferred for want of it. False where it is in the books already."""
     newest = booking.newest_fill_at(conn, desk.held.platform, desk.held.account_ref, fill.key)
     if not booking.add_fill(conn, desk.fill_row(fill, now)):
         return False
-    is_late = fill.fill_id.endswith(VOID) or (newest is not None and fill.ts < newest)
+    taken_back = [void_of(one, now) for one in _guesses(conn, desk, fill)]
+    for one in taken_back:
+        booking.add_fill(conn, desk.fill_row(one, now))
+    is_late = bool(taken_back) or fill.fill_id.endswith(VOID) or (newest is not None and fill.ts < newest)
     _book_line(conn, desk, fill.key, fill, now, whole=is_late)
-    notional = times(fill.quantity, fill.price)
-    cash = less(notional.copy_negate() if fill.side == "buy" else notional, fill.fee)
     if fill.client_order_id is not None:
-        _project_order(conn, desk, fill, now, source)
-    write_equity(conn, desk, marks, now, cash=cash)
+        _project_order(conn, desk, fill, now, source, was_inferred=bool(taken_back))
+    write_equity(conn, desk, marks, now, cash=total(map(_brought, (fill, *taken_back))))
     return True
+
+
+def _guesses(conn: Any, desk: Desk, fill: Fill) -> list[Fill]:
+    """What was inferred for want of this fill. Most accounts never have any."""
+    if fill.inferred or not booking.has_inferred(conn, desk.held.platform, desk.held.account_ref, fill.key):
+        return []
+    where = (desk.held.platform, desk.held.account_ref)
+    found = map(fill_of, booking.fills_of(conn, *where, key=fill.key))
+    return guesses_at(fill, found, map(movement_of, booking.movements_of(conn, *where)))
+
+
+def _brought(fill: Fill) -> Decimal:
+    """The cash that a fill brings: below 0 for a purchase."""
+    notional = times(fill.quantity, fill.price)
+    return less(notional.copy_negate() if fill.side == "buy" else notional, fill.fee)
 
 
 def book_movement(conn: Any, desk: Desk, movement: Movement, marks: Marks, now: datetime) -> bool:
@@ -240,8 +256,9 @@ def _trade_row(conn: Any, desk: Desk, trade: Trade) -> dict[str, Any]:
     }
 
 
-def _project_order(conn: Any, desk: Desk, fill: Fill, now: datetime, source: str) -> None:
-    """What the order's row says of its fills, and what the fill does to its status."""
+def _project_order(conn: Any, desk: Desk, fill: Fill, now: datetime, source: str, *, was_inferred: bool) -> None:
+    """What the order's row says of its fills, and what the fill does to its status: to one that is filled nothing where
+    it only takes the place of what was inferred."""
     assert fill.client_order_id is not None, "the caller asked"
     row = orders.load(conn, fill.client_order_id)
     assert row is not None, "a fill of an order that has no row is nobody's"
@@ -249,7 +266,10 @@ def _project_order(conn: Any, desk: Desk, fill: Fill, now: datetime, source: str
     rows = booking.fills_of(conn, held.platform, held.account_ref, order=fill.client_order_id)
     filled, average = filled_of([fill_of(one) for one in rows], fill.client_order_id)
     event = fill_event(row["quantity"], filled, desk.platform.capabilities.dust)
-    moved = step(ORDER, row["status"], event)
+    if was_inferred and row["status"] in FINAL and event is not OrderEvent.OVERFILL:
+        moved = Move(row["status"])
+    else:
+        moved = step(ORDER, row["status"], event)
     values: dict[str, Any] = {"filled_quantity": filled, "average_price": average}
     if moved.state in FINAL and row["ended_at"] is None:
         values["ended_at"] = now

@@ -91,11 +91,11 @@ def test_what_is_not_tradable_is_not_traded_over_history_either(database: Databa
     assert (found.sent, found.trades, found.equity) == (0, 0, D(10_000))
     assert found.refused == {"release_age": found.actions["buy"]}
     assert found.actions["buy"] > 0
-    text = replay_text(found, scripted(release))
+    text = replay_text(found, scripted(release), [MARKET])
     assert "nothing was sent at the project's costs" in text
     assert "most by release_age (the release is not tradable: no better than the base rate)" in text
     assert "`agent run-agent` opens nothing with it.\n" in text
-    assert "The rule was traded all the same." in replay_text(found, scripted(release | {"is_tradable": True}))
+    assert "The rule was traded all the same." in replay_text(found, scripted(release | {"is_tradable": True}), [])
 
 
 def test_a_kill_ends_a_replay_flat(database: Database) -> None:

@@ -119,7 +119,7 @@ def test_a_try_against_the_release_in_force(
     expect(page.locator("table[aria-label=releases] thead th").nth(2)).to_have_text("wary")
     pairs = page.locator("table[aria-label='on the same rows'] tbody tr")
     expect(pairs.first).to_contain_text("Brier score")
-    expect(pairs.first.locator("td").nth(1)).to_have_text("0")  # the model is the same
+    expect(pairs.first.locator("td").nth(1)).to_have_text("same")  # it is one model
     expect(page.get_by_text(re.compile(r"Trades: \d+ in both; .* only wary"))).to_be_visible()
     expect(page.locator("table[aria-label='trades of one alone'] tbody tr").first).to_be_visible()
     page.goto(page.url.replace("release=wary", "release=gone"))

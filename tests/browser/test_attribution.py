@@ -111,7 +111,7 @@ def _sums_agree(page: Any, figures: dict[str, Any]) -> None:
         won = sum(int(row[1]) * _number(row[2]) / 100 for row in rows)
         assert won == pytest.approx(figures["trades"] * figures["hit_rate"], abs=0.01 * figures["trades"])
         text = page.get_by_text(re.compile(r"\d closed trades")).first.inner_text()
-        closed, still_open, together = (_number(one) for one in re.findall(r"[+-][\d.]+ %", text))
+        closed, still_open, together = (_number(one) for one in re.findall(r"[+-]?[\d.]+ %", text))
         assert sum(_number(row[3]) for row in rows) == pytest.approx(closed, abs=0.005 * (len(rows) + 1))
         assert together == pytest.approx(100 * figures["total_return"], abs=0.006)
         assert closed + still_open == pytest.approx(together, abs=0.011)

@@ -162,6 +162,6 @@ def _kills(page: Any, folder: Path) -> None:
 def _rows(page: Any, name: str) -> list[list[str]]:
     table = page.get_by_role("table", name=name, exact=True)
     table.wait_for(timeout=SLOW)
-    read = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+    read = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent.trim().replaceAll('\\xa0', ' ')))"
     found: list[list[str]] = table.locator("tbody tr").evaluate_all(read)
     return found

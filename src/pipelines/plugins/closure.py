@@ -29,6 +29,7 @@ FRAMEWORK = frozenset(
         "pipelines.data",
         "pipelines.features",
         "pipelines.modelling",
+        "pipelines.modelling.annual",  # what of a backtest is shown, by reports and by the agent's pages alike
         "pipelines.plugins",
         "pipelines.sources",
         "pipelines.errors",

@@ -48,7 +48,7 @@ def test_the_agent_is_steered_from_the_page(page: Any, server: Served) -> None:
     expect(page.locator("#state")).to_have_text("running", timeout=SLOW)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#state")).to_have_text("paused", timeout=SLOW)
-    page.get_by_label("A cycle each").fill("45")
+    page.get_by_label("A cycle every").fill("45")
     page.get_by_role("button", name="Set interval").click()
     expect(page.locator("#minutes")).to_have_text("45 min", timeout=SLOW)
     page.get_by_role("button", name="Resume").click()

@@ -103,7 +103,8 @@ async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
         what = "there is no such page" if error.detail == "Not Found" else str(error.detail)
-        return missing(request, request.app.state.server, NotFound(what, where=request.url.path))
+        gone = NotFound(what, where=request.url.path, fix="go on from one of these")
+        return missing(request, request.app.state.server, gone)
     fix = "GET /openapi.json lists the addresses" if error.status_code in (404, 405) else ""
     return _problem(error.status_code, str(error.detail), "", fix, headers=dict(error.headers or {}))
 

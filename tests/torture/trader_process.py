@@ -43,6 +43,7 @@ class Asked:
     mode: str = "cycles"
     cycles: int = 3
     stands_still: bool = False
+    reconciles: bool = True  # at work, too, and not at start alone
 
 
 class SharedClock:
@@ -87,7 +88,7 @@ def trader_of(asked: Asked, clock: SharedClock) -> Trader:
         "settle_seconds": 0.1,
         "young_seconds": 0.05,
         "recovery_retry_seconds": 0.05,
-        "reconciliation_seconds": 0.1,
+        "reconciliation_seconds": 0.1 if asked.reconciles else 1e9,
         "flat_again_seconds": 0.05,
         "main_loop_error_backoff_seconds": 0.2,
         "analysis_frequency_seconds": 0.2,

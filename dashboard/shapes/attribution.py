@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from agent.core.answers import Ref
-from agent.core.figures import percent_text, span_text
+from agent.core.figures import percent_text, pnl_text, span_text
 from agent.execution import backtests
 from agent.execution.backtests import Backtest
 from dashboard import address, charts, look, market_data, model_data, parts
@@ -55,8 +55,8 @@ def _groups(desk: Session, made: Backtest, total: float | None) -> None:
         )
     )
     closed = float(made.trades.get_column("pnl").sum())
-    rest = "" if total is None else f"; still open {_money(total - closed)}; together {_money(total)}"
-    look.line(f"{made.trades.height:,} closed trades {_money(closed)}{rest}. Of the start, after costs.")
+    rest = "" if total is None else f"; still open {pnl_text(total - closed)}; together {pnl_text(total)}"
+    look.line(f"{made.trades.height:,} closed trades {pnl_text(closed)}{rest}. Of the start, after costs.")
     found, left_out = attribution.extremes(attribution.attributed(made.trades, by), _GROUPS)
     names = market_data.names(desk)
     chosen = address.asked("key")
@@ -74,7 +74,7 @@ def _groups(desk: Session, made: Backtest, total: float | None) -> None:
                 _group(by, key, names, is_chosen=key == chosen),
                 f"{count:,}",
                 percent_text(won / count, 0),
-                _money(pnl),
+                pnl_text(pnl),
                 _bar(pnl, largest),
             )
             for key, count, won, pnl in found.iter_rows()
@@ -140,7 +140,7 @@ def _trades(desk: Session, rows: pl.DataFrame, what: str) -> None:
                 row["reason"].replace("_", " "),
                 None if row["probability"] is None else percent_text(row["probability"]),
                 percent_text(row["trade_return"], 2, sign=True),
-                _money(row["pnl"]),
+                pnl_text(row["pnl"]),
             )
             for row in rows.head(_TRADES).iter_rows(named=True)
         ],
@@ -197,7 +197,7 @@ def _mark(figure: go.Figure, found: pl.DataFrame) -> None:
             mode="markers",
             marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 1, "color": "white"}},
             customdata=[
-                [text, reason.replace("_", " "), _money(pnl)]
+                [text, reason.replace("_", " "), pnl_text(pnl)]
                 for text, reason, pnl in zip(
                     charts.utc_text(times), mine.get_column("reason"), mine.get_column("pnl"), strict=True
                 )
@@ -255,7 +255,3 @@ def _periods(curve: pl.DataFrame) -> None:
         return
     years = returns.get_column("ts").dt.year().n_unique()
     charts.put(charts.months(returns), "periods", height=90 + 28 * years, alt="Returns by month")
-
-
-def _money(pnl: float) -> str:
-    return percent_text(pnl, 2, sign=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from agent.core.answers import Ref
-from agent.core.figures import percent_text
+from agent.core.figures import pnl_text
 from agent.core.morning_text import moved_lines
 from agent.core.release_diff import change_text, figure_cells, pair_cells
 from agent.execution.backtests import Pair
@@ -77,7 +77,7 @@ def _trades(desk: Session, found: Comparison, pair: Pair) -> None:
     sides = {f"only {found.before.name}": pair.trades.before, f"only {found.after.name}": pair.trades.after}
     counted = "; ".join(
         f"{rows.height:,} {name}"
-        + (f" ({_money(float(rows.get_column('pnl').sum()))} of the start)" if rows.height else "")
+        + (f" ({pnl_text(float(rows.get_column('pnl').sum()))} of the start)" if rows.height else "")
         for name, rows in sides.items()
     )
     look.line(f"Trades: {pair.trades.both:,} in both; {counted}")
@@ -102,13 +102,9 @@ def _trades(desk: Session, found: Comparison, pair: Pair) -> None:
                 look.when(row["entry_at"]),
                 look.when(row["exit_at"]),
                 row["reason"].replace("_", " "),
-                _money(row["pnl"]),
+                pnl_text(row["pnl"]),
             )
             for name, row in rows
         ],
         label="trades of one alone",
     )
-
-
-def _money(pnl: float) -> str:
-    return percent_text(pnl, 2, sign=True)

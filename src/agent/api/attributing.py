@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from agent.core.figures import percent_text, span_text
+from agent.core.figures import percent_text, pnl_text, span_text
 from agent.execution.backtests import Backtest
 from pipelines.data.quoting import price_text
 from pipelines.evaluation import attribution
@@ -64,11 +64,11 @@ def attributed(made: Backtest, total: float | None, choice: Choice) -> dict[str,
         "ways": WAYS,
         "choice": choice,
         "count": made.trades.height,
-        "closed": _money(closed),
-        "still_open": None if total is None else _money(total - closed),
-        "together": None if total is None else _money(total),
+        "closed": pnl_text(closed),
+        "still_open": None if total is None else pnl_text(total - closed),
+        "together": None if total is None else pnl_text(total),
         "groups": [
-            (key, f"{count:,}", percent_text(won / count, 0), _money(pnl), _bar(pnl, largest))
+            (key, f"{count:,}", percent_text(won / count, 0), pnl_text(pnl), _bar(pnl, largest))
             for key, count, won, pnl in found.iter_rows()
         ],
         "left_out": left_out,
@@ -130,7 +130,7 @@ def picture(bars: pl.DataFrame, marks: pl.DataFrame) -> Picture | None:
         x = (max(0, bisect_right(times, row["at"]) - 1) + 0.5) * step
         side = "long" if row["side"] > 0 else "short"
         text = f"{row['what']} of a {side} at {price_text(row['price'])}, {row['at']:%Y-%m-%d %H:%M} UTC"
-        text += f", P&L {_money(row['pnl'])}"
+        text += f", P&L {pnl_text(row['pnl'])}"
         drawn.append((f"{row['what']} {side}", _shape(row["what"], side, x, y(row["price"])), text))
     return Picture(candles, tuple(drawn), max(0.8, round(step * 0.7, 1)), high, low, times[0], times[-1])
 
@@ -158,7 +158,7 @@ def _trade(row: Mapping[str, Any]) -> dict[str, Any]:
         "reason": row["reason"].replace("_", " "),
         "probability": "–" if row["probability"] is None else percent_text(row["probability"]),
         "return": percent_text(row["trade_return"], 2, sign=True),
-        "pnl": _money(row["pnl"]),
+        "pnl": pnl_text(row["pnl"]),
     }
 
 
@@ -176,7 +176,3 @@ def _returns(name: str, returns: pl.DataFrame) -> list[tuple[str, str, tuple[flo
         for at, value in returns.select("ts", "value").iter_rows()
     ]
     return rows[::-1]
-
-
-def _money(pnl: float) -> str:
-    return percent_text(pnl, 2, sign=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.core.answers import together
-from agent.core.figures import percent_text
+from agent.core.figures import pnl_text
 from agent.core.morning_text import moved_lines
 from agent.core.release_diff import change_text, figure_cells, pair_cells
 from agent.execution.backtests import Pair
@@ -61,14 +61,13 @@ def _apart(pair: Pair, names: Mapping[str, MarketFacts]) -> dict[str, Any]:
     sides = {"only before": pair.trades.before, "only after": pair.trades.after}
     return {
         "both": pair.trades.both,
-        "counts": {name: (rows.height, _money(float(rows.get_column("pnl").sum()))) for name, rows in sides.items()},
+        "counts": {name: (rows.height, pnl_text(float(rows.get_column("pnl").sum()))) for name, rows in sides.items()},
         "rows": [
-            (name, {**row, "pnl": _money(row["pnl"]), "name": names[row[_ID]].name if row[_ID] in names else row[_ID]})
+            (
+                name,
+                {**row, "pnl": pnl_text(row["pnl"]), "name": names[row[_ID]].name if row[_ID] in names else row[_ID]},
+            )
             for name, rows in sides.items()
             for row in rows.head(_TRADES).iter_rows(named=True)
         ],
     }
-
-
-def _money(pnl: float) -> str:
-    return percent_text(pnl, 2, sign=True)

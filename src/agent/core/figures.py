@@ -10,6 +10,11 @@ def percent_text(fraction: float, places: int = 1, *, sign: bool = False) -> str
     return f"{100 * fraction:{plus}z.{places}f} %"
 
 
+def pnl_text(fraction: float) -> str:
+    """What was won or lost, a fraction of the start: 0.0123 is "+1.23 %"."""
+    return percent_text(fraction, 2, sign=True)
+
+
 def percents_apart(one: float, other: float) -> tuple[str, str]:
     """Two fractions in per cent, with as many decimals as show which is larger: one to four."""
     for places in range(1, 5):

@@ -27,35 +27,28 @@ class Parser(argparse.ArgumentParser):
 
 def whole(low: int, high: int) -> Callable[[str], int]:
     """The kind of a whole number within bounds. A number that no database holds is as wrong as a word."""
-    fix = f"write a whole number, {low} or more, {high} at most"
-
-    def read(text: str) -> int:
-        try:
-            return _within(text, int(text), low, high, fix)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number; {fix}") from None
-
-    return read
+    return _bounded(int, "whole number", low, high, f"{low} or more, {high} at most")
 
 
 def number(low: float, high: float, *, above: bool = False) -> Callable[[str], float]:
     """The kind of a number within bounds, `low` itself left out where `above`. NaN is no number, and out of all."""
-    fix = f"write a number, {f'above {low:g}' if above else f'{low:g} or more'}, {high:g} at most"
-    least = math.nextafter(low, math.inf) if above else low
+    bounds = f"{f'above {low:g}' if above else f'{low:g} or more'}, {high:g} at most"
+    return _bounded(float, "number", math.nextafter(low, math.inf) if above else low, high, bounds)
 
-    def read(text: str) -> float:
+
+def _bounded(
+    convert: Callable[[str], _Number], kind: str, least: float, most: float, bounds: str
+) -> Callable[[str], _Number]:
+    def read(text: str) -> _Number:
         try:
-            return _within(text, float(text), least, high, fix)
+            value = convert(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number; {fix}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is no {kind}; write a {kind}, {bounds}") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is out of bounds; write a {kind}, {bounds}")
+        return value
 
     return read
-
-
-def _within(text: str, value: _Number, low: float, high: float, fix: str) -> _Number:
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of bounds; {fix}")
-    return value
 
 
 def instant(text: str) -> datetime:

@@ -109,6 +109,7 @@ class Trader:
         self.failed_at: list[datetime] = []  # cycles in a row in which every market failed
         self._unread = 0
         self._compared_at: datetime | None = None  # when books and platform were last compared, or that was tried
+        self._summed_up: datetime | None = None
         self._monitor: Monitor | None = None
         self.turn = threading.RLock()  # of the loop, or the monitor
         self._keeper = LeaseKeeper(start.database, f"account {start.account_ref}", (held.lease,), LEASE_SECONDS)
@@ -258,7 +259,9 @@ class Trader:
     def tell(self) -> None:
         """Let people know what they should."""
         if self._start.tells is not None:
-            self._start.tells(*telling.news_of(self.desk), self.desk.clock.now())
+            now = self.desk.clock.now()
+            self._start.tells(*telling.news_of(self.desk, self._summed_up), now)
+            self._summed_up = telling.day_to_sum_up(now)
 
     def _say_late(self) -> None:
         """The monitor's word: the loop hangs. It takes it back itself, once it goes on."""

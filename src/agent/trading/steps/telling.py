@@ -24,8 +24,15 @@ _ASKED_FOR = frozenset({Reason.PERSON, Reason.RESUMED, Reason.MONITOR})  # whoev
 _UNKNOWN, _STUCK = "unknown order", "stuck"
 
 
-def news_of(desk: Desk) -> tuple[list[Cause], list[str]]:
-    """Causes of now, the summary of yesterday among them; and keys of those that are over."""
+def day_to_sum_up(now: datetime) -> datetime | None:
+    """The UTC day that is over and to be summed up; None in the first minutes of the next one."""
+    midnight = midnight_before(now)
+    return midnight - timedelta(days=1) if now - midnight >= SUMMARY_AT else None
+
+
+def news_of(desk: Desk, summed_up: datetime | None = None) -> tuple[list[Cause], list[str]]:
+    """Causes of now, the summary of yesterday among them; and keys of those that are over. summed_up: a day whose
+    summary was given already: it reads all orders and round trips there are."""
     now = desk.clock.now()
     with desk.database.reading() as connections:
         conn, held = connections.project, desk.held
@@ -33,9 +40,8 @@ def news_of(desk: Desk) -> tuple[list[Cause], list[str]]:
         kill = account.standing_kill(conn, held.platform, held.account_ref)
         unclear = orders.of_agent(conn, desk.agent_id, {str(OrderState.UNKNOWN)})
         present, over = causes_of(f"{held.account_ref} on {held.platform}", reasons, unclear, kill, now)
-        day = midnight_before(now) - timedelta(days=1)
-        is_time = now - midnight_before(now) >= SUMMARY_AT
-        summary = summary_of(conn, desk.agent_id, day) if is_time else None
+        day = day_to_sum_up(now)
+        summary = None if day is None or day == summed_up else summary_of(conn, desk.agent_id, day)
     if summary is not None:
         key = f"day/{day:%Y-%m-%d} of {held.account_ref} on {held.platform}"
         title = f"Tidemill: trader of {held.account_ref} on {held.platform}, {day:%Y-%m-%d}"

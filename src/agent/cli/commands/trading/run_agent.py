@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
             config=parsed.config,
             home=workspace.settings.home,
             may_open=options.adopt,
-            tells=partial(_message, workspace.settings, workspace.database),
+            tells=partial(_message, workspace.settings, workspace.database) if workspace.settings.alerts.urls else None,
         )
         _tell(trading_options.table_of(parsed).rstrip())
         with stop_on_signals() as stop, Trader(start) as trader:

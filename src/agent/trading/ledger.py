@@ -15,7 +15,7 @@ opening; a fill that changes the sign closes what there is, then opens the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -268,21 +268,43 @@ def filled_of(fills: Iterable[Fill], client_order_id: str) -> tuple[Decimal, Dec
 def guesses_at(fill: Fill, fills: Iterable[Fill], movements: Iterable[Movement] = ()) -> list[Fill]:
     """Those of `fills` that were inferred for want of `fill`, which is listed at last: they are to be taken back.
 
-    What was inferred of its order always is: what the order has filled beyond what is listed is inferred anew. What led
-    from our position to the platform's is where it came after `fill`; but not what a position was found with, which
-    came in with its cash.
+    What was inferred of its order always is: what the order has filled beyond what is listed is inferred again. What
+    led from our position to the platform's is where it came after `fill`; but not what a position was found with,
+    which came in with its cash.
     """
-    if fill.inferred:
-        return []
-    every = list(fills)
-    gone = {one.fill_id.removesuffix(VOID) for one in every if one.fill_id.endswith(VOID)}
-    found_at = {one.ts for one in movements if one.reason == FOUND}
+    return _standing_for(fill, _guesses(fills), _found_at(movements))
+
+
+def with_fills(known: Iterable[Fill], new: Iterable[Fill], movements: Iterable[Movement] = ()) -> tuple[Fill, ...]:
+    """`known` with `new` fills booked, and what was inferred for want of them taken back."""
+    found, found_at = list(known), _found_at(movements)
+    guesses = _guesses(found)
+    for fill in new:
+        added = [*(void_of(one, fill.ts) for one in _standing_for(fill, guesses, found_at)), fill]
+        found += added
+        if any(one.inferred for one in added):
+            guesses = _guesses([*guesses, *added])
+    return tuple(found)
+
+
+def _guesses(fills: Iterable[Fill]) -> list[Fill]:
+    """Fills that were inferred and not taken back."""
+    inferred = [one for one in fills if one.inferred]
+    ids = {one.fill_id for one in inferred}  # what takes one back is inferred as well, see `void_of`
+    return [one for one in inferred if not one.fill_id.endswith(VOID) and one.fill_id + VOID not in ids]
+
+
+def _found_at(movements: Iterable[Movement]) -> set[datetime]:
+    """When positions were found."""
+    return {one.ts for one in movements if one.reason == FOUND}
+
+
+def _standing_for(fill: Fill, guesses: Iterable[Fill], found_at: Set[datetime]) -> list[Fill]:
+    """Those of `guesses` that stand for `fill`, see `guesses_at`."""
     return [
         one
-        for one in every
-        if one.inferred
-        and one.fill_id not in gone
-        and not one.fill_id.endswith(VOID)
+        for one in guesses
+        if not fill.inferred
         and (one.key, one.side) == (fill.key, fill.side)
         and (
             one.client_order_id == fill.client_order_id
@@ -290,15 +312,6 @@ def guesses_at(fill: Fill, fills: Iterable[Fill], movements: Iterable[Movement] 
             else one.ts > fill.ts and one.ts not in found_at
         )
     ]
-
-
-def with_fills(known: Iterable[Fill], new: Iterable[Fill], movements: Iterable[Movement] = ()) -> tuple[Fill, ...]:
-    """`known` with `new` fills booked, and what was inferred for want of them taken back."""
-    found, cash = list(known), list(movements)
-    for fill in new:
-        found += [void_of(one, fill.ts) for one in guesses_at(fill, found, cash)]
-        found.append(fill)
-    return tuple(found)
 
 
 def void_of(fill: Fill, ts: datetime) -> Fill:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -36,13 +36,14 @@ NOTHING = Holding(ZERO)
 def compare_fills(books: Books, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
     """Fills that the books lack, that differ, that settled or failed."""
     known, orders = {one.fill_id: one for one in books.fills}, {one.client_order_id: one for one in books.orders}
+    fills = listed_fills(books, platform)
     for fill in platform.fills:
         if books.opened_at is not None and fill.ts <= books.opened_at:
             continue
         ours = known.get(fill.fill_id)
         if ours is None:
             if platform.at - fill.ts >= timedelta(seconds=policy.young_seconds):
-                yield _missed(fill, orders.get(fill.client_order_id or ""), books, platform, policy)
+                yield _missed(fill, orders.get(fill.client_order_id or ""), fills, policy)
         elif fill.settlement == "failed" and ours.settlement != "failed" and fill.fill_id + VOID not in known:
             yield _fill(fill, 25, "fill_failed", (BookFill(void_of(ours, platform.at)),), alert=True)
         elif fill.settlement == "confirmed" and ours.settlement == "pending":
@@ -51,13 +52,13 @@ def compare_fills(books: Books, platform: Snapshot, policy: Policy) -> Iterator[
             yield _fill(fill, 23, "fill_differs", (BookMovement(_difference(ours, fill)),))
 
 
-def _missed(fill: Fill, order: Order | None, books: Books, platform: Snapshot, policy: Policy) -> Discrepancy:
-    """A fill that the books lack: of a live order, of one that was over, or of nobody's."""
+def _missed(fill: Fill, order: Order | None, fills: Sequence[Fill], policy: Policy) -> Discrepancy:
+    """A fill that the books lack: of a live order, of one that was over, or of nobody's. fills: all there are."""
     if order is None:
         return _fill(fill, 17, "external_fill", (BookFill(replace(fill, client_order_id=None)),))
     if order.status not in FINAL:
         return _fill(fill, 9, "missed_fill", (BookFill(fill),))
-    filled, _ = filled_of(listed_fills(books, platform), order.client_order_id)
+    filled, _ = filled_of(fills, order.client_order_id)
     event = fill_event(order.quantity, filled, policy.dust)
     acts = (BookFill(fill), MoveOrder(order.client_order_id, event))
     if event is OrderEvent.OVERFILL:

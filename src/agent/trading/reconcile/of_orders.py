@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -42,6 +42,7 @@ _MAY_BE_FOUND = FINAL - {OrderState.FILLED, OrderState.ABANDONED, OrderState.DEN
 def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: bool) -> Iterator[Discrepancy]:
     """Differences of orders. `explained`: positions and cash are as the books say, so that an order that is not found
     did nothing."""
+    fills = listed_fills(books, platform)
     by_client = {one.client_order_id: one for one in platform.orders if one.client_order_id is not None}
     by_platform = {one.platform_order_id: one for one in platform.orders}
     for order in books.orders:
@@ -49,9 +50,9 @@ def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: 
             continue
         listed = by_client.get(order.client_order_id) or by_platform.get(order.platform_order_id or "")
         if listed is None:
-            found = _not_listed(order, books, platform, policy, explained)
+            found = _not_listed(order, fills, platform, policy, explained)
         else:
-            found = _listed(order, listed, books, platform, policy)
+            found = _listed(order, listed, fills, platform, policy)
         if found is not None:
             yield found
     ours = {one.client_order_id for one in books.orders} | {one.platform_order_id for one in books.orders}
@@ -61,12 +62,12 @@ def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: 
 
 
 def _listed(
-    order: Order, listed: PlatformOrder, books: Books, platform: Snapshot, policy: Policy
+    order: Order, listed: PlatformOrder, fills: Sequence[Fill], platform: Snapshot, policy: Policy
 ) -> Discrepancy | None:
     if order.first_sent_at is None and order.status == OrderState.PREPARED:
         return _of(order, 2, "sent_without_a_row", "blocking", (), listed, note="two processes write this database")
     acts: list[Act] = []
-    filled, average = filled_of(listed_fills(books, platform), order.client_order_id)
+    filled, average = filled_of(fills, order.client_order_id)
     missing = less(listed.filled, filled)
     if missing > policy.dust:
         fill = _inferred(order, listed, filled, average, missing, platform)
@@ -118,12 +119,14 @@ def _case(order: Order, listed: PlatformOrder, is_inferred: bool) -> tuple[int, 
     return 11, "missed_end"
 
 
-def _not_listed(order: Order, books: Books, platform: Snapshot, policy: Policy, explained: bool) -> Discrepancy | None:
+def _not_listed(
+    order: Order, fills: Sequence[Fill], platform: Snapshot, policy: Policy, explained: bool
+) -> Discrepancy | None:
     if order.status in FINAL:
         return None
     if order.first_sent_at is None:
         return _of(order, 1, "never_sent", "corrected", (MoveOrder(order.client_order_id, OrderEvent.ABANDON),))
-    filled, _ = filled_of(listed_fills(books, platform), order.client_order_id)
+    filled, _ = filled_of(fills, order.client_order_id)
     if filled > order.filled:
         event = fill_event(order.quantity, filled, policy.dust)
         return _of(order, 4, "found_by_fills", "corrected", (MoveOrder(order.client_order_id, event),))

@@ -1,6 +1,6 @@
 """Puts our style sheet and script into the document that Streamlit serves.
 
-What a page sends by itself arrives after the first paint: what was drawn before is then drawn anew at another place.
+What a page sends by itself arrives after the first paint: what was drawn before is then drawn again at another place.
 """
 
 from __future__ import annotations

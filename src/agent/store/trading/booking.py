@@ -163,8 +163,9 @@ def opening_of_day(
     later = sa.select(c.ts, c.net_flow).where(c.agent_id == agent_id, c.ts > first.ts, c.net_flow != 0).order_by(c.ts)
     flows = []
     for ts, flow in conn.execute(later).all():
-        before = sa.select(c.equity).where(c.agent_id == agent_id, c.ts < ts).order_by(c.ts.desc()).limit(1)
-        flows.append((conn.execute(before).scalar_one(), flow))
+        before = equity_before(conn, agent_id, ts)
+        assert before is not None, "the day's first reading is"
+        flows.append((before["equity"], flow))
     return first.equity, flows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -91,6 +92,13 @@ def tables_of(
         {market: columns(one, volume) for market, one in opens.items()},
         {market: said(enters.get(market, {}), len(one), market, **changes) for market, one in opens.items()},
     )
+
+
+def live_feed(bars: int) -> TableFeed:
+    """A release that goes with the clock, whose newest of so many bars ended at START + (bars - 1) h: of one market,
+    which it would enter at the first of them."""
+    tables = tables_of({MARKET: [100.0] * bars}, {MARKET: {0: 1}})
+    return TableFeed(replace(tables, release=replace(tables.release, is_historical=False)))
 
 
 def trader(

@@ -16,6 +16,7 @@ from pipelines.costs import Costs
 from pipelines.values import dataclass
 
 BARS_OF_A_MARK = 1.5  # a price of bars is fresh for so many of them
+BARS_OF_A_RELEASE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,9 @@ class Feed(Protocol):
     def bars_since(self, market_id: str, since: datetime, until: datetime) -> int:
         """How many bars ended after `since`, up to `until`."""
 
+    def open_seconds(self, market_id: str, since: datetime, until: datetime) -> float:
+        """How long the market was open between two moments, as far as its bars show."""
+
 
 def quote_of(listing: Listing, bar: Bar) -> Quote:
     """The quote at the end of `bar`: its own where it has one, else its close and half the spread of the market's
@@ -129,3 +133,9 @@ def quote_of(listing: Listing, bar: Bar) -> Quote:
 def max_mark_age(listing: Listing, seconds: float) -> timedelta:
     """How old a price may be: `seconds`, and where only bars exist one and a half of them."""
     return timedelta(seconds=max(seconds, BARS_OF_A_MARK * listing.bar_seconds))
+
+
+def max_release_age(bar_seconds: float, lag_seconds: float) -> float:
+    """How many seconds a market may have been open since what a release knows of it: two of its bars, and as long as
+    a release takes."""
+    return BARS_OF_A_RELEASE * bar_seconds + lag_seconds

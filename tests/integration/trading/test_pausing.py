@@ -17,7 +17,7 @@ from agent.trading.run import Trader
 from agent.trading.steps.booking import book_movement
 from agent.trading.steps.execute import valued
 from pipelines.costs import Costs
-from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, listing, trader
+from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, listing, live_feed, trader
 
 # 30 units at 100; 93 is a loss of 210 of 10,000. It recovers within the day, and the day after everything is as before.
 FALLING = [100.0, 100.0, 100.0, 93.0, 93.0, *[100.0] * 40]
@@ -187,3 +187,32 @@ def test_three_old_readings_in_a_row_kill_where_that_was_asked_for(database: Dat
     (kill,) = rows(database, switch.of_account, "paper", "main")
     assert kill["cause"] == ["STALE_MARKS"]
     assert (kill["limit_value"], kill["measured"]) == (3, 3)
+
+
+def test_a_release_that_is_too_old_holds_back_until_the_next_one(database: Database) -> None:
+    """Two bars of an hour and 900 s: what closes still goes out, and a new release ends it."""
+    clock = MovedClock()
+    with trader(database, live_feed(2), clock, take_profit=0.5) as one:
+        one.recover()
+        cycles(one, clock, (0, 1))
+        clock.at = START + 3 * HOUR + timedelta(seconds=900)
+        one.look()
+        assert state(database, one) == ("active", [])
+        clock.at += timedelta(seconds=1)
+        one.look()
+        assert state(database, one) == ("reducing", ["release_too_old"])
+        row = rows(database, account.load, one.desk.agent_id)
+        assert "it knows nothing after 2026-01-30 01:00 UTC" in row["trading_reason"]["release_too_old"]
+    with trader(database, live_feed(4), clock) as one:
+        one.recover()
+        one.look()
+        assert state(database, one) == ("active", [])
+
+
+def test_historical_data_is_never_too_old(database: Database) -> None:
+    clock = MovedClock()
+    with trader(database, feed_of({MARKET: [100.0] * 3}, {MARKET: {}}), clock) as one:
+        one.recover()
+        clock.at = START + 500 * HOUR
+        one.look()
+        assert state(database, one) == ("active", [])

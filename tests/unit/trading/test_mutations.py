@@ -23,6 +23,7 @@ from agent.trading.states.permissions import MAY, Send, TradingState
 from agent.trading.steps import execute, pausing
 from agent.trading.steps.execute import LastLook
 from pipelines.errors import SettingsError
+from tests import paper
 
 D = Decimal
 LIMITS = Limits(loss=D("0.02"), drawdown=D("0.05"), gain=D("0.05"), stale_kills=True)
@@ -68,17 +69,19 @@ def refused(says: str, mode: Any = "dry_run", **config: Any) -> None:
         assert not says
 
 
-def holds_back(reason: str, reading: Reading) -> None:
-    """Whether a reading pauses; the day began with 100, and nothing paused since."""
+def holds_back(reason: str, reading: Reading, bars: int = 13) -> None:
+    """Whether a reading holds back; the day began with 100, nothing paused since, and so many hourly bars of it are
+    published: the thirteenth ended now."""
+    config = TradingAgentConfig(max_daily_loss_pct=0.01)
+    desk = SimpleNamespace(config=config, agent_id=1, markets={paper.MARKET: "BTCUSD"}, feed=paper.live_feed(bars))
     found = {
         name
         for name, why in pausing.CHECKS.items()
-        if why(None, DESK, reading, LIMITS, NOW)  # type: ignore[arg-type]  # what they ask of a desk
+        if why(None, desk, reading, LIMITS, NOW)  # type: ignore[arg-type]  # what they ask of a desk
     }
     assert reason in found
 
 
-DESK = SimpleNamespace(config=TradingAgentConfig(max_daily_loss_pct=0.01), agent_id=1)
 KILL = {"cause": ["LOSS_LIMIT"]}
 PAIRS = {"asset_pairs": ("BTCUSD",)}
 # (table, rule) -> what fails without it. Each of these holds of the code as it is.
@@ -90,6 +93,7 @@ CHECKS: dict[tuple[str, str], Callable[[], None]] = {
     ("kill_switch", "gain"): lambda: fires(Cause.PROFIT_TARGET, "105"),
     ("pausing", "stale_marks"): lambda: holds_back("stale_marks", Reading(D(100), D(100), D(100), True, 2)),
     ("pausing", "daily_loss"): lambda: holds_back("daily_loss", Reading(D(99), D(100), D(100))),
+    ("pausing", "release_too_old"): lambda: holds_back("release_too_old", Reading(D(100), D(100), D(100)), bars=10),
     ("last_look", "trading_state"): lambda: denied("the trader is paused: p", paused()),
     ("last_look", "kill_switch"): lambda: denied("the kill switch fired: LOSS_LIMIT", look("exit", kill=KILL)),
     ("last_look", "kill_file"): lambda: denied(
@@ -160,6 +164,8 @@ def test_none_of_them_fires_wrongly() -> None:
             holds_back("daily_loss", reading)
         with pytest.raises(AssertionError):
             holds_back("stale_marks", reading)
+        with pytest.raises(AssertionError):
+            holds_back("release_too_old", reading, bars=11)
 
 
 def test_a_quick_test_on_paper_is_allowed() -> None:

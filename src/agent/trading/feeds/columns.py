@@ -12,6 +12,7 @@ from functools import cached_property
 from agent.amounts import of_float
 from agent.errors import NotFound
 from agent.trading.feed import Bar, Listing, Published, ReleaseInfo, Returns
+from agent.trading.measures.hours import ALWAYS, Hours, open_hours, open_seconds
 from pipelines.values import dataclass
 
 _MOST_BARS, _MOST_DAYS = 100, 250  # of returns: what the rules ask for
@@ -51,6 +52,11 @@ class BarColumns:
         """The number of the last bar of each UTC day."""
         days = [end.date() for end in self.ends]
         return [number for number, day in enumerate(days) if number + 1 == len(days) or days[number + 1] != day]
+
+    @cached_property
+    def open_hours(self) -> Hours:
+        """Hours of the week in which the market trades."""
+        return open_hours(self.starts, self.ends)
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,11 @@ class TableFeed:
         """How many bars ended after `since`, up to `until`."""
         columns = self._tables.bars.get(market_id)
         return 0 if columns is None else bisect_right(columns.ends, until) - bisect_right(columns.ends, since)
+
+    def open_seconds(self, market_id: str, since: datetime, until: datetime) -> float:
+        """How long the market was open between two moments, as far as its bars show."""
+        columns = self._tables.bars.get(market_id)
+        return open_seconds(ALWAYS if columns is None else columns.open_hours, since, until)
 
     @property
     def newest_end(self) -> datetime:

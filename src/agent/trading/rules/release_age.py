@@ -6,18 +6,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from agent.trading.feed import max_release_age
 from agent.trading.model import Proposal
 from agent.trading.rule import Allow, Answer, Refuse, View
 from agent.trading.rule_example import Case
 
 PLACE, CLOSES = 30, False
-BARS = 2
 
 
 def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     """Refuse an old, replaced, ungated, untradable or used-up release; a historical one in live."""
     release = view.release
-    most = BARS * release.bar_seconds + view.config.release_lag_seconds
+    most = max_release_age(release.bar_seconds, view.config.release_lag_seconds)
     evidence = {"as_of": release.as_of, "open_seconds": release.open_seconds, "most_seconds": most}
     if view.mode == "live" and release.is_historical:
         return Refuse("the release is historical: its data ended long ago", evidence)

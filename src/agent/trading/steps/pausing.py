@@ -1,5 +1,6 @@
-"""What a reading of the account pauses: a day's loss until midnight UTC, three readings with old prices until a good
-one. Softer than the kill switch: exits go on."""
+"""What a reading of the account holds back: a day's loss pauses until midnight UTC, three readings with old prices
+until a good one, a release that knows nothing new of any market until the next one. Softer than the kill switch: exits
+go on."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 
 from agent.amounts import less, money_text, of_float
 from agent.store.trading import account, booking, deciding
+from agent.trading.feed import max_release_age
 from agent.trading.kill_switch import Limits, Reading
 from agent.trading.measures.day import day_loss, midnight_after, midnight_before, opening_after
 from agent.trading.states.permissions import Reason
@@ -57,9 +59,29 @@ def _lost_today(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: da
     return why
 
 
+def _too_old(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetime) -> str | None:
+    """Why nothing can be opened: each market was open for too long since the newest that the release says of it. Where
+    one is not, rules refuse the others. Of historical data the newest is as new as it gets."""
+    found = [one for market in desk.markets if (one := desk.feed.published(market, now)) is not None]
+    if desk.feed.release.is_historical or not found:
+        return None
+    lag = desk.config.release_lag_seconds
+    for one in found:
+        most = max_release_age(desk.feed.listing(one.market_id).bar_seconds, lag)
+        if desk.feed.open_seconds(one.market_id, one.ts, now) <= most:
+            return None
+    newest = max(one.ts for one in found)
+    return (
+        f"release {desk.feed.release.name} is too old: it knows nothing after {newest:%Y-%m-%d %H:%M} UTC, and the "
+        f"markets were open for longer since than two of their bars and {lag:.0f} s; `agent status` says what keeps "
+        "the pipeline"
+    )
+
+
 CHECKS: dict[Reason, Callable[[Any, Desk, Reading, Limits, datetime], str | None]] = {
     Reason.STALE_MARKS: _stale,
     Reason.DAILY_LOSS: _lost_today,
+    Reason.RELEASE_TOO_OLD: _too_old,
 }
 
 

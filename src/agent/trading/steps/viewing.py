@@ -95,7 +95,7 @@ def rule_view(
         release=ReleaseFacts(
             as_of=as_of,
             bar_seconds=listing.bar_seconds,
-            open_seconds=(now - as_of).total_seconds(),
+            open_seconds=desk.feed.open_seconds(market, as_of, now),
             is_tradable=release.is_tradable,
             untradable=release.untradable,
             is_historical=release.is_historical,

@@ -137,13 +137,18 @@ def short(version: str | None) -> str:
 
 
 def _part(part: str | Ref) -> str:
-    return link(part) if isinstance(part, Ref) else html.escape(part)
+    return link(part) if isinstance(part, Ref) else _escaped(part)
+
+
+def _escaped(words: str) -> str:
+    """As HTML, in which no figure is parted from its unit."""
+    return html.escape(words).replace(" %", "&nbsp;%")
 
 
 def _cell(value: object) -> str:
     if value is None:
         return '<span class="tm-soft">–</span>'
-    return value if isinstance(value, Html) else html.escape(str(value)).replace("\n", "<br>")
+    return value if isinstance(value, Html) else _escaped(str(value)).replace("\n", "<br>")
 
 
 def literal(text: str) -> str:

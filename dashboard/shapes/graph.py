@@ -9,6 +9,7 @@ from datetime import datetime
 import plotly.graph_objects as go
 
 from agent.core.answers import Ref
+from agent.core.figures import count_text
 from agent.core.graph import order, reads_of
 from agent.core.model import Spec, State
 from agent.store.control.attempts import Attempt
@@ -19,7 +20,7 @@ from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
 from pipelines.plugins.ordering import levels
 
 _ATTEMPT = {
-    "succeeded": ("succeeded", GREEN),
+    "succeeded": ("computed", GREEN),
     "same": ("came out the same", BLUE),
     "failed": ("failed", RED),
     "crashed": ("its process died", PURPLE),
@@ -98,7 +99,7 @@ def _attempt_hover(attempt: Attempt, end: datetime) -> str:
     lines = [f"<b>{html.escape(attempt.component)}</b>, try {attempt.number}: {attempt.status}", f"{seconds:.2f} s"]
     lines.append(f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC")
     if attempt.rows is not None:
-        lines.append(f"{attempt.rows:,} rows")
+        lines.append(count_text(attempt.rows, "row"))
     if attempt.peak_memory_bytes:
         lines.append(f"{attempt.peak_memory_bytes / 1e6:,.0f} MB at most")
     return "<br>".join(lines)
@@ -156,7 +157,7 @@ def _hover(spec: Spec, state: State, stand: Look) -> str:
     lines = [f"<b>{spec.name}</b>: {stand.word}"]
     if stand.why:
         lines += _folded(stand.why)
-    lines.append(f"version {look.short(state.output_version)}, {state.output_rows or 0:,} rows")
+    lines.append(f"version {look.short(state.output_version)}, {count_text(state.output_rows or 0, 'row')}")
     if state.last_run_at is not None:
         lines.append(f"last success {look.when_text(state.last_run_at)} ({state.last_run_at:%Y-%m-%d %H:%M} UTC)")
     lines += [f"reads {name} {look.short(record.version)}" for name, record in sorted(state.inputs.items())]

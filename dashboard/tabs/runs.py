@@ -74,7 +74,7 @@ def _asked_for(desk: Session, chosen: Sequence[Run]) -> list[Run]:
 
 
 def _named(run: Run) -> str:
-    return f"Run {run.id}: {run.status}, {run.goal}, {look.when_text(run.started_at or run.created_at)}"
+    return f"Run {run.id}: {run.status}, {look.when_text(run.started_at or run.created_at)}, {run.goal}"
 
 
 def _grid(desk: Session) -> None:
@@ -123,7 +123,7 @@ def _closely(desk: Session, run_id: int) -> None:
         st.warning(look.literal(run.error), icon=":material/info:")
     with st.expander("Events", expanded=True):
         look.table(
-            [Column("seq", "num"), Column("At", "short"), Column("Type", "short"), Column("What", "long")],
+            [Column("No.", "num"), Column("At", "short"), Column("Type", "short"), Column("What", "long")],
             [
                 (one.seq, look.when(one.created_at, seconds=True), one.type, event_sentence(one.event))
                 for one in data.events_of(desk, run_id)

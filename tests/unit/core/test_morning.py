@@ -97,7 +97,7 @@ def test_causes_are_the_first_ones_as_recorded() -> None:
     ]
     own = Change("features", ("code",), {})
     assert causes_of(recorded, [own]) == (
-        "ticks ran because the source sample has new data (3 parts)",
+        "ticks ran because there is new data in the source sample (3 parts)",
         "markets ran because the setting costs.fee is new (3.0)",
     )
     # Where retention has taken the runs, the two releases tell.

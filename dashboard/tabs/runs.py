@@ -67,10 +67,7 @@ def _asked_for(desk: Session, chosen: Sequence[Run]) -> list[Run]:
     if asked is None or asked in {str(run.id) for run in chosen}:
         return []
     found = _run_in_address(desk)
-    if found is None:
-        st.warning(f"There is no run {look.literal(asked[:20])} any more.", icon=":material/link_off:")
-        return []
-    return [found]
+    return [] if found is None else [found]
 
 
 def _named(run: Run) -> str:
@@ -81,6 +78,9 @@ def _grid(desk: Session) -> None:
     """The grid, and what happened in the cell that the address names."""
     grid.show(data.grid_of(desk))
     run, component = _run_in_address(desk), address.asked("component")
+    asked = address.asked("run")
+    if asked is not None and run is None:
+        st.warning(f"There is no run {look.literal(asked[:20])} any more.", icon=":material/link_off:")
     if run is None or component is None:
         return
     step = data.step_of(desk, run.id, component)

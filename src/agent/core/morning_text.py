@@ -105,9 +105,9 @@ def _near(one: Decided) -> Line:
 
 def _outcomes(morning: Morning) -> Answer:
     question, one, waiting = "How did yesterday go?", morning.outcomes, morning.waiting
-    wait: tuple[Line, ...] = (
-        ((f"{count_text(waiting, 'decision')} since then without outcome yet",),) if waiting else ()
-    )
+    since = "" if one is None else " since then"
+    waits = f"{count_text(waiting, 'decision')}{since} without outcome yet"
+    wait: tuple[Line, ...] = ((waits,),) if waiting else ()
     if one is None:
         return Answer(question, ("No decision has its outcome yet",), wait)
     days = {morning.today: "Today", morning.today - timedelta(days=1): "Yesterday"}

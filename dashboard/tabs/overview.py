@@ -89,7 +89,7 @@ def _next(desk: Session, release: Release | None, at: datetime) -> None:
     if due is None:
         words: tuple[str, ...] = ("No run begins by itself: start one in the Agent tab, or a schedule.",)
     elif due < at:
-        words = (f"The next run is overdue since {span_text((at - due).total_seconds())}: does the scheduler run?",)
+        words = (f"The next run is overdue by {span_text((at - due).total_seconds())}: does the scheduler run?",)
     else:
         words = ("The next run begins by itself ", look.when(due), f", in {span_text((due - at).total_seconds())}")
     count = 0 if release is None else data.predictions_in(desk)

@@ -69,7 +69,7 @@ def dirty_text(state: State) -> str | None:
 
 
 def progress_text(one: events.Progress) -> str:
-    """How far an attempt has come, in its own words: "3 of 11: fold from 2006-03-14 00:00"."""
+    """How far an attempt has come, in its own words: "3 of 11: fold from 2006-03-14 00:00 UTC"."""
     count = f"{one.done:,} of {one.total:,}" if one.total else ""
     return ": ".join(part for part in (count, one.what) if part)
 

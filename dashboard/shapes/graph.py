@@ -19,6 +19,8 @@ from dashboard.health import Look
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
 from pipelines.plugins.ordering import levels
 
+# Room beside the outermost nodes: half of "maybe stale" on a phone, on which seven columns have 50 px each.
+_BESIDE = 0.76
 _ATTEMPT = {
     "succeeded": ("computed", GREEN),
     "same": ("came out the same", BLUE),
@@ -55,7 +57,7 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
         cliponaxis=False,
     )
     lows, highs = [place[1] for place in places.values()], [place[0] for place in places.values()]
-    figure.update_xaxes(visible=False, range=[-0.5, max(highs) + 0.5], fixedrange=True)
+    figure.update_xaxes(visible=False, range=[-_BESIDE, max(highs) + _BESIDE], fixedrange=True)
     figure.update_yaxes(visible=False, range=[min(lows) - 0.6, max(lows) + 0.6] if lows else None, fixedrange=True)
     return figure
 

@@ -120,7 +120,7 @@ def prices(bars: pl.DataFrame, signals: Sequence[Mapping[str, Any]], resolution:
         text = f"resolved at {resolution:g}"
         figure.add_hline(y=resolution, line={"color": GREEN, "dash": "dash"}, annotation_text=text, row=1, col=1)
     figure.update_xaxes(rangeslider={"visible": False})
-    figure.update_yaxes(title_text="Price", row=1, col=1)
+    figure.update_yaxes(title_text="Price", exponentformat="none", row=1, col=1)
     figure.update_layout(margin=_ROOM)
     return figure
 

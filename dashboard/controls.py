@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from agent.core.figures import count_text
 from agent.core.graph import order
 from agent.execution.runlog import Request
 from dashboard import actions, data, look, parts, press
@@ -67,7 +68,10 @@ def _mark(desk: Session, names: list[str]) -> None:
 def _runner(desk: Session) -> None:
     found = data.background_runner(desk)
     look.line(f"{found.state}, every {found.interval_minutes} min, next run ", look.when(found.next_run))
-    st.caption(f"{found.run_count} cycles so far, {found.error_count} failed, {found.total_forecasts:,} predictions")
+    st.caption(
+        f"{count_text(found.run_count, 'cycle')} so far, {found.error_count:,} failed, "
+        f"{count_text(found.total_forecasts, 'prediction')}"
+    )
     if found.last_error:
         st.caption(look.literal(f"Last error: {found.last_error}"))
     if found.state == "running":

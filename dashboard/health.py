@@ -54,10 +54,9 @@ def headline(looks: Mapping[str, Look], *, is_running: bool, has_release: bool) 
     """One line of health: what matters most comes first."""
     by_word = {word: [name for name, one in looks.items() if one.word == word] for word in _WORST_FIRST}
     if by_word["died"]:
-        names = _listed(by_word["died"])
-        return DIED, f"The process that ran {names} died. Nothing is lost: the next run takes over."
+        return DIED, f"The process that ran {_listed(by_word['died'])} died. Nothing is lost: the next run takes over."
     if by_word["failed"]:
-        return Look("failed", RED), f"{_listed(by_word['failed'])} failed; what needs it waits. The error is below."
+        return Look("failed", RED), f"{_listed(by_word['failed'])} failed: the error is below."
     if is_running:
         return RUNNING, "A run is going on."
     if not has_release and all(one.word == "never run" for one in looks.values()):
@@ -67,11 +66,13 @@ def headline(looks: Mapping[str, Look], *, is_running: bool, has_release: bool) 
         verb = "is" if len(due) == 1 else "are"
         return Look("stale", ORANGE), f"{_listed(due)} {verb} stale: the next run recomputes what changed."
     if by_word["blocked"]:
-        return Look("blocked", PURPLE), f"{_listed(by_word['blocked'])} wait for what they need."
+        names = by_word["blocked"]
+        own = "waits for what it needs" if len(names) == 1 else "wait for what they need"
+        return Look("blocked", PURPLE), f"{_listed(names)} {own}."
     if by_word["deferred"]:
-        return Look(
-            "deferred", PURPLE
-        ), f"{_listed(by_word['deferred'])} wait by their own policy; the rest is current."
+        names = by_word["deferred"]
+        own = "waits by its own policy" if len(names) == 1 else "wait by their own policies"
+        return Look("deferred", PURPLE), f"{_listed(names)} {own}; the rest is current."
     return Look("up to date", GREEN), f"All {len(looks)} components are up to date."
 
 

@@ -6,6 +6,7 @@ Everything that goes into HTML is escaped here, error texts included: they quote
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,7 +138,12 @@ def short(version: str | None) -> str:
 
 
 def _part(part: str | Ref) -> str:
-    return link(part) if isinstance(part, Ref) else html.escape(part)
+    return link(part) if isinstance(part, Ref) else _with_units(html.escape(part))
+
+
+def _with_units(escaped: str) -> str:
+    """No figure is parted from its unit at the end of a line."""
+    return re.sub(r"\S+ %", r'<span class="tm-unit">\g<0></span>', escaped)
 
 
 def _cell(value: object) -> str:

@@ -81,7 +81,7 @@ def choose(known: Mapping[str, str], label: str, name: str, key: str, default: s
     """A box to choose a release or a try in, by their texts; the address follows the chosen name under `name`."""
     asked = address.asked(name)
     if asked is not None and asked not in known:
-        st.warning(f"There is no {look.literal(asked[:200])} any more.", icon=":material/link_off:")
+        st.warning(f"Nothing is called {look.literal(asked[:200])} any more.", icon=":material/link_off:")
     address.follow(name, key, {one: one for one in known}, default)
     chosen: str = st.selectbox(
         label, list(known), format_func=known.__getitem__, key=key, on_change=address.keep, args=(name, key)

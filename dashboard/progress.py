@@ -60,9 +60,7 @@ def show(desk: Session, run: Run, at: datetime) -> None:
         _approval(desk, run, head)
     else:
         stop = ", asked to stop" if run.cancel_requested else ""
-        look.line(
-            head, f" since {span_text((at - (run.started_at or at)).total_seconds())} in {parts.owner(run)}{stop}"
-        )
+        look.line(head, f" for {span_text((at - (run.started_at or at)).total_seconds())} in {parts.owner(run)}{stop}")
     happened = [row.event for row in data.events_of(desk, run.id)]
     steps = _planned(happened)
     if steps:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from agent.core.answers import Ref
-from agent.core.figures import percent_text, pnl_text, span_text
+from agent.core.figures import count_text, percent_text, pnl_text, span_text
 from agent.execution import backtests
 from agent.execution.backtests import Backtest
 from dashboard import address, charts, look, market_data, model_data, parts
@@ -56,7 +56,7 @@ def _groups(desk: Session, made: Backtest, total: float | None) -> None:
     )
     closed = float(made.trades.get_column("pnl").sum())
     rest = "" if total is None else f"; still open {pnl_text(total - closed)}; together {pnl_text(total)}"
-    look.line(f"{made.trades.height:,} closed trades {pnl_text(closed)}{rest}. Of the start, after costs.")
+    look.line(f"{count_text(made.trades.height, 'closed trade')} {pnl_text(closed)}{rest}. Of the start, after costs.")
     found, left_out = attribution.extremes(attribution.attributed(made.trades, by), _GROUPS)
     names = market_data.names(desk)
     chosen = address.asked("key")
@@ -175,7 +175,9 @@ def _candles(desk: Session, market_id: str, name: str, rows: pl.DataFrame) -> No
     kinds = market_data.kinds(desk)
     figure = charts.prices(bars, [], None)
     _mark(figure, attribution.marks(mine, is_binary=kinds.get(market_id) == "binary"))
-    charts.put(figure, "traded", height=360, alt=f"Price of {name} with entries and exits of {mine.height:,} trades")
+    trades = count_text(mine.height, "trade")
+    st.caption(look.literal(f"{name}: entries and exits of {trades}"))
+    charts.put(figure, "traded", height=360, alt=f"Price of {name} with entries and exits of {trades}")
 
 
 def _mark(figure: go.Figure, found: pl.DataFrame) -> None:

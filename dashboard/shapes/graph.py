@@ -9,6 +9,7 @@ from datetime import datetime
 import plotly.graph_objects as go
 
 from agent.core.answers import Ref
+from agent.core.figures import count_text
 from agent.core.graph import order, reads_of
 from agent.core.model import Spec, State
 from agent.store.control.attempts import Attempt
@@ -18,8 +19,10 @@ from dashboard.health import Look
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
 from pipelines.plugins.ordering import levels
 
+# Room beside the outermost nodes: half of "maybe stale" on a phone, on which seven columns have 50 px each.
+_BESIDE = 0.76
 _ATTEMPT = {
-    "succeeded": ("succeeded", GREEN),
+    "succeeded": ("computed", GREEN),
     "same": ("came out the same", BLUE),
     "failed": ("failed", RED),
     "crashed": ("its process died", PURPLE),
@@ -54,7 +57,7 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
         cliponaxis=False,
     )
     lows, highs = [place[1] for place in places.values()], [place[0] for place in places.values()]
-    figure.update_xaxes(visible=False, range=[-0.5, max(highs) + 0.5], fixedrange=True)
+    figure.update_xaxes(visible=False, range=[-_BESIDE, max(highs) + _BESIDE], fixedrange=True)
     figure.update_yaxes(visible=False, range=[min(lows) - 0.6, max(lows) + 0.6] if lows else None, fixedrange=True)
     return figure
 
@@ -98,7 +101,7 @@ def _attempt_hover(attempt: Attempt, end: datetime) -> str:
     lines = [f"<b>{html.escape(attempt.component)}</b>, try {attempt.number}: {attempt.status}", f"{seconds:.2f} s"]
     lines.append(f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC")
     if attempt.rows is not None:
-        lines.append(f"{attempt.rows:,} rows")
+        lines.append(count_text(attempt.rows, "row"))
     if attempt.peak_memory_bytes:
         lines.append(f"{attempt.peak_memory_bytes / 1e6:,.0f} MB at most")
     return "<br>".join(lines)
@@ -156,7 +159,7 @@ def _hover(spec: Spec, state: State, stand: Look) -> str:
     lines = [f"<b>{spec.name}</b>: {stand.word}"]
     if stand.why:
         lines += _folded(stand.why)
-    lines.append(f"version {look.short(state.output_version)}, {state.output_rows or 0:,} rows")
+    lines.append(f"version {look.short(state.output_version)}, {count_text(state.output_rows or 0, 'row')}")
     if state.last_run_at is not None:
         lines.append(f"last success {look.when_text(state.last_run_at)} ({state.last_run_at:%Y-%m-%d %H:%M} UTC)")
     lines += [f"reads {name} {look.short(record.version)}" for name, record in sorted(state.inputs.items())]

@@ -77,7 +77,7 @@ def show(desk: Session) -> None:
     attribution.show(desk, metrics["model"])
     st.subheader("Costs")
     st.caption("Fees and slippage paid so far, in multiples of the start.")
-    charts.put(charts.lines(curves, "costs", ".2f"), "costs", height=220, alt="Costs paid by each strategy")
+    charts.put(charts.lines(curves, "costs", ".4~f"), "costs", height=220, alt="Costs paid by each strategy")
     st.subheader("Against another release or try")
     st.fragment(guarded(_releases))(desk)
 

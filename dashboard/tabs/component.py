@@ -130,6 +130,7 @@ def _durations(tried: Sequence[Attempt]) -> None:
     if len(timed) > 1:
         seconds = {"Seconds": [one.seconds for one in timed]}
         figure = charts.history([one.started_at for one in timed], seconds)
+        figure.update_yaxes(title_text="Seconds")
         charts.put(figure, "durations", height=180, alt="Seconds of each success")
 
 

@@ -6,6 +6,7 @@ import io
 
 import streamlit as st
 
+from agent.core.figures import count_text
 from agent.store import browse
 from dashboard import look, sqlbox
 from dashboard.data import Session
@@ -54,8 +55,8 @@ def _box(desk: Session) -> None:
 
 def _answer(desk: Session, query: str) -> None:
     answer = sqlbox.ask(desk, query)
-    cut = f"the first {answer.frame.height:,} rows" if answer.is_cut else f"{answer.frame.height:,} rows"
-    st.caption(f"{cut} in {answer.seconds:.2f} s. Times are UTC.")
+    rows = count_text(answer.frame.height, "row")
+    st.caption(f"{'the first ' if answer.is_cut else ''}{rows} in {answer.seconds:.2f} s. Times are UTC.")
     # As in the file, since the table's own menu saves what it shows as CSV.
     st.dataframe(neutralised(answer.frame), hide_index=True, key="sql_answer", placeholder="–")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from agent.core.figures import count_text
 from dashboard import charts, data, look, model_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
@@ -71,7 +72,7 @@ def _figures(card: dict[str, Any], overall: dict[str, Any]) -> None:
     columns[3].metric(
         "Learner",
         card["kind"].replace("_", " "),
-        delta=f"{len(card['features'])} features, {card['horizon_bars']} bars ahead",
+        delta=f"{count_text(len(card['features']), 'feature')}, {count_text(card['horizon_bars'], 'bar')} ahead",
         delta_color="off",
         delta_arrow="off",
         border=True,

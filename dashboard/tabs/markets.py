@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from agent.core.figures import span_text
+from agent.core.figures import count_text, span_text
 from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
+from pipelines.data.quoting import price_text
 from pipelines.data.tick_parts.account import FATES, sentence
 from pipelines.modelling.labels import GAP_FACTOR
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 TITLE, ICON, ORDER = "Markets and ticks", ":material/candlestick_chart:", 50
 _SPANS = {"day": 1, "week": 7, "month": 31, "year": 366, "all": None}
 _ROW_HIGH = 33  # pixels, as Streamlit draws them
+_OPTIONAL = frozenset({"quote_currency", "volume", "end_at"})
 _GAPS_LISTED, _KEYS_LISTED, _ROWS_LISTED = 8, 5, 200
 
 
@@ -37,21 +39,18 @@ def show(desk: Session) -> None:
 
 
 def _universe(desk: Session, universe: pl.DataFrame) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="top"):
         text = st.text_input("Find a market", key="market_text", placeholder="name or id", width=260)
         kinds = st.pills("Kind", universe.get_column("kind").unique().sort().to_list(), selection_mode="multi")
         statuses = st.pills("Status", universe.get_column("status").unique().sort().to_list(), selection_mode="multi")
     chosen = _filtered(universe, text, kinds, statuses)
-    st.caption(f"{chosen.height:,} of {universe.height:,} markets. Choose a row to see its chart.")
+    st.caption(f"{chosen.height:,} of {count_text(universe.height, 'market')}. Choose a row to see its chart.")
     if chosen.is_empty():
         st.info("No market is like that. Take a filter away.")
         return
     zone = look.zone().key
     st.dataframe(
-        chosen.select(
-            *("name", "last_price", "quote_currency", "last_ts", "kind", "status"),
-            *("bars", "volume", "end_at", "market_id"),
-        ),
+        rows(chosen),
         height=min(260, _ROW_HIGH * (chosen.height + 1) + 4),
         hide_index=True,
         on_select=partial(_pick, chosen.get_column("market_id").to_list()),
@@ -60,7 +59,7 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
         placeholder="–",
         column_config={
             "name": st.column_config.TextColumn("Market", width="medium"),
-            "last_price": st.column_config.NumberColumn("Last price", format="%.6g"),
+            "last_price": st.column_config.NumberColumn("Last price", format="%.12g"),
             "quote_currency": st.column_config.TextColumn("Currency", help="of its prices, where it is known"),
             "kind": "Kind",
             "status": "Status",
@@ -73,6 +72,31 @@ def _universe(desk: Session, universe: pl.DataFrame) -> None:
     )
     # By itself: another span draws the market again and not the table.
     st.fragment(guarded(_market))(desk, _asked_for(universe) or chosen.row(_most_bars(chosen), named=True))
+
+
+def rows(chosen: pl.DataFrame) -> pl.DataFrame:
+    """The table's columns, prices with the digits that other pages give them; without those that say nothing of any
+    market."""
+    import polars as pl
+
+    prices = [
+        None if price is None else float(price_text(price, tick).replace(",", ""))
+        for price, tick in chosen.select("last_price", "tick_size").iter_rows()
+    ]
+    names = (
+        "name",
+        "last_price",
+        "quote_currency",
+        "last_ts",
+        "kind",
+        "status",
+        "bars",
+        "volume",
+        "end_at",
+        "market_id",
+    )
+    shown = chosen.with_columns(pl.Series("last_price", prices, pl.Float64)).select(names)
+    return shown.select(one.name for one in shown if one.name not in _OPTIONAL or one.null_count() < one.len())
 
 
 def _pick(market_ids: list[str]) -> None:
@@ -154,8 +178,8 @@ def _gaps(desk: Session, market_id: str) -> None:
     gaps = market_data.gaps(desk, market_id)
     if gaps is None:
         return
-    count = "1 gap" if gaps.count == 1 else f"{gaps.count:,} gaps"
-    with st.expander(f"{gaps.bars:,} bars, usually {span_text(gaps.spacing_seconds)} apart, {count}"):
+    bars, count = count_text(gaps.bars, "bar"), count_text(gaps.count, "gap")
+    with st.expander(f"{bars}, usually {span_text(gaps.spacing_seconds)} apart, {count}"):
         st.caption(f"A gap is more than {GAP_FACTOR} times the usual spacing. No bar is made up for it.")
         look.table(
             [Column("From", "short"), Column("To", "short"), Column("Length", "num")],

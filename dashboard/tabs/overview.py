@@ -9,7 +9,7 @@ from functools import partial
 import streamlit as st
 
 from agent.core.answers import Ref
-from agent.core.figures import span_text
+from agent.core.figures import count_text, span_text
 from agent.core.morning_text import WHAT_THIS_IS
 from agent.store.outputs.releases import Release
 from dashboard import charts, data, health, look, parts, press
@@ -69,7 +69,7 @@ def _welcome(desk: Session, release: Release | None, *, is_running: bool) -> Non
     look.line(WHAT_THIS_IS)
     if release is not None:
         count = data.predictions_in(desk)
-        words = f"{count:,} decision{'' if count == 1 else 's'}: look"
+        words = f"{count_text(count, 'decision')}: look"
         look.line(look.Html("<b>"), look.link(Ref("release", release.name, words)), look.Html("</b>"))
     elif not is_running and not desk.is_read_only:
         press.button(
@@ -89,11 +89,11 @@ def _next(desk: Session, release: Release | None, at: datetime) -> None:
     if due is None:
         words: tuple[str, ...] = ("No run begins by itself: start one in the Agent tab, or a schedule.",)
     elif due < at:
-        words = (f"The next run is overdue since {span_text((at - due).total_seconds())}: does the scheduler run?",)
+        words = (f"The next run is overdue by {span_text((at - due).total_seconds())}: does the scheduler run?",)
     else:
         words = ("The next run begins by itself ", look.when(due), f", in {span_text((due - at).total_seconds())}")
     count = 0 if release is None else data.predictions_in(desk)
-    look.line(f"{count:,} markets predicted. " if release else "", *words)
+    look.line(f"{count_text(count, 'market')} predicted. " if release else "", *words)
 
 
 def _not_current(looks: Mapping[str, Look]) -> None:

@@ -67,20 +67,20 @@ def _asked_for(desk: Session, chosen: Sequence[Run]) -> list[Run]:
     if asked is None or asked in {str(run.id) for run in chosen}:
         return []
     found = _run_in_address(desk)
-    if found is None:
-        st.warning(f"There is no run {look.literal(asked[:20])} any more.", icon=":material/link_off:")
-        return []
-    return [found]
+    return [] if found is None else [found]
 
 
 def _named(run: Run) -> str:
-    return f"Run {run.id}: {run.status}, {run.goal}, {look.when_text(run.started_at or run.created_at)}"
+    return f"Run {run.id}: {run.status}, {look.when_text(run.started_at or run.created_at)}, {run.goal}"
 
 
 def _grid(desk: Session) -> None:
     """The grid, and what happened in the cell that the address names."""
     grid.show(data.grid_of(desk))
     run, component = _run_in_address(desk), address.asked("component")
+    asked = address.asked("run")
+    if asked is not None and run is None:
+        st.warning(f"There is no run {look.literal(asked[:20])} any more.", icon=":material/link_off:")
     if run is None or component is None:
         return
     step = data.step_of(desk, run.id, component)
@@ -123,7 +123,7 @@ def _closely(desk: Session, run_id: int) -> None:
         st.warning(look.literal(run.error), icon=":material/info:")
     with st.expander("Events", expanded=True):
         look.table(
-            [Column("seq", "num"), Column("At", "short"), Column("Type", "short"), Column("What", "long")],
+            [Column("No.", "num"), Column("At", "short"), Column("Type", "short"), Column("What", "long")],
             [
                 (one.seq, look.when(one.created_at, seconds=True), one.type, event_sentence(one.event))
                 for one in data.events_of(desk, run_id)

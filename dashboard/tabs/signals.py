@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from agent.core.answers import Ref
-from agent.core.figures import percent_text
+from agent.core.figures import count_text, percent_text
 from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Record, Session
 from dashboard.look import Column
@@ -40,7 +40,7 @@ def show(desk: Session) -> None:
 
 def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) -> None:
     latest = {row["market_id"]: row for row in rows}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="top"):
         text = st.text_input("Market contains", key="signal_text", width=240)
         least = st.slider("Confidence at least", 0.0, 1.0, 0.0, 0.05, key="signal_confidence", width=220)
         side = st.segmented_control(
@@ -57,7 +57,7 @@ def _decisions(desk: Session, rows: Sequence[Record], names: Mapping[str, str]) 
     chosen.sort(key=_net_edge if by == "net edge" else lambda row: row[by], reverse=True)
     first, quoted = chosen[0] if chosen else None, market_data.quoted(desk)
     st.caption(
-        f"{len(chosen)} of {len(latest)} markets"
+        f"{len(chosen):,} of {count_text(len(latest), 'market')}"
         ". Probability: that the price rises over the horizon by more than a round trip costs. Needed: the probability "
         "from which on one enters. Net edge: expected return of the better side, less what entry and exit cost."
     )
@@ -116,7 +116,7 @@ def _row(row: Record, names: Mapping[str, str], quoted: Mapping[str, market_data
         "–" if row["threshold"] is None else percent_text(row["threshold"]),
         percent_text(_net_edge(row), 2, sign=True),
         row["action"] or "–",
-        f"{row['confidence']:.2f}",
+        percent_text(row["confidence"]),
         look.Html(f"{row['horizon_bars']} bars, to {look.when(row['horizon_end_at'])}"),
     )
 
@@ -135,8 +135,9 @@ def _outcomes(desk: Session, settled: Sequence[Record], names: Mapping[str, str]
         if row["action"] in ("buy", "sell")
     ]
     columns = st.columns(4)
-    columns[0].metric("Settled", f"{live.settled:,}", border=True)
-    columns[1].metric("Went up beyond cost", "–" if live.rate is None else percent_text(live.rate), border=True)
+    columns[0].metric("Settled", f"{live.settled:,}", border=True, height="stretch")
+    rate = "–" if live.rate is None else percent_text(live.rate)
+    columns[1].metric("Went up beyond cost", rate, border=True, height="stretch")
     columns[2].metric(
         "Brier score",
         look.number(live.brier, ".4f"),
@@ -145,9 +146,10 @@ def _outcomes(desk: Session, settled: Sequence[Record], names: Mapping[str, str]
         delta_arrow="off",
         help="0 is perfect. Lower than always saying how often it came true: the forecasts knew something.",
         border=True,
+        height="stretch",
     )
     mean = percent_text(sum(taken) / len(taken), 2, sign=True) if taken else "–"
-    columns[3].metric("Mean return of what was entered", mean, help="before costs", border=True)
+    columns[3].metric("Mean return of what was entered", mean, help="before costs", border=True, height="stretch")
     if len(settled) >= _LEAST_FOR_CALIBRATION:
         import numpy as np
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from agent.cli.main import main
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
 from tests.served import served
@@ -94,6 +95,7 @@ def test_nothing_moves_on_a_desk(serve: Callable[..., Dashboard], traded: Path, 
 
 
 def test_the_dashboard(serve: Callable[..., Dashboard], traded: Path, phone: Any) -> None:
+    assert main(["--project-dir", str(traded), "mark-dirty", "model", "--reason", "its word is the longest"]) == 0
     board = serve(traded)
     found: list[str] = []
     for place in DASHBOARD:
@@ -101,6 +103,12 @@ def test_the_dashboard(serve: Callable[..., Dashboard], traded: Path, phone: Any
         found += _moved(phone, place)
         found += _faults(phone, place, "[data-testid=stExpandSidebarButton]")
     assert found == []
+    phone.goto(board.url)
+    words = phone.locator(".st-key-graph text", has_text="maybe stale")
+    words.last.wait_for()
+    ends = words.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
+    room = phone.locator(".st-key-graph svg.main-svg").first.bounding_box()
+    assert max(ends) <= room["x"] + room["width"], "a word of the graph is cut off"
     phone.goto(f"{board.url}/signals")
     _is_card(phone, "table[aria-label=signals]", ("Probability", "Net edge", "Decision"))
     # Nothing moves when a widget's script arrives: what follows is seen from then on.

@@ -48,7 +48,7 @@ def test_own_source_own_component_and_notebook(tmp_path: Path, heavy_nursery: Nu
             "UPDATE bars SET volume = volume + 1, changed_at = '2026' WHERE symbol = 'IBM' AND day LIKE '2011%'"
         )
     said = terminal.run("agent", "explain", "ticks")
-    assert "ticks runs because the source price_database has new data (IBM changed)." in said
+    assert "ticks runs because there is new data in the source price_database (IBM changed)." in said
 
     shown = terminal.run("python", str(EXAMPLES / "notebook.py"))
     assert "price_database:MSFT" in shown

@@ -117,7 +117,9 @@ def _an_appended_day_reaches_what_it_must_and_the_model_by_its_policy(project: P
         write_bars(project.folder, market, 76)
     assert "unless it waits until 5000 new rows (0 so far)" in project.agent("plan")
     told = project.agent("explain", "features").splitlines()
-    assert "ticks runs because the source files has new data (data/ABC.csv changed, data/XYZ.csv changed)." in told
+    assert (
+        "ticks runs because there is new data in the source files (data/ABC.csv changed, data/XYZ.csv changed)." in told
+    )
     project.agent("run", "--target", "ticks")
     plan = {step["component"]: step for step in json.loads(project.agent("plan", "--json"))}
     assert plan["features"]["changed"]["ticks"] == ["bars/2024-03"]  # of 2024-01, -02 and -03

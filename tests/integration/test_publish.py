@@ -274,7 +274,7 @@ def at_a_run(lake: Lake, inputs: dict[str, Snapshot], attempt: str, outside: Out
 def test_what_was_kept_is_shown_and_makes_no_other_release(
     lake: Lake, inputs: dict[str, Snapshot], release: Snapshot
 ) -> None:
-    said = "promised Brier 0.2431, kept 0.2467 on 1,230, since 2026-11-01"
+    said = "promised Brier 0.2431, kept 0.2467 on 1,230 outcomes, since 2026-11-01"
     again = at_a_run(lake, inputs, "kept", Outside(datetime(2026, 11, 27, tzinfo=UTC), frozenset(), said))
     assert f"<p>Forward record: {said}.</p>" in read(lake, again, "report.html")
     assert "Forward record" not in read(lake, release, "report.html")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from agent.core import events
+from agent.core.figures import count_text
 from agent.core.graph import order
 from agent.core.model import (
     ASSUMED,
@@ -68,7 +69,7 @@ def dirty_text(state: State) -> str | None:
 
 
 def progress_text(one: events.Progress) -> str:
-    """How far an attempt has come, in its own words: "3 of 11: fold from 2006-03-14 00:00"."""
+    """How far an attempt has come, in its own words: "3 of 11: fold from 2006-03-14 00:00 UTC"."""
     count = f"{one.done:,} of {one.total:,}" if one.total else ""
     return ": ".join(part for part in (count, one.what) if part)
 
@@ -112,7 +113,7 @@ def _executing_sentence(event: events.Executing) -> str:
         case events.CutOff(seconds=seconds):  # before Finished, which it is a kind of
             return f"{name} came out the same after {seconds:.1f} s: nothing downstream needs to run"
         case events.Finished(rows=rows, version=version, seconds=seconds):
-            return f"{name} came out new: {rows:,} rows, version {version[:8]}, after {seconds:.1f} s"
+            return f"{name} came out new: {count_text(rows, 'row')}, version {version[:8]}, after {seconds:.1f} s"
         case events.Assessed(release=release, assessment=assessment):
             return f"{name} brought out {release}: {assessment}"
         case events.Failed(number=number, seconds=seconds, error=error):
@@ -275,7 +276,7 @@ def _expected(step: Compute) -> str:
     if step.expected_seconds is not None:
         text += f", about {step.expected_seconds:.1f} s"
     if step.expected_rows is not None:
-        text += f", about {step.expected_rows:,} rows"
+        text += f", about {count_text(step.expected_rows, 'row')}"
     return text
 
 
@@ -329,14 +330,14 @@ def _input_cause(component: str, reason: Reason) -> str:
 
 def _source_cause(component: str, reason: Reason) -> str:
     if _is_condition(reason):
-        return f"if the source {reason.subject} has new data"
+        return f"if there is new data in the source {reason.subject}"
     if reason.new is None:
         return f"the source {reason.subject} is no longer configured"
     if reason.old is None:
         return f"the source {reason.subject} is new"
     if reason.new.startswith(UNREACHABLE):
         return f"the source {reason.subject} does not answer ({reason.new.removeprefix(UNREACHABLE)})"
-    return f"the source {reason.subject} has new data{_in_brackets(reason.detail)}"
+    return f"there is new data in the source {reason.subject}{_in_brackets(reason.detail)}"
 
 
 def _is_condition(reason: Reason) -> bool:

@@ -24,6 +24,11 @@ def percents_apart(one: float, other: float) -> tuple[str, str]:
     return percent_text(one), percent_text(other)
 
 
+def count_text(number: int, noun: str) -> str:
+    """How many there are of something: "1 market", "4,000 markets"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def span_text(seconds: float) -> str:
     """A length of time in words, to two figures."""
     for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from agent.core.answers import Answer, Line, Ref, Tone, joined, listed
-from agent.core.figures import percent_text, percents_apart, span_text
+from agent.core.figures import count_text, percent_text, percents_apart, span_text
 from agent.core.morning import Decided, Fresh, Money, Morning, Outcomes, Ready, Since
 
 # For who sees a page for the first time.
@@ -47,7 +47,7 @@ def _since(one: Since) -> Answer:
         return Answer(question, ("This is the first release",))
     lines: list[Line] = [(cause,) for cause in one.causes[1:_CAUSES]]
     if len(one.causes) > _CAUSES:
-        lines.append((f"and {_count(len(one.causes) - _CAUSES, 'other cause')}",))
+        lines.append((f"and {count_text(len(one.causes) - _CAUSES, 'other cause')}",))
     for word, refs in (("New: ", one.new), ("Gone: ", one.gone)):
         if refs:
             lines.append((word, *listed(refs)))
@@ -61,7 +61,7 @@ def moved_lines(one: Since, most: int) -> list[Line]:
     if not one.moved:
         return [("No decision moved",)]
     acted = sum(then.action != now.action for then, now in one.moved)
-    head = f"{_count(len(one.moved), 'decision')} moved, {acted:,} to another action"
+    head = f"{count_text(len(one.moved), 'decision')} moved, {acted:,} to another action"
     return [(head,), *(_move(*pair) for pair in one.moved[:most])]
 
 
@@ -105,7 +105,9 @@ def _near(one: Decided) -> Line:
 
 def _outcomes(morning: Morning) -> Answer:
     question, one, waiting = "How did yesterday go?", morning.outcomes, morning.waiting
-    wait: tuple[Line, ...] = ((f"{_count(waiting, 'decision')} since then without outcome yet",),) if waiting else ()
+    since = "" if one is None else " since then"
+    waits = f"{count_text(waiting, 'decision')}{since} without outcome yet"
+    wait: tuple[Line, ...] = ((waits,),) if waiting else ()
     if one is None:
         return Answer(question, ("No decision has its outcome yet",), wait)
     days = {morning.today: "Today", morning.today - timedelta(days=1): "Yesterday"}
@@ -150,7 +152,3 @@ def _money(one: Money) -> Answer:
 
 def _tone(value: float) -> Tone:
     return "good" if value > 0 else "bad" if value < 0 else "plain"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

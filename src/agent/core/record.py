@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from agent.core.figures import count_text
 from pipelines.values import dataclass
 
 FIRST = "0" * 64  # what the first row has for the hash before it
@@ -58,7 +59,7 @@ class Promise:
 def promise_text(one: Promise) -> str:
     """A sentence."""
     promised = "promised no Brier score" if one.promised is None else f"promised Brier {one.promised:.4f}"
-    return f"{promised}, kept {one.kept:.4f} on {one.count:,}, since {one.since:%Y-%m-%d}"
+    return f"{promised}, kept {one.kept:.4f} on {count_text(one.count, 'outcome')}, since {one.since:%Y-%m-%d}"
 
 
 def faults(rows: Sequence[Sealed], published: Mapping[str, str], noted: Iterable[Note]) -> list[str]:

@@ -214,7 +214,7 @@ def _difference(figure: Figure) -> str:
     if not (_is_number(before) and _is_number(after)):
         return ""
     if _text(before, figure.form) == _text(after, figure.form):
-        return "same"
+        return "same" if math.isclose(before, after, rel_tol=1e-9) else "about the same"
     if figure.form == "percent":
         return points_text(after - before)
     return f"{after - before:+,.0f}" if figure.form == "count" else f"{after - before:+,.4f}"

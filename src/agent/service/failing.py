@@ -73,7 +73,7 @@ def _failure(at: Connections, state: State, attempt: Attempt, lines: tuple[Line,
 def _since(at: Connections, state: State, project_id: int, now: datetime) -> Line:
     first = attempts.failing_since(at.control, project_id, state.component)
     times = f", {state.consecutive_failures:,} times in a row" if state.consecutive_failures > 1 else ""
-    again: Line = () if state.next_retry_at is None else ("; a schedule tries it again from ", state.next_retry_at)
+    again: Line = () if state.next_retry_at is None else ("; a schedule would try it again from ", state.next_retry_at)
     if first is None:
         return (f"Fails{times or ' now'}", *again)
     return ("Fails since ", first, f", for {span_text((now - first).total_seconds())}{times}", *again)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,16 @@ class Overview:
 
 
 def load_overviews(conn: Any, home: Path, now: datetime) -> list[Overview]:
-    """Every account that is traded in a project, the newest first. home: where its KILL file would be."""
+    """Every account that is traded in a project, the one measured last first: not a replay of earlier days. home: where
+    its KILL file would be."""
     file = home / KILL_FILE
     asked = file.read_text(encoding="utf-8", errors="replace").strip()[:200] or "no word why" if file.exists() else ""
-    return [overview_of(_load(conn, agent, asked, now), now) for agent in account.all_open(conn)]
+    found = [_load(conn, agent, asked, now) for agent in account.all_open(conn)]
+    return [overview_of(one, now) for one in sorted(found, key=_measured_at, reverse=True)]
+
+
+def _measured_at(one: Standing) -> datetime:
+    return datetime.min.replace(tzinfo=UTC) if one.measured is None else one.measured["ts"]
 
 
 def _load(conn: Any, agent: Row, asked: str, now: datetime) -> Standing:

@@ -222,7 +222,7 @@ def _walk_forward(
         return _carried(ctx, fold.key, len(test)) if memo_before.get(fold.key) == memo[fold.key] else None
 
     def on_fold(number: int, fold: Fold) -> None:
-        ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M}")
+        ctx.progress(number, len(folds) + 1, f"fold from {fold.test_start:%Y-%m-%d %H:%M} UTC")
 
     walk = Walk(recipe, settings.horizon_bars, settings.max_train_bars, carried, on_fold)
     found = walk.forward(rows, folds)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 actions, data = Lazy("dashboard.actions"), Lazy("dashboard.data")
 market_data, model_data = Lazy("dashboard.market_data"), Lazy("dashboard.model_data")
+markets = Lazy("dashboard.tabs.markets")
 
 
 def test_candles_lose_no_extreme_and_no_volume(desk: Session) -> None:
@@ -41,6 +42,19 @@ def test_candles_lose_no_extreme_and_no_volume(desk: Session) -> None:
     week = market_data.candles(desk, "sample:IBM", last - timedelta(days=7), None)
     assert 3 <= week.height <= 6
     assert week.get_column("bars").to_list() == [1] * week.height
+
+
+def test_prices_have_the_digits_of_other_pages(desk: Session) -> None:
+    universe = market_data.universe(desk)
+    assert universe is not None
+    universe = universe.with_columns(
+        pl.Series("last_price", [0.06756038, 12345.678, None, 0.5, 1.25]),
+        pl.Series("tick_size", [None, None, None, None, 0.5]),
+    )
+    rows = markets.rows(universe)
+    assert rows.get_column("last_price").to_list() == [0.06756, 12345.68, None, 0.5, 1.0]
+    assert not {"end_at", "volume"} & set(rows.columns), "no market says so"
+    assert "volume" in markets.rows(universe.with_columns(volume=pl.lit(1.0))).columns
 
 
 def test_the_universe_counts_bars(desk: Session) -> None:

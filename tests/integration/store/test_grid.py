@@ -51,7 +51,7 @@ def test_each_cell_agrees_with_what_is_behind_it(engine: sa.Engine, database_url
         assert failed.attempt.finished_at is not None
         assert failed.attempt.finished_at - failed.attempt.started_at == timedelta(seconds=3)
         assert failed.sentences == (
-            "model ran because the source crypto has new data (2 parts)",
+            "model ran because there is new data in the source crypto (2 parts)",
             "model failed: the <model> broke",
         )
         deferred = step_of(at, found.columns[3].run_id, "model")

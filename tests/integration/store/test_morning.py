@@ -35,7 +35,7 @@ def test_its_figures_are_those_of_the_tables(engine: sa.Engine, database_url: st
     assert (found.fresh.release, found.fresh.age_seconds) == ("release-2", 1800)
     assert found.fresh.assessment == "EDGE: in this history"
     assert found.since.before == "release-1"
-    assert found.since.causes[0] == f"ticks ran because the source crypto has new data ({NEW_DATA.detail})"
+    assert found.since.causes[0] == f"ticks ran because there is new data in the source crypto ({NEW_DATA.detail})"
     assert [one.text for one in found.since.new] == ["Will it <rain>?"]
     assert [one.text for one in found.since.gone] == ["crypto:GONE"]
     assert [(now.name, then.action, now.action) for then, now in found.since.moved] == [

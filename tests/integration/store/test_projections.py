@@ -127,7 +127,7 @@ def test_a_prediction_made_again_supersedes_the_earlier_one_and_is_settled_itsel
     assert [row["id"] for row in projections.predictions_with_outcome(conn, 10)] == [newest["a"]]
     kept = promises.load_promise(conn)
     assert kept == Promise(None, pytest.approx((0.75**2 + 0.25**2) / 2), 2, NOW)
-    assert promise_text(kept) == f"promised no Brier score, kept 0.3125 on 2, since {NOW:%Y-%m-%d}"
+    assert promise_text(kept) == f"promised no Brier score, kept 0.3125 on 2 outcomes, since {NOW:%Y-%m-%d}"
 
 
 def test_outcomes_are_written_once(conn: sa.Connection) -> None:

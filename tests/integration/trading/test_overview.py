@@ -103,6 +103,15 @@ def test_what_stops_something_needs_a_reason(database: Database, tmp_path: Path,
     assert not (tmp_path / "KILL").exists()
 
 
+def test_a_replay_of_earlier_days_comes_last(database: Database, tmp_path: Path) -> None:
+    account_at_work(database)
+    feed = feed_of({"test:BTC-USD": [96.0] * 5}, {})
+    with trader(database, feed, MovedClock(START + 1 * HOUR), account_ref="replay") as trades:
+        trades.process_cycle()
+    with database.reading() as connections:
+        assert [one.name.split()[0] for one in load_overviews(connections.project, tmp_path, LATER)][-1] == "replay"
+
+
 def test_before_the_first_trader_there_is_nothing(database: Database, tmp_path: Path) -> None:
     with database.reading() as connections:
         assert not account.was_opened(connections.project)

@@ -68,10 +68,10 @@ FEE = Reason(Code.SETTINGS_CHANGED, "fee_bps", "2.0", "3.0")
         ),
         (Reason(Code.INPUT_CHANGED, "ticks", "abc", None, IF_DIFFERENT), "if ticks comes out different"),
         (Reason(Code.INPUT_CHANGED, "ticks", "abc", None, ASSUMED), "if ticks changes"),
-        (Reason(Code.SOURCE_NEW_DATA, "sample", "a", "b"), "because the source sample has new data"),
+        (Reason(Code.SOURCE_NEW_DATA, "sample", "a", "b"), "because there is new data in the source sample"),
         (Reason(Code.SOURCE_NEW_DATA, "sample", None, "b"), "because the source sample is new"),
         (Reason(Code.SOURCE_NEW_DATA, "sample", "a", None), "because the source sample is no longer configured"),
-        (Reason(Code.SOURCE_NEW_DATA, "sample", "a", None, ASSUMED), "if the source sample has new data"),
+        (Reason(Code.SOURCE_NEW_DATA, "sample", "a", None, ASSUMED), "if there is new data in the source sample"),
         (Reason(Code.OUTPUT_MISSING, "2013"), "because its file 2013 is missing"),
         (Reason(Code.OUTPUT_ALTERED, "2013"), "because its file 2013 is no longer what was written"),
         (
@@ -133,6 +133,7 @@ def test_a_plan_is_a_line_a_step() -> None:
     ]
     assert plan_lines(Plan(())) == []
     assert plan_lines(Plan((Compute("x", (FEE,), expected_rows=30000),)))[0].endswith("3.0, about 30,000 rows")
+    assert plan_lines(Plan((Compute("x", (FEE,), expected_rows=1),)))[0].endswith("3.0, about 1 row")
 
 
 SPECS = {
@@ -212,6 +213,6 @@ def test_inputs_that_may_differ_are_told_in_one_condition() -> None:
 
 def test_a_source_is_told_with_the_parts_that_changed_or_its_fault() -> None:
     changed = Reason(Code.SOURCE_NEW_DATA, "files", "a", "b", "prices.csv changed")
-    assert sentence("ticks", changed) == "ticks runs because the source files has new data (prices.csv changed)"
+    assert sentence("ticks", changed) == "ticks runs because there is new data in the source files (prices.csv changed)"
     silent = Reason(Code.SOURCE_NEW_DATA, "files", "a", "unreachable: no file matches 'x'")
     assert sentence("ticks", silent).endswith("the source files does not answer (no file matches 'x')")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.figures import percent_text, points_text
+from agent.core.figures import count_text, percent_text, points_text
 from agent.core.release_diff import pair_cells, strategy_rows
 from pipelines.modelling.annual import without_annual
 
@@ -40,3 +40,7 @@ def test_no_figure_a_year_of_less_than_one() -> None:
     }
     assert {name for name, value in without_annual(short).items() if value is not None} == {"total_return"}
     assert without_annual({**short, "annualised_return": 0.1})["sharpe"] == 3.0
+
+
+def test_one_of_a_kind_is_singular() -> None:
+    assert [count_text(one, "row") for one in (0, 1, 2, 12_154)] == ["0 rows", "1 row", "2 rows", "12,154 rows"]

@@ -97,7 +97,7 @@ def test_causes_are_the_first_ones_as_recorded() -> None:
     ]
     own = Change("features", ("code",), {})
     assert causes_of(recorded, [own]) == (
-        "ticks ran because the source sample has new data (3 parts)",
+        "ticks ran because there is new data in the source sample (3 parts)",
         "markets ran because the setting costs.fee is new (3.0)",
     )
     # Where retention has taken the runs, the two releases tell.
@@ -179,7 +179,7 @@ def test_yesterday_is_counted_against_the_base_rate() -> None:
     assert said(3, outcomes=rising)[0] == "2026-11-23: 4 of 7 right, by the base rate 2"
     unknown = outcomes(DAY + timedelta(days=1), settled, None)
     assert said(3, outcomes=unknown)[:2] == ("Today: 4 of 7 right", ["Brier score 0.1971"])
-    assert said(3, waiting=1)[:2] == ("No decision has its outcome yet", ["1 decision since then without outcome yet"])
+    assert said(3, waiting=1)[:2] == ("No decision has its outcome yet", ["1 decision without outcome yet"])
 
 
 def test_money_is_summed_over_days_and_markets() -> None:

@@ -95,3 +95,11 @@ def test_the_headline_names_what_all_of_it_comes_from() -> None:
     )
     source = Change("ticks", ("settings",), {"sources.files.path": ('"a"', "null")})
     assert headline([source]) == "Only sources.files.path a → not set differs"
+
+
+def test_what_differs_below_the_digits_is_not_called_the_same() -> None:
+    def said(before: float, after: float) -> str:
+        return figure_cells(Figure("x", before, after, "percent"))[3]
+
+    assert (said(0.0002, 0.0), said(0.1, 0.1), said(0.3, 0.1 + 0.2)) == ("about the same", "same", "same")
+    assert said(0.001, 0.0) == "-0.1 pp"

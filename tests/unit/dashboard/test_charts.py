@@ -44,3 +44,11 @@ def _volume(places: list[int], values: list[float]) -> Any:
 def _points(trace: Any) -> list[tuple[int, float]]:
     start = np.datetime64(START.replace(tzinfo=None))
     return [(int((at - start) / np.timedelta64(BAR)), float(high)) for at, high in zip(trace.x, trace.y, strict=True)]
+
+
+def test_small_prices_are_plain_figures() -> None:
+    at = [datetime(2026, 1, 1, tzinfo=UTC) + n * timedelta(hours=1) for n in range(3)]
+    prices = {name: [0.000045, 0.000046, 0.000044] for name in ("open", "high", "low", "close")}
+    bars = pl.DataFrame({"ts": at, **prices, "volume": [0.0] * 3})
+    figure = charts.prices(bars, [], None)
+    assert figure.layout.yaxis.exponentformat == "none", "not 45µ"

@@ -37,7 +37,12 @@ def test_the_worst_is_told_first() -> None:
 
     assert sentence(fresh, fresh) == "All 2 components are up to date."
     assert sentence(fresh, stale).startswith("c1 is stale")
-    assert sentence(failed, stale).startswith("c0 failed")
+    assert sentence(failed, stale) == "c0 failed: the error is below."
+    blocked, deferred = Look("blocked", ""), Look("deferred", "")
+    assert sentence(fresh, blocked) == "c1 waits for what it needs."
+    assert sentence(blocked, blocked) == "c0 and c1 wait for what they need."
+    assert sentence(fresh, deferred) == "c1 waits by its own policy; the rest is current."
+    assert sentence(deferred, deferred) == "c0 and c1 wait by their own policies; the rest is current."
     assert sentence(stale, is_running=True) == "A run is going on."
     assert sentence(health.DIED, is_running=True).startswith("The process that ran c0 died")
     assert "press Run Agent Once" in sentence(health.NEVER_RUN, has_release=False)

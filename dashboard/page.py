@@ -29,6 +29,7 @@ def main() -> None:
     """Run the page that is open."""
     st.set_page_config(page_title="Tidemill", page_icon=_ICON, layout="wide")
     memory.keep_small()
+    libraries.fetch().join()
     try:
         desk = data.open_desk()
     except PipelineError as error:
@@ -41,7 +42,7 @@ def main() -> None:
     # After the navigation, which would otherwise forget the address that was asked for.
     access.require(desk.workspace.settings.of(DashboardSettings))
     page.run()
-    libraries.fetch()
+    libraries.leave_out()
 
 
 def _tabs(desk: Session) -> list[ModuleType]:

@@ -36,6 +36,9 @@ TABLE_SUFFIX = ".parquet"
 SHARED, SHARED_FOLDER = ".shared/", "shared"
 OWNER_FILE = ".owner"  # says which database the lake belongs to; no partition
 _CHUNK = 1 << 20
+# Rows of a row group. Tables are in the order of their markets, and who asks for one market reads the groups that have
+# it: of a day of 140 000 bars of 500 markets one in five. Half of this reads as little more as files grow by it.
+_GROUP_ROWS = 1 << 15
 _FLUSHED_AT_ONCE = 8
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _SAFE_KEY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
@@ -89,7 +92,7 @@ class Lake:
         content = digest(text for pair in hashes.items() for text in pair)
         path = self._new_path(component, key, content, attempt, TABLE_SUFFIX)
         with _DiskErrors(path):
-            frame.write_parquet(path, compression="zstd", statistics=True)
+            frame.write_parquet(path, compression="zstd", statistics=True, row_group_size=_GROUP_ROWS)
         low, high = _span(frame, time)
         return self._seal(path, key, content, rows=frame.height, low=low, high=high, columns=hashes)
 

@@ -81,7 +81,7 @@ def test_times_are_utc_and_long_answers_are_cut(desk: Session) -> None:
 def _in_this_process(sent: bytes) -> tuple[bytes, int]:
     """The child's work without a child and without limits of memory and time."""
     tail = io.BytesIO(sent)
-    return sqlchild.answered(tail.readline(), tail, lambda *_: None), 0
+    return sqlchild.answered(sqlchild.connected(), tail.readline(), tail, lambda *_: None), 0
 
 
 def test_the_next_query_finds_a_process_that_waits(desk: Session) -> None:

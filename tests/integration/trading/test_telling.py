@@ -21,26 +21,26 @@ UNCLEAR = {"client_order_id": "tm1", "market_id": "m", "status_at": START}
 
 def test_each_reason_is_a_cause_and_what_a_person_wanted_is_none() -> None:
     reasons = {str(one): f"words of {one}" for one in Reason}
-    present, over = causes_of(NAME, reasons, [], None, START)
+    present, over = causes_of(NAME, reasons, [], None, [], START)
     silent = {"person", "monitor", "resumed"}
     assert {one.key for one in present} == {f"trader/{one} of {NAME}" for one in set(reasons) - silent}
-    assert over == [f"trader/unknown order of {NAME}", f"trader/stuck of {NAME}"]
+    assert over == [f"trader/{one} of {NAME}" for one in ("unknown order", "stuck", "slippage")]
     (kill,) = [one for one in present if one.key == f"trader/kill of {NAME}"]
     assert (kill.title, kill.text, kill.period) == (f"Tidemill: trader of {NAME}: kill", "words of kill", None)
-    assert len(causes_of(NAME, {}, [], None, START)[1]) == len(reasons) - len(silent) + 2
+    assert len(causes_of(NAME, {}, [], None, [], START)[1]) == len(reasons) - len(silent) + 3
 
 
 def test_an_order_is_unknown_for_a_minute_before_it_is_told() -> None:
-    assert causes_of(NAME, {}, [UNCLEAR], None, START + UNKNOWN_AFTER - timedelta(seconds=1))[0] == []
-    (told,) = causes_of(NAME, {}, [UNCLEAR], None, START + UNKNOWN_AFTER)[0]
+    assert causes_of(NAME, {}, [UNCLEAR], None, [], START + UNKNOWN_AFTER - timedelta(seconds=1))[0] == []
+    (told,) = causes_of(NAME, {}, [UNCLEAR], None, [], START + UNKNOWN_AFTER)[0]
     assert "tm1 in m" in told.text
 
 
 def test_a_kill_that_is_stuck_is_told_again_and_again() -> None:
     stuck = {"state": "stuck", "stuck": [{"market": "m", "outcome": "", "why": "the market is closed"}]}
-    (told,) = causes_of(NAME, {}, [], stuck, START)[0]
+    (told,) = causes_of(NAME, {}, [], stuck, [], START)[0]
     assert (told.period, told.text) == (STUCK_AGAIN, "the kill switch cannot close everything: m: the market is closed")
-    assert causes_of(NAME, {}, [], {"state": "closing", "stuck": None}, START)[0] == []
+    assert causes_of(NAME, {}, [], {"state": "closing", "stuck": None}, [], START)[0] == []
 
 
 def held(database: Database, one: Trader, reason: Reason, words: str | None) -> None:

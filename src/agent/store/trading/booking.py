@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from agent.store.database.engine import insert
 from agent.store.ledger_tables import cash_movements, discrepancies, equity, fills, positions, trades
 from agent.store.trading.deciding import plain_json
+from agent.store.trading_tables import decisions, orders
 
 Row = dict[str, Any]
 
@@ -58,6 +59,23 @@ def fills_of(
         query = query.where(c.ts >= since)
     if order is not None:
         query = query.where(c.client_order_id == order)
+    return [dict(row) for row in conn.execute(query.order_by(c.ts, c.platform_fill_id)).mappings()]
+
+
+def fills_with_mids(
+    conn: sa.Connection, platform: str, account_ref: str, since: datetime, *, key: tuple[str, str] | None = None
+) -> list[Row]:
+    """Fills of an account since a time, by time, then id, each with reference_mid of its order's decision (of YES where
+    the outcome is no; null where there is none): of one market and outcome, or all."""
+    c, d = fills.c, decisions.c
+    query = (
+        sa.select(fills, d.reference_mid)
+        .outerjoin(orders, orders.c.client_order_id == c.client_order_id)
+        .outerjoin(decisions, d.decision_id == orders.c.decision_id)
+        .where(c.platform == platform, c.account_ref == account_ref, c.ts >= since)
+    )
+    if key is not None:
+        query = query.where(c.market_id == key[0], c.outcome == key[1])
     return [dict(row) for row in conn.execute(query.order_by(c.ts, c.platform_fill_id)).mappings()]
 
 

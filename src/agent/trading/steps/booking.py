@@ -15,13 +15,14 @@ from agent.trading.kill_switch import STALE_READINGS, Reading
 from agent.trading.ledger import VOID, Books, Line, Trade, filled_of, guesses_at, rebuilt, void_of
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, is_reading
+from agent.trading.measures.slippage import slippage_of
 from agent.trading.model import ZERO, Fill, Key, Movement, key_text, movement_of
 from agent.trading.reconcile.facts import discrepancy_id
 from agent.trading.states.machine import UNEXPECTED, Move, step
 from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, OrderEvent, fill_event
 from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import POSITION, PositionEvent
-from agent.trading.steps.desk import Desk, fill_of, held_quantities, state_by
+from agent.trading.steps.desk import Desk, fill_of, held_quantities, seen_since, state_by
 
 NOTED = (LATE_FILL, OVERFILL)  # differences that booking a fill writes down, whoever found it
 _FLOWS = ("deposit", "withdrawal")
@@ -234,6 +235,12 @@ def _state_after(row: Mapping[str, Any], quantity: Decimal, event: Fill | Moveme
     return step(POSITION, row["state"], PositionEvent.FLIPPED if flipped else PositionEvent.FILL).state
 
 
+def _slippage_of(conn: Any, desk: Desk, trade: Trade) -> Decimal | None:
+    fills = seen_since(desk, conn, trade.opened_at, (trade.market_id, trade.outcome))
+    within = [one for one in fills if one.ts <= trade.closed_at]
+    return slippage_of(within, trade.side == "long", trade.quantity)
+
+
 def _trade_row(conn: Any, desk: Desk, trade: Trade) -> dict[str, Any]:
     found = [None if one is None else orders.load(conn, one) for one in (trade.entry_order, trade.exit_order)]
     name = f"{desk.agent_id}\x1f{trade.market_id}\x1f{trade.outcome}\x1f{trade.trade_id}"
@@ -249,6 +256,7 @@ def _trade_row(conn: Any, desk: Desk, trade: Trade) -> dict[str, Any]:
         "entry": trade.entry,
         "exit": trade.exit,
         "fees": trade.fees,
+        "slippage": _slippage_of(conn, desk, trade),
         "pnl": trade.pnl,
         "reason": "settlement" if found[1] is None else found[1]["purpose"],
         "entry_decision_id": None if found[0] is None else found[0]["decision_id"],

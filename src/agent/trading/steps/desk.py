@@ -11,13 +11,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from agent.amounts import less
 from agent.clock import Clock
 from agent.store.database.engine import Database
 from agent.store.trading import account, booking, orders
 from agent.store.trading.account import Held
 from agent.trading.config import TradingAgentConfig, TradingMode
 from agent.trading.feed import Feed, max_mark_age
+from agent.trading.ledger import VOID
 from agent.trading.measures.marks import Mark, is_good, mark_of
+from agent.trading.measures.slippage import Seen
 from agent.trading.model import ZERO, Account, Fill, Key, Movement, Order, Position, Quote
 from agent.trading.platform import Platform
 from agent.trading.provider import Provider
@@ -150,6 +153,21 @@ def fill_of(row: Row) -> Fill:
         settlement=row["settlement"],
         inferred=row["inferred"],
     )
+
+
+def seen_since(desk: Desk, conn: Any, since: datetime, key: Key | None = None) -> list[Seen]:
+    """Fills since a time beside the mids of their decisions, of one position or all; without what was taken back."""
+    rows = booking.fills_with_mids(conn, desk.held.platform, desk.held.account_ref, since, key=key)
+    voids = {one["platform_fill_id"] for one in rows if one["platform_fill_id"].endswith(VOID)}
+    gone = voids | {one.removesuffix(VOID) for one in voids}
+    return [_seen(one) for one in rows if one["platform_fill_id"] not in gone]
+
+
+def _seen(row: Row) -> Seen:
+    mid = row["reference_mid"]
+    if mid is not None and row["outcome"] == "no":
+        mid = less(Decimal(1), mid)
+    return Seen(row["market_id"], row["side"], row["quantity"], row["price"], mid, row["ts"])
 
 
 def order_of(row: Row) -> Order:

@@ -1,5 +1,5 @@
 """What people are told of a trader while they do not look: why it is held back, an order of which nobody knows whether
-it is there, a kill switch that cannot close, and once a day what the day came to."""
+it is there, a kill switch that cannot close, fills that cost more than expected, and once a day what the day came to."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from agent.runtime.alerts import Cause
 from agent.store.trading import account, booking, deciding, orders
 from agent.trading.kill_switch import KillState
 from agent.trading.measures.day import midnight_before
+from agent.trading.measures.slippage import Paid, is_beyond, paid_by
 from agent.trading.states.orders import OrderState
 from agent.trading.states.permissions import Reason
-from agent.trading.steps.desk import Desk
+from agent.trading.steps.desk import Desk, seen_since
 
 UNKNOWN_AFTER = timedelta(seconds=60)
 STUCK_AGAIN = timedelta(minutes=15)
 SUMMARY_AT = timedelta(minutes=5)  # after 00:00 UTC
 _ONCE = timedelta(days=36_500)
 _ASKED_FOR = frozenset({Reason.PERSON, Reason.RESUMED, Reason.MONITOR})  # whoever wanted it knows it
-_UNKNOWN, _STUCK = "unknown order", "stuck"
+_UNKNOWN, _STUCK, _SLIPPAGE = "unknown order", "stuck", "slippage"
+_DAY = timedelta(days=1)
 
 
 def day_to_sum_up(now: datetime) -> datetime | None:
@@ -39,9 +41,10 @@ def news_of(desk: Desk, summed_up: datetime | None = None) -> tuple[list[Cause],
         reasons = account.load(conn, desk.agent_id)["trading_reason"] or {}
         kill = account.standing_kill(conn, held.platform, held.account_ref)
         unclear = orders.of_agent(conn, desk.agent_id, {str(OrderState.UNKNOWN)})
-        present, over = causes_of(f"{held.account_ref} on {held.platform}", reasons, unclear, kill, now)
+        paid = paid_since(desk, conn, now - _DAY)
+        present, over = causes_of(f"{held.account_ref} on {held.platform}", reasons, unclear, kill, paid, now)
         day = day_to_sum_up(now)
-        summary = None if day is None or day == summed_up else summary_of(conn, desk.agent_id, day)
+        summary = None if day is None or day == summed_up else summary_of(conn, desk, day)
     if summary is not None:
         key = f"day/{day:%Y-%m-%d} of {held.account_ref} on {held.platform}"
         title = f"Tidemill: trader of {held.account_ref} on {held.platform}, {day:%Y-%m-%d}"
@@ -54,10 +57,12 @@ def causes_of(
     reasons: Mapping[str, str],
     unclear: Sequence[Mapping[str, Any]],
     kill: Mapping[str, Any] | None,
+    paid: Sequence[Paid],
     now: datetime,
 ) -> tuple[list[Cause], list[str]]:
     """Causes that hold, and keys of those that do not. reasons: what holds the trader back, and the words for it;
-    unclear: rows of orders that are unknown; kill: the row of a switch that fired and that nobody has reset."""
+    unclear: rows of orders that are unknown; kill: the row of a switch that fired and that nobody has reset; paid: what
+    the fills of the last day cost beside what was expected."""
     found = {one: words for one, words in reasons.items() if Reason(one) not in _ASKED_FOR}
     old = [one for one in unclear if now - one["status_at"] >= UNKNOWN_AFTER]
     if old:
@@ -66,6 +71,11 @@ def causes_of(
     if kill is not None and kill["state"] == KillState.STUCK:
         left = ", ".join(f"{one['market']}: {one['why']}" for one in kill["stuck"] or ())
         found[_STUCK] = f"the kill switch cannot close everything: {left}"
+    if is_beyond(paid):
+        found[_SLIPPAGE] = (
+            f"fills of the last 24 hours cost more than [markets.costs] says: {_paid_text(paid)}. The backtest and each "
+            "decision reckon with less than it is: raise half_spread_bps or slippage_bps"
+        )
     present = [
         Cause(
             _key(name, one),
@@ -75,7 +85,7 @@ def causes_of(
         )
         for one, words in found.items()
     ]
-    names = (*(str(one) for one in Reason if one not in _ASKED_FOR), _UNKNOWN, _STUCK)
+    names = (*(str(one) for one in Reason if one not in _ASKED_FOR), _UNKNOWN, _STUCK, _SLIPPAGE)
     return present, [_key(name, one) for one in names if one not in found]
 
 
@@ -83,9 +93,22 @@ def _key(name: str, cause: str) -> str:
     return f"trader/{cause} of {name}"
 
 
-def summary_of(conn: Any, agent_id: int, day: datetime) -> str | None:
+def paid_since(desk: Desk, conn: Any, since: datetime, until: datetime | None = None) -> list[Paid]:
+    """What fills cost beside the mids of their decisions, of markets that the release knows."""
+    known = {one.instrument.market_id: one.costs for one in desk.feed.listings()}
+    fills = [one for one in seen_since(desk, conn, since) if until is None or one.ts < until]
+    said = (paid_by(one, known[one.market_id]) for one in fills if one.market_id in known)
+    return [one for one in said if one is not None]
+
+
+def _paid_text(paid: Sequence[Paid]) -> str:
+    cost, expected = total(one.cost for one in paid), total(one.expected for one in paid)
+    return f"{money_text(cost)} beside the mid, {money_text(expected)} expected"
+
+
+def summary_of(conn: Any, desk: Desk, day: datetime) -> str | None:
     """What a UTC day that is over came to; None where nothing was measured on it."""
-    end = day + timedelta(days=1)
+    agent_id, end = desk.agent_id, day + _DAY
     rows = booking.equity_between(conn, agent_id, day, end)
     if not rows:
         return None
@@ -100,5 +123,6 @@ def summary_of(conn: Any, agent_id: int, day: datetime) -> str | None:
     return (
         f"Equity {money_text(first)} -> {money_text(last)}: {money_text(less(last, first, flows))} made, "
         f"{money_text(flows)} paid in or out. {count} orders sent, {len(closed)} round trips closed with "
-        f"{money_text(made)} after fees. Refused: {refused or 'nothing'}."
+        f"{money_text(made)} after fees. Fills cost {_paid_text(paid_since(desk, conn, day, end))}. "
+        f"Refused: {refused or 'nothing'}."
     )

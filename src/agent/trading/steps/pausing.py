@@ -73,7 +73,7 @@ def _too_old(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datet
     newest = max(one.ts for one in found)
     return (
         f"release {desk.feed.release.name} is too old: it knows nothing after {newest:%Y-%m-%d %H:%M} UTC, and the "
-        f"markets were open for longer since than two of their bars and {lag:.0f} s; `agent status` says what keeps "
+        f"markets were open for longer since than two of their bars and {lag:.0f} s; `agent plan` says what keeps "
         "the pipeline"
     )
 

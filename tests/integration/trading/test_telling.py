@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 
 from agent.runtime.alerts import Cause
 from agent.store.database.engine import Database
-from agent.store.trading import account
+from agent.store.trading import account, booking
+from agent.trading.measures.slippage import Paid
 from agent.trading.run import Trader, run
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import state_by
-from agent.trading.steps.telling import STUCK_AGAIN, SUMMARY_AT, UNKNOWN_AFTER, causes_of, news_of
-from tests.paper import HOUR, MARKET, START, MovedClock, cycles, feed_of, trader
+from agent.trading.steps.telling import STUCK_AGAIN, SUMMARY_AT, UNKNOWN_AFTER, causes_of, news_of, paid_since
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
 
 NAME = "main on paper"
 UNCLEAR = {"client_order_id": "tm1", "market_id": "m", "status_at": START}
@@ -63,7 +64,7 @@ def test_a_day_is_summed_up_once_it_is_over(database: Database) -> None:
         assert told.key == f"day/2026-01-30 of {NAME}"
         assert told.text == (
             "Equity 10,000.00 -> 10,300.00: 300.00 made, 0.00 paid in or out. 2 orders sent, 1 round trips closed with "
-            "300.00 after fees. Refused: nothing."
+            "300.00 after fees. Fills cost 0.00 beside the mid, 0.00 expected. Refused: nothing."
         )
         clock.at = midnight + HOUR * 24 + SUMMARY_AT
         assert news_of(one.desk)[0] == [], "nothing was measured on the day after"
@@ -86,3 +87,20 @@ def test_who_trades_tells_what_it_finds_and_what_is_over(database: Database) -> 
         assert run(one, wait=lambda _: True, told=lambda _: None, most_cycles=1) == 0
     assert told[0] == (["it does not answer"], False)
     assert told[-1] == ([], True)
+
+
+def test_fills_that_cost_more_than_expected_are_told(database: Database) -> None:
+    """Each entry fills a per cent above the price that was decided on; no costs are expected."""
+    dear = [Paid(D(1), D(0), D(100))] * 10
+    (told,) = causes_of(NAME, {}, [], None, dear, START)[0]
+    assert "10.00 beside the mid, 0.00 expected" in told.text
+    assert causes_of(NAME, {}, [], None, dear[:9], START)[0] == []
+    clock = MovedClock()
+    with trader(database, feed_of({MARKET: [100.0, 100.0, 101.0, 101.0, 101.0]}, {MARKET: {1: 1}}), clock) as one:
+        one.recover()
+        cycles(one, clock, range(5))
+        with database.reading() as connections:
+            (trade,) = booking.trades_of(connections.project, one.desk.agent_id)
+            paid = paid_since(one.desk, connections.project, START)
+        assert trade["slippage"] == sum(fill.cost for fill in paid)
+        assert len(paid) == 2

@@ -1,5 +1,5 @@
 """What people are told of a trader while they do not look: why it is held back, an order of which nobody knows whether
-it is there, a kill switch that cannot close, fills that cost more than expected, and once a day what the day came to."""
+it is there, a kill switch that cannot close, fills that cost more than expected, and once a day what came of it."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def causes_of(
         found[_STUCK] = f"the kill switch cannot close everything: {left}"
     if is_beyond(paid):
         found[_SLIPPAGE] = (
-            f"fills of the last 24 hours cost more than [markets.costs] says: {_paid_text(paid)}. The backtest and each "
-            "decision reckon with less than it is: raise half_spread_bps or slippage_bps"
+            f"fills of the last 24 hours cost more than [markets.costs] says: {_paid_text(paid)}. Backtest and "
+            "decisions reckon with less than it is: raise half_spread_bps or slippage_bps"
         )
     present = [
         Cause(

@@ -63,10 +63,16 @@ def fills_of(
 
 
 def fills_with_mids(
-    conn: sa.Connection, platform: str, account_ref: str, since: datetime, *, key: tuple[str, str] | None = None
+    conn: sa.Connection,
+    platform: str,
+    account_ref: str,
+    since: datetime,
+    *,
+    until: datetime | None = None,
+    key: tuple[str, str] | None = None,
 ) -> list[Row]:
-    """Fills of an account since a time, by time, then id, each with reference_mid of its order's decision (of YES where
-    the outcome is no; null where there is none): of one market and outcome, or all."""
+    """Fills of an account since a time, and up to one, by time, then id, each with reference_mid of its order's
+    decision (of YES where the outcome is no; null where there is none): of one market and outcome, or all."""
     c, d = fills.c, decisions.c
     query = (
         sa.select(fills, d.reference_mid)
@@ -74,6 +80,9 @@ def fills_with_mids(
         .outerjoin(decisions, d.decision_id == orders.c.decision_id)
         .where(c.platform == platform, c.account_ref == account_ref, c.ts >= since)
     )
+    if until is not None:
+        # What takes one of them back may have come later: it always counts.
+        query = query.where(sa.or_(c.ts <= until, c.settlement == "failed"))
     if key is not None:
         query = query.where(c.market_id == key[0], c.outcome == key[1])
     return [dict(row) for row in conn.execute(query.order_by(c.ts, c.platform_fill_id)).mappings()]

@@ -236,9 +236,9 @@ def _state_after(row: Mapping[str, Any], quantity: Decimal, event: Fill | Moveme
 
 
 def _slippage_of(conn: Any, desk: Desk, trade: Trade) -> Decimal | None:
-    fills = seen_since(desk, conn, trade.opened_at, (trade.market_id, trade.outcome))
-    within = [one for one in fills if one.ts <= trade.closed_at]
-    return slippage_of(within, trade.side == "long", trade.quantity)
+    key = (trade.market_id, trade.outcome)
+    fills = seen_since(desk, conn, trade.opened_at, until=trade.closed_at, key=key)
+    return slippage_of(fills, trade.side == "long", trade.quantity)
 
 
 def _trade_row(conn: Any, desk: Desk, trade: Trade) -> dict[str, Any]:

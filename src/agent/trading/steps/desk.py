@@ -155,9 +155,12 @@ def fill_of(row: Row) -> Fill:
     )
 
 
-def seen_since(desk: Desk, conn: Any, since: datetime, key: Key | None = None) -> list[Seen]:
-    """Fills since a time beside the mids of their decisions, of one position or all; without what was taken back."""
-    rows = booking.fills_with_mids(conn, desk.held.platform, desk.held.account_ref, since, key=key)
+def seen_since(
+    desk: Desk, conn: Any, since: datetime, *, until: datetime | None = None, key: Key | None = None
+) -> list[Seen]:
+    """Fills since a time, and up to one, beside the mids of their decisions, of one position or all; without what was
+    taken back, whenever that was."""
+    rows = booking.fills_with_mids(conn, desk.held.platform, desk.held.account_ref, since, until=until, key=key)
     voids = {one["platform_fill_id"] for one in rows if one["platform_fill_id"].endswith(VOID)}
     gone = voids | {one.removesuffix(VOID) for one in voids}
     return [_seen(one) for one in rows if one["platform_fill_id"] not in gone]

@@ -62,8 +62,10 @@ def _lost_today(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: da
 def _too_old(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetime) -> str | None:
     """Why nothing can be opened: each market was open for too long since the newest that the release says of it. Where
     one is not, rules refuse the others. Of historical data the newest is as new as it gets."""
+    if desk.feed.release.is_historical:
+        return None
     found = [one for market in desk.markets if (one := desk.feed.published(market, now)) is not None]
-    if desk.feed.release.is_historical or not found:
+    if not found:
         return None
     lag = desk.config.release_lag_seconds
     for one in found:

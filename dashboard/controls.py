@@ -8,6 +8,7 @@ import streamlit as st
 
 from agent.core.figures import count_text
 from agent.core.graph import order
+from agent.errors import UsageError
 from agent.execution.runlog import Request
 from dashboard import actions, data, look, parts, press
 from dashboard.data import Session
@@ -53,14 +54,18 @@ def _selected(desk: Session, names: list[str]) -> None:
 @guarded
 def _mark(desk: Session, names: list[str]) -> None:
     with st.form("mark", border=False, clear_on_submit=True):
-        component = st.selectbox("Component", names, index=None, key="mark_component", placeholder="Choose one")
-        reason = st.text_input("Reason", key="mark_reason", placeholder="shown to whoever looks at the state")
-        if st.form_submit_button("Mark dirty", icon=":material/flag:"):
-            if component is None:
-                st.warning("Choose a component first.")
-            else:
-                actions.mark_dirty(desk, component, reason)
-                st.toast(f"{component} is marked; the next run recomputes it.")
+        st.selectbox("Component", names, index=None, key="mark_component", placeholder="Choose one")
+        st.text_input("Reason", key="mark_reason", placeholder="shown to whoever looks at the state")
+        press.submit("Mark dirty", partial(_carry_mark, desk), icon=":material/flag:", place="mark")
+    press.outcome("mark")
+
+
+def _carry_mark(desk: Session) -> str:
+    component = st.session_state["mark_component"]
+    if component is None:
+        raise UsageError("no component is chosen", where="Mark dirty", fix="choose one, then click again")
+    actions.mark_dirty(desk, component, st.session_state["mark_reason"])
+    return f"{component} is marked; the next run recomputes it."
 
 
 @st.fragment(run_every=_LOOK_SECONDS)

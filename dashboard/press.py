@@ -47,6 +47,19 @@ def button(
     )
 
 
+def submit(
+    label: str,
+    act: Callable[[], str | None],
+    *,
+    icon: str,
+    place: str,
+    kind: Literal["primary", "secondary"] = "secondary",
+) -> None:
+    """The same for a form: its button. `act` finds what was filled in in the session's state, under the keys of the
+    form's parts."""
+    st.form_submit_button(label, icon=icon, type=kind, on_click=_carry_out, args=(act, place, object()))
+
+
 def outcome(place: str) -> None:
     """What the newest click returned or which error it met, where it was one on a button of `place`."""
     answer: tuple[str, str] | None = st.session_state.get(_SAID)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import streamlit as st
 
 from agent.core.figures import count_text
 from agent.store import browse
-from dashboard import look, sqlbox
+from dashboard import look, press, sqlbox
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -43,14 +44,18 @@ def _box(desk: Session) -> None:
     sqlbox.get_ready()
     example = st.selectbox("Example", list(_EXAMPLES), key="sql_example", width=320)
     with st.form("sql", border=False):
-        query = st.text_area("SQL", _EXAMPLES[example], height=150, key=f"sql_text_{example}")
-        asked = st.form_submit_button("Run query", type="primary", icon=":material/play_arrow:")
-    if asked:
-        st.session_state["sql_asked"] = query
+        key = f"sql_text_{example}"
+        st.text_area("SQL", _EXAMPLES[example], height=150, key=key)
+        press.submit("Run query", partial(_ask, key), icon=":material/play_arrow:", place="sql", kind="primary")
+    press.outcome("sql")
     if "sql_asked" not in st.session_state:
         st.caption("One SELECT, in DuckDB's dialect. Nothing can be written, and no file outside the lake read.")
         return
     _answer(desk, st.session_state["sql_asked"])
+
+
+def _ask(key: str) -> None:
+    st.session_state["sql_asked"] = st.session_state[key]
 
 
 def _answer(desk: Session, query: str) -> None:

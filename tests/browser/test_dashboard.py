@@ -64,6 +64,9 @@ def test_an_empty_project_says_what_to_do(empty: Dashboard, open_page: OpenPage)
     from playwright.sync_api import expect
 
     page = open_page(empty.url)
+    # The script of tables comes before one is to be drawn.
+    asked = "() => performance.getEntriesByType('resource').some(one => one.name.includes('/js/DataFrame.'))"
+    page.wait_for_function(asked, timeout=SLOW)
     for tab in FULL:
         page.get_by_role("link", name=tab, exact=True).click()
         what = "Run query" if tab == "Data" else "Run Agent Once"
@@ -190,6 +193,7 @@ def _press(page: Any) -> None:
 def _mark(page: Any, component: str, reason: str) -> None:
     """Mark a component through the page's form."""
     from playwright.sync_api import TimeoutError as PlaywrightTimeout
+    from playwright.sync_api import expect
 
     if not page.get_by_role("button", name="Mark dirty").is_visible():
         page.get_by_text("Mark dirty").first.click()
@@ -199,10 +203,10 @@ def _mark(page: Any, component: str, reason: str) -> None:
         box.click()
         box.fill(component)
         with contextlib.suppress(PlaywrightTimeout):
-            option.wait_for(timeout=4000)
-            page.keyboard.press("Enter")
+            option.click(timeout=4000)
             break
         page.keyboard.press("Escape")
+    expect(box).to_have_value(component)
     page.get_by_label("Reason").fill(reason)
     page.get_by_role("button", name="Mark dirty").click()
 

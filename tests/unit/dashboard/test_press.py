@@ -37,6 +37,10 @@ def _page() -> None:
         raise ValueError("above the button")
     if not st.session_state.get("hides"):
         press.button("Go", act, key="go", icon=":material/stop:", place="here")
+    if not st.session_state.get("skips"):
+        with st.form("form"):
+            st.text_input("Word", key="word")
+            press.submit("Send", lambda: f"{act()}: {st.session_state['word']}", icon=":material/flag:", place="here")
     press.outcome("here")
     press.outcome("elsewhere")
 
@@ -51,6 +55,18 @@ def test_a_click_arrives_though_its_button_is_not_drawn_any_more() -> None:
         page.session_state[change] = True
         page.button(key="go").click().run()
         assert page.session_state["clicks"] == 1
+
+
+def test_a_form_arrives_though_it_is_not_drawn_any_more() -> None:
+    for change in ("skips", "breaks"):
+        page = testing.AppTest.from_function(_page).run()
+        page.session_state[change] = True
+        page.text_input(key="word").input("odd")
+        next(one for one in page.button if one.label == "Send").click().run()
+        assert page.session_state["clicks"] == 1
+        del page.session_state["clicks"], page.session_state[change]
+        if change == "breaks":
+            assert [one.value for one in page.run().toast] == ["done: odd"]
 
 
 def test_what_a_click_says_is_told_once() -> None:

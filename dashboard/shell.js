@@ -52,4 +52,17 @@
       }
     }));
   }).observe(document, {childList: true, subtree: true});
+
+  /* Tables of data are drawn by scripts which Streamlit fetches when it meets the first one, and half a second goes by
+     until they run. They are fetched as soon as a page stands and the browser has nothing else to do. */
+  const ahead = document.currentScript.dataset.ahead;
+  function fetchAhead() {
+    if (!document.querySelector("[data-testid=stApp][data-test-script-state=notRunning]")) {
+      setTimeout(fetchAhead, 100);
+    } else {
+      const whenIdle = window.requestIdleCallback || setTimeout;  /* Safari has none */
+      whenIdle(() => import(ahead).catch(() => {}));  /* Streamlit asks again, and says what is amiss */
+    }
+  }
+  if (ahead) window.addEventListener("load", fetchAhead);
 })();

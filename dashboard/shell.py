@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import streamlit
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FOLDER = Path(__file__).parent
 _END = b"</body>"
+_SCRIPTS = "static/js"  # from the document, and below the folder that Streamlit serves
 # Of what the browser has kept, of parts, and of compressed bytes: the document is always sent whole, as it now is.
 _LEFT_OUT = (b"if-none-match", b"if-modified-since", b"range", b"accept-encoding")
 
@@ -23,7 +25,8 @@ class Shell:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         style, script = ((_FOLDER / f"shell.{kind}").read_bytes() for kind in ("css", "js"))
-        self._ours = b"<style>" + style + b"</style><script>" + script + b"</script>"
+        ahead = b' data-ahead="' + _table_script().encode() + b'"'
+        self._ours = b"<style>" + style + b"</style><script" + ahead + b">" + script + b"</script>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass `scope` on, and what is answered back."""
@@ -34,6 +37,13 @@ class Shell:
         if any(name == b"accept" and b"text/html" in value for name, value in headers):
             headers = [(name, value) for name, value in headers if name not in _LEFT_OUT]
         await self._app({**scope, "headers": headers}, receive, _Document(self._ours, send))
+
+
+def _table_script() -> str:
+    """Where Streamlit's script for tables of data is, from the document; empty where this Streamlit has none of that
+    name. It has another with each release."""
+    folder = Path(streamlit.__file__).parent / "static" / _SCRIPTS
+    return next((f"./{_SCRIPTS}/{one.name}" for one in sorted(folder.glob("DataFrame.*.js"))), "")
 
 
 class _Document:

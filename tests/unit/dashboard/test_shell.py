@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import streamlit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -70,3 +72,9 @@ def test_no_rule_looks_into_elements() -> None:
     # :has is asked again for all ancestors of whatever is added: a chart of 500 candles took 2.2 s of a browser instead
     # of 0.5 s.
     assert ":has(" not in STYLE.replace(" ", "")
+
+
+def test_the_table_s_script_is_named_where_streamlit_serves_it(client: TestClient) -> None:
+    named = re.findall(r'data-ahead="\./([^"]+)"', client.get("/", headers={"accept": "text/html"}).text)
+    assert len(named) == 1
+    assert (Path(streamlit.__file__).parent / "static" / named[0]).is_file()

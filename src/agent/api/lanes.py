@@ -36,21 +36,15 @@ class Lanes:
     async def run(self, project_id: int, work: Callable[[], _T]) -> _T:
         """What `work` returns, done after what came before it for the same project. Raises what it raises, and
         ProjectBusy where too many wait, or its turn does not come in time."""
-        future = self._submitted(project_id, work)
+        future = self.submit(project_id, work)
         turn = asyncio.wrap_future(future)
         done, _ = await asyncio.wait({turn}, timeout=self.wait_seconds)
         if not done and future.cancel():
             raise _busy(project_id, f"it did not come to this request within {self.wait_seconds:g} s")
         return await turn
 
-    def close(self) -> None:
-        """Drop what waits; what is under way comes to its end."""
-        with self._lock:
-            lanes, self._lanes = self._lanes, {}
-        for lane in lanes.values():
-            lane.thread.shutdown(wait=False, cancel_futures=True)
-
-    def _submitted(self, project_id: int, work: Callable[[], _T]) -> Future[_T]:
+    def submit(self, project_id: int, work: Callable[[], _T]) -> Future[_T]:
+        """Begin `work` after what came before it for the same project. Raises ProjectBusy where too many wait."""
         with self._lock:
             lane = self._lanes.get(project_id)
             if lane is None:
@@ -62,6 +56,13 @@ class Lanes:
             future = lane.thread.submit(work)
         future.add_done_callback(lambda _: self._over(project_id, lane))
         return future
+
+    def close(self) -> None:
+        """Drop what waits; what is under way comes to its end."""
+        with self._lock:
+            lanes, self._lanes = self._lanes, {}
+        for lane in lanes.values():
+            lane.thread.shutdown(wait=False, cancel_futures=True)
 
     def _over(self, project_id: int, lane: _Lane) -> None:
         with self._lock:

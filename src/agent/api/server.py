@@ -12,7 +12,12 @@ from fastapi import Depends, Query, Request
 
 from agent.api.lanes import Lanes
 from agent.api.metrics import Metrics
+from agent.api.outlook import Foreseen, Outlook
 from agent.clock import SystemClock
+from agent.core.model import Plan
+from agent.execution.planning import think
+from agent.execution.runlog import Request as RunRequest
+from agent.execution.survey import Inspector
 from agent.execution.workspace import Workspace
 from agent.service.projects import DEFAULT_PROJECT, open_project, open_tables
 from agent.service.runner import AgentRunner
@@ -20,6 +25,7 @@ from agent.service.worker import Worker
 from agent.settings import Settings
 from agent.store.database.engine import Connections, Database
 from agent.store.database.reader import Reader
+from agent.store.state import load_states
 from pipelines.values import dataclass
 
 _T = TypeVar("_T")
@@ -36,6 +42,7 @@ class Server:
     worker: Worker
     metrics: Metrics
     lanes: Lanes = field(default_factory=Lanes)
+    outlook: Outlook = field(default_factory=Outlook)
     clock: SystemClock = field(default_factory=SystemClock)
 
     def now(self) -> datetime:
@@ -65,12 +72,22 @@ class Server:
         """What `work` makes of a project with its components, as its files are now, in the project's own thread.
 
         Raises what opening the project raises, and ProjectBusy (503) where too many requests wait for it."""
+        return await self.lanes.run(project_id, lambda: self._opened(project_id, work))
 
-        def do() -> _T:
-            with open_project(self.settings, self.database, project_id) as workspace:
-                return work(workspace)
+    def _opened(self, project_id: int, work: Callable[[Workspace], _T]) -> _T:
+        with open_project(self.settings, self.database, project_id) as workspace:
+            return work(workspace)
 
-        return await self.lanes.run(project_id, do)
+    async def foreseen(self) -> Foreseen:
+        """What a run of the server's own project would do now."""
+
+        def plan(workspace: Workspace) -> Plan:
+            return think(workspace, Inspector(workspace), RunRequest(), now=self.now()).plan
+
+        states = await self.read(lambda at: load_states(at.project))
+        return await self.outlook.foreseen(
+            states, lambda: self.lanes.submit(DEFAULT_PROJECT, lambda: self._opened(DEFAULT_PROJECT, plan))
+        )
 
 
 async def server_of(request: Request) -> Server:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from agent.core.explain import dirty_text
+from agent.api.outlook import Foreseen
 from agent.core.figures import span_text
 from agent.core.grid import MEANINGS, SIGNS
-from agent.core.model import Defer, State, Step
+from agent.core.model import State
 from agent.core.plan_json import plan_from_json
+from agent.core.standing import Standing, standing
 from agent.masking import masked
 from agent.service.projects import DEFAULT_PROJECT
-from agent.store import state
+from agent.store import leases, state
 from agent.store.control import attempts, runs
 from agent.store.control.grid import load_grid
 from agent.store.database.engine import Connections
@@ -27,41 +29,31 @@ _UNKNOWN = MarketFacts("", None, None)
 
 @dataclass(frozen=True)
 class ComponentLook:
-    """How a component stands: a word, and why."""
+    """How a component stands, and its row."""
 
     name: str
-    word: str
-    why: str | None
+    standing: Standing
     row: State
 
 
-def component_looks(at: Connections) -> list[ComponentLook]:
-    """The components of the server's own project, in the order of the newest plan."""
+def component_looks(at: Connections, found: Foreseen, now: datetime) -> dict[str, Any]:
+    """What the table of components needs: those of the server's own project, in the order of a run."""
     rows = state.load_states(at.project)
-    plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
-    order = {step.component: number for number, step in enumerate(plan.steps)}
-    names = sorted(rows, key=lambda name: (order.get(name, len(order)), name))
-    steps = {step.component: step for step in plan.steps}
-    return [component_look(name, rows[name], steps.get(name)) for name in names]
+    if found.steps is not None:
+        names: Sequence[str] = [name for name in found.steps if name in rows]
+    else:
+        plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
+        order = {step.component: number for number, step in enumerate(plan.steps)}
+        names = sorted(rows, key=lambda name: (order.get(name, len(order)), name))
+    looks = [component_look(name, rows[name], found, now) for name in names]
+    return {"components": looks, "why_not_known": found.why_not}
 
 
-def newest_step(at: Connections, name: str) -> Step | None:
-    """What the newest plan says of a component of the server's own project."""
-    plan = plan_from_json(runs.newest_plan(at.control, DEFAULT_PROJECT) or ())
-    return next((step for step in plan.steps if step.component == name), None)
-
-
-def component_look(name: str, row: State, step: Step | None) -> ComponentLook:
-    """How one component stands. `step`: of the newest plan, which alone knows what a policy defers."""
-    if row.status == "failed":
-        return ComponentLook(name, "failed", row.last_error, row)
-    if row.status == "running":
-        return ComponentLook(name, "running", None, row)
-    if row.run_count == 0:
-        return ComponentLook(name, "never run", None, row)
-    if row.is_dirty and row.mark is None and isinstance(step, Defer):
-        return ComponentLook(name, "deferred", f"until {step.until}, though {dirty_text(row)}", row)
-    return ComponentLook(name, "stale" if row.is_dirty else "up to date", dirty_text(row), row)
+def component_look(name: str, row: State, found: Foreseen, now: datetime) -> ComponentLook:
+    """How one component stands."""
+    step = (found.steps or {}).get(name)
+    is_at_work = leases.is_at_work(row.lease_owner, row.lease_expires_at, now)
+    return ComponentLook(name, standing(row, step, is_at_work=is_at_work), row)
 
 
 def with_names(at: Connections, rows: Sequence[Record]) -> list[Record]:

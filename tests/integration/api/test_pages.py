@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent import orchestrator
-from agent.api.shown import component_look
 from agent.cli.main import main
-from agent.core.model import Defer, Mark, State
 from agent.execution.backtests import find_backtests, read_pair
 from agent.execution.tries.performing import open_try, perform
 from agent.store.comparing import load_comparison
@@ -147,18 +144,6 @@ def test_a_browser_is_told_on_a_page_and_a_program_in_json(make_client: MakeClie
     assert client.get("/no-such").json()["fix"] == "GET /openapi.json lists the addresses"
     report = client.get("/ui/release/report")
     assert (report.status_code, "Nothing has been released yet" in report.text) == (404, True)
-
-
-def test_what_a_policy_defers_is_called_so() -> None:
-    """Until a person marks it: then the next run computes it."""
-    until = "features reach 2018-02-04"
-    row = State("model", run_count=1, is_dirty=True, dirty_reason="features changed")
-    wait = Defer("model", (), until)
-    look = component_look("model", row, wait)
-    assert (look.word, look.why) == ("deferred", f"until {until}, though features changed")
-    assert component_look("model", row, None).word == "stale"
-    assert component_look("model", replace(row, mark=Mark("ann")), wait).word == "stale"
-    assert component_look("model", replace(row, is_dirty=False), wait).word == "up to date"
 
 
 def test_two_releases_say_why_they_differ(make_client: MakeClient, published: Path) -> None:

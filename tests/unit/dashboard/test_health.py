@@ -44,8 +44,8 @@ def test_the_worst_is_told_first() -> None:
     assert sentence(fresh, deferred) == "c1 waits by its own policy; the rest is current."
     assert sentence(deferred, deferred) == "c0 and c1 wait by their own policies; the rest is current."
     assert sentence(stale, is_running=True) == "A run is going on."
-    assert sentence(health.DIED, is_running=True).startswith("The process that ran c0 died")
-    assert "press Run Agent Once" in sentence(health.NEVER_RUN, has_release=False)
+    assert sentence(health.plain("died"), is_running=True).startswith("The process that ran c0 died")
+    assert "press Run Agent Once" in sentence(health.plain("never run"), has_release=False)
 
 
 def test_only_this_machine_is_loopback() -> None:

@@ -14,6 +14,7 @@ from starlette.datastructures import FormData
 from agent.api.errors import status_of
 from agent.api.leaving import unless_leaving
 from agent.api.models import RunIn
+from agent.api.outlook import Foreseen
 from agent.api.rendering import look_for_trader, missing, page, sessions_of, set_cookie
 from agent.api.routes import runs as run_routes
 from agent.api.security import is_token, wait_for_turn
@@ -92,7 +93,8 @@ async def morning(request: Request, server: ServerHere) -> Response:
 @router.get("/ui/first")
 async def first(request: Request, server: ServerHere) -> Response:
     """What a stranger sees first, alone: it fills while the first run goes on."""
-    return page(request, server, "first.html", await server.read(_first))
+    found = await server.foreseen()
+    return page(request, server, "first.html", await server.read(lambda at: _first(at, found, server.now())))
 
 
 @router.get("/ui/agent")
@@ -289,10 +291,12 @@ async def _portfolio(
     status: int = 200,
     until: date | None = None,
 ) -> HTMLResponse:
+    found = await server.foreseen()
+
     def look(at: Connections) -> dict[str, Any]:
         release = releases.release_in_force(at.project, until)
         return {
-            **_first(at),
+            **_first(at, found, server.now()),
             "release": release,
             "kept": _kept(at),
             "signals": with_names(at, projections.decisions_of(at.project, release, _SIGNALS)),
@@ -306,7 +310,7 @@ async def _portfolio(
     return page(request, server, "portfolio.html", shown | await _agent(server) | (values or {}), status)
 
 
-def _first(at: Connections) -> dict[str, Any]:
+def _first(at: Connections, found: Foreseen, now: datetime) -> dict[str, Any]:
     """Until the second release: what this is, how far the first run is, and what it decided."""
     known, newest = releases.list_releases(at.project, 2), runs.list_runs(at.control, limit=1)
     release = known[0] if known else None
@@ -316,7 +320,7 @@ def _first(at: Connections) -> dict[str, Any]:
         "what_this_is": WHAT_THIS_IS,
         "count": 0 if release is None else len(projections.decisions_of(at.project, release, _MOST_EVENTS)),
         "is_running": bool(newest) and newest[0].status not in FINAL,
-        "components": component_looks(at),
+        **component_looks(at, found, now),
     }
 
 

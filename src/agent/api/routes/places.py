@@ -14,7 +14,7 @@ from agent.api.comparing import compared, markets_of
 from agent.api.rendering import address, look_for_trader, missing, page, ref
 from agent.api.routes.runs import RunId
 from agent.api.server import Server, ServerHere
-from agent.api.shown import SIGNED, component_look, grid_values, newest_step, with_names, without_secrets
+from agent.api.shown import SIGNED, component_look, component_looks, grid_values, with_names, without_secrets
 from agent.core.explain import causes_text
 from agent.core.grid import evidence_rows
 from agent.core.record import promise_text
@@ -146,6 +146,7 @@ async def market(request: Request, server: ServerHere, market_id: Name) -> Respo
 async def component(request: Request, server: ServerHere, name: Name) -> Response:
     """A component: how it stands and why, its outputs and where they came from, its attempts."""
     now = server.now()
+    found = await server.foreseen()
 
     def look(at: Connections) -> dict[str, Any]:
         row = state.load_states(at.project, [name]).get(name)
@@ -155,7 +156,8 @@ async def component(request: Request, server: ServerHere, name: Name) -> Respons
         outputs = load_outputs(at, name, _OUTPUTS)
         timed = [one.seconds for one in reversed(tried) if one.status == "succeeded" and one.seconds is not None]
         return {
-            "one": component_look(name, row, newest_step(at, name)),
+            "one": component_look(name, row, found, now),
+            "why_not_known": found.why_not,
             "broken": load_failures(at, {name: row}, DEFAULT_PROJECT, now),
             "attempts": tried,
             "seconds": timed,
@@ -165,6 +167,13 @@ async def component(request: Request, server: ServerHere, name: Name) -> Respons
         }
 
     return await _place(request, server, "component.html", look, "/")
+
+
+@router.get("/ui/components")
+async def components(request: Request, server: ServerHere) -> Response:
+    """The table of components alone."""
+    found, now = await server.foreseen(), server.now()
+    return page(request, server, "components.html", await server.read(lambda at: component_looks(at, found, now)))
 
 
 @router.get("/ui/grid")

@@ -29,6 +29,10 @@ def _plain(value: float) -> str:
     return f"{value:,.2f}"
 
 
+def _fine(value: float) -> str:
+    return f"{value:.4f}"
+
+
 def _count(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -43,7 +47,7 @@ _FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "turnover_per_year": ("Turnover a year, times equity", _plain),
     "hit_rate": ("Winning trades", _percent),
     "exposure": ("Mean exposure", _percent),
-    "costs_paid": ("Costs paid, multiples of the start", _plain),
+    "costs_paid": ("Costs paid, multiples of the start", _fine),
     "trades": ("Closed trades", _count),
 }
 

@@ -39,6 +39,19 @@ max_iter = 30
 [publish]
 max_brier_excess = 1.0
 """
+OTHER = """
+[executor]
+kind = "inline"
+[sources.sample]
+symbols = ["MSFT"]
+[model]
+kind = "logistic"
+max_iter = 20
+[markets.costs.equity]
+fee_bps = 3
+[publish]
+max_brier_excess = 1.0
+"""
 # It reads from a pipe to wait, so that a test decides how long "in the middle of a run" lasts.
 COMPONENT = """
 from pathlib import Path
@@ -69,6 +82,14 @@ class Dashboard:
     def wish(self, what: str) -> None:
         """What the component `inspection` does next: ok, fail or wait."""
         (self.folder / "wish").write_text(what, encoding="utf-8")
+
+
+def rows_of(table: Any) -> list[list[str]]:
+    """The texts of a table's body, as soon as it is there."""
+    table.wait_for(timeout=SLOW)
+    read = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+    found: list[list[str]] = table.locator("tbody tr").evaluate_all(read)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +133,16 @@ def project(_prepared: Path, tmp_path: Path) -> Path:
     """A project after its first run, a copy of its own."""
     folder = tmp_path / "project"
     shutil.copytree(_prepared, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A project of another market and other costs, of fewer trades than a table lists, after its first run."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "agent.toml").write_text(OTHER, encoding="utf-8")
+    assert orchestrator.run_once(folder).status == "COMPLETED"
     return folder
 
 

@@ -12,28 +12,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agent import orchestrator
 from agent.store.database import engine
 from agent.store.published import backtest_metrics
-from tests.browser.conftest import Dashboard
+from tests.browser.conftest import Dashboard, rows_of
 from tests.chrome import SLOW, needs_chrome
 from tests.served import served
 
 pytestmark = [pytest.mark.browser, needs_chrome]
-
-OTHER = """
-[executor]
-kind = "inline"
-[sources.sample]
-symbols = ["MSFT"]
-[model]
-kind = "logistic"
-max_iter = 20
-[markets.costs.equity]
-fee_bps = 3
-[publish]
-max_brier_excess = 1.0
-"""
 
 
 def test_a_group_leads_to_its_trades_and_their_candles(
@@ -46,13 +31,13 @@ def test_a_group_leads_to_its_trades_and_their_candles(
             _sums_agree(page, figures)
             _drawdowns_agree(page, figures)
             groups = page.get_by_role("table", name="attribution")
-            everything = _rows(page.get_by_role("table", name="trades"))
+            everything = rows_of(page.get_by_role("table", name="trades"))
             assert len(everything) == figures["trades"]
             groups.get_by_role("link", name="IBM").click()
             page.wait_for_url(re.compile(r"key=sample%3AIBM"))
             _shows_alone(page, groups, "IBM")
             if marks:
-                count = len(_rows(page.get_by_role("table", name="trades")))
+                count = len(rows_of(page.get_by_role("table", name="trades")))
                 assert page.locator(marks).count() == 2 * count
             else:
                 alt = re.compile("Price of IBM with entries and exits")
@@ -60,17 +45,7 @@ def test_a_group_leads_to_its_trades_and_their_candles(
             page.reload()
             _shows_alone(page, groups, "IBM")
             page.get_by_role("link", name="(show all)").click()
-            _until(page, lambda page=page: len(_rows(page.get_by_role("table", name="trades"))) == figures["trades"])
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Path:
-    """A project of another market and other costs, of fewer trades than a table lists, after its first run."""
-    folder = tmp_path / "other"
-    folder.mkdir()
-    (folder / "agent.toml").write_text(OTHER, encoding="utf-8")
-    assert orchestrator.run_once(folder).status == "COMPLETED"
-    return folder
+            _until(page, lambda page=page: len(rows_of(page.get_by_role("table", name="trades"))) == figures["trades"])
 
 
 def test_the_figures_of_another_project_are_its_own(
@@ -106,7 +81,7 @@ def _sums_agree(page: Any, figures: dict[str, Any]) -> None:
         table = page.get_by_role("table", name="attribution")
         heading = table.locator("th").first
         _until(page, lambda heading=heading, named=named: bool(named.match(heading.inner_text().lower())))
-        rows = _rows(table)
+        rows = rows_of(table)
         assert sum(int(row[1]) for row in rows) == figures["trades"]
         won = sum(int(row[1]) * _number(row[2]) / 100 for row in rows)
         assert won == pytest.approx(figures["trades"] * figures["hit_rate"], abs=0.01 * figures["trades"])
@@ -121,7 +96,7 @@ def _sums_agree(page: Any, figures: dict[str, Any]) -> None:
 
 
 def _drawdowns_agree(page: Any, figures: dict[str, Any]) -> None:
-    rows = _rows(page.get_by_role("table", name="drawdowns"))
+    rows = rows_of(page.get_by_role("table", name="drawdowns"))
     assert 0 < len(rows) <= 5
     depths = [_number(row[0]) for row in rows]
     assert depths == sorted(depths, reverse=True)
@@ -130,19 +105,12 @@ def _drawdowns_agree(page: Any, figures: dict[str, Any]) -> None:
 
 def _shows_alone(page: Any, groups: Any, market: str) -> None:
     trades = page.get_by_role("table", name="trades")
-    _until(page, lambda: {row[0] for row in _rows(trades)} == {market})
-    (row,) = (row for row in _rows(groups) if row[0].startswith(market))
-    assert len(_rows(trades)) == int(row[1])
-    assert sum(_number(one[-1]) for one in _rows(trades)) == pytest.approx(
+    _until(page, lambda: {row[0] for row in rows_of(trades)} == {market})
+    (row,) = (row for row in rows_of(groups) if row[0].startswith(market))
+    assert len(rows_of(trades)) == int(row[1])
+    assert sum(_number(one[-1]) for one in rows_of(trades)) == pytest.approx(
         _number(row[3]), abs=0.005 * int(row[1]) + 0.01
     )
-
-
-def _rows(table: Any) -> list[list[str]]:
-    table.wait_for(timeout=SLOW)
-    read = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent.trim()))"
-    found: list[list[str]] = table.locator("tbody tr").evaluate_all(read)
-    return found
 
 
 def _number(text: str) -> float:

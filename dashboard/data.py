@@ -117,13 +117,21 @@ def plan(desk: Session, request: Request) -> Evaluation:
     return think(desk.workspace, Inspector(desk.workspace), request, now=now())
 
 
-def recent_plan(desk: Session, found: dict[str, State]) -> Plan:
-    """What a run of everything would do. Asked again when the states differ from what they were, and every few seconds
-    for what happens elsewhere: files, code, sources."""
+def is_running(desk: Session, at: datetime) -> bool:
+    """Whether a run goes on."""
+    run = open_run(desk)
+    return run is not None and run.status == "RUNNING" and not is_dead(run, at)
+
+
+def next_plan(desk: Session, found: dict[str, State], at: datetime) -> Plan | None:
+    """What a run of everything would do; None while one goes on, which changes the answer. Asked again when the states
+    differ from what they were, and every few seconds for what happens elsewhere: files, code, sources."""
+    if is_running(desk, at):
+        return None
     kept: tuple[float, str, dict[str, State], Plan] | None = st.session_state.get(_PLAN)
-    at = time.monotonic()
-    if kept is None or at - kept[0] > _PLAN_SECONDS or kept[1:3] != (desk.key, found):
-        kept = (at, desk.key, found, plan(desk, Request()).plan)
+    asked_at = time.monotonic()
+    if kept is None or asked_at - kept[0] > _PLAN_SECONDS or kept[1:3] != (desk.key, found):
+        kept = (asked_at, desk.key, found, plan(desk, Request()).plan)
         st.session_state[_PLAN] = kept
     return kept[3]
 

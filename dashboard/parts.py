@@ -11,7 +11,7 @@ from agent import identity
 from agent.core.answers import Ref
 from agent.core.explain import plan_lines
 from agent.core.figures import span_text
-from agent.core.model import Plan, State, Step
+from agent.core.model import Plan, State
 from agent.core.record import promise_text
 from agent.store import leases
 from agent.store.control.runs import Run
@@ -35,8 +35,10 @@ _STATUS = {
 }
 
 
-def looks(states: Mapping[str, State], steps: Mapping[str, Step], at: datetime) -> dict[str, Look]:
-    """How each component stands."""
+def looks(desk: Session, states: dict[str, State], at: datetime) -> dict[str, Look]:
+    """How each component stands, by what the next run would do; by what the last one left while a run goes on."""
+    plan = data.next_plan(desk, states, at)
+    steps = {} if plan is None else {step.component: step for step in plan.steps}
     return {
         name: health.look(row, steps.get(name), is_at_work=leases.is_at_work(row.lease_owner, row.lease_expires_at, at))
         for name, row in states.items()

@@ -9,10 +9,11 @@ from functools import partial
 import streamlit as st
 
 from agent.core.explain import dirty_text
-from agent.core.model import Compute, State, Step
+from agent.core.model import Compute, State
 from dashboard import actions, controls, data, look, parts, press, progress
 from dashboard.data import Session
 from dashboard.guard import guarded
+from dashboard.health import Look
 from dashboard.look import Column
 from dashboard.shapes import failure
 
@@ -33,8 +34,7 @@ def _live(desk: Session) -> None:
         if not desk.is_read_only:
             _buttons(desk)
         run, at, states = data.open_run(desk), data.now(), data.states(desk)
-        # What a run would do is asked while none goes on: the answer changes under a run.
-        plan = data.recent_plan(desk, states) if run is None else None
+        plan = data.next_plan(desk, states, at)
         if plan is not None:
             due = [step.component for step in plan.steps if isinstance(step, Compute)]
             st.caption(
@@ -50,7 +50,7 @@ def _live(desk: Session) -> None:
         st.subheader("What the next run does")
         parts.plan_table(plan)
     st.subheader("State")
-    _state_table(states, {} if plan is None else {step.component: step for step in plan.steps}, at)
+    _state_table(states, parts.looks(desk, states, at))
 
 
 def _buttons(desk: Session) -> None:
@@ -91,9 +91,9 @@ def _last(desk: Session, at: datetime, states: Mapping[str, State]) -> None:
         parts.error(f"Run {run.id} failed", run.error or "", None)
 
 
-def _state_table(states: Mapping[str, State], steps: Mapping[str, Step], at: datetime) -> None:
+def _state_table(states: Mapping[str, State], looks: Mapping[str, Look]) -> None:
     rows = []
-    for name, one in parts.looks(states, steps, at).items():
+    for name, one in looks.items():
         row = states[name]
         rows.append(
             (

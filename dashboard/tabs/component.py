@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import streamlit as st
 
@@ -60,10 +61,12 @@ def _closely(desk: Session, name: str) -> None:
     if row is None or not (row.run_count or tried):
         parts.nothing_yet(f"{name} has never run.")
         return
-    stand = parts.looks({name: row}, {}, at)[name]
-    look.line(look.dot(stand.colour, stand.word), f": {stand.why}" if stand.why else "")
+    stand = parts.looks(desk, states, at)[name]
+    sentences = _sentences(desk, name, states, at)
+    look.line(look.dot(stand.colour, stand.word), f": {stand.why}" if stand.why and not sentences else "")
+    for sentence in sentences:
+        look.line(f"{sentence}.")
     failure.show(desk, {name: row}, at, "component")
-    _explained(desk, name, states)
     _outputs(desk, name)
     st.subheader("Attempts")
     _durations(tried)
@@ -83,13 +86,11 @@ def _closely(desk: Session, name: str) -> None:
     )
 
 
-def _explained(desk: Session, name: str, states: dict[str, State]) -> None:
-    """What the next run would do with it, from the first cause on."""
-    if data.open_run(desk) is not None:  # the answer changes under a run
-        return
-    steps = {step.component: step for step in data.recent_plan(desk, states).steps}
-    for sentence in chain(name, desk.workspace.specs, steps):
-        look.line(f"{sentence}.")
+def _sentences(desk: Session, name: str, states: dict[str, State], at: datetime) -> Sequence[str]:
+    """What the next run would do with it, from the first cause on; nothing while a run goes on."""
+    plan = data.next_plan(desk, states, at)
+    steps = {} if plan is None else {step.component: step for step in plan.steps}
+    return chain(name, desk.workspace.specs, steps) if steps else ()
 
 
 def _outputs(desk: Session, name: str) -> None:

@@ -33,10 +33,7 @@ def show(desk: Session) -> None:
 def _live(desk: Session) -> None:
     at = data.now()
     states, release = data.states(desk), data.current_release(desk)
-    open_run = data.open_run(desk)
-    is_running = open_run is not None and open_run.status == "RUNNING" and not data.is_dead(open_run, at)
-    steps = () if is_running else data.recent_plan(desk, states).steps
-    looks = parts.looks(states, {step.component: step for step in steps}, at)
+    is_running, looks = data.is_running(desk, at), parts.looks(desk, states, at)
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
     is_first = len(data.recent_releases(desk, 2)) < 2
     if is_first:

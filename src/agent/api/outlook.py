@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import field
 
-from agent.core.model import Plan, State, Step
+from agent.core.model import State, Step
 from pipelines.errors import PipelineError
 from pipelines.values import dataclass
 
@@ -21,10 +22,12 @@ _KEPT_SECONDS, _WAIT_SECONDS = 5.0, 1.0
 
 @dataclass(frozen=True)
 class Foreseen:
-    """Component -> what a run would do with it, in their order; None where that is not known, and why."""
+    """Component -> what a run would do with it, in their order; None where that is not known, and why. `sentences`:
+    the same in words, from the first cause on."""
 
     steps: Mapping[str, Step] | None
     why_not: str = ""
+    sentences: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Outlook:
@@ -33,22 +36,21 @@ class Outlook:
     def __init__(self) -> None:
         self._asked_at = 0.0
         self._states: Mapping[str, State] = {}
-        self._answer: Future[Plan] | None = None
+        self._answer: Future[Foreseen] | None = None
 
-    async def foreseen(self, states: Mapping[str, State], begin: Callable[[], Future[Plan]]) -> Foreseen:
-        """What comes of `begin`, or came of it a few seconds ago for the same states. Raises what that raises, but for
-        PipelineError."""
-        try:
-            answer = self._answer
-            if answer is None or (answer.done() and not self._holds(states)):
+    async def foreseen(self, states: Mapping[str, State], begin: Callable[[], Future[Foreseen]]) -> Foreseen:
+        """What comes of `begin`, or came of it a few seconds ago for the same states."""
+        answer = self._answer
+        if answer is None or (answer.done() and not self._holds(states)):
+            try:
                 answer = begin()
-                self._asked_at, self._states, self._answer = time.monotonic(), states, answer
-            await asyncio.wait({asyncio.wrap_future(answer)}, timeout=_WAIT_SECONDS)
-            if not answer.done():
-                return Foreseen(None, "The project's code has not been read yet: load the page again in a moment.")
-            return Foreseen({step.component: step for step in answer.result().steps})
-        except PipelineError as error:
-            return Foreseen(None, str(error))
+            except PipelineError as error:
+                return Foreseen(None, str(error))
+            self._asked_at, self._states, self._answer = time.monotonic(), states, answer
+        await asyncio.wait({asyncio.wrap_future(answer)}, timeout=_WAIT_SECONDS)
+        if not answer.done():
+            return Foreseen(None, "The project's code has not been read yet: load the page again in a moment.")
+        return answer.result()
 
     def _holds(self, states: Mapping[str, State]) -> bool:
         return states == self._states and time.monotonic() - self._asked_at < _KEPT_SECONDS

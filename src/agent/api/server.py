@@ -14,7 +14,7 @@ from agent.api.lanes import Lanes
 from agent.api.metrics import Metrics
 from agent.api.outlook import Foreseen, Outlook
 from agent.clock import SystemClock
-from agent.core.model import Plan
+from agent.core.explain import chain
 from agent.execution.planning import think
 from agent.execution.runlog import Request as RunRequest
 from agent.execution.survey import Inspector
@@ -26,6 +26,7 @@ from agent.settings import Settings
 from agent.store.database.engine import Connections, Database
 from agent.store.database.reader import Reader
 from agent.store.state import load_states
+from pipelines.errors import PipelineError
 from pipelines.values import dataclass
 
 _T = TypeVar("_T")
@@ -81,13 +82,19 @@ class Server:
     async def foreseen(self) -> Foreseen:
         """What a run of the server's own project would do now."""
 
-        def plan(workspace: Workspace) -> Plan:
-            return think(workspace, Inspector(workspace), RunRequest(), now=self.now()).plan
+        def look(workspace: Workspace) -> Foreseen:
+            plan = think(workspace, Inspector(workspace), RunRequest(), now=self.now()).plan
+            steps = {step.component: step for step in plan.steps}
+            return Foreseen(steps, sentences={name: chain(name, workspace.specs, steps) for name in steps})
+
+        def find() -> Foreseen:
+            try:
+                return self._opened(DEFAULT_PROJECT, look)
+            except PipelineError as error:
+                return Foreseen(None, str(error))
 
         states = await self.read(lambda at: load_states(at.project))
-        return await self.outlook.foreseen(
-            states, lambda: self.lanes.submit(DEFAULT_PROJECT, lambda: self._opened(DEFAULT_PROJECT, plan))
-        )
+        return await self.outlook.foreseen(states, lambda: self.lanes.submit(DEFAULT_PROJECT, find))
 
 
 async def server_of(request: Request) -> Server:

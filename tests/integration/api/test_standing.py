@@ -12,7 +12,7 @@ import pytest
 
 from agent.api import outlook
 from agent.api.outlook import Foreseen, Outlook
-from agent.core.model import Plan, Skip, State
+from agent.core.model import Skip, State
 from pipelines.errors import PipelineError
 from tests.asgi import TestClient
 from tests.integration.api.conftest import MakeClient
@@ -36,7 +36,8 @@ def test_a_setting_that_changed_since_makes_it_stale(make_client: MakeClient, pu
         assert (found["model"], found["inference"], found["publish"]) == ("up to date", "stale", "maybe stale")
     own = client.get("/ui/components/inference").text
     assert re.search(r'class="state paused">stale<', own)
-    assert "the setting margin changed from 0.0 to 0.03" in own
+    assert "inference runs because the setting margin changed from 0.0 to 0.03." in own
+    assert "inference runs because the setting margin changed" in client.get("/ui/components/publish").text
     (published / "agent.toml").write_text(OFF, encoding="utf-8")
     _forget(client)
     assert set(_words(client.get("/").text).values()) == {"up to date"}
@@ -65,10 +66,10 @@ def test_who_died_does_not_run_any_more(make_client: MakeClient, published: Path
 
 def test_code_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlook, "_WAIT_SECONDS", 0.01)
-    states, plan = {"model": State("model")}, Plan((Skip("model"),))
-    asked: list[Future[Plan]] = []
+    states, found = {"model": State("model")}, Foreseen({"model": Skip("model")})
+    asked: list[Future[Foreseen]] = []
 
-    def begin() -> Future[Plan]:
+    def begin() -> Future[Foreseen]:
         asked.append(Future())
         return asked[-1]
 
@@ -79,17 +80,23 @@ def test_code_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     for _ in range(2):
         assert look(states).steps is None
         assert "load the page again" in look(states).why_not
-    asked[0].set_result(plan)
+    asked[0].set_result(found)
     for _ in range(2):
-        assert look(states).steps == {"model": Skip("model")}
+        assert look(states) == found
     assert len(asked) == 1, "it is kept for a moment"
     look(later)
     assert len(asked) == 2, "for these states"
-    asked[1].set_exception(PipelineError("no such file", fix="write it"))
-    assert look(later) == Foreseen(None, "no such file\n  fix:   write it")
+    asked[1].set_result(found)
     kept._asked_at -= 6
     look(later)
     assert len(asked) == 3, "and no longer"
+    asked[2].set_result(found)
+
+    def refuse() -> Future[Foreseen]:
+        raise PipelineError("too many ask", fix="ask later")
+
+    assert asyncio.run(kept.foreseen(states, refuse)) == Foreseen(None, "too many ask\n  fix:   ask later")
+    assert look(later) == found
 
 
 def _forget(client: TestClient) -> None:

@@ -158,6 +158,7 @@ async def component(request: Request, server: ServerHere, name: Name) -> Respons
         return {
             "one": component_look(name, row, found, now),
             "why_not_known": found.why_not,
+            "sentences": found.sentences.get(name, ()),
             "broken": load_failures(at, {name: row}, DEFAULT_PROJECT, now),
             "attempts": tried,
             "seconds": timed,

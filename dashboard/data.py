@@ -18,24 +18,18 @@ import streamlit as st
 
 from agent.clock import SystemClock
 from agent.core.answers import Answer, Line
-from agent.core.events import Progress
 from agent.core.graph import order
-from agent.core.grid import Grid
 from agent.core.lineage import Output
 from agent.core.model import Plan, State
 from agent.core.morning_text import answers_of
 from agent.core.record import Promise
-from agent.errors import NotFound
-from agent.execution import story
 from agent.execution.backtests import Pair, find_backtests, read_pair
 from agent.execution.host.child import ChildHost
 from agent.execution.planning import Evaluation, think
 from agent.execution.runlog import Request
-from agent.execution.story import StepHistory
 from agent.execution.survey import Inspector
 from agent.execution.tries.comparing import Against, load_against
 from agent.execution.workspace import Workspace, open_workspace
-from agent.runtime.advance import load_advance
 from agent.sections.dashboard import Settings as DashboardSettings
 from agent.service import schedule
 from agent.service.failing import Failure, load_failures
@@ -43,11 +37,7 @@ from agent.service.projects import PLANNERS
 from agent.settings import DATABASE_FILE, SETTINGS_FILE
 from agent.store import leases, state
 from agent.store.comparing import Comparison, load_comparison
-from agent.store.control import approvals, attempts, events, runner, runs, schedules
-from agent.store.control.approvals import Approval
-from agent.store.control.attempts import Attempt
-from agent.store.control.events import EventRow
-from agent.store.control.grid import load_grid
+from agent.store.control import runner, runs, schedules
 from agent.store.control.runner import Runner
 from agent.store.control.runs import Run
 from agent.store.lineage import load_origins, load_outputs
@@ -143,12 +133,6 @@ def recent_runs(desk: Session, limit: int = RUNS_SHOWN) -> list[Run]:
         return runs.list_runs(connections.control, runs.Wanted(project_id=database.project_id), limit=limit)
 
 
-def run_with_attempts(desk: Session, run_id: int) -> tuple[Run, list[Attempt]]:
-    """A run and its attempts. Raises NotFound."""
-    with desk.workspace.database.reading() as connections:
-        return runs.load_run(connections.control, run_id), attempts.list_attempts(connections.control, run_id)
-
-
 def has_trader(desk: Session) -> bool:
     """Whether a trader ever ran here."""
     with desk.workspace.database.reading() as connections:
@@ -161,55 +145,11 @@ def traders(desk: Session) -> list[Overview]:
         return load_overviews(connections.project, desk.workspace.settings.home, now())
 
 
-def grid_of(desk: Session) -> Grid:
-    """The components and the last runs as a grid."""
-    database = desk.workspace.database
-    with database.reading() as connections:
-        return load_grid(connections.control, database.project_id)
-
-
-def step_of(desk: Session, run_id: int, component: str) -> StepHistory | None:
-    """What happened to a component in a run; None where the run was not about it, or is gone."""
-    with desk.workspace.database.reading() as connections:
-        try:
-            return story.step_of(connections, run_id, component)
-        except NotFound:
-            return None
-
-
 def outputs_of(desk: Session, component: str, limit: int) -> tuple[list[Output], list[Line]]:
     """The newest outputs of a component, and where the newest of them came from."""
     with desk.workspace.database.reading() as connections:
         found = load_outputs(connections, component, limit)
         return found, load_origins(connections, found[0]) if found else []
-
-
-def advance_of(desk: Session, run_id: int) -> dict[str, Progress]:
-    """Component -> how far it has come in the run, as the terminal shows it; only of those that say so."""
-    return load_advance(desk.workspace.settings.home, run_id)
-
-
-def find_run(desk: Session, run_id: int) -> Run | None:
-    """A run of this project; None where there is none, or no longer."""
-    with desk.workspace.database.reading() as connections:
-        try:
-            found = runs.load_run(connections.control, run_id)
-        except NotFound:
-            return None
-    return found if found.project_id == desk.workspace.database.project_id else None
-
-
-def attempts_of(desk: Session, component: str, limit: int) -> list[Attempt]:
-    """The newest attempts of a component, newest first."""
-    database = desk.workspace.database
-    with database.reading() as connections:
-        return attempts.of_component(connections.control, database.project_id, component, limit)
-
-
-def events_of(desk: Session, run_id: int) -> list[EventRow]:
-    """The events of a run, in order."""
-    with desk.workspace.database.reading() as connections:
-        return events.load_events(connections.control, run_id)
 
 
 def open_run(desk: Session) -> Run | None:
@@ -229,12 +169,6 @@ def is_dead(run: Run, at: datetime) -> bool:
     if run.status != "RUNNING":
         return False
     return not leases.is_at_work(run.owner, run.lease_expires_at, at)
-
-
-def approval_of(desk: Session, run_id: int) -> Approval | None:
-    """The approval a run waits for or had; None where none was asked for."""
-    with desk.workspace.database.reading() as connections:
-        return approvals.load_approval(connections.control, run_id)
 
 
 def background_runner(desk: Session) -> Runner:

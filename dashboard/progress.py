@@ -15,7 +15,7 @@ from agent.core.figures import span_text
 from agent.core.model import Step
 from agent.store.control.attempts import Attempt
 from agent.store.control.runs import Run
-from dashboard import actions, data, look, parts, press
+from dashboard import actions, data, look, parts, press, run_data
 from dashboard.data import Session
 from dashboard.look import Column, Html
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
@@ -38,7 +38,7 @@ _LABELS: Mapping[type[Executing], tuple[str, str]] = {
 
 def show(desk: Session, run: Run, at: datetime) -> None:
     """The open run as it stands."""
-    run, attempts = data.run_with_attempts(desk, run.id)
+    run, attempts = run_data.run_with_attempts(desk, run.id)
     head = Html(f"Run {run.id}: {parts.status(run, at)}")
     if data.is_dead(run, at):
         look.line(head)
@@ -61,10 +61,10 @@ def show(desk: Session, run: Run, at: datetime) -> None:
     else:
         stop = ", asked to stop" if run.cancel_requested else ""
         look.line(head, f" for {span_text((at - (run.started_at or at)).total_seconds())} in {parts.owner(run)}{stop}")
-    happened = [row.event for row in data.events_of(desk, run.id)]
+    happened = [row.event for row in run_data.events_of(desk, run.id)]
     steps = _planned(happened)
     if steps:
-        _lines(steps, happened, attempts, data.advance_of(desk, run.id), at)
+        _lines(steps, happened, attempts, run_data.advance_of(desk, run.id), at)
 
 
 def outcome(run: Run, attempts: Sequence[Attempt]) -> str:
@@ -150,7 +150,7 @@ def _detail(event: Executing) -> str:
 
 
 def _approval(desk: Session, run: Run, head: Html) -> None:
-    approval = data.approval_of(desk, run.id)
+    approval = run_data.approval_of(desk, run.id)
     until = None if approval is None else approval.expires_at
     look.line(head, Html(f", until {look.when(until)}"))
     if desk.is_read_only:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from agent.core.explain import dirty_text
 from agent.core.model import Compute, State
-from dashboard import actions, controls, data, look, parts, press, progress
+from dashboard import actions, controls, data, look, parts, press, progress, run_data
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.health import Look
@@ -76,7 +76,7 @@ def _last(desk: Session, at: datetime, states: Mapping[str, State]) -> None:
     if not runs:
         st.info("Nothing has run here. Press **Run Agent Once**, or type `agent run`.", icon=":material/info:")
         return
-    run, attempts = data.run_with_attempts(desk, runs[0].id)
+    run, attempts = run_data.run_with_attempts(desk, runs[0].id)
     look.line(
         look.Html(f"Run {run.id}: {parts.status(run, at)}, "),
         f"{look.ago(run.finished_at, at)}, took {parts.took(run, at)}: ",

@@ -12,7 +12,7 @@ from agent.core.explain import causes_text, chain
 from agent.core.graph import order
 from agent.core.model import State
 from agent.store.control.attempts import Attempt
-from dashboard import address, charts, data, look, parts
+from dashboard import address, charts, data, look, parts, run_data
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -52,7 +52,7 @@ def show(desk: Session) -> None:
 
 def _closely(desk: Session, name: str) -> None:
     at, states = data.now(), data.states(desk)
-    row, tried = states.get(name), data.attempts_of(desk, name, _ATTEMPTS)
+    row, tried = states.get(name), run_data.attempts_of(desk, name, _ATTEMPTS)
     st.subheader(name)
     specs = desk.workspace.specs
     upstream = [other for other in order(specs) if other in specs[name].upstream]

@@ -10,7 +10,7 @@ import streamlit as st
 from agent.core.explain import event_sentence
 from agent.core.graph import order
 from agent.store.control.runs import FINAL, Run
-from dashboard import actions, address, charts, data, look, parts, press, progress
+from dashboard import actions, address, charts, data, look, parts, press, progress, run_data
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -76,14 +76,14 @@ def _named(run: Run) -> str:
 
 def _grid(desk: Session) -> None:
     """The grid, and what happened in the cell that the address names."""
-    grid.show(data.grid_of(desk))
+    grid.show(run_data.grid_of(desk))
     run, component = _run_in_address(desk), address.asked("component")
     asked = address.asked("run")
     if asked is not None and run is None:
         st.warning(f"There is no run {look.literal(asked[:20])} any more.", icon=":material/link_off:")
     if run is None or component is None:
         return
-    step = data.step_of(desk, run.id, component)
+    step = run_data.step_of(desk, run.id, component)
     if step is None:
         st.warning(f"Run {run.id} was not about {look.literal(component[:100])}.", icon=":material/link_off:")
         return
@@ -94,12 +94,12 @@ def _grid(desk: Session) -> None:
 
 def _run_in_address(desk: Session) -> Run | None:
     asked = address.asked("run")
-    return data.find_run(desk, int(asked)) if asked is not None and asked.isdecimal() and len(asked) < 10 else None
+    return run_data.find_run(desk, int(asked)) if asked is not None and asked.isdecimal() and len(asked) < 10 else None
 
 
 def _closely(desk: Session, run_id: int) -> None:
     at = data.now()
-    run, attempts = data.run_with_attempts(desk, run_id)
+    run, attempts = run_data.run_with_attempts(desk, run_id)
     look.line(
         look.Html(f"Run {run.id}: {parts.status(run, at)}, asked for {look.when(run.created_at, seconds=True)}, "),
         f"took {parts.took(run, at)}: {progress.outcome(run, attempts)}",
@@ -126,7 +126,7 @@ def _closely(desk: Session, run_id: int) -> None:
             [Column("No.", "num"), Column("At", "short"), Column("Type", "short"), Column("What", "long")],
             [
                 (one.seq, look.when(one.created_at, seconds=True), one.type, event_sentence(one.event))
-                for one in data.events_of(desk, run_id)
+                for one in run_data.events_of(desk, run_id)
             ],
             label="events",
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 actions, data = Lazy("dashboard.actions"), Lazy("dashboard.data")
 market_data, model_data = Lazy("dashboard.market_data"), Lazy("dashboard.model_data")
+run_data = Lazy("dashboard.run_data")
 markets = Lazy("dashboard.tabs.markets")
 
 
@@ -153,6 +154,6 @@ def test_a_second_click_gets_the_first_ones_run(desk: Session) -> None:
     assert other.id != first.id
     assert data.open_run(desk) is not None
     for run in (first, other):
-        if data.run_with_attempts(desk, run.id)[0].status == "QUEUED":
+        if run_data.run_with_attempts(desk, run.id)[0].status == "QUEUED":
             actions.cancel_run(desk, run.id)
     wait_until(lambda: set(psutil.Process().children()) <= others, seconds=60, what="the workers to end")

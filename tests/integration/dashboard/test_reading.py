@@ -124,6 +124,7 @@ def test_the_backtest_shown_is_the_backtest_recorded(desk: Session) -> None:
         assert found.get_column("won").sum() / made.trades.height == pytest.approx(metrics["model"]["hit_rate"])
         assert found.get_column("pnl").sum() == pytest.approx(made.trades.get_column("pnl").sum())
     assert made.trades.get_column("probability").null_count() == 0, "each trade was decided on a prediction"
+    assert model_data.predicted_to(desk) == curves.get_column("ts").max(), "no day waits for a model"
 
 
 def test_diagnostics_agree_with_the_model(desk: Session) -> None:

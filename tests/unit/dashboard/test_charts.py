@@ -52,3 +52,12 @@ def test_small_prices_are_plain_figures() -> None:
     bars = pl.DataFrame({"ts": at, **prices, "volume": [0.0] * 3})
     figure = charts.prices(bars, [], None)
     assert figure.layout.yaxis.exponentformat == "none", "not 45µ"
+
+
+def test_days_that_a_deferred_model_has_not_decided_are_marked() -> None:
+    at = [START + n * timedelta(days=1) for n in range(10)]
+    curves = pl.DataFrame({"strategy": "model", "ts": at, "equity": [1.0 + n / 10 for n in range(10)]})
+    (marked,) = charts.lines(curves, "equity", ".2f", predicted_to=at[6]).layout.shapes
+    drawn = [np.datetime64(one).astype("datetime64[D]") for one in (marked.x0, marked.x1)]
+    assert drawn == [np.datetime64("2026-03-08"), np.datetime64("2026-03-11")]
+    assert not charts.lines(curves, "equity", ".2f", predicted_to=at[9]).layout.shapes

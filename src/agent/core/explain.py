@@ -111,7 +111,7 @@ def _executing_sentence(event: events.Executing) -> str:
             news = "the same as before" if isinstance(event, events.CutOff) else "new"
             return f"{name} took what run {run} had computed, version {version[:8]}: {news}"
         case events.CutOff(seconds=seconds):  # before Finished, which it is a kind of
-            return f"{name} came out the same after {seconds:.1f} s: nothing downstream needs to run"
+            return f"{name} came out the same after {seconds:.1f} s: nothing else runs because of it"
         case events.Finished(rows=rows, version=version, seconds=seconds):
             return f"{name} came out new: {count_text(rows, 'row')}, version {version[:8]}, after {seconds:.1f} s"
         case events.Assessed(release=release, assessment=assessment):

@@ -109,7 +109,7 @@ def _ending(attempt: Attempt) -> str:
             news = "the same as before" if attempt.is_cut_off else f"version {(attempt.output_version or '')[:8]}"
             return f"{name} took what attempt {attempt.reused_from} had computed{number}: {news}"
         case "succeeded" if attempt.is_cut_off:
-            return f"{name} came out the same as before{number}, so nothing downstream had to run"
+            return f"{name} came out the same as before{number}, so nothing else ran because of it"
         case "succeeded":
             rows = f"{attempt.rows:,} rows, " if attempt.rows is not None else ""
             return f"{name} came out new{number}: {rows}version {(attempt.output_version or '')[:8]}"

@@ -55,7 +55,7 @@ SENTENCES = (
     ),
     (
         events.CutOff("ticks", 1, 1, {}, "0123456789", 48616, 1.04, 3, 0, ()),
-        "ticks came out the same after 1.0 s: nothing downstream needs to run",
+        "ticks came out the same after 1.0 s: nothing else runs because of it",
     ),
     (
         events.Assessed("publish", "2013-03-01-3f2a9c1b4d5e", "NO EDGE: nothing that chance does not show", False),

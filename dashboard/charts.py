@@ -11,8 +11,10 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
+from agent.core.figures import pnl_text
 from dashboard import look
 from dashboard.palette import BLUE, GREEN, GREY, ORANGE, RED, STRATEGIES
+from pipelines.figures import percent_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -153,9 +155,10 @@ def _signals(figure: go.Figure, signals: Sequence[Mapping[str, Any]], name: str,
         mode="markers",
         marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 1, "color": "white"}},
         customdata=[
-            [one["probability"], one["edge"], text] for one, text in zip(signals, utc_text(times), strict=True)
+            [percent_text(one["probability"]), pnl_text(one["edge"]), text]
+            for one, text in zip(signals, utc_text(times), strict=True)
         ],
-        hovertemplate="P %{customdata[0]:.1%}, edge %{customdata[1]:+.2%}<br>%{customdata[2]}<extra>Prediction</extra>",
+        hovertemplate="P %{customdata[0]}, edge %{customdata[1]}<br>%{customdata[2]}<extra>Prediction</extra>",
         name=name,
         row=1,
         col=1,
@@ -205,7 +208,8 @@ def days(returns: pl.DataFrame) -> go.Figure:
             x=[f"{at:%Y-%m-%d}" for at in returns.get_column("ts").to_list()],
             y=values,
             marker={"color": [BLUE if value >= 0 else RED for value in values]},
-            hovertemplate="%{x}: %{y:+.2%}<extra></extra>",
+            customdata=[pnl_text(value) for value in values],
+            hovertemplate="%{x}: %{customdata}<extra></extra>",
         )
     )
     figure.update_yaxes(tickformat="+.1%")
@@ -228,10 +232,11 @@ def months(returns: pl.DataFrame) -> go.Figure:
             zmax=limit,
             colorscale=_DIVERGING,
             showscale=False,
-            text=[["" if v is None else f"{v:+.1%}" if v else "0" for v in row] for row in values],
+            text=[["" if v is None else percent_text(v, sign=True) if v else "0" for v in row] for row in values],
             texttemplate="%{text}",
             textfont={"color": look.ink()},
-            hovertemplate="%{x} %{y}: %{z:+.2%}<extra></extra>",
+            customdata=[["" if v is None else pnl_text(v) for v in row] for row in values],
+            hovertemplate="%{x} %{y}: %{customdata}<extra></extra>",
             xgap=2,
             ygap=2,
         )
@@ -263,11 +268,15 @@ def calibration(bins: Sequence[Mapping[str, float]], base_rate: float) -> go.Fig
         mode="markers+lines",
         marker={"color": BLUE, "size": 8},
         line={"color": BLUE},
-        customdata=[int(one["rows"]) for one in bins],
-        hovertemplate="predicted %{x:.1%}, came %{y:.1%}<br>%{customdata:,} rows<extra></extra>",
+        customdata=[
+            [percent_text(x), percent_text(y), int(one["rows"])]
+            for x, y, one in zip(predicted, observed, bins, strict=True)
+        ],
+        hovertemplate="predicted %{customdata[0]}, came %{customdata[1]}<br>%{customdata[2]:,} rows<extra></extra>",
         name="Model",
     )
-    figure.add_hline(y=base_rate, line={"color": ORANGE, "dash": "dash"}, annotation_text=f"base rate {base_rate:.1%}")
+    text = f"base rate {percent_text(base_rate)}"
+    figure.add_hline(y=base_rate, line={"color": ORANGE, "dash": "dash"}, annotation_text=text)
     figure.update_xaxes(title_text="Predicted", tickformat=".0%", range=[low, top])
     figure.update_yaxes(title_text="Observed", tickformat=".0%", range=[low, top])
     return figure
@@ -321,7 +330,9 @@ def distribution(drift: Drift) -> go.Figure:
         labels = ["any", "missing"]
     figure = go.Figure()
     for name, shares, colour in (("Trained on", drift.trained, GREY), ("Newest rows", drift.newest, BLUE)):
-        figure.add_bar(x=labels, y=list(shares), marker={"color": colour}, name=name, hovertemplate="%{y:.1%}")
+        texts = [percent_text(share) for share in shares]
+        drawn = {"marker": {"color": colour}, "customdata": texts, "hovertemplate": "%{customdata}"}
+        figure.add_bar(x=labels, y=list(shares), name=name, **drawn)
     figure.update_yaxes(tickformat=".0%")
     figure.update_xaxes(tickangle=-45)
     return figure

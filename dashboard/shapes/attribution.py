@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from agent.core.answers import Ref
-from agent.core.figures import count_text, percent_text, pnl_text, span_text
+from agent.core.figures import count_text, pnl_text, span_text
 from agent.execution import backtests
 from agent.execution.backtests import Backtest
 from dashboard import address, charts, look, market_data, model_data, parts
@@ -19,6 +19,7 @@ from dashboard.look import Column, Html
 from dashboard.palette import GREEN, RED
 from pipelines.evaluation import attribution
 from pipelines.evaluation.attribution import WAYS, By
+from pipelines.figures import percent_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -4,16 +4,17 @@ another."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import streamlit as st
 
-from agent.core.figures import percent_text
 from dashboard import charts, data, look, market_data, model_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.palette import STRATEGIES
 from dashboard.shapes import attribution, comparison
+from pipelines.figures import number_text, return_text
 from pipelines.modelling.annual import FROM_A_YEAR, is_short, without_annual
 from pipelines.modelling.metrics import chance_text
 
@@ -21,33 +22,18 @@ TITLE, ICON, ORDER = "Backtest", ":material/trending_up:", 70
 _LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logarithmic axis
 
 
-def _percent(value: float) -> str:
-    return percent_text(value) if abs(value) < 100 else f"{value + 1:,.0f} x"
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.2f}"
-
-
-def _fine(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
+_count = partial(number_text, places=0)
 _FIGURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "total_return": ("Total return", _percent),
-    "annualised_return": ("Return a year", _percent),
-    "annualised_volatility": ("Volatility a year", _percent),
-    "sharpe": ("Sharpe ratio", _plain),
-    "sortino": ("Sortino ratio", _plain),
-    "max_drawdown": ("Largest drawdown", _percent),
-    "turnover_per_year": ("Turnover a year, times equity", _plain),
-    "hit_rate": ("Winning trades", _percent),
-    "exposure": ("Mean exposure", _percent),
-    "costs_paid": ("Costs paid, multiples of the start", _fine),
+    "total_return": ("Total return", return_text),
+    "annualised_return": ("Return a year", return_text),
+    "annualised_volatility": ("Volatility a year", return_text),
+    "sharpe": ("Sharpe ratio", number_text),
+    "sortino": ("Sortino ratio", number_text),
+    "max_drawdown": ("Largest drawdown", return_text),
+    "turnover_per_year": ("Turnover a year, times equity", number_text),
+    "hit_rate": ("Winning trades", return_text),
+    "exposure": ("Mean exposure", return_text),
+    "costs_paid": ("Costs paid, multiples of the start", partial(number_text, places=4)),
     "trades": ("Closed trades", _count),
 }
 

@@ -13,6 +13,7 @@ from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
 from dashboard.model_data import Drift
+from pipelines.figures import number_text
 
 TITLE, ICON, ORDER = "Diagnostics", ":material/troubleshoot:", 60
 _FEATURES_SHOWN = 15
@@ -51,7 +52,7 @@ def _figures(card: dict[str, Any], overall: dict[str, Any]) -> None:
     columns[0].metric(
         "Brier score",
         f"{overall['brier']:.4f}",
-        delta=f"{gain:+.4f} against the base rate",
+        delta=f"{number_text(gain, 4, sign=True)} against the base rate",
         delta_color="normal" if abs(gain) > 0 else "off",
         help="Out of sample. 0 is perfect, 0.25 is always one half.",
         border=True,

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from agent.core.answers import Ref
-from agent.core.figures import count_text, percent_text
+from agent.core.figures import count_text
 from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Record, Session
 from dashboard.look import Column
 from pipelines.data.quoting import price_text
+from pipelines.figures import percent_text
 
 TITLE, ICON, ORDER = "Signals", ":material/insights:", 40
 _PAGE = 20

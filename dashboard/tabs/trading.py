@@ -54,7 +54,8 @@ def _table(one: Table) -> None:
 
 def _steer(desk: Session) -> None:
     for one in data.traders(desk):
-        _pause(desk, one)
+        if one.can_pause:
+            _pause(desk, one)
     st.subheader("Kill switch")
     st.caption(
         "Nothing is sent from then on but what closes. Every trader of this project cancels what rests, closes what it "

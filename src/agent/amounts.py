@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
+from pipelines.figures import number_text
+
 PLACES = 18
 DIGITS = 38  # NUMERIC(38,18): twenty digits before the point
 _CENT = Decimal("0.01")
@@ -49,14 +51,14 @@ def money_text(value: Decimal) -> str:
     """Money as people read it: 9,852.73; less than a cent by two digits, so that something is never 0.00."""
     if value and value.copy_abs() < _CENT:
         return figure_text(value, digits=2)
-    return f"{value:,.2f}".replace("-0.00", "0.00")
+    return number_text(value)
 
 
 def figure_text(value: Decimal, digits: int = 8) -> str:
     """A price or quantity as people read it: by eight digits, two places where those are not enough, in plain notation
     without trailing zeros."""
     places = max(2, digits - 1 - value.adjusted()) if value else 2
-    return _without_zeros(f"{value:.{places}f}")
+    return _without_zeros(f"{value:z.{places}f}")
 
 
 def parsed(text: str) -> Decimal:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.costs import Costs, unit_cost
+from pipelines.figures import percent_text
 from pipelines.sizing import position_weight
 from pipelines.values import dataclass
 
@@ -272,7 +273,7 @@ def _action(held: int, wanted: int) -> str:
 
 def _reason(holding: Holding, enters: int, wanted: int, net: float, rules: Rules) -> str:
     """Why, in words. Percent of the notional; of a binary market points of its payoff."""
-    edge, margin = f"{net:+.3%}", f"{rules.margin:.3%}"
+    edge, margin = percent_text(net, 3, sign=True), percent_text(rules.margin, 3)
     if holding.side == 0:
         return f"net edge {edge} {'exceeds' if wanted else 'does not exceed'} the margin of {margin}"
     if enters == -holding.side:

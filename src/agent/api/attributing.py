@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from agent.core.figures import percent_text, pnl_text, span_text
+from agent.core.figures import pnl_text, span_text
 from agent.execution.backtests import Backtest
 from pipelines.data.quoting import price_text
 from pipelines.evaluation import attribution
 from pipelines.evaluation.attribution import WAYS, By
+from pipelines.figures import percent_text
 from pipelines.values import dataclass
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from markupsafe import Markup
 from agent.api.server import Server, ServerHere
 from agent.api.session import COOKIE, LIFETIME, Sessions
 from agent.core.answers import Ref, polyline
-from agent.core.figures import percent_text
 from agent.store.trading import account
 from pipelines.data.quoting import price_text
 from pipelines.errors import PipelineError
+from pipelines.figures import number_text, percent_text
 
 _TEMPLATES = Jinja2Templates(Path(__file__).parent / "templates")
 _ROOMS = {"component": "components", "market": "markets", "release": "releases", "run": "runs"}
@@ -57,7 +57,9 @@ def _labelled(table: str) -> str:
 
 
 _TEMPLATES.env.filters["labelled"] = labelled
-_TEMPLATES.env.globals.update(address=address, ref=ref, polyline=polyline, percent=percent_text, price_text=price_text)
+_TEMPLATES.env.globals.update(
+    address=address, ref=ref, polyline=polyline, number=number_text, percent=percent_text, price_text=price_text
+)
 
 
 async def look_for_trader(request: Request, server: ServerHere) -> None:

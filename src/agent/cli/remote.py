@@ -19,6 +19,7 @@ from agent.execution.workspace import open_database
 from agent.settings import SETTINGS_FILE, Settings
 from agent.settings_line import replace_file
 from agent.store import collecting
+from pipelines.figures import percent_text
 from pipelines.plugins.discovery import load_feed, load_source, settings_of_source
 from pipelines.settings import Faults, build, read_toml
 
@@ -97,7 +98,7 @@ def show_coverage(options: argparse.Namespace) -> int:
 def _coverage_row(one: StreamCoverage) -> tuple[str, ...]:
     shown = "; ".join(f"{moment(low)} to {moment(high)}" for low, high in one.holes[:_SHOWN])
     more = f" and {len(one.holes) - _SHOWN} more" if len(one.holes) > _SHOWN else ""
-    return one.stream, f"{one.fraction:.1%}", f"{one.pages:,}", f"{one.rows:,}", shown + more
+    return one.stream, percent_text(one.fraction), f"{one.pages:,}", f"{one.rows:,}", shown + more
 
 
 def join(options: argparse.Namespace) -> int:

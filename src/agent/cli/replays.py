@@ -11,18 +11,19 @@ from agent.trading.feeds.columns import TableFeed
 from agent.trading.measures.var import LEAST_DAYS
 from agent.trading.replay import Replayed
 from agent.trading.replay.like_simulation import OFF, Likeness
+from pipelines.figures import percent_text
 
 
 def replay_text(found: Replayed, feed: TableFeed, markets: Iterable[str], factor: float = 1.0) -> str:
     """What came of it, for people. markets: those that were traded or watched."""
     won = float((found.equity - found.initial) / found.initial)
     span = f"{found.bars:,} bar ends from {moment(found.first)} to {moment(found.last)} UTC"
-    equity = f"Equity {money(found.initial)} -> {money(found.equity)} ({won:+.2%})"
+    equity = f"Equity {money(found.initial)} -> {money(found.equity)} ({percent_text(won, 2, sign=True)})"
     lines = [
         f"Release {feed.release.name}, forecasts out of fold, {span}.",
         f"Decided: {', '.join(f'{count:,} {name}' for name, count in found.actions.items())}; {_sent(found, factor)}.",
         f"{found.trades:,} round trips: {money(found.pnl)} before fees of {money(found.fees)}.",
-        f"{equity}, at worst {found.drawdown:.2%} below its peak.",
+        f"{equity}, at worst {percent_text(found.drawdown, 2)} below its peak.",
     ]
     if feed.release.untradable:
         goes_past = " The rule was traded all the same." if feed.release.is_tradable else ""

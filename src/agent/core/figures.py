@@ -1,13 +1,8 @@
-"""Figures as people read them, the same on every page and in the terminal. Pure."""
+"""Sentences of figures as people read them, the same on every page and in the terminal. Pure."""
 
 from __future__ import annotations
 
-
-def percent_text(fraction: float, places: int = 1, *, sign: bool = False) -> str:
-    """A fraction in per cent: 0.411 is "41.1 %" with one place; `sign`: with its plus. What rounds to
-    zero has no sign."""
-    plus = "+" if sign and round(100 * fraction, places) > 0 else ""
-    return f"{100 * fraction:{plus}z.{places}f} %"
+from pipelines.figures import number_text, percent_text
 
 
 def pnl_text(fraction: float) -> str:
@@ -39,4 +34,4 @@ def span_text(seconds: float) -> str:
 
 def points_text(difference: float) -> str:
     """The difference of two percentages, given as fractions, in percentage points."""
-    return f"{100 * difference:+z.1f} pp"
+    return f"{number_text(100 * difference, 1, sign=True)} pp"

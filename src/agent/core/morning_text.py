@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from agent.core.answers import Answer, Line, Ref, Tone, joined, listed
-from agent.core.figures import count_text, percent_text, percents_apart, span_text
+from agent.core.figures import count_text, percents_apart, span_text
 from agent.core.morning import Decided, Fresh, Money, Morning, Outcomes, Ready, Since
+from pipelines.figures import percent_text
 
 # For who sees a page for the first time.
 WHAT_THIS_IS = (

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-from agent.core.figures import percent_text, points_text
+from agent.core.figures import points_text
 from agent.core.staleness import changed_settings
+from pipelines.figures import number_text, percent_text
 from pipelines.modelling.annual import without_annual
 from pipelines.values import dataclass
 
@@ -217,7 +218,7 @@ def _difference(figure: Figure) -> str:
         return "same" if math.isclose(before, after, rel_tol=1e-9) else "about the same"
     if figure.form == "percent":
         return points_text(after - before)
-    return f"{after - before:+,.0f}" if figure.form == "count" else f"{after - before:+,.4f}"
+    return number_text(after - before, 0 if figure.form == "count" else 4, sign=True)
 
 
 def _is_number(value: Any) -> bool:
@@ -239,4 +240,4 @@ def _text(value: Any, form: Form) -> str:
         return str(value)
     if form == "percent":
         return percent_text(value)
-    return f"{value:,.0f}" if form == "count" or isinstance(value, int) else f"{value:,.4f}"
+    return number_text(value, 0 if form == "count" or isinstance(value, int) else 4)

@@ -24,6 +24,7 @@ from agent.trading.states.orders import IN_FLIGHT
 from agent.trading.states.permissions import Reason, held_back_by
 from agent.trading.steps.closing import limits_of
 from agent.trading.steps.desk import KILL_FILE
+from pipelines.figures import percent_text
 from pipelines.values import dataclass
 
 Row = Mapping[str, Any]
@@ -68,7 +69,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Overview:
-    """A trader as a page shows it. curves: equity, then peak and limits as they stood, (name, points of x in seconds
+    """A trader as a page shows it. can_pause: whether there is something to pause: a replay that nobody runs is only to
+    be looked at. curves: equity, then peak and limits as they stood, (name, points of x in seconds
     and y in units of the account)."""
 
     agent_id: int
@@ -76,6 +78,7 @@ class Overview:
     sentence: Line
     tone: Tone
     is_paused: bool
+    can_pause: bool
     facts: tuple[tuple[str, Line], ...]
     curves: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
     limits: Table
@@ -131,6 +134,7 @@ def overview_of(one: Standing, now: datetime) -> Overview:
         sentence=sentence,
         tone=tone,
         is_paused=str(Reason.PERSON) in (agent["trading_reason"] or {}),
+        can_pause=one.is_run or not account.is_replay(agent),
         facts=_facts(one),
         curves=_curves(one, limits),
         limits=_distances(one, limits),
@@ -156,6 +160,8 @@ def state_of(one: Standing) -> tuple[Line, Tone]:
             kill["triggered_at"],
             f" by {causes} ({kill['triggered_by']}); {what}.",
         ), "bad"
+    if account.is_replay(agent) and not one.is_run:
+        return ("A replay that nobody runs now; the same agent run-agent --from goes on where it ended.",), "plain"
     if one.asked:
         then = "in its next cycle" if one.is_run else "when it is started"
         return (
@@ -177,7 +183,7 @@ def distance_text(one: Distance) -> str:
     if one.money <= 0:
         return "reached → closes all at the next look"
     verb = "gains" if one.cause is Cause.PROFIT_TARGET else "loses"
-    part = "" if one.part is None else f" ({_percent(one.part)})"
+    part = "" if one.part is None else f" ({percent_text(one.part, 2)})"
     return f"{verb} {one.money.quantize(_CENT, ROUND_CEILING, context=EXACT):,f} more{part} → closes all"
 
 
@@ -206,7 +212,7 @@ def _distances(one: Standing, limits: Limits) -> Table:
     agent, newest = one.agent, one.measured
     reading = newest and Reading(equity=newest["equity"], initial=agent["initial_equity"], peak=agent["peak_equity"])
     rows = tuple(
-        ((f"{_NAMES[each.cause]} {_percent(each.limit)}",), (money_text(each.level),), (distance_text(each),))
+        ((f"{_NAMES[each.cause]} {percent_text(each.limit, 2)}",), (money_text(each.level),), (distance_text(each),))
         for each in (distances(reading, limits) if reading else ())
     )
     if one.kill is not None:
@@ -300,7 +306,7 @@ def _cycle(one: Standing) -> Table:
             (
                 _market(one, row),
                 (row["action"],),
-                ("–" if row["confidence"] is None else _percent(Decimal(row["confidence"])),),
+                ("–" if row["confidence"] is None else percent_text(Decimal(row["confidence"]), 2),),
                 (row["status"],),
                 (why(row),),
             )
@@ -334,7 +340,3 @@ def _market(one: Standing, row: Row) -> Line:
     market, outcome = row["market_id"], row.get("outcome")
     ref = Ref("market", market, one.names.get(market, market))
     return (ref, f" {outcome}") if outcome else (ref,)
-
-
-def _percent(part: Decimal) -> str:
-    return f"{100 * part:.2f} %"

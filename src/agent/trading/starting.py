@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agent.errors import UsageError
 from agent.trading.config import ModeError, TradingAgentConfig, TradingMode, require_mode
 from agent.trading.feed import Listing
+from pipelines.figures import percent_text
 
 _CHANNELS = ("manual", "api", "telegram", "redis")
 _SHARE_OF_LIMIT = 1 / 3
@@ -69,6 +70,6 @@ def warning_of(config: TradingAgentConfig, listing: Listing, price: float) -> st
     if isinstance(limit, str) or cost <= limit * _SHARE_OF_LIMIT:
         return None
     return (
-        f"one round trip in {listing.instrument.market_id} costs {cost:.2%} of what is traded, more than a third of "
-        f"kill_switch_loss_pct = {limit:.2%}"
+        f"one round trip in {listing.instrument.market_id} costs {percent_text(cost, 2)} of what is traded, more than "
+        f"a third of kill_switch_loss_pct = {percent_text(limit, 2)}"
     )

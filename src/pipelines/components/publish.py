@@ -22,6 +22,7 @@ from pipelines.data.whole import broken_markets, newest_bars, scrambled_partitio
 from pipelines.errors import PipelineError, ReleaseRefused
 from pipelines.evaluation.gate import Facts, Limits, refusals
 from pipelines.feature import LEAKS
+from pipelines.figures import percent_text
 from pipelines.lake import SHARED, SHARED_FOLDER
 from pipelines.modelling.retraining import feature_drift
 from pipelines.settings import setting
@@ -361,7 +362,7 @@ def _model_card(card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: date
 **Model**: {card["kind"]}, seed {card["seed"]}, calibrated on earlier out-of-sample predictions with slope
 {card["calibration_slope"]:.3f} (1 trusts the learner fully, near 0 says the base rate). Trained on
 {card["training_rows"]:,} rows, known from {card["training_start"]} to
-{card["training_end"]}; {card["base_rate"]:.1%} of them went up beyond cost.
+{card["training_end"]}; {percent_text(card["base_rate"])} of them went up beyond cost.
 
 **Judged** on {scores["rows"]:,} out-of-sample predictions in {len(metrics["folds"])} purged walk-forward folds of
 {card["test_span_hours"]:g} hours. The base rate is what a model that knows nothing would say.
@@ -370,7 +371,7 @@ def _model_card(card: Mapping[str, Any], metrics: Mapping[str, Any], as_of: date
 | --- | --- | --- |
 | Brier score (lower is better) | {scores["brier"]:.4f} | {scores["brier_base_rate"]:.4f} |
 | log loss in nats (lower is better) | {scores["log_loss"]:.4f} | {scores["log_loss_base_rate"]:.4f} |
-| accuracy | {scores["accuracy"]:.1%} | {scores["accuracy_base_rate"]:.1%} |
+| accuracy | {percent_text(scores["accuracy"])} | {percent_text(scores["accuracy_base_rate"])} |
 | area under the ROC curve | {"not defined" if auc is None else f"{auc:.4f}"} | 0.5 |
 
 **Limits**: the past need not repeat itself; a market unlike those it was trained on is predicted all the same; the

@@ -27,6 +27,7 @@ from pipelines.data.tick_parts.memo import MEMO_KEY, Pair, PartId, PartRecord, d
 from pipelines.data.tick_parts.merging import Bar, edges, finish, kind_of, losses, merge, overlap, unfinish
 from pipelines.data.tick_parts.spill import Spill
 from pipelines.errors import BadInput, LakeError
+from pipelines.figures import percent_text
 from pipelines.settings import setting
 from pipelines.snapshot import Reads
 from pipelines.source import QUARANTINE_KEY, Bulk
@@ -356,7 +357,7 @@ class _Ingest:
         if found:
             worst = max(found, key=lambda one: one.lost_fraction)
             raise BadInput(
-                f"{worst.lost_fraction:.1%} of its rows are lost: {worst.reasons}"
+                f"{percent_text(worst.lost_fraction)} of its rows are lost: {worst.reasons}"
                 + (f"; so it is with {len(found) - 1} more" if len(found) > 1 else ""),
                 where=f"{worst.source}:{worst.part}",
                 fix="look at `agent sources report`, correct the data or how it is read, or raise [ticks] "

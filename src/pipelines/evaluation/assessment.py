@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from pipelines.evaluation.evidence import BASE_RATE, LOGISTIC, PRICE, VOLATILITY, Evidence
 from pipelines.evaluation.figures import Figures, figures
+from pipelines.evaluation.intervals import Interval
+from pipelines.figures import number_text
 from pipelines.values import dataclass
 
 LEAST_BLOCKS = 10  # fewer say nothing, whatever they show
@@ -59,23 +61,30 @@ def assess(evidence: Evidence) -> Assessment:
 def _verdict(found: Figures, to_resolution: bool) -> tuple[Verdict, str]:
     against_base = found.brier_against[BASE_RATE]
     if against_base.low > 0:
-        return Verdict.WORSE, f"Brier score {against_base.value:+.4f} against always saying the base rate"
+        return (
+            Verdict.WORSE,
+            f"Brier score {number_text(against_base.value, 4, sign=True)} against always saying the base rate",
+        )
     if against_base.blocks < LEAST_BLOCKS:
         return Verdict.NO_EDGE, f"too short to say, {against_base.blocks} independent stretches of {LEAST_BLOCKS}"
     if _is_edge(found):
         assert found.ic is not None
-        return Verdict.EDGE, f"information coefficient {found.ic.value:.3f} [{found.ic.low:.3f}, {found.ic.high:.3f}]"
+        return Verdict.EDGE, f"information coefficient {_interval(found.ic, 3)}"
     price = found.brier_against.get(PRICE)
     if to_resolution and price is not None:
         return Verdict.NO_EDGE, (
-            f"it does not beat the market's price (Brier {price.value:+.4f} [{price.low:+.4f}, {price.high:+.4f}] "
-            "against it)"
+            f"it does not beat the market's price (Brier {_interval(price, 4, sign=True)} against it)"
         )
     if found.auc is not None and found.auc.low > 0.5:
         return Verdict.VOLATILITY_ONLY, (
             f"it knows when a move beyond cost is likely (AUC {found.auc.value:.3f}), not which way"
         )
     return Verdict.NO_EDGE, "nothing that chance does not show"
+
+
+def _interval(found: Interval, places: int, *, sign: bool = False) -> str:
+    value, low, high = (number_text(one, places, sign=sign) for one in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _is_edge(found: Figures) -> bool:

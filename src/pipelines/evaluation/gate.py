@@ -7,6 +7,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
+from pipelines.figures import number_text
 from pipelines.values import dataclass
 
 SKILL_DIRECTION, SKILL_DIRECTION_LOW = 0.65, 0.6  # real markets do not show more: beyond it a leak is likelier
@@ -113,7 +114,7 @@ def _skill(facts: Facts, limits: Limits) -> str:
     direction, ic = (facts.assessment.get(name) or {} for name in ("direction", "ic"))
     low = direction.get("low")
     if direction and low is not None and direction["value"] > SKILL_DIRECTION and low > SKILL_DIRECTION_LOW:
-        said = f"a direction score of {direction['value']:.3f} [{low:.3f}, …]"
+        said = f"a direction score of {direction['value']:.3f} [{number_text(low, 3)}, …]"
     elif ic and ic["value"] > SKILL_COEFFICIENT:
         said = f"an information coefficient of {ic['value']:.3f}"
     else:

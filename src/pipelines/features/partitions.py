@@ -23,6 +23,7 @@ from pipelines.feature import LEAKS, Feature
 from pipelines.features.bars import TRADES_READ, bars_of_trades, join_bars, look_at, market_intervals
 from pipelines.features.leaks import find_leaks, is_sampled, not_tested, refuse, testable
 from pipelines.features.windows import columns_of, counted, look_back, values
+from pipelines.figures import percent_text
 from pipelines.snapshot import Reads, diff
 from pipelines.source import BAR_COLUMNS
 
@@ -119,7 +120,8 @@ class FeatureWork:
             self.ctx.write_table(FEATURES + key, rows, time="ts")
         if spent[1] > 0:
             share = spent[1] / max(spent[0], 1e-9)
-            self.ctx.note(f"the leak test took {spent[1]:.1f} s, {share:.0%} of the {spent[0]:.1f} s for the features")
+            took = f"the leak test took {spent[1]:.1f} s"
+            self.ctx.note(f"{took}, {percent_text(share, 0)} of the {spent[0]:.1f} s for the features")
 
     def _test(self, key: str, rows: pl.DataFrame, frame: pl.DataFrame) -> None:
         """Refuse a partition that a later bar would change; note which features could be tested at all."""

@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.figures import percent_text
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -255,7 +257,8 @@ def chance_text(random_entry: Mapping[str, float | None]) -> str:
     share, low, high, own = (random_entry.get(name) for name in names)
     if share is None or low is None or high is None or own is None:
         return "The model made no trade to repeat."
+    lowest, highest, made = (percent_text(one, sign=True) for one in (low, high, own))
     return (
-        f"The model's closed trades alone, compounded, made {100 * own:+.1f} %: more than {100 * share:.1f} % of the "
-        f"draws, 95 % of which made between {100 * low:+.1f} % and {100 * high:+.1f} %."
+        f"The model's closed trades alone, compounded, made {made}: more than {percent_text(share)} of the draws, 95 % "
+        f"of which made between {lowest} and {highest}."
     )

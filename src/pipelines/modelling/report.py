@@ -10,10 +10,12 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines.data.quoting import price_text
+from pipelines.figures import number_text, percent_text, return_text
 from pipelines.modelling.annual import FROM_A_YEAR, is_short, without_annual
 from pipelines.modelling.metrics import chance_text
 from pipelines.snapshot import digest
@@ -159,27 +161,18 @@ def _prediction_text(data: Mapping[str, Any]) -> str:
 
 
 def _figures(backtest: Mapping[str, Mapping[str, float | None]]) -> str:
-    def percent(value: float) -> str:
-        return _percent(value) if abs(value) < 100 else f"{value + 1:,.0f} x"
-
-    def plain(value: float) -> str:
-        return f"{value:,.2f}"
-
-    def count(value: float) -> str:
-        return f"{value:,.0f}"
-
-    rows = [
-        ("Total return", "total_return", percent),
-        ("Return a year", "annualised_return", percent),
-        ("Volatility a year", "annualised_volatility", percent),
-        ("Sharpe ratio (a year, cash at 0 %)", "sharpe", plain),
-        ("Sortino ratio (a year, cash at 0 %)", "sortino", plain),
-        ("Largest drawdown", "max_drawdown", percent),
-        ("Turnover (times equity, buys and sells)", "turnover", plain),
-        ("Winning trades", "hit_rate", percent),
-        ("Mean exposure (share of equity)", "exposure", percent),
-        ("Costs paid (multiples of the start)", "costs_paid", plain),
-        ("Closed trades", "trades", count),
+    rows: list[tuple[str, str, Callable[[float], str]]] = [
+        ("Total return", "total_return", return_text),
+        ("Return a year", "annualised_return", return_text),
+        ("Volatility a year", "annualised_volatility", return_text),
+        ("Sharpe ratio (a year, cash at 0 %)", "sharpe", number_text),
+        ("Sortino ratio (a year, cash at 0 %)", "sortino", number_text),
+        ("Largest drawdown", "max_drawdown", return_text),
+        ("Turnover (times equity, buys and sells)", "turnover", number_text),
+        ("Winning trades", "hit_rate", return_text),
+        ("Mean exposure (share of equity)", "exposure", return_text),
+        ("Costs paid (multiples of the start)", "costs_paid", number_text),
+        ("Closed trades", "trades", partial(number_text, places=0)),
     ]
     shown = [without_annual(backtest[name]) for name in CURVES]
     body = []
@@ -203,10 +196,10 @@ def _fold_table(folds: Sequence[Mapping[str, Any]]) -> str:
                 span,
                 f"{fold['rows']:,}",
                 f"{fold['train_rows']:,}",
-                _percent(fold["base_rate"]),
+                percent_text(fold["base_rate"]),
                 *(f"{fold[name]:.4f}" for name in ("brier", "brier_base_rate", "log_loss", "log_loss_base_rate")),
                 "–" if fold["auc"] is None else f"{fold['auc']:.3f}",
-                _percent(fold["accuracy"]),
+                percent_text(fold["accuracy"]),
             ]
         )
     return _table([*head, "AUC", "Accuracy"], body)
@@ -230,12 +223,12 @@ def _prediction_table(predictions: Sequence[Mapping[str, Any]]) -> str:
             html.escape(row["name"]),
             _minute(row["ts"]),
             html.escape(price_text(row["price"], row["tick_size"], row["quote_currency"])),
-            _percent(row["probability"]),
-            "–" if row["threshold"] is None else _percent(row["threshold"]),
-            _percent(row["net_edge"], "+.3f"),
-            _percent(row["confidence"]),
+            percent_text(row["probability"]),
+            "–" if row["threshold"] is None else percent_text(row["threshold"]),
+            percent_text(row["net_edge"], 3, sign=True),
+            percent_text(row["confidence"]),
             f'<span title="{html.escape(row["reason"])}">{html.escape(row["action"])}</span>',
-            _percent(row["weight"], ".0f") if row["weight"] else "–",
+            percent_text(row["weight"], 0) if row["weight"] else "–",
         ]
         for row in ranked[:_SHOWN_PREDICTIONS]
     ]
@@ -244,10 +237,6 @@ def _prediction_table(predictions: Sequence[Mapping[str, Any]]) -> str:
         [[*cells, _minute(row["horizon_end_at"])] for cells, row in zip(body, ranked, strict=False)],
         wraps=True,
     )
-
-
-def _percent(fraction: float, form: str = ".1f") -> str:
-    return f"{100 * fraction:{form}} %"
 
 
 def _minute(text: str) -> str:
@@ -342,8 +331,8 @@ def _calibration_chart(bins: Sequence[Mapping[str, float]], base_rate: float) ->
         mode="lines+markers",
         line={"color": "#2f86d0", "width": 2},
         marker={"size": 8},
-        customdata=rows,
-        hovertemplate="predicted %{x:.1%}, came %{y:.1%} of %{customdata:,} rows<extra></extra>",
+        customdata=[[percent_text(x), percent_text(y), n] for x, y, n in zip(predicted, observed, rows, strict=True)],
+        hovertemplate="predicted %{customdata[0]}, came %{customdata[1]} of %{customdata[2]:,} rows<extra></extra>",
     )
     axis = {"tickformat": ".0%", "range": [low, high]}
     figure.update_layout(

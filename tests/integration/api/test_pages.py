@@ -19,6 +19,7 @@ from agent.store.outputs.projections import decisions_of
 from agent.store.outputs.releases import current_release
 from agent.store.published import markets, predictions
 from agent.store.state import load_states
+from pipelines.figures import percent_text
 from tests.integration.api.conftest import MakeClient
 from tests.integration.api.test_security import form_token
 from tests.served import FAILING
@@ -94,8 +95,7 @@ def test_each_thing_has_an_address_and_each_name_leads_to_it(make_client: MakeCl
     assert "Nothing behind them differs." in compared
     figures = release.metrics["backtest"]["model"]
     assert (
-        f'<td>total return of the backtest</td><td class="number">{figures["total_return"]:.1%}'.replace("%", " %")
-        in compared
+        f'<td>total return of the backtest</td><td class="number">{percent_text(figures["total_return"])}' in compared
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from agent.store.database.engine import Database, open_engine
 from agent.store.trading import account
 from tests.integration.api.conftest import MakeClient
-from tests.paper import account_at_work
+from tests.paper import HOUR, MARKET, START, MovedClock, account_at_work, feed_of, trader
 
 
 def test_it_leads_nowhere_before_the_first_trader(make_client: MakeClient) -> None:
@@ -19,6 +19,22 @@ def test_it_leads_nowhere_before_the_first_trader(make_client: MakeClient) -> No
     text = client.get("/ui/trading").text
     assert "Nobody trades here" in text
     assert "Close everything" not in text
+
+
+def test_a_replay_that_is_over_has_nothing_to_pause(make_client: MakeClient, tmp_path: Path) -> None:
+    client = make_client()
+    engine = open_engine(f"sqlite:///{tmp_path / '.tidemill' / 'state.sqlite'}")
+    database = Database(engine, engine)
+    account_at_work(database)
+    clock, name = MovedClock(START + HOUR), account.replay_name(START)
+    with trader(database, feed_of({MARKET: [96.0] * 5}, {}), clock, account_ref=name) as trades:
+        trades.recover()
+        during = re.findall(r'aria-label="Steer (\S+)', client.get("/ui/trading").text)
+    engine.dispose()
+    assert during == ["main", name]
+    text = client.get("/ui/trading").text
+    assert re.findall(r'aria-label="Steer (\S+)', text) == ["main"]
+    assert f"State of {name} (paper)" in text
 
 
 @pytest.mark.parametrize("action", ["close-all", "pause", "resume"])

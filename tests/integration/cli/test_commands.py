@@ -330,7 +330,7 @@ def test_every_row_is_accounted_for_by_command(tmp_path: Path, agent: Typed, mon
     (folder / "data" / "EMPTY.csv").write_text("ts,open,high,low,close,volume\n", encoding="utf-8")
     told = agent("run", "--target", "ticks")
     assert "ticks left out 1 row that break a rule" in told
-    assert "warning: files:data/ABC.csv: 2.0% of the rows are lost: 1 quarantined" in told
+    assert "warning: files:data/ABC.csv: 2.0 % of the rows are lost: 1 quarantined" in told
     assert "warning: files:data/EMPTY.csv has no rows" in told
     found = agent.json("sources", "report")
     assert {one["part"]: (one["read"], one["kept"], one["quarantined"]) for one in found["parts"]} == {

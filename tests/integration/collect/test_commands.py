@@ -81,7 +81,7 @@ def test_collect_once_then_see_what_there_is(project: Path, agent: Any, server: 
     covered = agent("sources", "coverage", "kalshi", "--json")["kalshi"]
     assert [one["holes"] for one in covered] == [[]] * 3
     assert all(one["fraction"] > 0.9 for one in covered)
-    assert "100.0%" in agent("sources", "coverage") or "99." in agent("sources", "coverage")
+    assert "100.0 %" in agent("sources", "coverage") or "99." in agent("sources", "coverage")
     assert agent("sources", "compact", "--json") == {"kalshi": 0, "polymarket": 0}
     assert len(server.log) == before  # none of it asks the network
 

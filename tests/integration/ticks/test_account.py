@@ -67,9 +67,9 @@ def test_repeats_of_trades_without_id_are_no_losses(tmp_path: Path) -> None:
         ({}, csv(), "files:bars/1.csv has no rows"),
         ({"where": {"market": "Z"}}, csv(bar(1)), "files:bars/1.csv: the filter leaves none of 1 rows"),
         ({}, csv(BAD), "files:bars/1.csv: none of 1 rows is kept: 1 quarantined"),
-        ({}, csv(bar(1), BAD), "files:bars/1.csv: 50.0% of the rows are lost: 1 quarantined"),
+        ({}, csv(bar(1), BAD), "files:bars/1.csv: 50.0 % of the rows are lost: 1 quarantined"),
         ({}, csv(bar(1), bar(1)), None),
-        ({}, csv(bar(1), bar(1, price=3.0)), "files:bars/1.csv: 50.0% of the rows are lost: 1 replaced"),
+        ({}, csv(bar(1), bar(1, price=3.0)), "files:bars/1.csv: 50.0 % of the rows are lost: 1 replaced"),
         ({}, csv(bar(1), bar(2)), None),
     ],
 )
@@ -85,7 +85,7 @@ def test_too_much_lost_is_an_error_where_that_is_set(mill: Mill) -> None:
     before = mill.ticks
     mill.settings = Settings(max_lost_fraction=0.3)
     mill.write("bars/3.csv", csv(bar(5), bar(5, price=3.0)))
-    with pytest.raises(BadInput, match=r"50\.0% of its rows are lost: 1 replaced") as caught:
+    with pytest.raises(BadInput, match=r"50\.0 % of its rows are lost: 1 replaced") as caught:
         mill.run()
     assert caught.value.where == "files:bars/3.csv"
     assert mill.ticks == before

@@ -72,7 +72,7 @@ def test_what_was_traded_is_readable(traded: Path, capsys: pytest.CaptureFixture
 def test_40_every_cycle_without_a_trade_says_why(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = facts(capsys, "decisions", "--why-not", "BTCUSD")
     assert [one["cycle"] for one in found] == [5, 4, 2]
-    assert found[0]["why"] == "confidence: confidence 0.6 is below 0.7"
+    assert found[0]["why"] == "confidence: 60.0 % is below 70.0 %"
     assert all(one["why"] for one in found)
     assert len(facts(capsys, "decisions", "--market", MARKET)) == 5
     assert [one["market_id"] for one in facts(capsys, "locks")] == [MARKET]

@@ -103,13 +103,26 @@ def test_what_stops_something_needs_a_reason(database: Database, tmp_path: Path,
     assert not (tmp_path / "KILL").exists()
 
 
-def test_a_replay_of_earlier_days_comes_last(database: Database, tmp_path: Path) -> None:
+def test_a_replay_of_earlier_days_comes_last_and_is_only_paused_while_it_runs(
+    database: Database, tmp_path: Path
+) -> None:
     account_at_work(database)
-    feed = feed_of({"test:BTC-USD": [96.0] * 5}, {})
-    with trader(database, feed, MovedClock(START + 1 * HOUR), account_ref="replay") as trades:
+    feed, name = feed_of({"test:BTC-USD": [96.0] * 5}, {}), account.replay_name(START)
+    with trader(database, feed, MovedClock(START + 1 * HOUR), account_ref=name) as trades:
+        trades.recover()
         trades.process_cycle()
+        main, replay = _all(database, tmp_path)
+        assert replay.name == "replay-20260130T000000 (paper)"
+        assert (main.can_pause, replay.can_pause) == (True, True)
+        assert plain(replay.sentence).startswith("Active: a trader runs")
+    main, replay = _all(database, tmp_path)
+    assert (main.can_pause, replay.can_pause) == (True, False)
+    assert plain(replay.sentence).startswith("A replay that nobody runs now; ")
+
+
+def _all(database: Database, home: Path) -> list[Overview]:
     with database.reading() as connections:
-        assert [one.name.split()[0] for one in load_overviews(connections.project, tmp_path, LATER)][-1] == "replay"
+        return load_overviews(connections.project, home, LATER)
 
 
 def test_before_the_first_trader_there_is_nothing(database: Database, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_every_cycle_says_why_there_was_no_trade(database: Database) -> None:
     assert [each["action"] for each in found] == ["hold", "buy", "buy"]
     refusal = found[2]["verdicts"][-1]
     assert (refusal["rule"], refusal["verdict"]) == ("confidence", "refuse")
-    assert refusal["reason"] == "confidence 0.59 is below 0.6"
+    assert refusal["reason"] == "59.0 % is below 60.0 %"
     assert [each["provider"] for each in found[0]["opinions"]] == ["market", "model"]
     assert found[0]["opinions"][0]["probability"] == 0.3
 
@@ -105,7 +105,7 @@ def test_every_cycle_says_why_there_was_no_trade(database: Database) -> None:
         (
             {"min_confidence_threshold": 0.9},
             True,
-            "Cycle 1: 2 decided, 0 sent, 1 refused. Nothing was sent: refused by confidence: confidence 0.8 is",
+            "Cycle 1: 2 decided, 0 sent, 1 refused. Nothing was sent: refused by confidence: 80.0 % is",
         ),
         ({}, False, "Cycle 1: 2 decided, 0 sent, 0 refused. Nothing was sent: held: scripted (1 of 2 markets)."),
     ],

@@ -49,7 +49,7 @@ def test_a_loss_of_the_day_pauses_until_midnight_and_exits_go_on(database: Datab
         assert state(database, one) == ("paused", ["daily_loss"])
         (lock,) = rows(database, deciding.locks_at, one.desk.agent_id, clock.at)
         assert (lock["market_id"], lock["until_at"]) == ("*", START + timedelta(days=1))
-        assert lock["reason"].startswith("210.00 lost since 00:00 UTC, 2.10% of 10,000.00")
+        assert lock["reason"].startswith("210.00 lost since 00:00 UTC, 2.10 % of 10,000.00")
     with losing(database, clock, 0.021) as one:  # a restart knows it, and what recovered is no reason to go on
         one.recover()
         entry = cycles(one, clock, (4, 5, 23))[0]

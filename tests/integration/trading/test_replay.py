@@ -81,7 +81,7 @@ def test_nothing_is_sent_without_confidence_and_each_refusal_is_counted(database
     found, _ = replayed(database, min_confidence_threshold=0.9)
     assert (found.sent, found.trades, found.equity) == (0, 0, D(10_000))
     assert found.refused["confidence"] == found.actions["buy"] > 0
-    assert found.examples["confidence"] == "confidence 0.8 is below 0.9"
+    assert found.examples["confidence"] == "80.0 % is below 90.0 %"
 
 
 def test_what_is_not_tradable_is_not_traded_over_history_either(database: Database) -> None:

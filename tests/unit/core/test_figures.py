@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from agent.core.figures import count_text, percent_text, points_text
+import re
+from decimal import Decimal
+
+import pytest
+
+from agent.amounts import money_text
+from agent.core.figures import count_text, points_text
 from agent.core.release_diff import pair_cells, strategy_rows
+from pipelines.figures import number_text, percent_text, return_text
 from pipelines.modelling.annual import without_annual
+from tests.paths import PROJECT
 
 
 def test_percentages_differ_by_points() -> None:
@@ -15,6 +23,40 @@ def test_what_rounds_to_zero_has_no_sign() -> None:
     found = [percent_text(one, 2, sign=True) for one in (0.00001, -0.00001, 0.0, 0.0001, -0.0001)]
     assert found == ["0.00 %", "0.00 %", "0.00 %", "+0.01 %", "-0.01 %"]
     assert (percent_text(-0.0001), percent_text(0.411)) == ("0.0 %", "41.1 %")
+    assert [number_text(one, 2, sign=True) for one in (-0.001, 0.004, 0.006, -1234.5)] == [
+        "0.00",
+        "0.00",
+        "+0.01",
+        "-1,234.50",
+    ]
+    assert (number_text(Decimal("-0.004")), money_text(Decimal("-0.0")), points_text(-0.0001)) == (
+        "0.00",
+        "0.00",
+        "0.0 pp",
+    )
+
+
+@pytest.mark.parametrize(("fraction", "text"), [(0.5, "50.0 %"), (-0.0001, "0.0 %"), (1233.5, "1,234 x")])
+def test_a_return_above_a_hundredfold_is_a_multiple(fraction: float, text: str) -> None:
+    assert return_text(fraction) == text
+
+
+_WRITTEN = re.compile(r"""\{[^{}%"']*:[^{}"']*%\}|"%\.\df" \| format\(100""")
+
+
+def test_per_cent_are_written_by_one_function() -> None:
+    """A place that formats them itself would write another form, and a sign before what rounds to zero."""
+    files = [
+        path for room in ("src", "dashboard") for path in (PROJECT / room).rglob("*") if path.suffix in (".py", ".html")
+    ]
+    assert len(files) > 300
+    found = {
+        f"{path.relative_to(PROJECT)}: {line.strip()}"
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if _WRITTEN.search(line)
+    }
+    assert not found
 
 
 def test_a_small_difference_is_written_without_a_power_of_ten() -> None:

@@ -29,7 +29,9 @@ from agent.core.release_diff import Change
 AT = datetime(2026, 11, 26, tzinfo=UTC)
 DAY = AT.date()
 FRESH = Fresh("2026-11-27-ab", AT, AT + timedelta(hours=1), 3 * 3600, False, "NO EDGE: by chance", "kept 0.2")
-BASE = Decided("x:ETC", "ETC", AT, 0.41, "hold", 0.411, -0.001, "net edge -0.001% does not exceed the margin of 0.000%")
+BASE = Decided(
+    "x:ETC", "ETC", AT, 0.41, "hold", 0.411, -0.001, "net edge -0.001 % does not exceed the margin of 0.000 %"
+)
 
 
 def decided(name: str, probability: float = 0.5, action: str = "hold", **more: object) -> Decided:
@@ -142,13 +144,13 @@ def test_how_near_a_trade_is(one: Decided, text: str) -> None:
 
 
 def test_what_to_enter_now() -> None:
-    many = [decided(f"M{n}", 0.6 + n / 100, "buy", threshold=0.55, reason="net edge +1%") for n in range(5)]
+    many = [decided(f"M{n}", 0.6 + n / 100, "buy", threshold=0.55, reason="net edge +1 %") for n in range(5)]
     head, lines, answer = said(2, ready=ready([*many, BASE]))
     assert (head, answer.tone) == ("5 to enter", "good")
     assert lines == [
-        "M0: buy at 60.0 %, needs 55.0 %; net edge +1%",
-        "M1: buy at 61.0 %, needs 55.0 %; net edge +1%",
-        "M2: buy at 62.0 %, needs 55.0 %; net edge +1%",
+        "M0: buy at 60.0 %, needs 55.0 %; net edge +1 %",
+        "M1: buy at 61.0 %, needs 55.0 %; net edge +1 %",
+        "M2: buy at 62.0 %, needs 55.0 %; net edge +1 %",
         "and 2 more",
     ]
 

@@ -13,6 +13,7 @@ from agent.execution.proving.values import Proof
 from agent.execution.upkeep.prove import NoiseProof, prove_on_noise
 from agent.execution.workspace import open_workspace
 from pipelines.evaluation.assessment import Verdict
+from pipelines.figures import percent_text
 
 HELP = "Prove your own code on your own data: no skill claimed on noise, and the same result computed again."
 
@@ -89,7 +90,7 @@ def _words(proof: Proof) -> str:
     done = sum(one.recomputed for one in proof.components)
     more = sum(one.diagnosed for one in proof.components)
     lines.append(
-        f"{done} partitions computed, {proof.share:.1%} of {sum(one.partitions for one in proof.components)}"
+        f"{done} partitions computed, {percent_text(proof.share)} of {sum(one.partitions for one in proof.components)}"
         + (f", and {more} more to find the cause" if more else "")
         + f"; {proof.seconds:.0f} s; --seed {proof.seed} draws the same ones"
     )
@@ -99,9 +100,10 @@ def _words(proof: Proof) -> str:
 def _text(proof: NoiseProof) -> str:
     edges = proof.claims[Verdict.EDGE]
     others = ", ".join(f"{name} on {count}" for name, count in proof.claims.items() if name != Verdict.EDGE and count)
+    value, low, high = (percent_text(one, 0) for one in (proof.rate.value, proof.rate.low, proof.rate.high))
     return (
         f"EDGE was claimed on {edges} of {proof.sets} set{'' if proof.sets == 1 else 's'} of noise: "
-        f"{proof.rate.value:.0%} [{proof.rate.low:.0%}, {proof.rate.high:.0%}], 95 % interval of the rate"
+        f"{value} [{low}, {high}], 95 % interval of the rate"
         + (f"\n{others}" if others else "")
         + f"\n{proof.seconds / 60:.1f} min. Bursts of volatility are left in: VOLATILITY ONLY may be right."
     )

@@ -12,6 +12,7 @@ from agent.core.record import promise_text
 from agent.execution.workspace import open_workspace
 from agent.store import state
 from agent.store.outputs import catalog, promises, releases, trials
+from pipelines.figures import percent_text
 
 HELP = "Show the recorded state of every component and the current release."
 
@@ -57,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
         if luck is not None:
             count = f"{luck.trials} set-up{'' if luck.trials == 1 else 's'}"
             parts.append(
-                f"deflated Sharpe ratio of the backtest: {luck.probability:.0%} likely above what the best of the "
-                f"{count} tried shows by luck (what a rising market gave counts)"
+                f"deflated Sharpe ratio of the backtest: {percent_text(luck.probability, 0)} likely above what the "
+                f"best of the {count} tried shows by luck (what a rising market gave counts)"
             )
         others = [one.name for one in kept if not one.is_current]
         if others:

@@ -23,6 +23,17 @@ from pipelines.values import dataclass
 Row = dict[str, Any]
 StateOf = Callable[[Iterable[str]], str]  # reasons -> the trading state that they bring, see trading.states.permissions
 _PERSON, _RESUMED = "person", "resumed"
+_REPLAY = "replay-"
+
+
+def replay_name(since: datetime) -> str:
+    """The account of a replay that begins at `since`."""
+    return f"{_REPLAY}{since:%Y%m%dT%H%M%S}"
+
+
+def is_replay(agent: Mapping[str, Any]) -> bool:
+    """Whether an agent's account is one of a replay."""
+    return str(agent["account_ref"]).startswith(_REPLAY)
 
 
 @dataclass(frozen=True)

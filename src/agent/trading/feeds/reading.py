@@ -20,6 +20,7 @@ from agent.trading.model import Instrument
 from pipelines.component import Input
 from pipelines.costs import BINARY, COST_COLUMNS, Costs
 from pipelines.decision import UNSURE, Rules, edges_of, entering
+from pipelines.figures import percent_text
 from pipelines.lake import Lake
 from pipelines.modelling.deciding import FORECAST_COLUMNS, QUOTE_COLUMNS, columns_of
 from pipelines.modelling.history import History
@@ -255,7 +256,7 @@ def _decided(
             probability=UNSURE if row["probability"] is None else row["probability"],
             confidence=sure[number],
             net_edge=net[number],
-            reason=f"net edge {net[number]:+.3%}, out of fold",
+            reason=f"net edge {percent_text(net[number], 3, sign=True)}, out of fold",
             horizon_bars=None if rules.to_resolution else rules.horizon_bars,
             model_version=version,
         )

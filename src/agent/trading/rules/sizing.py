@@ -14,6 +14,7 @@ from agent.trading.model import Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View
 from agent.trading.rule_example import Case, view_of
 from pipelines.costs import Costs
+from pipelines.figures import percent_text
 
 PLACE, CLOSES = 110, False
 _HUNDRED = Decimal(100)
@@ -61,7 +62,7 @@ def _binary(proposal: Proposal, view: View) -> Answer:
     if part <= 0:
         return Refuse(f"no edge: {view.belief:.4f} is not above the cost of {cost:.4f}", evidence)
     money = times(view.equity, of_float(part))
-    return Reduce(ratio(money, of_float(cost)), f"{part:.3%} of {money_text(view.equity)}", evidence)
+    return Reduce(ratio(money, of_float(cost)), f"{percent_text(part, 3)} of {money_text(view.equity)}", evidence)
 
 
 _BINARY = {"instrument": replace(view_of(Case("")).instrument, kind="binary", lot=Decimal(1)), "belief": 0.60}

@@ -15,6 +15,7 @@ from agent.trading.kill_switch import Limits, Reading
 from agent.trading.measures.day import day_loss, midnight_after, midnight_before, opening_after
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import Desk, state_by
+from pipelines.figures import percent_text
 
 DAY = "max_daily_loss_pct"  # the rule of its locks
 
@@ -52,8 +53,8 @@ def _lost_today(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: da
     until = midnight_after(now)
     amount = money_text(less(base, reading.equity))
     why = (
-        f"{amount} lost since 00:00 UTC, {float(lost):.2%} of {money_text(base)}, at most {limit:.4g} is allowed: "
-        f"until {until:%Y-%m-%d %H:%M} UTC"
+        f"{amount} lost since 00:00 UTC, {percent_text(lost, 2)} of {money_text(base)}, at most "
+        f"{100 * limit:.4g} % is allowed: until {until:%Y-%m-%d %H:%M} UTC"
     )
     deciding.add_lock(conn, desk.agent_id, market="*", side="*", until=until, rule=DAY, why=why, now=now)
     return why

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.data.tick_parts.memo import PartId, PartRecord
+from pipelines.figures import percent_text
 from pipelines.values import dataclass
 
 FATES = ("read", "kept", "replaced", "repeated", "filtered", "running", "quarantined")
@@ -50,7 +51,7 @@ class Account:
         if self.kept == 0:
             return f"{name}: none of {self.read:,} rows is kept: {self.reasons}"
         if self.lost_fraction > WARN_FRACTION:
-            return f"{name}: {self.lost_fraction:.1%} of the rows are lost: {self.reasons}"
+            return f"{name}: {percent_text(self.lost_fraction)} of the rows are lost: {self.reasons}"
         return None
 
     @property

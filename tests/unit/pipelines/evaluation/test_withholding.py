@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.decision import Decision
 from pipelines.evaluation.withholding import withhold
 
-BUY = Decision("buy", 1, 0.01, 0.01, 0.6, 0.05, 0.2, 0.7, "net edge +1.000% exceeds the margin of 0.000%")
+BUY = Decision("buy", 1, 0.01, 0.01, 0.6, 0.05, 0.2, 0.7, "net edge +1.000 % exceeds the margin of 0.000 %")
 
 
 def test_what_is_tradable_stays_as_the_rule_said() -> None:

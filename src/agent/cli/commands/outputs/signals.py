@@ -9,10 +9,12 @@ from typing import Any
 from agent.arguments import MOST_ROWS, day, rows
 from agent.cli.output import emit, moment
 from agent.console import table
+from agent.core.figures import pnl_text
 from agent.execution.workspace import open_workspace
 from agent.store.outputs import projections, releases
 from agent.store.outputs.projections import MarketFacts
 from pipelines.data.quoting import price_text
+from pipelines.figures import percent_text
 
 HELP = "Show what the current release decided: one row per market, those to enter first."
 _WIDTH = 44
@@ -59,9 +61,9 @@ def _row(one: Mapping[str, Any], facts: MarketFacts | None) -> tuple[str, ...]:
         _short(one["market_id"] if facts is None else facts.name),
         moment(one["ts"]),
         price_text(one["price"]) if facts is None else price_text(one["price"], facts.tick_size, facts.quote_currency),
-        f"{one['probability']:.1%}",
-        "" if threshold is None else f"{threshold:.1%}",
-        f"{net:+.2%}",
-        f"{one['confidence']:.1%}",
+        percent_text(one["probability"]),
+        "" if threshold is None else percent_text(threshold),
+        pnl_text(net),
+        percent_text(one["confidence"]),
         one["action"] or "",
     )

@@ -20,6 +20,7 @@ from agent.runtime.alerts import Cause, tell
 from agent.runtime.signals import stop_on_signals
 from agent.settings import Settings
 from agent.store.database.engine import Database
+from agent.store.trading import account
 from agent.trading import options as trading_options
 from agent.trading import profiles
 from agent.trading.agents import AGENTS
@@ -110,7 +111,7 @@ def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
     """Trade history on paper, bar by bar; the same start again goes on where the last one ended."""
     if options.test_mode:
         raise UsageError("a replay sends", where="--test-mode", fix="leave out --from, or --test-mode")
-    name = f"replay-{options.since:%Y%m%dT%H%M%S}"
+    name = account.replay_name(options.since)
     with open_workspace(options.project_dir) as workspace:
         feed = TableFeed(read_out_of_fold(workspace.database, workspace.lake))
         stood = stands_at(workspace.database, name)

@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import charts, data, look, market_data, model_data, parts
+from dashboard import address, charts, data, look, market_data, model_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
@@ -19,6 +19,7 @@ from pipelines.modelling.annual import FROM_A_YEAR, is_short, without_annual
 from pipelines.modelling.metrics import chance_text
 
 TITLE, ICON, ORDER = "Backtest", ":material/trending_up:", 70
+_FIRST = "release_first"  # the widget that is there as long as the page is open
 _LOG_SCALE_FROM = 10.0  # a curve that grew or fell tenfold says more on a logarithmic axis
 
 
@@ -50,6 +51,9 @@ def show(desk: Session) -> None:
         f"trading, and no promise. {market_data.account(desk)} Random entry repeats the model's trades at random "
         f"times in random markets, 200 times. {chance_text(metrics['random_entry'])}"
     )
+    leads = _comparison_leads()
+    if leads:
+        _comparison(desk)
     left, right = st.columns([3, 2])
     with left:
         st.subheader("Equity")
@@ -68,6 +72,18 @@ def show(desk: Session) -> None:
     st.subheader("Costs")
     st.caption("Fees and slippage paid so far, in multiples of the start.")
     charts.put(charts.lines(curves, "costs", ".4~f"), "costs", height=220, alt="Costs paid by each strategy")
+    if not leads:
+        _comparison(desk)
+
+
+def _comparison_leads() -> bool:
+    """Whether the comparison stands first: the address that somebody came with names one. It then stays where it is."""
+    if _FIRST not in st.session_state:
+        st.session_state["comparison_leads"] = any(address.asked(name) for name in ("release", "against"))
+    return bool(st.session_state["comparison_leads"])
+
+
+def _comparison(desk: Session) -> None:
     st.subheader("Against another release or try")
     st.fragment(guarded(_releases))(desk)
 
@@ -100,7 +116,7 @@ def _releases(desk: Session) -> None:
         return
     left, right = st.columns(2)
     with left:
-        first = parts.choose(known, "This", "release", "release_first", next(iter(known)))
+        first = parts.choose(known, "This", "release", _FIRST, next(iter(known)))
     with right:
         other = next(name for name in known if name != first)  # of a try the newest release
         second = parts.choose(known, "Against", "against", "release_second", other)

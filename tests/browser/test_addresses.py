@@ -15,6 +15,7 @@ from agent.orchestrator import load_state
 from tests.browser.conftest import Dashboard
 from tests.chrome import SLOW, needs_chrome
 
+COMPARISON = "Against another release or try"
 pytestmark = [pytest.mark.browser, needs_chrome]
 
 OpenPage = Callable[..., Any]
@@ -101,6 +102,7 @@ def test_one_release_against_another_says_why(
     table = page.locator("table[aria-label=releases]")
     expect(table.locator("tbody tr").first.locator("td").last).not_to_have_text("same")
     expect(page.get_by_text(re.compile(r"Trades: \d+ in both; "))).to_be_visible()
+    expect(page.get_by_role("heading", level=3).last).to_have_text(COMPARISON)  # nobody asked for it yet
     expect(page.locator("table[aria-label='trades of one alone'] tbody tr").first).to_be_visible()
     _idle(page)
     expect(page.get_by_role("alert").filter(has_text="fault")).to_have_count(0)
@@ -116,6 +118,8 @@ def test_a_try_against_the_release_in_force(
     page = open_page(f"{serve(project).url}/backtest?release=wary")
     expect(page.get_by_text("Only [inference] margin 0.0 → 0.03 differs.")).to_be_visible(timeout=SLOW)
     expect(page.get_by_text(re.compile("^What try wary took. Computed inference, backtest"))).to_be_visible()
+    expect(page.get_by_role("heading", name=COMPARISON)).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("heading", level=3).first).to_have_text(COMPARISON)
     expect(page.locator("table[aria-label=releases] thead th").nth(2)).to_have_text("wary")
     pairs = page.locator("table[aria-label='on the same rows'] tbody tr")
     expect(pairs.first).to_contain_text("Brier score")
@@ -123,7 +127,7 @@ def test_a_try_against_the_release_in_force(
     expect(page.get_by_text(re.compile(r"Trades: \d+ in both; .* only wary"))).to_be_visible()
     expect(page.locator("table[aria-label='trades of one alone'] tbody tr").first).to_be_visible()
     page.goto(page.url.replace("release=wary", "release=gone"))
-    expect(page.get_by_role("alert").filter(has_text=re.compile("any more"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("alert").filter(has_text=re.compile("any more"))).to_be_in_viewport(ratio=1, timeout=SLOW)
 
 
 def _idle(page: Any) -> None:

@@ -199,8 +199,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is sent; a row of `orders`, with its state as last known. reference: what one unit was to cost when it was
-    decided, for an order without a limit."""
+    """What is sent; a row of `orders`, with its state as last known, since `status_at`. reference: what one unit was to
+    cost when it was decided, for an order without a limit."""
 
     client_order_id: str
     market_id: str
@@ -218,11 +218,12 @@ class Order:
     decision_id: str | None = None
     platform_order_id: str | None = None
     first_sent_at: datetime | None = None
+    status_at: datetime | None = None
     checks: int = 0
     filled: Decimal = ZERO
 
     def __post_init__(self) -> None:
-        _is_aware(prepared_at=self.prepared_at, first_sent_at=self.first_sent_at)
+        _is_aware(prepared_at=self.prepared_at, first_sent_at=self.first_sent_at, status_at=self.status_at)
         _is_exact(quantity=self.quantity, limit_price=self.limit_price, filled=self.filled)
         _require(self.quantity > 0, f"order {self.client_order_id} is for {self.quantity}")
         _require(self.limit_price is None or self.limit_price > 0, f"order {self.client_order_id} has no price")

@@ -1,8 +1,9 @@
 """Books against the platform: every difference, what is done about it, and what waits for a person. Pure.
 
 At start, on a new connection and each minute. Done twice with the same facts, the second time finds nothing to do: ids
-of what nobody listed are made from what it explains. An incomplete snapshot gives no verdict, and neither does what is
-younger than a few seconds. While an older kill is not reset nothing is reconciled: closing goes on first.
+of what nobody listed are made from what it explains. An incomplete snapshot gives no verdict. What is younger than a
+few seconds is judged the next time: its order and its position, and with them cash. While an older kill is not reset
+nothing is reconciled: closing goes on first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from agent.trading.reconcile.facts import (
     Policy,
     SettleFill,
     Snapshot,
-    is_young,
+    is_recent,
+    young_keys,
 )
 from agent.trading.reconcile.of_holdings import compare_cash, compare_fills, compare_holdings, open_books
 from agent.trading.reconcile.of_orders import compare_orders
@@ -37,17 +39,32 @@ def reconcile(books: Books, platform: Snapshot, policy: Policy) -> tuple[Discrep
         return tuple(open_books(books, platform, policy))
     fills = list(compare_fills(books, platform, policy))
     booked = booked_with(books, fills)
-    orders = list(compare_orders(books, platform, policy, _is_explained(booked, platform, policy)))
+    explained = None if is_moving(books, platform, policy) else _is_explained(booked, platform, policy)
+    orders = list(compare_orders(books, platform, policy, explained))
     booked = booked_with(booked, orders)
     # What an order did that is being asked about may be all the difference there is.
-    asking = {one.key for one in orders if any(isinstance(act, Ask) for act in one.acts)}
+    asking = {one.key for one in orders if _asks(one)}
     positions = [one for one in compare_holdings(booked, booked.holdings, platform, policy) if one.key not in asking]
     booked = booked_with(booked, positions)
-    is_pending = any(is_young(one, platform, policy) for one in books.orders) or any(
-        isinstance(act, Ask) for one in (*orders, *positions) for act in one.acts
-    )
-    cash = [] if is_pending else list(compare_cash(booked, booked.cash, platform, policy))
+    waits = is_moving(booked, platform, policy) or any(map(_asks, (*orders, *positions)))
+    cash = compare_cash(booked, booked.cash, platform, policy, is_moving=waits)
     return (*fills, *orders, *positions, *cash)
+
+
+def is_moving(books: Books, platform: Snapshot, policy: Policy) -> bool:
+    """Whether something is so young that cash cannot be judged: an order, a fill, or cash that came or went."""
+    moved = (one for one in (*books.movements, *platform.movements) if one.kind != "adjustment")  # that is our own word
+    return bool(young_keys(books, platform, policy)) or any(is_recent(one.ts, platform, policy) for one in moved)
+
+
+def is_agreed(books: Books, platform: Snapshot, policy: Policy, found: Sequence[Discrepancy]) -> bool:
+    """Whether all was judged, and nothing that was found is a reason to hold a trader back."""
+    holds = any(one.brings is not None or one.resolution == "blocking" or _asks(one) for one in found)
+    return not holds and platform.is_complete and not is_moving(books, platform, policy)
+
+
+def _asks(found: Discrepancy) -> bool:
+    return any(isinstance(act, Ask) for act in found.acts)
 
 
 def booked_with(books: Books, found: Sequence[Discrepancy]) -> Books:

@@ -59,12 +59,12 @@ class PlatformOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What the platform says at `at`.
+    """What the platform says at `at`; one answer may be some seconds behind another (Policy.young_seconds).
 
-    orders: open ones, those that changed, and those that were asked for one by one (`asked`). holdings: None where they
-    could not be read: that is never flat. is_complete: no read failed and none was cut short. is_authoritative: what it
-    does not list is not there. has_old_fills: they reach back thirty days. mids: to price what nobody explains.
-    payouts: of resolved markets.
+    fills: all that cash and holdings have in them, so they are read after those. orders: open ones, those that changed,
+    and those that were asked for one by one (`asked`). holdings: None where they could not be read: that is never flat.
+    is_complete: no read failed and none was cut short. is_authoritative: what it does not list is not there.
+    has_old_fills: they reach back thirty days. mids: to price what nobody explains. payouts: of resolved markets.
     """
 
     at: datetime
@@ -85,10 +85,10 @@ class Snapshot:
 class Policy:
     """What may be done without a person.
 
-    dust: quantities that count as none. mismatch: the largest difference of a position that is corrected, rounding: of
-    cash; both fractions of equity. adopts: positions that are found are managed. may_open: a person said that new books
-    take over what there is. accepted: ids of differences of which a person said that the platform is right; they are
-    those of the books of `agent_id`.
+    dust: quantities that count as none. young_seconds: what is younger is left for the next time. mismatch: the largest
+    difference of a position that is corrected, rounding: of cash; both fractions of equity. adopts: positions that are
+    found are managed. may_open: a person said that new books take over what there is. accepted: ids of differences of
+    which a person said that the platform is right; they are those of the books of `agent_id`.
     """
 
     dust: Decimal = ZERO
@@ -210,7 +210,24 @@ def listed_fills(books: Books, platform: Snapshot) -> tuple[Fill, ...]:
     return with_fills(books.fills, (one for one in platform.fills if one.fill_id not in known), books.movements)
 
 
+def is_recent(moment: datetime | None, platform: Snapshot, policy: Policy) -> bool:
+    """Whether something happened so shortly before that one answer may have it and another one not."""
+    return moment is not None and platform.at - moment < timedelta(seconds=policy.young_seconds)
+
+
 def is_young(order: Order, platform: Snapshot, policy: Policy) -> bool:
     """Whether an order was sent so shortly before that platform and books may well differ."""
-    sent = order.first_sent_at
-    return sent is not None and platform.at - sent < timedelta(seconds=policy.young_seconds)
+    return is_recent(order.first_sent_at, platform, policy)
+
+
+def young_keys(books: Books, platform: Snapshot, policy: Policy) -> set[Key]:
+    """Positions that are not judged this time."""
+    orders = {one.key for one in books.orders if is_young(one, platform, policy)}
+    return orders | {one.key for one in young_fills(books, platform, policy)}
+
+
+def young_fills(books: Books, platform: Snapshot, policy: Policy) -> list[Fill]:
+    """Fills that platform and books need not agree about yet: the platform's, and those that we booked, which its
+    orders, positions and cash may not show. What was inferred came from those."""
+    fills = (*books.fills, *platform.fills)
+    return [one for one in fills if not one.inferred and is_recent(one.ts, platform, policy)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +23,9 @@ from agent.trading.reconcile.facts import (
     SettleFill,
     Snapshot,
     inferred_id,
-    is_young,
+    is_recent,
     listed_fills,
+    young_keys,
 )
 from agent.trading.states.orders import FINAL, LATE_FILL, OVERFILL, OrderEvent, fill_event
 from agent.trading.states.permissions import Reason
@@ -42,7 +42,7 @@ def compare_fills(books: Books, platform: Snapshot, policy: Policy) -> Iterator[
             continue
         ours = known.get(fill.fill_id)
         if ours is None:
-            if platform.at - fill.ts >= timedelta(seconds=policy.young_seconds):
+            if not is_recent(fill.ts, platform, policy):
                 yield _missed(fill, orders.get(fill.client_order_id or ""), fills, policy)
         elif fill.settlement == "failed" and ours.settlement != "failed" and fill.fill_id + VOID not in known:
             yield _fill(fill, 25, "fill_failed", (BookFill(void_of(ours, platform.at)),), alert=True)
@@ -73,24 +73,25 @@ def compare_holdings(
     is no verdict: that is never flat."""
     if platform.holdings is None:
         return
-    young = {one.key for one in platform.fills if platform.at - one.ts < timedelta(seconds=policy.young_seconds)}
-    young |= {one.key for one in books.orders if is_young(one, platform, policy)}
-    for key in sorted({*holdings, *platform.holdings} - young):
+    for key in sorted({*holdings, *platform.holdings} - young_keys(books, platform, policy)):
         ours, theirs = holdings.get(key, NOTHING), platform.holdings.get(key, NOTHING)
         difference = less(theirs.quantity, ours.quantity)
         if difference.copy_abs() > policy.dust:
             yield _holding(key, ours, theirs, books, platform, policy)
 
 
-def compare_cash(books: Books, cash: Decimal, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
-    """Cash. `cash`: ours, with all that was found before booked."""
+def compare_cash(
+    books: Books, cash: Decimal, platform: Snapshot, policy: Policy, *, is_moving: bool = False
+) -> Iterator[Discrepancy]:
+    """Cash. `cash`: ours, with all that was found before booked. What is listed is booked; the rest is judged unless it
+    `is_moving`."""
     known = {one.external_id for one in books.movements}
     since = books.opened_at  # what came before is in the cash that the books were opened with
     new = [one for one in platform.movements if one.external_id not in known and (since is None or one.ts > since)]
     for one in new:
         yield _cash(22, one.kind, "corrected", cash, platform, (BookMovement(one),), name=one.external_id)
     rest = less(platform.cash, cash, *(one.amount for one in new))
-    if not rest:
+    if not rest or is_moving:
         return
     if rest.copy_abs() <= times(books.equity, policy.rounding):
         name = inferred_id("cash", cash, platform.cash, len(books.movements))

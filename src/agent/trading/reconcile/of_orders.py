@@ -22,8 +22,10 @@ from agent.trading.reconcile.facts import (
     Policy,
     Snapshot,
     inferred_id,
+    is_recent,
     is_young,
     listed_fills,
+    young_fills,
 )
 from agent.trading.states.orders import FINAL, OrderEvent, OrderState, fill_event, is_ours
 from agent.trading.states.permissions import Reason
@@ -39,14 +41,18 @@ _MAYBE_THERE = (OrderState.SENDING, OrderState.UNKNOWN)
 _MAY_BE_FOUND = FINAL - {OrderState.FILLED, OrderState.ABANDONED, OrderState.DENIED}
 
 
-def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: bool) -> Iterator[Discrepancy]:
+def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: bool | None) -> Iterator[Discrepancy]:
     """Differences of orders. `explained`: positions and cash are as the books say, so that an order that is not found
-    did nothing."""
+    did nothing; None: that cannot be said yet. An order with a young fill waits until that is booked, and one
+    that just ended may still be listed."""
     fills = listed_fills(books, platform)
     by_client = {one.client_order_id: one for one in platform.orders if one.client_order_id is not None}
     by_platform = {one.platform_order_id: one for one in platform.orders}
+    moving = {one.client_order_id for one in young_fills(books, platform, policy)}
     for order in books.orders:
-        if is_young(order, platform, policy):
+        ended_at = order.status_at if order.status in FINAL else None
+        is_fresh = is_young(order, platform, policy) or is_recent(ended_at, platform, policy)
+        if is_fresh or order.client_order_id in moving:
             continue
         listed = by_client.get(order.client_order_id) or by_platform.get(order.platform_order_id or "")
         if listed is None:
@@ -120,7 +126,7 @@ def _case(order: Order, listed: PlatformOrder, is_inferred: bool) -> tuple[int, 
 
 
 def _not_listed(
-    order: Order, fills: Sequence[Fill], platform: Snapshot, policy: Policy, explained: bool
+    order: Order, fills: Sequence[Fill], platform: Snapshot, policy: Policy, explained: bool | None
 ) -> Discrepancy | None:
     if order.status in FINAL:
         return None
@@ -135,7 +141,8 @@ def _not_listed(
     )
     was_there = order.status not in _MAYBE_THERE
     case = 12 if was_there else 6 if platform.is_authoritative else 7
-    if order.client_order_id not in platform.asked or not is_settled:
+    needs_proof = was_there or not platform.is_authoritative
+    if order.client_order_id not in platform.asked or not is_settled or (needs_proof and explained is None):
         return _of(order, case, "not_listed", "ignored", (Ask(order.client_order_id),))
     if was_there and explained:  # it was there, nothing of it is left, and it did nothing that we do not know of
         return _of(order, 12, "vanished", "corrected", (MoveOrder(order.client_order_id, OrderEvent.CANCELLED),))

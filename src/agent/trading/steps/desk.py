@@ -196,6 +196,7 @@ def order_of(row: Row) -> Order:
         decision_id=row["decision_id"],
         platform_order_id=row["platform_order_id"],
         first_sent_at=row["first_sent_at"],
+        status_at=row["status_at"],
         checks=row["checks"],
         filled=row["filled_quantity"],
     )

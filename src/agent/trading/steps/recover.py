@@ -16,9 +16,9 @@ from typing import Any
 from agent.amounts import of_float, ratio
 from agent.store.trading import account, booking, deciding, orders
 from agent.trading.ledger import rebuilt
-from agent.trading.model import ZERO, movement_of
+from agent.trading.model import ZERO, Key, movement_of
 from agent.trading.platform import Unreachable
-from agent.trading.reconcile import reconcile
+from agent.trading.reconcile import is_agreed, reconcile
 from agent.trading.reconcile.facts import (
     AdoptOrder,
     AdoptPosition,
@@ -33,6 +33,7 @@ from agent.trading.reconcile.facts import (
     PlatformOrder,
     Policy,
     SettleFill,
+    young_keys,
 )
 from agent.trading.states.machine import step
 from agent.trading.states.orders import FINAL, ORDER, OrderState
@@ -41,6 +42,7 @@ from agent.trading.states.positions import PositionEvent
 from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position
 from agent.trading.steps.desk import Desk, fill_of, in_flight, order_of, state_by
 from agent.trading.steps.execute import LISTED_LATE, follow, valued
+from pipelines.values import dataclass
 
 _ROUNDS = 8  # five times an order is asked about before it counts as not placed
 _WHILE_CLOSING = range(1, 16)  # what became of our orders: one that is over may still fill, and is closed, too
@@ -63,15 +65,17 @@ def compare(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
         is_new = booking.movements_between(connections.project, desk.held.platform, desk.held.account_ref) is None
     if not is_new:
         follow(desk)
-    asked: set[str] = set()
+    asked: set[str | None] = set()  # client ids of orders; None: older fills
     for _ in range(_ROUNDS):
-        found = _compare(desk, frozenset(asked), may_open)
+        compared = _compare(desk, frozenset(asked), may_open)
+        found = compared.found
         blocking = tuple(one for one in found if one.resolution == "blocking")
         reasons = _reasons(found)
         changed = [_carry_out(desk, one, asked, reasons) for one in found]
-        desk.disputed.clear()
+        for key in desk.disputed.keys() - compared.unjudged:
+            del desk.disputed[key]
         desk.disputed.update({one.key: one.kind for one in blocking if one.key is not None})
-        if not blocking and not any(one.brings for one in found):
+        if compared.is_agreed:
             _agree(desk)
         if blocking or not any(changed):
             return blocking
@@ -107,13 +111,23 @@ def books_of(conn: Any, desk: Desk) -> Books:
     )
 
 
-def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrepancy, ...]:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """unjudged: positions that something young may still change. is_agreed: all was judged, and nothing differs that
+    holds the trader back."""
+
+    found: tuple[Discrepancy, ...]
+    unjudged: frozenset[Key]
+    is_agreed: bool
+
+
+def _compare(desk: Desk, asked: frozenset[str | None], may_open: bool) -> _Compared:
     with desk.database.reading() as connections:
         books = books_of(connections.project, desk)
         known = booking.discrepancies_of(connections.project, desk.agent_id)
     resting = [one.prepared_at for one in books.orders if one.status not in FINAL]
-    since = min(resting) - LISTED_LATE if resting else None
-    said = desk.platform.snapshot(asked, since)
+    since = min(resting) - LISTED_LATE if resting and None not in asked else None
+    said = desk.platform.snapshot(frozenset(one for one in asked if one is not None), since)
     if not said.is_complete:
         raise Unreachable("a part of the account could not be read", where=desk.platform.name, fix="it is read again")
     platform = replace(said, is_authoritative=desk.platform.capabilities.is_authoritative)
@@ -129,13 +143,14 @@ def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> tuple[Discrep
         accepted=frozenset(one["id"] for one in known if one["resolution"] == "by_person"),
         agent_id=desk.agent_id,
     )
+    found = reconcile(replace(books, is_killed=False), platform, policy)
+    unjudged, agreed = frozenset(young_keys(books, platform, policy)), is_agreed(books, platform, policy, found)
     if books.is_killed:
-        found = reconcile(replace(books, is_killed=False), platform, policy)
-        return tuple(one for one in found if one.case in _WHILE_CLOSING)
-    return reconcile(books, platform, policy)
+        found = tuple(one for one in found if one.case in _WHILE_CLOSING)
+    return _Compared(found, unjudged, agreed)
 
 
-def _carry_out(desk: Desk, one: Discrepancy, asked: set[str], reasons: Mapping[Reason, str]) -> bool:
+def _carry_out(desk: Desk, one: Discrepancy, asked: set[str | None], reasons: Mapping[Reason, str]) -> bool:
     """Do what puts a difference right, in one transaction with its row. Returns whether anything changed."""
     now, marks = desk.clock.now(), valued(desk, also=one.key)
     with desk.step("reconcile") as conn:
@@ -172,10 +187,10 @@ def _reasons(found: Sequence[Discrepancy]) -> dict[Reason, str]:
     return {reason: "; ".join(dict.fromkeys(texts)) for reason, texts in words.items()}
 
 
-def _ask(conn: Any, act: Ask, asked: set[str], now: datetime) -> None:
-    """The next snapshot asks for it; fills of thirty days are all there is on paper."""
+def _ask(conn: Any, act: Ask, asked: set[str | None], now: datetime) -> None:
+    """The next snapshot asks for it."""
+    asked.add(act.client_order_id)
     if act.client_order_id is not None:
-        asked.add(act.client_order_id)
         row = orders.load(conn, act.client_order_id)
         assert row is not None, "it is ours"
         orders.checked(conn, act.client_order_id, row["checks"] + 1, now)

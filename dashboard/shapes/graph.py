@@ -18,9 +18,11 @@ from dashboard.charts import local
 from dashboard.health import Look
 from dashboard.palette import BLUE, GREEN, GREY, PURPLE, RED
 from pipelines.plugins.ordering import levels
+from pipelines.values import dataclass
 
 # Room beside the outermost nodes: half of "maybe stale" on a phone, on which seven columns have 50 px each.
 _BESIDE = 0.76
+_SWAY = 0.22
 _ATTEMPT = {
     "succeeded": ("computed", GREEN),
     "same": ("came out the same", BLUE),
@@ -29,6 +31,16 @@ _ATTEMPT = {
     "cancelled": ("cancelled", GREY),
     "running": ("running", BLUE),
 }
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a component stands: x by the longest way to it. side: 1 where its name is above it, -1 where below, so that
+    no arrow crosses it."""
+
+    x: float
+    y: float
+    side: int
 
 
 def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Mapping[str, Look]) -> go.Figure:
@@ -43,22 +55,21 @@ def components(specs: Mapping[str, Spec], states: Mapping[str, State], looks: Ma
             _arrow(figure, places[other], places[name])
     names = list(places)
     figure.add_scatter(
-        x=[places[name][0] for name in names],
-        y=[places[name][1] for name in names],
+        x=[places[name].x for name in names],
+        y=[places[name].y for name in names],
         mode="markers+text",
         marker={"size": 26, "color": [looks[name].colour for name in names], "symbol": "circle"},
         text=[_named(name, looks[name].word) for name in names],
-        # Names stand outside the line of nodes, where no arrow crosses them.
-        textposition=["top center" if places[name][1] > 0 else "bottom center" for name in names],
+        textposition=["top center" if places[name].side > 0 else "bottom center" for name in names],
         textfont={"size": 13, "color": look.ink()},
         customdata=[_hover(specs[name], states[name], looks[name]) for name in names],
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
         cliponaxis=False,
     )
-    lows, highs = [place[1] for place in places.values()], [place[0] for place in places.values()]
-    figure.update_xaxes(visible=False, range=[-_BESIDE, max(highs) + _BESIDE], fixedrange=True)
-    figure.update_yaxes(visible=False, range=[min(lows) - 0.6, max(lows) + 0.6] if lows else None, fixedrange=True)
+    across, up = [one.x for one in places.values()], [one.y for one in places.values()]
+    figure.update_xaxes(visible=False, range=[-_BESIDE, max(across) + _BESIDE], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[min(up) - 0.6, max(up) + 0.6] if up else None, fixedrange=True)
     return figure
 
 
@@ -113,14 +124,23 @@ def _named(name: str, word: str) -> str:
     return f'<a href="{href}" target="_self" style="color:{look.ink()}"><b>{name}</b></a><br>{word}'
 
 
-def _places(specs: Mapping[str, Spec]) -> dict[str, tuple[float, float]]:
-    """Component -> x by the longest way to it, y spread around the middle."""
-    places = {}
+def _places(specs: Mapping[str, Spec]) -> dict[str, _Place]:
+    """Component -> its place; what has a column for itself stands a little higher and lower by turns, so that its name
+    has room on a phone beside those of its neighbours.
+
+    Where several share one, those that nothing reads stand outside. Arrows to and from the outer ones are steep: they
+    go where the neighbours' names are not.
+    """
+    needed = _needed_edges(specs)
+    read = {up for ups in needed.values() for up in ups}
+    places: dict[str, _Place] = {}
+    side, steep = -1, False
     for depth, column in enumerate(levels(reads_of(specs))):
-        for number, name in enumerate(column):
-            # Neighbours stand a little higher and lower by turns, so that their names have room on a phone.
-            sway = 0.22 * (-1) ** depth if len(column) == 1 else 0.0
-            places[name] = (float(depth), (len(column) - 1) / 2 - number + sway)
+        inner, *outer = sorted(column, key=lambda name: name not in read)
+        side = side if outer or steep else -side
+        places[inner] = _Place(depth, 0.0 if outer else _SWAY * side, side)
+        places |= {name: _Place(depth, -float(side * row), -side) for row, name in enumerate(outer, 1)}
+        steep = not read.isdisjoint(outer)
     return places
 
 
@@ -135,12 +155,12 @@ def _needed_edges(specs: Mapping[str, Spec]) -> dict[str, list[str]]:
     }
 
 
-def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _arrow(figure: go.Figure, start: _Place, end: _Place) -> None:
     figure.add_annotation(
-        x=end[0],
-        y=end[1],
-        ax=start[0],
-        ay=start[1],
+        x=end.x,
+        y=end.y,
+        ax=start.x,
+        ay=start.y,
         xref="x",
         yref="y",
         axref="x",

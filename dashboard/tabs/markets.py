@@ -13,7 +13,7 @@ from dashboard import address, charts, data, look, market_data, parts
 from dashboard.data import Session
 from dashboard.guard import guarded
 from dashboard.look import Column
-from pipelines.data.quoting import price_text
+from pipelines.data.quoting import rounded_price
 from pipelines.data.tick_parts.account import FATES, sentence
 from pipelines.modelling.labels import GAP_FACTOR
 
@@ -80,7 +80,7 @@ def rows(chosen: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     prices = [
-        None if price is None else float(price_text(price, tick).replace(",", ""))
+        None if price is None else rounded_price(price, tick)
         for price, tick in chosen.select("last_price", "tick_size").iter_rows()
     ]
     names = (

@@ -39,6 +39,23 @@ document.querySelector("[data-testid=stMainBlockContainer] [data-testid=stVertic
     `<div data-testid="stSkeleton"></div></div><p><label style="visibility: visible">text</label></p></div>`
   ).reverse().join(""));
 """
+# Words of the graph that an arrow or another word touches. A box of a word is taller than its letters are.
+TOUCHED = """
+graph => {
+  const words = [...graph.querySelectorAll(".textpoint tspan.line")].map(one => {
+    const box = one.getBoundingClientRect();
+    return {text: one.textContent, left: box.left, right: box.right, top: box.top + 3, bottom: box.bottom - 3};
+  });
+  const points = [...graph.querySelectorAll(".annotation-arrow-g path:first-child")].flatMap(path =>
+    [...Array(101).keys()].map(step =>
+      path.getPointAtLength(path.getTotalLength() * step / 100).matrixTransform(path.getScreenCTM())));
+  const found = words.filter(word => points.some(point =>
+    point.x > word.left && point.x < word.right && point.y > word.top && point.y < word.bottom));
+  words.forEach((one, number) => found.push(...words.slice(number + 1).filter(other =>
+    one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom)));
+  return points.length ? found.map(word => word.text) : ["no arrow was found"];
+}
+"""
 SHIFT = """
 window.shifted = 0;
 new PerformanceObserver(list => {
@@ -109,6 +126,7 @@ def test_the_dashboard(serve: Callable[..., Dashboard], traded: Path, phone: Any
     ends = words.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
     room = phone.locator(".st-key-graph svg.main-svg").first.bounding_box()
     assert max(ends) <= room["x"] + room["width"], "a word of the graph is cut off"
+    assert phone.locator(".st-key-graph").evaluate(TOUCHED) == []
     phone.goto(f"{board.url}/signals")
     _is_card(phone, "table[aria-label=signals]", ("Probability", "Net edge", "Decision"))
     # Nothing moves when a widget's script arrives: what follows is seen from then on.

@@ -7,26 +7,38 @@ from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 
+from pipelines.figures import number_text
+
 _DIGITS = 5  # of a price whose tick is not known
 
 
+def rounded_price(price: float, tick_size: float | None = None) -> float:
+    """A price as it is shown: a multiple of the market's tick where that is known, else by five digits, at least two of
+    them decimals."""
+    if not math.isfinite(price):
+        return price
+    if not tick_size:
+        return round(price, _decimals(price))
+    tick = Decimal(repr(tick_size))
+    return float((Decimal(repr(price)) / tick).to_integral_value() * tick)
+
+
 def price_text(price: float, tick_size: float | None = None, currency: str | None = None) -> str:
-    """A price rounded to the market's tick, else to five digits, at least two of them decimals; with its currency where
-    that is known: "1,234.50 USD"."""
-    return _rounded(price, tick_size) + (f" {currency}" if currency else "")
+    """`rounded_price` with all decimals of the tick, or at least two; with its currency where that is known:
+    "1,234.50 USD"."""
+    text = number_text(rounded_price(price, tick_size), _decimals(price, tick_size))
+    if not tick_size:
+        whole, point, decimals = text.partition(".")
+        text = f"{whole}{point}{decimals[:2]}{decimals[2:].rstrip('0')}"
+    return f"{text} {currency}" if currency else text
 
 
-def _rounded(price: float, tick_size: float | None) -> str:
-    if tick_size and math.isfinite(price):
-        tick = Decimal(repr(tick_size))
-        places = max(0, -int(tick.normalize().as_tuple().exponent))
-        steps = (Decimal(repr(price)) / tick).to_integral_value()
-        return f"{steps * tick:,.{places}f}"
+def _decimals(price: float, tick_size: float | None = None) -> int:
+    if tick_size:
+        return max(0, -int(Decimal(repr(tick_size)).normalize().as_tuple().exponent))
     if price == 0 or not math.isfinite(price):
-        return f"{price:.2f}"
-    places = min(max(2, _DIGITS - 1 - math.floor(math.log10(abs(price)))), 12)
-    whole, _, decimals = f"{price:,.{places}f}".partition(".")
-    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+        return 2
+    return min(max(2, _DIGITS - 1 - math.floor(math.log10(abs(price)))), 12)
 
 
 def account_text(currencies: Iterable[str | None]) -> str:

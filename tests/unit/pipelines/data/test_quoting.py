@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pipelines.data.quoting import account_text, price_text
+from pipelines.data.quoting import account_text, price_text, rounded_price
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,14 @@ from pipelines.data.quoting import account_text, price_text
         (100.13, 0.05, "100.15"),
         (4_512.0, 25.0, "4,500"),
         (math.nan, 0.01, "nan"),
+        (-0.004, 0.01, "0.00"),
+        (-1e-14, None, "0.00"),
     ],
 )
 def test_a_price_has_the_digits_of_its_tick(price: float, tick: float | None, text: str) -> None:
     assert price_text(price, tick) == text
+    # A number in a table is the one that the text says.
+    assert rounded_price(price, tick) == pytest.approx(float(text.replace(",", "")), rel=0, abs=0, nan_ok=True)
 
 
 def test_a_price_names_its_currency_where_that_is_known() -> None:

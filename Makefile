@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SYNC := UV_COMPILE_BYTECODE=1 $(BIN)/uv sync --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint audit torture soak bench hour dashboard serve start start-agent test-agent wheel docs site clean
+.PHONY: help run test lint audit torture soak bench hour dashboard serve start start-agent test-agent wheel docs pictures site clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ test-agent: $(VENV)/.synced  ## queue a run on the server that is running and wa
 docs: $(VENV)/.synced  ## write docs/reference/ again from settings, tables, commands and docstrings
 	@PYTHONPATH=src $(BIN)/python scripts/make_reference.py
 	@$(BIN)/python scripts/make_python_reference.py
+
+pictures: $(VENV)/.synced  ## take the pictures of docs/images again, in a real browser
+	@PYTHONPATH=src:. $(BIN)/python -m tests.browser.pictures
 
 # In an environment of its own, which uv keeps: .venv stays as `make run` needs it.
 site: $(BIN)/uv  ## build the documentation as a site with search, into build/site

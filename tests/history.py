@@ -79,7 +79,7 @@ def _prediction(at: datetime, name: str, probability: float, action: str, distan
 
 def _settled(conn: sa.Connection, now: datetime) -> None:
     """Decisions of yesterday and of the days before, with outcomes: BTC gains, ETC loses, RAIN is a contract."""
-    yesterday = now.replace(hour=3, minute=0, second=0, microsecond=0) - DAY
+    yesterday = now.replace(hour=22, minute=50, second=0, microsecond=0) - DAY  # over within a day of nearly any `now`
     snapshot = _snapshot(conn, "inference", now - 20 * DAY)
     rows = [
         _prediction(yesterday - number * DAY, name, probability, action, 0.1)

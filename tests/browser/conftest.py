@@ -7,38 +7,23 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import fasteners
-import httpx
 import pytest
 
 from agent import orchestrator
 from agent.cli.main import main
 from agent.store.database.engine import Database, open_engine
+from tests.board import SETTINGS as SETTINGS  # tests know both from here
+from tests.board import Dashboard as Dashboard
+from tests.board import new_project, shown
 from tests.chrome import SLOW
 from tests.history import write_history
 from tests.paper import account_at_work
-from tests.paths import PROJECT
-from tests.processes import Nursery, Process
-from tests.served import free_port, wait_until
 
-SETTINGS = """
-[project]
-modules = ["checkpoint.py"]
-[executor]
-kind = "inline"
-[sources.sample]
-symbols = ["AAPL", "IBM"]
-[model]
-kind = "logistic"
-max_iter = 30
-[publish]
-max_brier_excess = 1.0
-"""
 OTHER = """
 [executor]
 kind = "inline"
@@ -52,36 +37,6 @@ fee_bps = 3
 [publish]
 max_brier_excess = 1.0
 """
-# It reads from a pipe to wait, so that a test decides how long "in the middle of a run" lasts.
-COMPONENT = """
-from pathlib import Path
-
-from pipelines.component import component
-from pipelines.errors import PipelineError
-
-
-@component(upstream=("markets",), name="inspection")
-def inspect(ctx, settings):
-    wish = (ctx.base / "wish").read_text()
-    if wish == "fail":
-        raise PipelineError("the inspection found a fault", where="the file wish", fix="write ok into it")
-    if wish == "wait":
-        ctx.progress(3, 7, "top shelf")
-        (ctx.base / "gate").read_text()
-    ctx.write_bytes("result.json", b"[]")
-"""
-
-
-@dataclass
-class Dashboard:
-    """A running dashboard and the folder of its project."""
-
-    url: str
-    folder: Path
-
-    def wish(self, what: str) -> None:
-        """What the component `inspection` does next: ok, fail or wait."""
-        (self.folder / "wish").write_text(what, encoding="utf-8")
 
 
 def rows_of(table: Any) -> list[list[str]]:
@@ -100,32 +55,17 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with fasteners.InterProcessLock(f"{shared}.lock"):
         if not shared.exists():
             draft = shared.with_suffix(".draft")
-            _new_project(draft)
+            new_project(draft)
             assert orchestrator.run_once(draft).status == "COMPLETED"
             draft.rename(shared)
     return shared
 
 
 @pytest.fixture
-def serve(heavy_nursery: Nursery) -> Iterator[Callable[..., Dashboard]]:
+def serve() -> Iterator[Callable[..., Dashboard]]:
     """Starts a dashboard on a folder, with environment variables if wanted."""
     with ExitStack() as stack:
-
-        def start(folder: Path, **variables: str) -> Dashboard:
-            port = free_port()
-            env = {"PYTHONPATH": os.pathsep.join([str(PROJECT / "src"), str(PROJECT)]), **variables}
-            server = heavy_nursery.start(
-                folder,
-                "streamlit",
-                ["run", str(PROJECT / "dashboard" / "app.py")],
-                folder / "dashboard.log",
-                {**env, "STREAMLIT_SERVER_PORT": str(port)},
-            )
-            stack.callback(server.kill)
-            wait_until(lambda: _answers(port, server), seconds=60, what="the dashboard's server")
-            return Dashboard(f"http://127.0.0.1:{port}", folder)
-
-        yield start
+        yield lambda folder, **variables: stack.enter_context(shown(folder, **variables))
 
 
 @pytest.fixture
@@ -169,7 +109,7 @@ def dashboard(serve: Callable[..., Dashboard], project: Path) -> Iterator[Dashbo
 @pytest.fixture
 def empty(serve: Callable[..., Dashboard], tmp_path: Path) -> Dashboard:
     """A dashboard on a project that never ran."""
-    _new_project(tmp_path / "empty")
+    new_project(tmp_path / "empty")
     return serve(tmp_path / "empty")
 
 
@@ -200,18 +140,3 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
             return page
 
         yield start
-
-
-def _new_project(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "agent.toml").write_text(SETTINGS, encoding="utf-8")
-    (folder / "checkpoint.py").write_text(COMPONENT, encoding="utf-8")
-    (folder / "wish").write_text("ok", encoding="utf-8")
-
-
-def _answers(port: int, server: Process) -> bool:
-    assert not server.is_over, f"the dashboard's server ended:\n{server.said()}"
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False

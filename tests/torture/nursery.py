@@ -242,3 +242,4 @@ def _note_ends(living: dict[int, Any], hosts: Listener | None) -> None:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent / "plugins"))
     serve(heavy="heavy" in sys.argv[1:])
+    os._exit(0)  # without the clean-up of what was only imported to be forked, which some libraries complain about

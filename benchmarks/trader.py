@@ -1,10 +1,13 @@
-"""What a trader costs: a cycle over 50 pairs on paper, and bars per second of a replay beside those of the simulation.
+"""What a trader costs: a cycle over 50 pairs on paper, a comparison of its books with the platform, and bars per second
+of a replay beside those of the simulation.
 
-Prints milliseconds per pair of a cycle (limit 50), of cycles that only decide and of those that send too; then bars per
-second of the trader's replay and of the simulation over the same bars and entries. SQLite, CPU seconds; ratios count.
+Prints milliseconds per pair of a cycle (limit 50), of cycles that only decide and of those that send too; then of a
+comparison of all there ever was and of one of the last day, for accounts of a fill each quarter of an hour (`--fills`);
+then bars per second of the trader's replay and of the simulation over the same bars and entries. SQLite, CPU seconds;
+ratios count.
 `--days 14` is eight pairs for so many days of five minutes, with the prices of a folder of candles where one is given.
 
-    python benchmarks/trader.py [--pairs N] [--days N] [--candles ../shared/data/crypto-5m]
+    python benchmarks/trader.py [--pairs N] [--days N] [--candles ../shared/data/crypto-5m] [--fills N ...]
 """
 
 from __future__ import annotations
@@ -20,8 +23,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import sqlalchemy as sa
 
+from agent.store import ledger_tables, paper_tables, trading_tables
+from agent.store.database.engine import writing
 from agent.store.database.throwaway import throwaway
+from agent.store.trading import booking
 from agent.trading.config import TradingAgentConfig
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.clocks import ReplayClock
@@ -29,6 +36,7 @@ from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
 from agent.trading.model import Instrument
 from agent.trading.replay import replay
 from agent.trading.run import Start, Trader
+from agent.trading.steps import recover
 from pipelines.costs import Costs
 from pipelines.decision import Rules
 from pipelines.modelling.kernel import Closes, Markets, Opens
@@ -37,6 +45,7 @@ from pipelines.modelling.simulation import Piece, simulate
 LIMIT = 50.0  # milliseconds per pair
 BAR = timedelta(minutes=5)
 DAY_OF_BARS = 288
+QUARTER = timedelta(minutes=15)
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 NAN = float("nan")
 COSTS = Costs(half_spread=0.0001, slippage=0.0001, fee=0.0005)
@@ -135,6 +144,62 @@ def cycle(pairs: int, part: float) -> tuple[float, float, int]:
     return min(found) * 1e3 / pairs, max(found) * 1e3 / pairs, sent
 
 
+def with_fills(one: Trader, count: int) -> None:
+    """An account that was bought and sold a unit each in turn, each quarter of an hour since BEGIN, without costs: on
+    both sides."""
+    market, where = one.desk.feed.listings()[0].instrument.market_id, {"account_ref": one.desk.held.account_ref}
+    ours, fills, theirs, executed = [], [], [], []
+    for number in range(count):
+        at, its = BEGIN + QUARTER * (number + 1), f"bench{number}"
+        trade = {
+            "client_order_id": its,
+            "market_id": market,
+            "outcome": "",
+            "side": ("buy", "sell")[number % 2],
+            "quantity": Decimal(1),
+        }
+        price = {"price": Decimal(100), "fee": Decimal(0), "ts": at}
+        names = {
+            "type": "limit",
+            "limit_price": Decimal(100),
+            "time_in_force": "gtc",
+            "purpose": "open",
+            "payload_hash": "",
+            "lease_token": 1,
+        }
+        times = {"prepared_at": at, "first_sent_at": at, "status_at": at, "deduplicated": True, "sends": 1}
+        whose = {"agent_id": one.desk.agent_id, "platform": "paper", "status": "filled", "filled_quantity": Decimal(1)}
+        ours.append({**trade, **names, **times, **whose, "platform_order_id": its})
+        said = {"settlement": "confirmed", "fee_currency": "account", "recorded_at": at, "platform_fill_id": its}
+        fills.append({**trade, **price, **said, **where, "platform": "paper"})
+        placed = {"platform_order_id": its, "placed_at": at, "looked_to": at, "status": "filled", "filled": Decimal(1)}
+        theirs.append({**trade, **placed, **where})
+        executed.append({**trade, **price, **where, "fill_id": its})
+    with writing(one.desk.database.project) as conn:
+        for table, rows in (
+            (trading_tables.orders, ours),
+            (ledger_tables.fills, fills),
+            (paper_tables.paper_orders, theirs),
+            (paper_tables.paper_fills, executed),
+        ):
+            conn.execute(sa.insert(table), rows)
+
+
+def comparison(count: int) -> None:
+    """Print milliseconds of comparisons that find nothing, the quickest of three each."""
+    clock = ReplayClock(BEGIN)
+    with trader_of(feed_of(walks(1, 2), 0.0), clock) as one:
+        one.recover()
+        with_fills(one, count)
+        clock.at = BEGIN + QUARTER * (count + 1)
+        whole = min(seconds_of(lambda: recover.compare(one.desk)) for _ in range(3)) * 1e3
+        short = min(seconds_of(lambda: recover.compare(one.desk, in_short=True)) for _ in range(3)) * 1e3
+        with one.desk.database.reading() as connections:
+            found = booking.discrepancies_of(connections.project, one.desk.agent_id)
+    assert [row["kind"] for row in found] == ["opening"], found
+    print(f"comparison at {count:,} fills: all {whole:,.1f} ms, the last day {short:,.1f} ms: 1/{whole / short:,.0f}")
+
+
 def piece_of(feed: TableFeed, bars: int) -> Piece:
     """The same bars and entries as columns of the simulation."""
     names = sorted(one.instrument.market_id for one in feed.listings())
@@ -186,11 +251,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--days", type=int, default=2, help="of bars of five minutes, for the replay")
     parser.add_argument("--candles", type=Path, help="a folder of .feather files with a column close")
+    parser.add_argument("--fills", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="of accounts compared")
     options = parser.parse_args()
     for part, what in ((0.0, "nothing to trade"), (0.5, "half of them would enter")):
         best, worst, sent = cycle(options.pairs, part)
         took = f"{best:.1f} to {worst:.1f} ms per pair (limit {LIMIT:.0f})"
         print(f"cycle over {options.pairs} pairs, {what}: {took}, {sent} orders sent")
+    for count in options.fills:
+        comparison(count)
     bars = options.days * DAY_OF_BARS
     closes = walks(8, bars) if options.candles is None else candles(options.candles, 8, bars)
     for part in (0.0, 0.1):

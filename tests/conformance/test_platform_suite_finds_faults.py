@@ -42,6 +42,14 @@ class Flat(VenuePlatform):
         return said if said.is_complete else replace(said, is_complete=True, holdings={})
 
 
+class Forgetful(VenuePlatform):
+    """Takes the fills since a moment for all there are."""
+
+    def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
+        said = super().snapshot(asked, since)
+        return said if since is None else replace(said, cash=CASH)
+
+
 class Believing(VenuePlatform):
     """Takes a list that is cut short for the whole."""
 
@@ -83,6 +91,7 @@ CASES: list[tuple[type[VenuePlatform], Callable[[OnVenue], None]]] = [
         Flat,
         lambda scene: SUITE.test_17_28_what_cannot_be_read_is_incomplete_and_never_empty(scene, "500", "/positions"),
     ),
+    (Forgetful, SUITE.test_a_snapshot_since_a_moment_has_all_that_is_held_and_no_older_fill),
     (Believing, SUITE.test_17_a_list_that_is_cut_short_is_not_believed),
     (Optimistic, lambda scene: SUITE.test_a_cancel_without_an_answer_is_not_known(scene, "reset")),
     (Raising, SUITE.test_an_order_that_was_never_placed_is_none),

@@ -259,10 +259,20 @@ def in_order(fills: Iterable[Fill], movements: Iterable[Movement] = ()) -> list[
 
 def filled_of(fills: Iterable[Fill], client_order_id: str) -> tuple[Decimal, Decimal]:
     """Filled quantity and average price of an order: what stands in its row. (0, 0) where nothing is filled."""
-    events = [one for one in in_order(fills) if isinstance(one, Fill) and one.client_order_id == client_order_id]
-    quantity = total(one.quantity for one in events)
-    paid = total(times(one.quantity, one.price) for one in events)
-    return quantity, ratio(paid, quantity) if quantity else ZERO
+    return filled_by_order(fills).get(client_order_id, (ZERO, ZERO))
+
+
+def filled_by_order(fills: Iterable[Fill]) -> dict[str, tuple[Decimal, Decimal]]:
+    """Filled quantity and average price of all orders of which something is filled."""
+    events: dict[str, list[Fill]] = {}
+    for one in in_order(fills):
+        if isinstance(one, Fill) and one.client_order_id is not None:
+            events.setdefault(one.client_order_id, []).append(one)
+    found = {}
+    for its, executed in events.items():
+        quantity = total(one.quantity for one in executed)
+        found[its] = quantity, ratio(total(times(one.quantity, one.price) for one in executed), quantity)
+    return found
 
 
 def guesses_at(fill: Fill, fills: Iterable[Fill], movements: Iterable[Movement] = ()) -> list[Fill]:

@@ -85,4 +85,5 @@ class Platform(Protocol):
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
         """All at once, for reconciliation; incomplete where a part could not be read. `asked`: client ids of orders
-        that are to be looked up one by one."""
+        that are to be looked up one by one. `since`: of fills and movements those from then on; None: all there ever
+        were, and every order."""

@@ -36,6 +36,7 @@ from agent.trading.states.permissions import Reason
 from agent.trading.steps import closing, cycle, monitoring, telling
 from agent.trading.steps.cycle import Done
 from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
+from agent.trading.steps.execute import LISTED_LATE
 from agent.trading.steps.recover import compare, recover
 from agent.trading.steps.saying import sentence
 from pipelines.values import dataclass
@@ -109,6 +110,7 @@ class Trader:
         self.failed_at: list[datetime] = []  # cycles in a row in which every market failed
         self._unread = 0
         self._compared_at: datetime | None = None  # when books and platform were last compared, or that was tried
+        self._compared_all_at: datetime | None = None
         self._summed_up: datetime | None = None
         self._monitor: Monitor | None = None
         self.turn = threading.RLock()  # of the loop, or the monitor
@@ -139,6 +141,7 @@ class Trader:
         with self.turn:
             self._compared_at = self.desk.clock.now()
             blocking = recover(self.desk, may_open=self._start.may_open)
+            self._compared_all_at = self._compared_at
         if blocking:
             listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
             raise AgentError(
@@ -149,10 +152,14 @@ class Trader:
 
     def compare(self) -> None:
         """Compare books and platform at work: what waits for a person opens nothing until they have said, and what
-        closes other positions goes on. Raises Unreachable where not all could be read."""
+        closes other positions goes on. Once a day, and where the last day shows a difference, all there ever was is
+        compared. Raises Unreachable where not all could be read."""
         with self.turn:
-            self._compared_at = self.desk.clock.now()
-            compare(self.desk)
+            now = self._compared_at = self.desk.clock.now()
+            in_short = self._compared_all_at is not None and now - self._compared_all_at < LISTED_LATE
+            compare(self.desk, in_short=in_short)
+            if not in_short:
+                self._compared_all_at = now
             self._unread = 0
             self._hold({Reason.UNREADABLE: None})
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.trading.ledger import filled_of
 from agent.trading.model import Fill, Key, Movement, Order
-from agent.trading.reconcile import booked_with, reconcile
+from agent.trading.reconcile import booked_with, reconcile, summed_up
 from agent.trading.reconcile.facts import (
     AdoptOrder,
     AdoptPosition,
@@ -90,7 +90,7 @@ def fill(name: str, quantity: str, price: str = "100", **changes: Any) -> Fill:
 def books(*orders: Order, fills: tuple[Fill, ...] = (), **changes: Any) -> Books:
     """Books that began with 10 000, after these fills."""
     empty = Books(orders=orders, fills=fills, movements=(CASH,), equity=D(10_000), opened_at=OPENED)
-    return replace(booked_with(empty, ()), **changes)
+    return replace(summed_up(empty), **changes)
 
 
 def platform(*orders: PlatformOrder, held: str | None = "0", cash: str = "10000", **changes: Any) -> Snapshot:

@@ -7,7 +7,7 @@ rows. Each call is part of the caller's transaction under its lease.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,6 +20,7 @@ from agent.store.trading.deciding import plain_json
 from agent.store.trading_tables import decisions, orders
 
 Row = dict[str, Any]
+_AT_ONCE = 5000  # ids in one question: databases bound how many
 
 
 def add_fill(conn: sa.Connection, values: Mapping[str, Any]) -> bool:
@@ -60,6 +61,16 @@ def fills_of(
     if order is not None:
         query = query.where(c.client_order_id == order)
     return [dict(row) for row in conn.execute(query.order_by(c.ts, c.platform_fill_id)).mappings()]
+
+
+def fills_named(conn: sa.Connection, platform: str, account_ref: str, names: Collection[str]) -> list[Row]:
+    """Fills of an account by their ids, those that are on record."""
+    c, wanted, found = fills.c, sorted(names), []
+    for first in range(0, len(wanted), _AT_ONCE):
+        here = sa.and_(c.platform == platform, c.account_ref == account_ref)
+        some = sa.select(fills).where(here, c.platform_fill_id.in_(wanted[first : first + _AT_ONCE]))
+        found += [dict(row) for row in conn.execute(some).mappings()]
+    return found
 
 
 def fills_with_mids(

@@ -102,24 +102,32 @@ class PaperPlatform:
             return [movement_of(row) for row in store.movements_of(conn, self.account_ref, since)]
 
     def snapshot(self, asked: Collection[str], since: datetime | None) -> Snapshot:
-        """All of it: nothing is ever cut short here."""
+        """All of it: nothing is ever cut short here. With `since` only open orders and those that are asked for, and
+        what is held and cash as they stand in the balances; without, as all fills and movements make them."""
         self._fill_what_is_due()
         with reading(self._database.project) as conn:
-            orders = [_order(row) for row in store.orders_of(conn, self.account_ref)]
-            fills = [_fill(row) for row in store.fills_of(conn, self.account_ref)]
-            movements = [movement_of(row) for row in store.movements_of(conn, self.account_ref)]
-        books = rebuilt(fills, movements)
-        held = {key: Holding(line.quantity, line.average) for key, line in books.lines.items() if line.quantity}
+            rows = store.orders_of(conn, self.account_ref, only_open=since is not None)
+            if since is not None:
+                rows += [one for its in sorted(asked) if (one := store.find(conn, self.account_ref, its)) is not None]
+            fills = [_fill(row) for row in store.fills_of(conn, self.account_ref, since)]
+            movements = [movement_of(row) for row in store.movements_of(conn, self.account_ref, since)]
+            balances = store.balances_of(conn, self.account_ref)
+        cash = balances.pop(store.CASH, ZERO)
+        held = {key: Holding(quantity) for key, quantity in balances.items()}
+        if since is None:
+            books = rebuilt(fills, movements)
+            cash = books.cash
+            held = {key: Holding(line.quantity, line.average) for key, line in books.lines.items() if line.quantity}
         return Snapshot(
             at=self._clock.now(),
-            orders=tuple(orders),
+            orders=tuple(_order(row) for row in {row["client_order_id"]: row for row in rows}.values()),
             asked=frozenset(asked),
-            fills=tuple(one for one in fills if since is None or one.ts >= since),
+            fills=tuple(fills),
             movements=tuple(movements),
             holdings=held,
-            cash=books.cash,
+            cash=cash,
             mids=dict(self._mids(held)),
-            has_old_fills=True,
+            has_old_fills=since is None,
         )
 
     def _mids(self, held: Collection[Key]) -> list[tuple[Key, Decimal]]:

@@ -173,7 +173,7 @@ class SimulatedPlatform:
             orders=tuple(self._orders.values()),
             asked=frozenset(asked),
             fills=tuple(self.fills(since)),
-            movements=tuple(self._movements),
+            movements=tuple(self.movements(since)),
             holdings={key: Holding(quantity) for key, quantity in self._held.items()},
             cash=less(total((paid, sold)), bought, fees),
             has_old_fills=True,

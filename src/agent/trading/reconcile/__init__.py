@@ -68,18 +68,22 @@ def _asks(found: Discrepancy) -> bool:
 
 
 def booked_with(books: Books, found: Sequence[Discrepancy]) -> Books:
-    """The books after the fills and the cash among the acts of `found`."""
-    acts = [act for one in found for act in one.acts]
+    """The books after the fills and the cash among the acts of `found`; where there are none, the same books."""
+    acts = [act for one in found for act in one.acts if isinstance(act, BookFill | SettleFill | BookMovement)]
+    if not acts:
+        return books
     settled = {act.fill_id for act in acts if isinstance(act, SettleFill)}
     fills = [replace(one, settlement="confirmed") if one.fill_id in settled else one for one in books.fills]
-    movements = [*books.movements, *(act.movement for act in acts if isinstance(act, BookMovement))]
+    movements = (*books.movements, *(act.movement for act in acts if isinstance(act, BookMovement)))
     new = [act.fill for act in acts if isinstance(act, BookFill)]
-    fills = list(ledger.with_fills(fills, new, movements))
-    kept = ledger.Books()
-    for event in ledger.in_order(fills, movements):
-        kept.add(event)
+    return summed_up(replace(books, fills=ledger.with_fills(fills, new, movements), movements=movements))
+
+
+def summed_up(books: Books) -> Books:
+    """The books with the positions and the cash that all of their fills and movements come to."""
+    kept = ledger.rebuilt(books.fills, books.movements)
     held = {key: Holding(line.quantity, line.average) for key, line in kept.lines.items() if line.quantity}
-    return replace(books, fills=tuple(fills), movements=tuple(movements), holdings=held, cash=kept.cash)
+    return replace(books, holdings=held, cash=kept.cash)
 
 
 def _is_explained(booked: Books, platform: Snapshot, policy: Policy) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
 from agent.amounts import less, ratio, times, total
-from agent.trading.ledger import filled_of
-from agent.trading.model import Fill, Order
+from agent.trading.ledger import filled_by_order
+from agent.trading.model import ZERO, Fill, Order
 from agent.trading.reconcile.facts import (
     Act,
     AdoptOrder,
@@ -45,7 +45,7 @@ def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: 
     """Differences of orders. `explained`: positions and cash are as the books say, so that an order that is not found
     did nothing; None: that cannot be said yet. An order with a young fill waits until that is booked, and one
     that just ended may still be listed."""
-    fills = listed_fills(books, platform)
+    executed = filled_by_order(listed_fills(books, platform))
     by_client = {one.client_order_id: one for one in platform.orders if one.client_order_id is not None}
     by_platform = {one.platform_order_id: one for one in platform.orders}
     moving = {one.client_order_id for one in young_fills(books, platform, policy)}
@@ -55,10 +55,11 @@ def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: 
         if is_fresh or order.client_order_id in moving:
             continue
         listed = by_client.get(order.client_order_id) or by_platform.get(order.platform_order_id or "")
+        done = executed.get(order.client_order_id, (ZERO, ZERO))
         if listed is None:
-            found = _not_listed(order, fills, platform, policy, explained)
+            found = _not_listed(order, done[0], platform, policy, explained)
         else:
-            found = _listed(order, listed, fills, platform, policy)
+            found = _listed(order, listed, done, platform, policy)
         if found is not None:
             yield found
     ours = {one.client_order_id for one in books.orders} | {one.platform_order_id for one in books.orders}
@@ -68,12 +69,12 @@ def compare_orders(books: Books, platform: Snapshot, policy: Policy, explained: 
 
 
 def _listed(
-    order: Order, listed: PlatformOrder, fills: Sequence[Fill], platform: Snapshot, policy: Policy
+    order: Order, listed: PlatformOrder, done: tuple[Decimal, Decimal], platform: Snapshot, policy: Policy
 ) -> Discrepancy | None:
     if order.first_sent_at is None and order.status == OrderState.PREPARED:
         return _of(order, 2, "sent_without_a_row", "blocking", (), listed, note="two processes write this database")
     acts: list[Act] = []
-    filled, average = filled_of(fills, order.client_order_id)
+    filled, average = done
     missing = less(listed.filled, filled)
     if missing > policy.dust:
         fill = _inferred(order, listed, filled, average, missing, platform)
@@ -126,13 +127,12 @@ def _case(order: Order, listed: PlatformOrder, is_inferred: bool) -> tuple[int, 
 
 
 def _not_listed(
-    order: Order, fills: Sequence[Fill], platform: Snapshot, policy: Policy, explained: bool | None
+    order: Order, filled: Decimal, platform: Snapshot, policy: Policy, explained: bool | None
 ) -> Discrepancy | None:
     if order.status in FINAL:
         return None
     if order.first_sent_at is None:
         return _of(order, 1, "never_sent", "corrected", (MoveOrder(order.client_order_id, OrderEvent.ABANDON),))
-    filled, _ = filled_of(fills, order.client_order_id)
     if filled > order.filled:
         event = fill_event(order.quantity, filled, policy.dust)
         return _of(order, 4, "found_by_fills", "corrected", (MoveOrder(order.client_order_id, event),))

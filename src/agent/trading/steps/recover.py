@@ -15,10 +15,10 @@ from typing import Any
 
 from agent.amounts import of_float, ratio
 from agent.store.trading import account, booking, deciding, orders
-from agent.trading.ledger import rebuilt
+from agent.trading.ledger import VOID
 from agent.trading.model import ZERO, Key, movement_of
 from agent.trading.platform import Unreachable
-from agent.trading.reconcile import is_agreed, reconcile
+from agent.trading.reconcile import is_agreed, reconcile, summed_up
 from agent.trading.reconcile.facts import (
     AdoptOrder,
     AdoptPosition,
@@ -33,6 +33,7 @@ from agent.trading.reconcile.facts import (
     PlatformOrder,
     Policy,
     SettleFill,
+    Snapshot,
     young_keys,
 )
 from agent.trading.states.machine import step
@@ -40,7 +41,7 @@ from agent.trading.states.orders import FINAL, ORDER, OrderState
 from agent.trading.states.permissions import Reason
 from agent.trading.states.positions import PositionEvent
 from agent.trading.steps.booking import NOTED, Marks, book_fill, book_movement, move_position
-from agent.trading.steps.desk import Desk, fill_of, in_flight, order_of, state_by
+from agent.trading.steps.desk import Desk, fill_of, held_quantities, in_flight, order_of, state_by
 from agent.trading.steps.execute import LISTED_LATE, follow, valued
 from pipelines.values import dataclass
 
@@ -55,31 +56,42 @@ def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
     return compare(desk, may_open=may_open)
 
 
-def compare(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
+def compare(desk: Desk, *, may_open: bool = False, in_short: bool = False) -> tuple[Discrepancy, ...]:
     """Put the books right; returns what blocks: it waits for a person, until then nothing is opened.
 
-    may_open: a person said that new books take over what the account holds. While everything is being closed only our
-    orders are settled, which closing waits for. Raises Unreachable where not all could be read: then nothing is judged.
+    may_open: a person said that new books take over what the account holds. in_short: where the last day, positions and
+    cash show no difference, the rest is not looked at. While everything is being closed only our orders are settled,
+    which closing waits for. Raises Unreachable where not all could be read: then nothing is judged.
     """
     with desk.database.reading() as connections:
-        is_new = booking.movements_between(connections.project, desk.held.platform, desk.held.account_ref) is None
-    if not is_new:
+        opened = booking.movements_between(connections.project, desk.held.platform, desk.held.account_ref)
+    if opened is not None:
         follow(desk)
-    asked: set[str | None] = set()  # client ids of orders; None: older fills
+        if in_short:
+            compared = _compare_in_short(desk, opened[0])
+            if not compared.found:
+                _conclude(desk, compared)
+                return ()
+    asked: set[str] = set()
     for _ in range(_ROUNDS):
         compared = _compare(desk, frozenset(asked), may_open)
-        found = compared.found
-        blocking = tuple(one for one in found if one.resolution == "blocking")
-        reasons = _reasons(found)
-        changed = [_carry_out(desk, one, asked, reasons) for one in found]
-        for key in desk.disputed.keys() - compared.unjudged:
-            del desk.disputed[key]
-        desk.disputed.update({one.key: one.kind for one in blocking if one.key is not None})
-        if compared.is_agreed:
-            _agree(desk)
+        reasons = _reasons(compared.found)
+        changed = [_carry_out(desk, one, asked, reasons) for one in compared.found]
+        blocking = _conclude(desk, compared)
         if blocking or not any(changed):
             return blocking
     return ()
+
+
+def _conclude(desk: Desk, compared: _Compared) -> tuple[Discrepancy, ...]:
+    """What a difference held back goes on where it is none any longer; returns what blocks."""
+    blocking = tuple(one for one in compared.found if one.resolution == "blocking")
+    for key in desk.disputed.keys() - compared.unjudged:
+        del desk.disputed[key]
+    desk.disputed.update({one.key: one.kind for one in blocking if one.key is not None})
+    if compared.is_agreed:
+        _agree(desk)
+    return blocking
 
 
 def _agree(desk: Desk) -> None:
@@ -93,21 +105,40 @@ def _agree(desk: Desk) -> None:
 
 
 def books_of(conn: Any, desk: Desk) -> Books:
-    """The books as reconciliation wants them."""
-    held = desk.held
-    fills = [fill_of(row) for row in booking.fills_of(conn, held.platform, held.account_ref)]
-    movements = [movement_of(row) for row in booking.movements_of(conn, held.platform, held.account_ref)]
-    kept = rebuilt(fills, movements)
+    """The books as reconciliation wants them: positions and cash made again from all that was ever booked."""
+    where = (desk.held.platform, desk.held.account_ref)
+    movements = [movement_of(row) for row in booking.movements_of(conn, *where)]
     newest = booking.newest_equity(conn, desk.agent_id)
-    return Books(
+    books = Books(
         orders=tuple(order_of(row) for row in orders.of_agent(conn, desk.agent_id)),
-        fills=tuple(fills),
+        fills=tuple(fill_of(row) for row in booking.fills_of(conn, *where)),
         movements=tuple(movements),
-        holdings={key: Holding(line.quantity, line.average) for key, line in kept.lines.items() if line.quantity},
-        cash=kept.cash,
         equity=ZERO if newest is None else newest["equity"],
         opened_at=movements[0].ts if movements else None,
-        is_killed=account.standing_kill(conn, held.platform, held.account_ref) is not None,
+        is_killed=account.standing_kill(conn, *where) is not None,
+    )
+    return summed_up(books)
+
+
+def recent_books_of(conn: Any, desk: Desk, listed: Snapshot, since: datetime, opened_at: datetime) -> Books:
+    """The books of orders in flight and of what is `listed` from `since` on, with positions and cash of the rows."""
+    where = (desk.held.platform, desk.held.account_ref)
+    live, newest = in_flight(conn, desk.agent_id), booking.newest_equity(conn, desk.agent_id)
+    assert newest is not None, "the books were opened"
+    names = {name for one in listed.fills for name in (one.fill_id, one.fill_id + VOID)}
+    rows = booking.fills_named(conn, *where, names)
+    for order in live:
+        rows += booking.fills_of(conn, *where, order=order.client_order_id)
+    held = held_quantities(conn, desk.agent_id)
+    return Books(
+        orders=tuple(live),
+        fills=tuple({row["platform_fill_id"]: fill_of(row) for row in rows}.values()),
+        movements=tuple(movement_of(row) for row in booking.movements_of(conn, *where, since=since)),
+        holdings={key: Holding(quantity, average) for key, (quantity, average) in held.items()},
+        cash=newest["cash"],
+        equity=newest["equity"],
+        opened_at=opened_at,
+        is_killed=account.standing_kill(conn, *where) is not None,
     )
 
 
@@ -121,16 +152,42 @@ class _Compared:
     is_agreed: bool
 
 
-def _compare(desk: Desk, asked: frozenset[str | None], may_open: bool) -> _Compared:
+def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> _Compared:
+    """All that was ever booked against all that the platform lists."""
     with desk.database.reading() as connections:
         books = books_of(connections.project, desk)
         known = booking.discrepancies_of(connections.project, desk.agent_id)
-    resting = [one.prepared_at for one in books.orders if one.status not in FINAL]
-    since = min(resting) - LISTED_LATE if resting and None not in asked else None
-    said = desk.platform.snapshot(frozenset(one for one in asked if one is not None), since)
+    accepted = frozenset(one["id"] for one in known if one["resolution"] == "by_person")
+    return _judged(desk, books, _snapshot(desk, asked, None), may_open=may_open, accepted=accepted)
+
+
+def _compare_in_short(desk: Desk, opened_at: datetime) -> _Compared:
+    """The last day, or since the oldest order in flight, against what the platform lists of that time. Whatever is
+    found is only a reason to compare all."""
+    with desk.database.reading() as connections:
+        begun = [one.prepared_at for one in in_flight(connections.project, desk.agent_id)]
+    since = min([desk.clock.now(), *begun]) - LISTED_LATE
+    platform = _snapshot(desk, frozenset(), since)
+    with desk.database.reading() as connections:
+        books = recent_books_of(connections.project, desk, platform, since, opened_at)
+    return _judged(desk, books, platform)
+
+
+def _snapshot(desk: Desk, asked: frozenset[str], since: datetime | None) -> Snapshot:
+    said = desk.platform.snapshot(asked, since)
     if not said.is_complete:
         raise Unreachable("a part of the account could not be read", where=desk.platform.name, fix="it is read again")
-    platform = replace(said, is_authoritative=desk.platform.capabilities.is_authoritative)
+    return replace(said, is_authoritative=desk.platform.capabilities.is_authoritative)
+
+
+def _judged(
+    desk: Desk,
+    books: Books,
+    platform: Snapshot,
+    *,
+    may_open: bool = False,
+    accepted: frozenset[str] = frozenset(),
+) -> _Compared:
     config = desk.config
     policy = Policy(
         dust=desk.platform.capabilities.dust,
@@ -140,7 +197,7 @@ def _compare(desk: Desk, asked: frozenset[str | None], may_open: bool) -> _Compa
         adopts=config.adopts,
         may_open=may_open,
         kills_external=config.kill_external,
-        accepted=frozenset(one["id"] for one in known if one["resolution"] == "by_person"),
+        accepted=accepted,
         agent_id=desk.agent_id,
     )
     found = reconcile(replace(books, is_killed=False), platform, policy)
@@ -150,7 +207,7 @@ def _compare(desk: Desk, asked: frozenset[str | None], may_open: bool) -> _Compa
     return _Compared(found, unjudged, agreed)
 
 
-def _carry_out(desk: Desk, one: Discrepancy, asked: set[str | None], reasons: Mapping[Reason, str]) -> bool:
+def _carry_out(desk: Desk, one: Discrepancy, asked: set[str], reasons: Mapping[Reason, str]) -> bool:
     """Do what puts a difference right, in one transaction with its row. Returns whether anything changed."""
     now, marks = desk.clock.now(), valued(desk, also=one.key)
     with desk.step("reconcile") as conn:
@@ -187,10 +244,10 @@ def _reasons(found: Sequence[Discrepancy]) -> dict[Reason, str]:
     return {reason: "; ".join(dict.fromkeys(texts)) for reason, texts in words.items()}
 
 
-def _ask(conn: Any, act: Ask, asked: set[str | None], now: datetime) -> None:
-    """The next snapshot asks for it."""
-    asked.add(act.client_order_id)
+def _ask(conn: Any, act: Ask, asked: set[str], now: datetime) -> None:
+    """The next snapshot asks for it; fills were asked for all."""
     if act.client_order_id is not None:
+        asked.add(act.client_order_id)
         row = orders.load(conn, act.client_order_id)
         assert row is not None, "it is ours"
         orders.checked(conn, act.client_order_id, row["checks"] + 1, now)

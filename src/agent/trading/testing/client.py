@@ -119,7 +119,7 @@ class VenuePlatform:
         """All at once. What changed while it was read, was cut short or failed makes it incomplete."""
         at = self._clock.now()
         try:
-            account = self._account()
+            account = self._account(since)
             listed = {one["order_id"]: _order(one) for one in self._rows("/orders")}
             for its in sorted(asked):
                 one = self.order(its)
@@ -130,7 +130,7 @@ class VenuePlatform:
                 (one["market"], one["outcome"]): Holding(parsed(one["quantity"])) for one in self._rows("/positions")
             }
             mids = self._mids(holdings)
-            if self.fills(since) != fills or self._account() != account:
+            if self.fills(since) != fills or self._account(since) != account:
                 return Snapshot(at=at, holdings=None, is_complete=False)
         except Unreachable:
             return Snapshot(at=at, holdings=None, is_complete=False)
@@ -157,7 +157,7 @@ class VenuePlatform:
                 found[market, outcome] = mid
         return found
 
-    def _account(self, since: datetime | None = None) -> dict[str, Any]:
+    def _account(self, since: datetime | None) -> dict[str, Any]:
         said = self._read(f"/account{_since(since)}")
         if said is None:
             raise _unreachable("/account", "it is not there")

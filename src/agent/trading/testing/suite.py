@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import pytest
 
 from agent.amounts import less, times, total
-from agent.trading.model import ZERO, Order, Purpose, Side
+from agent.trading.model import ZERO, Key, Order, Purpose, Side
 from agent.trading.platform import Accepted, Platform, Refused, Unclear, Unreachable
+from agent.trading.reconcile.facts import Snapshot
 from agent.trading.states.orders import OrderState, client_order_id
 from agent.trading.testing.server import Fault, VenueServer, What
 
@@ -103,12 +104,24 @@ class PlatformSuite:
         scene.platform.submit(resting)
         said = scene.platform.snapshot({first.client_order_id}, None)
         assert said.is_complete
-        assert said.holdings is not None
-        assert {key: one.quantity for key, one in said.holdings.items()} == {(scene.market, ""): scene.slice}
+        assert _quantities(said) == {(scene.market, ""): scene.slice}
         statuses = {one.client_order_id: one.status for one in said.orders}
         assert statuses == {first.client_order_id: "filled", resting.client_order_id: "open"}
         again = scene.platform.snapshot({first.client_order_id}, None)
         assert (again.fills, again.movements, again.cash) == (said.fills, said.movements, said.cash)
+
+    def test_a_snapshot_since_a_moment_has_all_that_is_held_and_no_older_fill(self, scene: PlatformScene) -> None:
+        order = self.order(scene, times(scene.slice, Decimal(2)))
+        scene.platform.submit(order)
+        scene.fill(order)
+        scene.fill(order)
+        whole = scene.platform.snapshot((), None)
+        newest = max(one.ts for one in whole.fills)
+        said = scene.platform.snapshot({order.client_order_id}, newest)
+        assert [one.ts for one in said.fills] == [newest]
+        assert (said.cash, _quantities(said)) == (whole.cash, _quantities(whole))
+        assert [one for one in whole.movements if one.ts >= newest] == list(said.movements)
+        assert [one.status for one in said.orders] == ["filled"]
 
     def test_fills_since_a_moment_are_those_from_it_on(self, scene: PlatformScene) -> None:
         order = self.order(scene, times(scene.slice, Decimal(2)))
@@ -283,11 +296,15 @@ def order_of(scene: PlatformScene, quantity: Decimal, *, side: Side = "buy", nam
     )
 
 
+def _quantities(said: Snapshot) -> dict[Key, Decimal]:
+    assert said.holdings is not None
+    return {key: one.quantity for key, one in said.holdings.items()}
+
+
 def require_balance(scene: PlatformScene) -> None:
     """What the platform says of cash and positions is what its fills and movements come to."""
     said = scene.platform.snapshot((), None)
     assert said.is_complete
-    assert said.holdings is not None
     cash = total(one.amount for one in said.movements)
     held: dict[tuple[str, str], Decimal] = {}
     for fill in said.fills:
@@ -295,6 +312,6 @@ def require_balance(scene: PlatformScene) -> None:
         held[fill.key] = total((held.get(fill.key, ZERO), signed))
         cash = less(cash, times(signed, fill.price), fill.fee)
     assert said.cash == cash
-    assert {key: one.quantity for key, one in said.holdings.items()} == {key: one for key, one in held.items() if one}
+    assert _quantities(said) == {key: one for key, one in held.items() if one}
     ids = [one.client_order_id for one in said.orders]
     assert len(ids) == len(set(ids)), "one client id stands for two orders"

@@ -75,6 +75,13 @@ UNSEEN = """
     }).map(one => one.outerHTML.slice(0, 80));
 }
 """
+# Cells of a card that say what they are of, and then nothing.
+NAMED_ONLY = """
+() => [...document.querySelectorAll("td:not(:first-child)")].filter(cell => {
+  const before = getComputedStyle(cell, "::before").content.replace("none", "");
+  return !cell.textContent.trim() && !cell.children.length && /[a-z]/i.test(before);
+}).map(cell => cell.dataset.label)
+"""
 SHIFT = """
 window.shifted = 0;
 new PerformanceObserver(list => {
@@ -172,6 +179,8 @@ def _faults(page: Any, place: str, navigation: str) -> list[str]:
         found.append("scrolls sideways")
     if not page.locator(navigation).first.is_visible():
         found.append("its navigation is not seen")
+    if empty := page.evaluate(NAMED_ONLY):
+        found.append(f"names cells that are empty: {empty[:3]}")
     if not page.asked <= {"127.0.0.1"}:
         found.append(f"asks others: {page.asked}")
     axe = page.evaluate(f"{AXE}; axe.run(document, {{resultTypes: ['violations']}})")

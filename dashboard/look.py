@@ -90,7 +90,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, label:
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td class="{one.kind}" data-label="{html.escape(one.heading)}">{_cell(value)}</td>'
+            f'<td class="{one.kind}" data-label="{html.escape(one.heading) if value != "" else ""}">{_cell(value)}</td>'
             for one, value in zip(columns, row, strict=True)
         )
         + "</tr>"

@@ -56,6 +56,32 @@ graph => {
   return points.length ? found.map(word => word.text) : ["no arrow was found"];
 }
 """
+# Fields and buttons whose edge can hardly be told from what is around them: WCAG 2.2 asks for 3 : 1 (1.4.11).
+UNSEEN = """
+() => {
+  const light = colour => {
+    const part = value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    const [red, green, blue] = colour.match(/[0-9.]+/g).slice(0, 3).map(value => part(value / 255));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const under = element => {
+    const colour = getComputedStyle(element).backgroundColor;
+    return colour === "rgba(0, 0, 0, 0)" && element.parentElement ? under(element.parentElement) : colour;
+  };
+  return [...document.querySelectorAll("main :is(button, input:not([type=hidden], [type=checkbox]), select)")]
+    .filter(one => {
+      const both = [getComputedStyle(one).borderTopColor, under(one.parentElement)].map(light);
+      return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05) < 3;
+    }).map(one => one.outerHTML.slice(0, 80));
+}
+"""
+# Cells of a card that say what they are of, and then nothing.
+NAMED_ONLY = """
+() => [...document.querySelectorAll("td:not(:first-child)")].filter(cell => {
+  const before = getComputedStyle(cell, "::before").content.replace("none", "");
+  return !cell.textContent.trim() && !cell.children.length && /[a-z]/i.test(before);
+}).map(cell => cell.dataset.label)
+"""
 SHIFT = """
 window.shifted = 0;
 new PerformanceObserver(list => {
@@ -90,6 +116,7 @@ def test_the_server_s_pages(traded: Path, phone: Any) -> None:
             if place != REPORT:
                 phone.wait_for_function("window.htmx !== undefined")
             found += _faults(phone, place, "h1" if place == REPORT else "nav[aria-label]")
+            found += [f"{place}: hardly seen is {one}" for one in phone.evaluate(UNSEEN)] if place != REPORT else []
             shifted = phone.evaluate("window.shifted")
             found += [f"{place} shifts by {shifted:.2f}"] if shifted >= 0.1 else []
         assert found == []
@@ -152,6 +179,8 @@ def _faults(page: Any, place: str, navigation: str) -> list[str]:
         found.append("scrolls sideways")
     if not page.locator(navigation).first.is_visible():
         found.append("its navigation is not seen")
+    if empty := page.evaluate(NAMED_ONLY):
+        found.append(f"names cells that are empty: {empty[:3]}")
     if not page.asked <= {"127.0.0.1"}:
         found.append(f"asks others: {page.asked}")
     axe = page.evaluate(f"{AXE}; axe.run(document, {{resultTypes: ['violations']}})")

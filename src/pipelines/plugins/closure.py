@@ -28,6 +28,7 @@ FRAMEWORK = frozenset(
         "pipelines.components",
         "pipelines.data",
         "pipelines.features",
+        "pipelines.figures",  # how numbers are written, by components and by the agent alike
         "pipelines.modelling",
         "pipelines.modelling.annual",  # what of a backtest is shown, by reports and by the agent's pages alike
         "pipelines.plugins",

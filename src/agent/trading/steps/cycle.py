@@ -260,8 +260,8 @@ def _opinion_row(name: str, said: Opinion | Abstention) -> dict[str, Any]:
 
 
 def judge_all(desk: Desk, found: Sequence[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
-    """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens.
-    Returns what passed, and why each other one did not."""
+    """T4: all verdicts, the most promising proposal first: it gets the cash, and those after it what it leaves of each
+    limit. What closes goes before all that opens. Returns what passed, and why each other one did not."""
     now = desk.clock.now()
     asking = sorted(
         (one for one in found if one.proposal is not None),
@@ -277,6 +277,8 @@ def judge_all(desk: Desk, found: Sequence[Decided]) -> tuple[list[tuple[Decided,
             said = _judge(conn, desk, standing, one, reserved, now)
             if said.quantity > 0:
                 passed.append((one, said))
+                assert one.choice.purpose is not None, "a proposal has a purpose"
+                standing = standing.beside(order_for(one.proposal, said.quantity, one.choice.purpose, desk), now)
                 if not one.proposal.reduces:
                     cost = cost_of(desk, one.proposal.market_id, said.quantity, one.proposal.reference)
                     reserved = total((reserved, cost))

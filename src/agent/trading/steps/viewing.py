@@ -22,6 +22,7 @@ from pipelines.values import dataclass
 
 _RELIABILITY = 0.5  # of a single provider, until fifty of its outcomes are known
 _BARS_OF_VOLUME = 20
+_A_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,11 @@ class Standing:
     account: Account
     locks: tuple[Lock, ...]
     sent: tuple[datetime, ...]
+
+    def beside(self, order: Order, now: datetime) -> Standing:
+        """What holds for the rest of the cycle once `order` was let through: it rests, and is sent a moment later."""
+        resting = (*self.account.resting, order)
+        return replace(self, account=replace(self.account, resting=resting), sent=(*self.sent, now + _A_MOMENT))
 
 
 def standing_of(conn: Any, desk: Desk, account: Account, now: datetime) -> Standing:
@@ -80,7 +86,8 @@ def rule_view(
 ) -> View:
     """All that the rules see about a proposal."""
     market, listing = proposal.market_id, seen.listing
-    near = {market, *(one.market_id for one in standing.account.positions)}
+    held, resting = standing.account.positions, standing.account.resting
+    near = {market, *(one.market_id for one in held), *(one.market_id for one in resting)}
     known = {one: desk.feed.returns(one, now) for one in near}
     age = max_mark_age(listing, desk.config.max_mark_age_seconds)
     said, release = seen.published, desk.feed.release

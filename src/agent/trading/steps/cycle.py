@@ -23,6 +23,7 @@ from agent.trading.steps.booking import write_equity
 from agent.trading.steps.desk import Desk, Wait, account_of
 from agent.trading.steps.execute import follow, order_for, place, valued
 from agent.trading.steps.viewing import (
+    REFUSED,
     Standing,
     cost_of,
     market_view,
@@ -312,7 +313,7 @@ def _judge(conn: Any, desk: Desk, standing: Standing, one: Decided, reserved: An
         until = now + timedelta(seconds=desk.config.reasoning_failure_decay_seconds)
         market, side = one.proposal.market_id, one.proposal.side
         why = f"{refusal.rule}: {refusal.reason}"
-        deciding.add_lock(conn, desk.agent_id, market=market, side=side, until=until, rule="refused", why=why, now=now)
+        deciding.add_lock(conn, desk.agent_id, market=market, side=side, until=until, rule=REFUSED, why=why, now=now)
     return said
 
 

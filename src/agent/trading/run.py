@@ -348,7 +348,8 @@ def run(
     trader.end_watch()
     if is_killed:
         return _close_down(trader, wait, told, is_bounded=is_bounded)
-    if trader.desk.config.closes_on_exit and not test_mode and not is_bounded:
+    config = trader.desk.config
+    if (config.on_exit == "close" or (config.closes_on_exit and not is_bounded)) and not test_mode:
         trader.close_positions()
     return 0
 

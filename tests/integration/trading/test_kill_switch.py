@@ -120,6 +120,17 @@ def test_the_end_of_a_run_closes_what_is_held_or_keeps_it(database: Database) ->
         assert why == "the run ended, and what it holds is closed (on_exit)"
 
 
+def test_a_number_of_cycles_ends_with_what_it_holds_unless_closing_is_typed(database: Database) -> None:
+    clock = MovedClock()
+    feed = feed_of({MARKET: FALLING}, {MARKET: dict.fromkeys(range(7), 1)})
+    for typed, purposes in ((None, ["open"]), ("close", ["open", "exit"])):
+        clock.at = START if typed is None else START + HOUR
+        with trader(database, feed, clock, on_exit=typed) as one:
+            assert run(one, wait=moving(clock, 1), told=lambda _: None, most_cycles=1) == 0
+            sent = rows(database, orders.of_agent, one.desk.agent_id)
+            assert [each["purpose"] for each in sent] == purposes
+
+
 def test_between_two_cycles_the_account_is_measured_too(database: Database, tmp_path: Path) -> None:
     clock, told = MovedClock(), list[str]()
     feed = feed_of({MARKET: FALLING}, {MARKET: {0: 1}})

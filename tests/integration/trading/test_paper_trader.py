@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from agent.store.trading import account, booking, deciding, orders
 from agent.trading.feeds.columns import TableFeed
 from agent.trading.run import sentence
 from agent.trading.steps.desk import state_by
-from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, tables_of, trader
+from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, listing, tables_of, trader
 
 RISING = [100.0, 100.0, 110.0, 120.0, 130.0, 140.0]
 
@@ -96,6 +97,33 @@ def test_every_cycle_says_why_there_was_no_trade(database: Database) -> None:
     assert refusal["reason"] == "59.0 % is below 60.0 %"
     assert [each["provider"] for each in found[0]["opinions"]] == ["market", "model"]
     assert found[0]["opinions"][0]["probability"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("market", "kind", "enters", "moves", "rule"),
+    [
+        (MARKET, "spot", 1, D("1.01"), "lock"),
+        (MARKET, "spot", 1, D("1.0101"), "confidence"),
+        (MARKET, "spot", -1, D("0.98"), "confidence"),
+        ("test:RAIN", "binary", -1, D("1.005"), "lock"),  # NO at 0.5, then 0.4975
+        ("test:RAIN", "binary", -1, D("1.03"), "confidence"),
+    ],
+)
+def test_a_refused_market_rests_until_its_price_has_moved_by_more_than_1_percent(
+    database: Database, market: str, kind: str, enters: int, moves: Any, rule: str
+) -> None:
+    prices = [0.5 if kind == "binary" else 100.0] * 4
+    known, clock = [listing(market, kind=kind)], MovedClock()
+    feed = feed_of({market: prices}, {market: {0: enters}}, known, confidence=0.59, may_short=True)
+    with trader(database, feed, clock, (market,)) as one:
+        one.recover()
+        cycles(one, clock, (0,))
+        clock.at += timedelta(seconds=60)
+        moved = Altered(one.desk.platform, lambda at: replace(at, bid=at.bid * moves, ask=at.ask * moves))  # type: ignore[operator]  # the book has both
+        one.desk = replace(one.desk, platform=moved)  # type: ignore[arg-type]  # has all that a platform has
+        one.process_cycle()
+        again, first = rows(database, deciding.decisions_of, one.desk.agent_id, market, 10)
+    assert [each["verdicts"][-1]["rule"] for each in (first, again)] == ["confidence", rule]
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,16 @@ def lock_since(conn: sa.Connection, agent_id: int, rule: str, since: datetime) -
     return None if found is None else dict(found)
 
 
+def refused_entry(conn: sa.Connection, agent_id: int, market_id: str, at: datetime) -> dict[str, Any] | None:
+    """The newest entry that was refused in a market up to a moment: its action and what the book showed."""
+    d = decisions.c
+    its = sa.and_(d.agent_id == agent_id, d.market_id == market_id, d.made_at <= at)
+    entry = sa.and_(its, d.status == "refused", d.action.in_(("buy", "sell")))
+    query = sa.select(d.action, d.reference_bid, d.reference_ask).where(entry).order_by(d.made_at.desc()).limit(1)
+    found = conn.execute(query).mappings().one_or_none()
+    return None if found is None else dict(found)
+
+
 def delete_lock(conn: sa.Connection, agent_id: int, lock_id: int, by: str) -> bool:
     """End a lock of an agent early. False where there is none that stands."""
     here = sa.and_(locks.c.agent_id == agent_id, locks.c.id == lock_id, locks.c.deleted_by.is_(None))

@@ -23,6 +23,7 @@ from agent.trading.steps.booking import write_equity
 from agent.trading.steps.desk import Desk, Wait, account_of
 from agent.trading.steps.execute import follow, order_for, place, valued
 from agent.trading.steps.viewing import (
+    REFUSED,
     Standing,
     cost_of,
     market_view,
@@ -260,8 +261,8 @@ def _opinion_row(name: str, said: Opinion | Abstention) -> dict[str, Any]:
 
 
 def judge_all(desk: Desk, found: Sequence[Decided]) -> tuple[list[tuple[Decided, Review]], list[str]]:
-    """T4: all verdicts, the most promising proposal first: it gets the cash. What closes goes before all that opens.
-    Returns what passed, and why each other one did not."""
+    """T4: all verdicts, the most promising proposal first: it gets the cash, and those after it what it leaves of each
+    limit. What closes goes before all that opens. Returns what passed, and why each other one did not."""
     now = desk.clock.now()
     asking = sorted(
         (one for one in found if one.proposal is not None),
@@ -277,6 +278,8 @@ def judge_all(desk: Desk, found: Sequence[Decided]) -> tuple[list[tuple[Decided,
             said = _judge(conn, desk, standing, one, reserved, now)
             if said.quantity > 0:
                 passed.append((one, said))
+                assert one.choice.purpose is not None, "a proposal has a purpose"
+                standing = standing.beside(order_for(one.proposal, said.quantity, one.choice.purpose, desk), now)
                 if not one.proposal.reduces:
                     cost = cost_of(desk, one.proposal.market_id, said.quantity, one.proposal.reference)
                     reserved = total((reserved, cost))
@@ -310,7 +313,7 @@ def _judge(conn: Any, desk: Desk, standing: Standing, one: Decided, reserved: An
         until = now + timedelta(seconds=desk.config.reasoning_failure_decay_seconds)
         market, side = one.proposal.market_id, one.proposal.side
         why = f"{refusal.rule}: {refusal.reason}"
-        deciding.add_lock(conn, desk.agent_id, market=market, side=side, until=until, rule="refused", why=why, now=now)
+        deciding.add_lock(conn, desk.agent_id, market=market, side=side, until=until, rule=REFUSED, why=why, now=now)
     return said
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from agent.amounts import of_float, ratio, times, total
+from agent.amounts import less, of_float, ratio, times, total
 from agent.store.trading import deciding, orders
 from agent.trading.ensemble import held_side
 from agent.trading.feed import max_mark_age
@@ -20,8 +20,10 @@ from agent.trading.rule import Lock, ReleaseFacts, View
 from agent.trading.steps.desk import Desk
 from pipelines.values import dataclass
 
+REFUSED = "refused"  # the rule of locks that a refusal makes
 _RELIABILITY = 0.5  # of a single provider, until fifty of its outcomes are known
 _BARS_OF_VOLUME = 20
+_A_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +34,41 @@ class Standing:
     locks: tuple[Lock, ...]
     sent: tuple[datetime, ...]
 
+    def beside(self, order: Order, now: datetime) -> Standing:
+        """What holds for the rest of the cycle once `order` was let through: it rests, and is sent a moment later."""
+        resting = (*self.account.resting, order)
+        return replace(self, account=replace(self.account, resting=resting), sent=(*self.sent, now + _A_MOMENT))
+
 
 def standing_of(conn: Any, desk: Desk, account: Account, now: datetime) -> Standing:
     """Locks that hold, and orders sent today."""
     locks = tuple(
-        Lock(market_id=row["market_id"], side=row["side"], until=row["until_at"], reason=row["reason"])
+        Lock(
+            market_id=row["market_id"],
+            side=row["side"],
+            until=row["until_at"],
+            reason=row["reason"],
+            price=_refused_at(conn, desk, row) if row["rule"] == REFUSED else None,
+        )
         for row in deciding.locks_at(conn, desk.agent_id, now)
     )
     sent = tuple(orders.sent_since(conn, desk.agent_id, midnight_before(now) - timedelta(minutes=1)))
     return Standing(account=account, locks=locks, sent=sent)
+
+
+def _refused_at(conn: Any, desk: Desk, lock: Mapping[str, Any]) -> Decimal | None:
+    """The price that an entry would have had when its refusal made a lock; None where the book lacked that side."""
+    made = deciding.refused_entry(conn, desk.agent_id, lock["market_id"], lock["created_at"])
+    if made is None:
+        return None
+    bid, ask = made["reference_bid"], made["reference_ask"]
+    if lock["side"] == "sell":
+        price: Decimal | None = bid
+    elif made["action"] == "buy":
+        price = ask
+    else:  # NO is bought
+        price = None if bid is None else less(Decimal(1), bid)
+    return price
 
 
 def position_in(desk: Desk, account: Account, market_id: str) -> Position | None:
@@ -80,7 +108,8 @@ def rule_view(
 ) -> View:
     """All that the rules see about a proposal."""
     market, listing = proposal.market_id, seen.listing
-    near = {market, *(one.market_id for one in standing.account.positions)}
+    held, resting = standing.account.positions, standing.account.resting
+    near = {market, *(one.market_id for one in held), *(one.market_id for one in resting)}
     known = {one: desk.feed.returns(one, now) for one in near}
     age = max_mark_age(listing, desk.config.max_mark_age_seconds)
     said, release = seen.published, desk.feed.release

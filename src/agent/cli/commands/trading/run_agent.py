@@ -40,10 +40,10 @@ HELP = "Trade what the current release decides, on paper: cycle after cycle, or 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_settings(parser)
-    parser.add_argument("--once", action="store_true", help="one cycle, then end; positions are kept")
     parser.add_argument(
-        "--max-cycles", type=whole(1, 10**9), metavar="N", help="so many cycles, then end; positions are kept"
+        "--once", action="store_true", help="one cycle, then end; positions are kept without --on-exit close"
     )
+    parser.add_argument("--max-cycles", type=whole(1, 10**9), metavar="N", help="so many cycles, then end; as --once")
     parser.add_argument("--test-mode", action="store_true", help="decide and judge, and send nothing")
     parser.add_argument("--print-config", action="store_true", help="print the table of settings and end")
     parser.add_argument(

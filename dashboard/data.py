@@ -107,16 +107,11 @@ def plan(desk: Session, request: Request) -> Evaluation:
     return think(desk.workspace, Inspector(desk.workspace), request, now=now())
 
 
-def is_running(desk: Session, at: datetime) -> bool:
-    """Whether a run goes on."""
-    run = open_run(desk)
-    return run is not None and run.status == "RUNNING" and not is_dead(run, at)
-
-
 def next_plan(desk: Session, found: dict[str, State], at: datetime) -> Plan | None:
     """What a run of everything would do; None while one goes on, which changes the answer. Asked again when the states
     differ from what they were, and every few seconds for what happens elsewhere: files, code, sources."""
-    if is_running(desk, at):
+    run = open_run(desk)
+    if run is not None and run.status == "RUNNING" and not is_dead(run, at):
         return None
     kept: tuple[float, str, dict[str, State], Plan] | None = st.session_state.get(_PLAN)
     asked_at = time.monotonic()

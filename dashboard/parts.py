@@ -35,9 +35,8 @@ _STATUS = {
 }
 
 
-def looks(desk: Session, states: dict[str, State], at: datetime) -> dict[str, Look]:
-    """How each component stands, by what the next run would do; by what the last one left while a run goes on."""
-    plan = data.next_plan(desk, states, at)
+def looks(states: Mapping[str, State], plan: Plan | None, at: datetime) -> dict[str, Look]:
+    """How each component stands, by what the next run would do; by what the last one left where that is not known."""
     steps = {} if plan is None else {step.component: step for step in plan.steps}
     return {
         name: health.look(row, steps.get(name), is_at_work=leases.is_at_work(row.lease_owner, row.lease_expires_at, at))

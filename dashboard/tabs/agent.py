@@ -50,7 +50,7 @@ def _live(desk: Session) -> None:
         st.subheader("What the next run does")
         parts.plan_table(plan)
     st.subheader("State")
-    _state_table(states, parts.looks(desk, states, at))
+    _state_table(states, parts.looks(states, plan, at))
 
 
 def _buttons(desk: Session) -> None:

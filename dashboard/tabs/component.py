@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 import streamlit as st
 
 from agent.core.answers import Ref, listed
 from agent.core.explain import causes_text, chain
 from agent.core.graph import order
-from agent.core.model import State
+from agent.core.model import Plan
 from agent.store.control.attempts import Attempt
 from dashboard import address, charts, data, look, parts, run_data
 from dashboard.data import Session
@@ -61,8 +60,8 @@ def _closely(desk: Session, name: str) -> None:
     if row is None or not (row.run_count or tried):
         parts.nothing_yet(f"{name} has never run.")
         return
-    stand = parts.looks(desk, states, at)[name]
-    sentences = _sentences(desk, name, states, at)
+    plan = data.next_plan(desk, states, at)
+    stand, sentences = parts.looks(states, plan, at)[name], _sentences(desk, name, plan)
     look.line(look.dot(stand.colour, stand.word), f": {stand.why}" if stand.why and not sentences else "")
     for sentence in sentences:
         look.line(f"{sentence}.")
@@ -86,11 +85,9 @@ def _closely(desk: Session, name: str) -> None:
     )
 
 
-def _sentences(desk: Session, name: str, states: dict[str, State], at: datetime) -> Sequence[str]:
+def _sentences(desk: Session, name: str, plan: Plan | None) -> Sequence[str]:
     """What the next run would do with it, from the first cause on; nothing while a run goes on."""
-    plan = data.next_plan(desk, states, at)
-    steps = {} if plan is None else {step.component: step for step in plan.steps}
-    return chain(name, desk.workspace.specs, steps) if steps else ()
+    return () if plan is None else chain(name, desk.workspace.specs, {step.component: step for step in plan.steps})
 
 
 def _outputs(desk: Session, name: str) -> None:

@@ -33,7 +33,8 @@ def show(desk: Session) -> None:
 def _live(desk: Session) -> None:
     at = data.now()
     states, release = data.states(desk), data.current_release(desk)
-    is_running, looks = data.is_running(desk, at), parts.looks(desk, states, at)
+    plan = data.next_plan(desk, states, at)
+    is_running, looks = plan is None, parts.looks(states, plan, at)
     worst, sentence = health.headline(looks, is_running=is_running, has_release=release is not None)
     is_first = len(data.recent_releases(desk, 2)) < 2
     if is_first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from agent.errors import Busy
 from agent.store.database.engine import Database
 from agent.store.trading import account, booking, deciding, orders, showing, switch
+from agent.trading.feeds.columns import TableFeed
 from agent.trading.kill_switch import KillState
 from agent.trading.run import run
-from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, tables_of, trader
 
 FALLING = [100.0, 100.0, 93.0, 93.0, 93.0, 93.0, 93.0]
 
@@ -47,6 +49,24 @@ def test_a_loss_of_exactly_the_limit_closes_everything_and_ends_with_1(database:
     assert rows(database, booking.positions_of, agent)[0]["quantity"] == D(0)
     assert rows(database, booking.newest_equity, agent)["cash"] == D(9_790)
     assert rows(database, account.load, agent)["trading_state"] == "halted"
+
+
+def test_what_closes_follows_a_price_that_gaps_through_its_limit(database: Database) -> None:
+    """Killed at 93, and the next bar opens at 85, beyond the 5 % that the order allows: the next one takes what there
+    is."""
+    clock, tables = MovedClock(), tables_of({MARKET: [*FALLING[:3], *[80.0] * 7]}, {MARKET: {0: 1, 1: 1, 2: 1}})
+    bars = tables.bars[MARKET]
+    gapped = replace(bars, open=[*bars.open[:2], 85.0, *bars.open[3:]])
+    with trader(database, TableFeed(replace(tables, bars={MARKET: gapped})), clock, kill_switch_loss_pct=0.021) as one:
+        assert run(one, wait=moving(clock, 6), told=lambda _: None) == 1
+        found = rows(database, orders.of_agent, one.desk.agent_id)
+    assert [(each["purpose"], each["status"], each["limit_price"]) for each in found] == [
+        ("open", "filled", None),
+        ("kill", "cancelled", D("88.35")),
+        ("kill", "filled", D(76)),
+    ]
+    assert rows(database, switch.of_account, "paper", "main")[0]["state"] == "flat"
+    assert rows(database, booking.newest_equity, 1)["cash"] == D(9_400)
 
 
 def test_a_hair_above_the_limit_it_does_not_fire(database: Database) -> None:

@@ -29,7 +29,7 @@ from agent.trading.kill_switch import (
     Reading,
     decide_kill,
 )
-from agent.trading.model import Key, Order, Purpose, Quote
+from agent.trading.model import Key, Order, Purpose, Quote, Side
 from agent.trading.rule import floored
 from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id, is_ours
@@ -134,6 +134,7 @@ def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
 
 
 def _close_all(desk: Desk, kill: dict[str, Any], state: KillState, wait: Wait | None) -> KillState:
+    _take_back_what_is_behind(desk)
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
         busy = being_closed(desk, connections.project)
@@ -154,6 +155,31 @@ def _close_all(desk: Desk, kill: dict[str, Any], state: KillState, wait: Wait | 
     if state is KillState.CLOSING and (left or (is_late and not busy)):
         return _move(desk, kill, state, KillEvent.CANNOT_CLOSE, stuck=left)
     return state
+
+
+def _take_back_what_is_behind(desk: Desk) -> None:
+    """Cancel what closes at a limit that the market has left behind: it would rest for as long as the price stays away,
+    and the next order takes what there is now."""
+    with desk.database.reading() as connections:
+        flying = in_flight(connections.project, desk.agent_id)
+    for order in flying:
+        if order.purpose == "kill" and order.status in (OrderState.OPEN, OrderState.PARTIAL):
+            price = _closing_price(_shown(desk, order.key), order.side)
+            if price and order.limit_price is not None:
+                is_behind = price < order.limit_price if order.side == "sell" else price > order.limit_price
+                if is_behind:
+                    cancel(desk, order)
+
+
+def _shown(desk: Desk, key: Key) -> Quote | None:
+    """What the market shows of an outcome."""
+    shown = desk.platform.quote(key[0])
+    return shown if shown is None or key[1] != "no" else shown.no
+
+
+def _closing_price(quote: Quote | None, side: Side) -> Decimal | None:
+    """What an order of this side would get."""
+    return None if quote is None else quote.bid if side == "sell" else quote.ask
 
 
 def _none_rests(desk: Desk) -> bool:
@@ -230,10 +256,9 @@ def closing_order(
 ) -> Order | str:
     """The order that closes a position: at a limit that is kill_max_slippage behind the quote. A text: why there is
     none. origin: what its id is made from."""
-    shown = desk.platform.quote(key[0])
-    quote: Quote | None = shown if shown is None or key[1] != "no" else shown.no
-    side: Any = "sell" if quantity > 0 else "buy"
-    price = None if quote is None else quote.bid if side == "sell" else quote.ask
+    quote = _shown(desk, key)
+    side: Side = "sell" if quantity > 0 else "buy"
+    price = _closing_price(quote, side)
     if quote is None or not quote.is_open or not price:
         return "the market is closed" if quote is not None and not quote.is_open else "nobody bids"
     instrument = desk.platform.instrument(key[0])

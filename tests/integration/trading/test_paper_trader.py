@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from agent.store.database.engine import Database
-from agent.store.trading import account, booking, deciding, orders
+from agent.store.trading import account, booking, deciding, orders, showing
+from agent.store.trading.showing import Wanted
 from agent.trading.feeds.columns import TableFeed
+from agent.trading.platform import Refused
 from agent.trading.run import sentence
 from agent.trading.steps.desk import state_by
 from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, listing, tables_of, trader
@@ -18,9 +20,9 @@ from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, fee
 RISING = [100.0, 100.0, 110.0, 120.0, 130.0, 140.0]
 
 
-def rows(database: Database, reader: Any, *more: Any) -> Any:
+def rows(database: Database, reader: Any, *more: Any, **options: Any) -> Any:
     with database.reading() as connections:
-        return reader(connections.project, *more)
+        return reader(connections.project, *more, **options)
 
 
 def test_decides_at_a_bars_end_and_trades_at_the_next_open(database: Database) -> None:
@@ -160,3 +162,24 @@ def test_an_order_that_a_pause_denies_is_no_order_that_was_sent(database: Databa
         done = one.process_cycle()
     assert (done.sent, done.refused) == (0, 1)
     assert sentence(done).endswith("Nothing was sent: denied: the trader is paused: lunch.")
+    (made,) = rows(database, showing.decisions, {"id": one.desk.agent_id}, Wanted(MARKET), not_traded=True)
+    assert (made["status"], made["why"]) == ("refused", "denied: the trader is paused: lunch; scripted")
+
+
+class Refusing(Altered):
+    """A platform that takes no order."""
+
+    def submit(self, order: Any) -> Refused:
+        return Refused("closed_only", "no new positions here")
+
+
+def test_an_order_that_the_platform_refuses_is_no_trade_and_is_not_tried_again_on_its_bar(database: Database) -> None:
+    clock = MovedClock()
+    with trader(database, feed_of({MARKET: [100.0] * 4}, {MARKET: {0: 1}}), clock) as one:
+        one.recover()
+        one.desk = replace(one.desk, platform=Refusing(one.desk.platform, lambda quote: quote))  # type: ignore[arg-type]  # has all that a platform has
+        cycles(one, clock, (0, 0))
+        found = rows(database, showing.decisions, {"id": one.desk.agent_id}, Wanted(MARKET), not_traded=True)
+        assert [each["status"] for each in rows(database, orders.of_agent, one.desk.agent_id)] == ["rejected"]
+    assert [each["why"].split(": ")[0] for each in found] == ["release age", "the platform did not take it"]
+    assert found[1]["why"].endswith("no new positions here (closed_only); scripted")

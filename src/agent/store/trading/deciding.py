@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from agent.amounts import plain
 from agent.store.database.engine import insert
-from agent.store.trading_tables import decisions, locks, opinions, verdicts
+from agent.store.trading_tables import decisions, locks, opinions, orders, verdicts
 
 _NOTHING_SAID: Mapping[str, Any] = {"probability": None, "confidence": None, "weight_used": None}
 _NAMES = uuid.UUID("6f0b5d0e-6c1f-5e0d-9f53-2a4a4f8b7c11")
@@ -68,6 +68,14 @@ def set_status(conn: sa.Connection, decision: str, status: str) -> None:
     conn.execute(sa.update(decisions).where(decisions.c.decision_id == decision).values(status=status))
 
 
+def refuse(conn: sa.Connection, decision: str, code: str, text: str) -> None:
+    """No order came of a decision after all: why goes before what it says of itself."""
+    d = decisions.c
+    said = conn.scalar(sa.select(d.reasons).where(d.decision_id == decision)) or []
+    values = {"status": "refused", "reasons": [{"code": code, "text": text}, *said]}
+    conn.execute(sa.update(decisions).where(d.decision_id == decision).values(values))
+
+
 def add_lock(
     conn: sa.Connection, agent_id: int, *, market: str, side: str, until: datetime, rule: str, why: str, now: datetime
 ) -> None:
@@ -106,13 +114,15 @@ def delete_lock(conn: sa.Connection, agent_id: int, lock_id: int, by: str) -> bo
 
 
 def entry_on_bar(conn: sa.Connection, agent_id: int, market_id: str, as_of: datetime, but: str) -> bool:
-    """Whether an entry was ordered on the bar that ended at `as_of`, by another decision than `but`."""
+    """Whether an entry was ordered on the bar that ended at `as_of`, by another decision than `but`: also one that was
+    denied at the last look, or that the platform did not take."""
     d = decisions.c
     # Nothing is decided before what it knows: the index finds what was made since.
     since = sa.and_(d.agent_id == agent_id, d.market_id == market_id, d.made_at >= as_of)
     its = sa.and_(since, d.as_of == as_of, d.decision_id != but)
-    entered = sa.and_(its, d.action.in_(("buy", "sell")), d.status == "ordered", ~d.synthetic)
-    return conn.scalar(sa.select(sa.func.count()).where(entered)) != 0
+    entered = sa.and_(its, d.action.in_(("buy", "sell")), ~d.synthetic)
+    query = sa.select(sa.func.count()).select_from(decisions).join(orders, orders.c.decision_id == d.decision_id)
+    return conn.scalar(query.where(entered)) != 0
 
 
 def abandon_made(conn: sa.Connection, agent_id: int) -> int:

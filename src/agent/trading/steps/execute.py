@@ -86,11 +86,17 @@ def place(
             moved = next_status(conn, desk, row, OrderEvent.REFUSED, now)
             facts = {"reject_code": answer.code, "reject_text": answer.text, "ended_at": now}
             orders.move(conn, its, OrderEvent.REFUSED, moved, now, "send", {"code": answer.code}, **facts)
+            _refuse(conn, order, "rejected", f"the platform did not take it: {answer.text} ({answer.code})")
             _order_ended(conn, desk, order)
         else:
             moved = next_status(conn, desk, row, OrderEvent.UNCLEAR, now)
             orders.move(conn, its, OrderEvent.UNCLEAR, moved, now, "send", {"cause": answer.cause})
     return moved
+
+
+def _refuse(conn: Any, order: Order, code: str, text: str) -> None:
+    if order.decision_id is not None:
+        deciding.refuse(conn, order.decision_id, code, text)
 
 
 def _quoted(conn: Any, desk: Desk, order: Order) -> dict[str, Any]:
@@ -170,6 +176,7 @@ def _begin(desk: Desk, order: Order) -> str | None:
         moved = step(ORDER, _status(conn, order), event).state
         if why is not None:
             orders.move(conn, order.client_order_id, event, moved, now, "send", {}, reject_text=why, ended_at=now)
+            _refuse(conn, order, "denied", f"denied: {why}")
             return why
         orders.move(conn, order.client_order_id, event, moved, now, "send", {}, first_sent_at=now, sends=1)
         sent = PositionEvent.EXIT_SENT if order.reduce_only else PositionEvent.ENTRY_SENT

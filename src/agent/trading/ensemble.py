@@ -41,12 +41,14 @@ def choose(
     config: TradingAgentConfig,
     *,
     is_watched: bool = False,
+    is_fresh: bool = True,
 ) -> Choice:
-    """The decision about one market. is_watched: it is only looked at."""
+    """The decision about one market. is_watched: it is only looked at; is_fresh: its quote is no older than a mark may
+    be: no stop-loss or take-profit goes by an old one."""
     said = opinions.get("model")
     about = said if isinstance(said, Opinion) else None
     known = _Known(None, None) if about is None else _Known(about.probability, about.confidence)
-    limit = None if position is None else limit_reached(position, view.quote, config)
+    limit = limit_reached(position, view.quote, config) if position is not None and is_fresh else None
     if position is not None and limit is not None:
         return _closing(position, limit[0], (limit[1],), known)
     if about is None:

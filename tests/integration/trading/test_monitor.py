@@ -91,6 +91,7 @@ def test_a_stop_passes_a_pause_and_needs_a_fresh_quote_of_an_open_market(databas
         ):
             one.desk = replace(whole, platform=Altered(platform, alter))  # type: ignore[arg-type]  # has all that a platform has
             assert not one.look()
+            assert one.process_cycle().sent == 0  # the loop goes by no old quote either
             assert sent(database, one) == [("open", "filled")]
         one.desk = whole
         TradingAgentOrchestrator(one).pause_trading("quiet")

@@ -11,6 +11,7 @@ from typing import Any
 from agent.amounts import times, total
 from agent.store.trading import account, deciding, orders
 from agent.trading.ensemble import Choice, choose, proposal_of
+from agent.trading.feed import max_mark_age
 from agent.trading.model import Account, Proposal, Quote
 from agent.trading.platform import Unreachable
 from agent.trading.provider import Abstention, MarketView, Opinion, name_of
@@ -204,7 +205,8 @@ def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) ->
     position = position_in(desk, held, market)
     seen = market_view(desk, market, quote, position, now)
     said = {name_of(one): _asked(one, seen, now) for one in desk.providers}
-    choice = choose(seen, said, position, desk.config, is_watched=market in desk.watched)
+    is_fresh = now - quote.ts <= max_mark_age(seen.listing, desk.config.max_mark_age_seconds)
+    choice = choose(seen, said, position, desk.config, is_watched=market in desk.watched, is_fresh=is_fresh)
     its = deciding.decision_id(desk.agent_id, cycle, market)
     size = times(desk.asks_for, held.equity)
     proposal = proposal_of(its, choice, seen, position.quantity if position is not None else total(()), size)

@@ -150,6 +150,7 @@ def test_a_mark_is_what_closing_would_bring() -> None:
     assert marked(1, quote("99", "101", age=121)) == ("100", "last_book", True)
     assert marked(1, quote("50", "150", last="90")) == ("90", "last_trade", False)
     assert marked(1, quote("50", "150", last="90", last_age=121)) == ("90", "last_trade", True)
+    assert marked(1, quote("0", "0.01", last="0")) == ("0", "last_trade", True)  # nothing is no value
     assert marked(1, quote("50", "150")) is None
     assert marked(1, None) is None
 

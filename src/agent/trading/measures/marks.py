@@ -59,7 +59,9 @@ def mark_of(
             return Mark(book.mid, book.ts, MarkKind.LAST_BOOK, is_stale=True)
     for book in (quote, last_book):
         if book is not None and book.last is not None and book.last_ts is not None:
-            return Mark(book.last, book.last_ts, MarkKind.LAST_TRADE, is_stale=now - book.last_ts > max_age)
+            # A trade at nothing is no value: a limit that fired by it would sell for whatever is bid.
+            is_stale = now - book.last_ts > max_age or not book.last
+            return Mark(book.last, book.last_ts, MarkKind.LAST_TRADE, is_stale=is_stale)
     return None
 
 

@@ -78,11 +78,13 @@ def test_40_every_cycle_without_a_trade_says_why(traded: Path, capsys: pytest.Ca
     assert [one["market_id"] for one in facts(capsys, "locks")] == [MARKET]
 
 
-def test_a_lock_is_ended_by_a_person_once(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("ends", ["delete", "--delete"])
+def test_a_lock_is_ended_by_a_person_once(traded: Path, capsys: pytest.CaptureFixture[str], ends: str) -> None:
     number = str(facts(capsys, "locks")[0]["id"])
-    typed(capsys, "locks", "--delete", number)
+    typed(capsys, "locks", ends, number)
     assert facts(capsys, "locks") == []
-    assert f"no lock {number} stands" in typed(capsys, "locks", "--delete", number, code=2)[1]
+    assert f"no lock {number} stands" in typed(capsys, "locks", ends, number, code=2)[1]
+    assert "delete needs a lock" in typed(capsys, "locks", "delete", code=2)[1]
 
 
 def test_a_pause_holds_until_it_is_resumed(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:

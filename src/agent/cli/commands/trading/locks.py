@@ -7,6 +7,7 @@ import argparse
 from agent.arguments import row_id
 from agent.cli.output import emit, user_name
 from agent.cli.trading import add_filters, opened, show, wanted_of
+from agent.errors import UsageError
 from agent.store.database.engine import writing
 from agent.store.trading import showing
 from agent.trading import person
@@ -17,17 +18,22 @@ _COLUMNS = ("id", "market_id", "side", "until_at", "reason")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.add_argument("what", nargs="?", choices=("delete",), help="`delete ID` ends a lock now")
+    parser.add_argument("id", nargs="?", type=row_id, metavar="ID", help="the lock to end")
     add_filters(parser)
-    parser.add_argument("--delete", type=row_id, metavar="ID", help="end this lock now")
+    parser.add_argument("--delete", type=row_id, metavar="ID", help="as `delete ID`")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print locks that hold, or end one."""
+    if options.what is not None and options.id is None:
+        raise UsageError("delete needs a lock", where="ID", fix="`agent locks` lists them: agent locks delete 7")
+    ending = options.delete if options.id is None else options.id
     with opened(options) as (database, agent):
-        if options.delete is not None:
+        if ending is not None:
             with writing(database.project) as conn:
-                answer = person.delete_lock(conn, agent, options.delete, user_name())
-            emit(options, answer, f"Lock {options.delete} is over.")
+                answer = person.delete_lock(conn, agent, ending, user_name())
+            emit(options, answer, f"Lock {ending} is over.")
             return 0
         with database.reading() as connections:
             rows = showing.locks(connections.project, agent, wanted_of(options), database.now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from agent.trading.kill_switch import Cause, Fired, Limits, Reading, decide_kill
 from agent.trading.measures.flows import Baseline, after_flow
 from agent.trading.measures.marks import Mark, MarkKind, is_reading, mark_of
 from agent.trading.model import Quote
+from agent.trading.steps.closing import limit_behind
 
 D = Decimal
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -219,3 +221,21 @@ def test_so_much_reaches_the_limit_and_a_hair_less_does_not(
             assert decide_kill(there, limits) is not None
         near = Reading(one.level - side * hair, initial, max(now.peak, one.level))
         assert (one.cause is Cause.DRAWDOWN_LIMIT and one.level > now.peak) or decide_kill(near, limits) is None
+
+
+@pytest.mark.parametrize(
+    ("price", "side", "limit"),
+    [
+        ("100", "sell", "95"),
+        ("100", "buy", "105"),
+        ("0.50", "sell", "0.48"),  # 0.475 would be more than 5 % away once it is cut to the tick
+        ("0.50", "buy", "0.52"),
+        ("0.02", "sell", "0.02"),  # and not half of it
+        ("0.02", "buy", "0.02"),
+        ("0.0155", "sell", "0.01"),  # off the tick: what is taken now
+        ("0.0155", "buy", "0.02"),
+        ("0.005", "sell", "0.005"),
+    ],
+)
+def test_what_closes_is_at_most_5_percent_behind_the_quote_on_the_tick(price: str, side: Any, limit: str) -> None:
+    assert limit_behind(D(price), side, D("0.05"), D("0.01")) == D(limit)

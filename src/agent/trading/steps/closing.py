@@ -262,8 +262,6 @@ def closing_order(
     if quote is None or not quote.is_open or not price:
         return "the market is closed" if quote is not None and not quote.is_open else "nobody bids"
     instrument = desk.platform.instrument(key[0])
-    slip = of_float(desk.config.kill_max_slippage) * (-1 if side == "sell" else 1)
-    limit = floored(times(price, 1 + slip), instrument.tick)
     return Order(
         client_order_id=client_order_id(origin, purpose, leg, f"{key[0]}:{key[1]}"),
         market_id=key[0],
@@ -275,9 +273,21 @@ def closing_order(
         quantity=quantity.copy_abs(),
         status=OrderState.PREPARED,
         prepared_at=desk.clock.now(),
-        limit_price=limit if limit > 0 else price,
+        limit_price=limit_behind(price, side, of_float(desk.config.kill_max_slippage), instrument.tick),
         reduce_only=True,
     )
+
+
+def limit_behind(price: Decimal, side: Side, slip: Decimal, tick: Decimal) -> Decimal:
+    """The limit on the tick that is at most `slip` (a fraction) worse than `price`; where no tick lies between, the
+    next one that is worse, so that the order is taken now."""
+
+    def up(value: Decimal) -> Decimal:
+        return floored(value.copy_negate(), tick).copy_negate()
+
+    if side == "buy":
+        return max(floored(times(price, 1 + slip), tick), up(price))
+    return min(up(times(price, 1 - slip)), floored(price, tick)) or price
 
 
 def state_of(desk: Desk) -> KillState:

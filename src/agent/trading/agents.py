@@ -21,7 +21,7 @@ from agent.trading.run import Trader
 from agent.trading.run import run as run_trader
 from agent.trading.states.ooda import AgentEvent, AgentState
 from agent.trading.states.permissions import Reason
-from agent.trading.steps import closing, cycle
+from agent.trading.steps import cycle, firing
 from agent.trading.steps.cycle import Decided
 from agent.trading.steps.desk import state_by
 from agent.trading.steps.execute import follow
@@ -258,7 +258,7 @@ class TradingLoopAgent(_Agent):
         """Measure the account. Where the kill switch fires, the agent stops: `run` closes everything."""
         _, is_killed = cycle.perceive(self.trader.desk)
         if is_killed:
-            closing.acknowledge_file(self.trader.desk)
+            firing.acknowledge_file(self.trader.desk)
             self._transition_to(AgentEvent.KILL)
             self.stop()
 

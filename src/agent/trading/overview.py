@@ -22,8 +22,8 @@ from agent.trading.measures.day import midnight_before
 from agent.trading.model import key_text
 from agent.trading.states.orders import IN_FLIGHT
 from agent.trading.states.permissions import Reason, held_back_by
-from agent.trading.steps.closing import limits_of
-from agent.trading.steps.desk import KILL_FILE
+from agent.trading.steps.desk import kill_word
+from agent.trading.steps.firing import limits_of
 from pipelines.figures import percent_text
 from pipelines.values import dataclass
 
@@ -88,8 +88,8 @@ class Overview:
 def load_overviews(conn: Any, home: Path, now: datetime) -> list[Overview]:
     """Every account that is traded in a project, the one measured last first: not a replay of earlier days. home: where
     its KILL file would be."""
-    file = home / KILL_FILE
-    asked = file.read_text(encoding="utf-8", errors="replace").strip()[:200] or "no word why" if file.exists() else ""
+    word = kill_word(home)
+    asked = "" if word is None else word or "no word why"
     found = [_load(conn, agent, asked, now) for agent in account.all_open(conn)]
     return [overview_of(one, now) for one in sorted(found, key=_measured_at, reverse=True)]
 

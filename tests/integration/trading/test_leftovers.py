@@ -18,9 +18,9 @@ from agent.trading.reconcile.facts import Holding, Snapshot
 from agent.trading.rule import review
 from agent.trading.rule_example import NOW, Case, proposal_of, view_of
 from agent.trading.run import Trader, run
-from agent.trading.steps.closing import trigger
 from agent.trading.steps.desk import account_of
 from agent.trading.steps.execute import valued
+from agent.trading.steps.firing import trigger
 from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, trader
 
 FALLING = [100.0, 100.0, *[93.0] * 20]

@@ -119,6 +119,13 @@ def all_open(conn: sa.Connection) -> list[Row]:
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
+def lock_open(conn: sa.Connection) -> list[Row]:
+    """Agents that are not retired, their rows locked until the transaction ends: the oldest first, so that no two who
+    ask wait for each other."""
+    query = sa.select(agents).where(agents.c.ended_at.is_(None)).order_by(agents.c.id).with_for_update()
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
 def was_opened(conn: sa.Connection) -> bool:
     """Whether an account was ever traded here, retired ones too."""
     return conn.scalar(sa.select(agents.c.id).limit(1)) is not None

@@ -1,110 +1,40 @@
-"""The kill switch at work: what is measured, what is written when it fires, and one step of closing everything.
+"""The kill switch at work: one step of closing everything. What fires it is in `steps.firing`.
 
-The row is committed first, with its cause; from then on T7 denies every other order. Each step may be the last one of
-its process: the next start goes on with the row as it stands.
+Each step may be the last one of its process: the next start goes on with the row as it stands.
 """
 
 from __future__ import annotations
 
-import sys
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from agent.amounts import of_float, times
 from agent.store.trading import account, deciding, orders, switch
-from agent.trading.config import TradingAgentConfig
 from agent.trading.kill_switch import (
     KILL_SWITCH,
     SECONDS_TO_CANCEL,
     SECONDS_TO_CLOSE,
-    Cause,
-    Fired,
     KillEvent,
     KillState,
-    Limits,
-    Reading,
-    decide_kill,
 )
 from agent.trading.model import Key, Order, Purpose, Quote, Side
 from agent.trading.rule import floored
 from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id, is_ours
-from agent.trading.states.permissions import Reason
-from agent.trading.steps import pausing
-from agent.trading.steps.desk import Desk, Wait, being_closed, in_flight, state_by, to_close
+from agent.trading.steps.desk import Desk, Wait, being_closed, in_flight, to_close
 from agent.trading.steps.execute import cancel, follow, place
+from agent.trading.steps.firing import acknowledge_file
 from agent.trading.steps.recover import recover
 
 _AT_THE_END = {"code": "exit", "text": "the run ended, and what it holds is closed (on_exit)"}
 
 
-def limits_of(config: TradingAgentConfig) -> Limits:
-    """The limits as amounts."""
-
-    def known(value: float | str) -> Decimal | None:
-        return None if isinstance(value, str) else of_float(value)
-
-    return Limits(
-        loss=known(config.kill_switch_loss_pct),
-        drawdown=of_float(config.max_drawdown_pct),
-        gain=known(config.kill_switch_gain_pct),
-        stale_kills=config.stale_action == "kill",
-    )
-
-
-def check(conn: Any, desk: Desk, reading: Reading, now: datetime) -> Fired | None:
-    """Whether everything is to be closed now; where it is, the row is written in this transaction. Where it is not, a
-    softer limit may pause the trader."""
-    file = desk.kill_file()
-    asked = Cause.KILL_FILE if file is not None else None
-    limits = limits_of(desk.config)
-    fired = decide_kill(reading, limits, asked)
-    if fired is not None:
-        who = "" if file is None else file.read_text(encoding="utf-8", errors="replace").strip()[:200]
-        trigger(conn, desk, fired, reading.equity, now, by=who or "trader")
-    else:
-        pausing.check(conn, desk, reading, limits, now)
-    return fired
-
-
-def trigger(conn: Any, desk: Desk, fired: Fired, equity: Decimal | None, now: datetime, by: str) -> None:
-    """Write down that it fired; one that fired already has one more cause."""
-    standing = account.standing_kill(conn, desk.held.platform, desk.held.account_ref)
-    if standing is not None:
-        switch.add_cause(conn, standing, str(fired.cause))
-        return
-    row = {
-        "id": str(uuid.uuid4()),
-        "platform": desk.held.platform,
-        "account_ref": desk.held.account_ref,
-        "agent_id": desk.agent_id,
-        "state": KillState.TRIGGERED,
-        "cause": [str(fired.cause)],
-        "limit_value": float(fired.limit),
-        "measured": float(fired.measured),
-        "equity": equity,
-        "triggered_at": now,
-        "triggered_by": by,
-    }
-    switch.trigger(conn, row)
-    account.set_reason(conn, desk.agent_id, str(Reason.KILL), f"kill switch: {fired.cause}", state_by)
-
-
-def acknowledge_file(desk: Desk) -> None:
-    """Rename a KILL file once its row is committed, so that it fires once."""
-    path = desk.kill_file()
-    if path is not None:
-        sys.audit("tidemill.point", "trader.kill_file.acknowledging")
-        path.replace(path.with_name(path.name + ".seen"))
-
-
 def advance(desk: Desk, wait: Wait | None = None) -> KillState:
     """One step of closing everything; returns where it stands after it. wait: until a platform whose positions may lag
     is asked once more whether it holds nothing; None: there it stays in closing."""
+    acknowledge_file(desk)  # one that a dead process, or one without a database, could not
     follow(desk)
     recover(desk)
     kill = _standing(desk)

@@ -19,7 +19,7 @@ from agent.trading.rule import Review, review
 from agent.trading.states.machine import step
 from agent.trading.states.ooda import OODA, AgentEvent
 from agent.trading.states.orders import OrderState
-from agent.trading.steps import closing
+from agent.trading.steps import firing
 from agent.trading.steps.booking import write_equity
 from agent.trading.steps.desk import Desk, Wait, account_of
 from agent.trading.steps.execute import follow, order_for, place, valued
@@ -76,7 +76,7 @@ def process_cycle(desk: Desk, *, sends: bool = True, wait: Wait | None = None) -
     follow(desk)
     cycle, is_killed = perceive(desk)
     if is_killed:
-        closing.acknowledge_file(desk)
+        firing.acknowledge_file(desk)
         return Done(cycle=cycle, is_killed=True)
     found, failed = decide_all(desk, cycle, wait)
     passed, refused = judge_all(desk, found)
@@ -129,9 +129,9 @@ def look(desk: Desk) -> bool:
     follow(desk)
     now, marks = desk.clock.now(), valued(desk)
     with desk.step("look") as conn:
-        fired = closing.check(conn, desk, write_equity(conn, desk, marks, now), now)
+        fired = firing.check(conn, desk, write_equity(conn, desk, marks, now), now)
     if fired is not None:
-        closing.acknowledge_file(desk)
+        firing.acknowledge_file(desk)
     return fired is not None
 
 
@@ -141,7 +141,7 @@ def perceive(desk: Desk) -> tuple[int, bool]:
     with desk.step("perceive") as conn:
         row = account.load(conn, desk.agent_id)
         reading = write_equity(conn, desk, marks, now)
-        if closing.check(conn, desk, reading, now) is not None:
+        if firing.check(conn, desk, reading, now) is not None:
             return row["cycle"], True
         # A cycle that died in another state begins again: idle is where a restart stands.
         state = step(OODA, step(OODA, OODA.start, AgentEvent.WAKE).state, AgentEvent.READ).state

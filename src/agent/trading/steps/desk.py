@@ -77,6 +77,10 @@ class Desk:
         path = None if self.home is None else self.home / KILL_FILE
         return path if path is not None and path.exists() else None
 
+    def kill_word(self) -> str | None:
+        """See the function."""
+        return None if self.home is None else kill_word(self.home)
+
     def mark(self, key: Key, quantity: Decimal, now: datetime) -> Mark | None:
         """What one unit of a position is worth now; None where nothing says."""
         listing = self.feed.listing(key[0])
@@ -131,6 +135,17 @@ class Desk:
             "ts": movement.ts,
             "reason": movement.reason,
         }
+
+
+def kill_word(home: Path) -> str | None:
+    """What a person wrote into a project's KILL file, its first 200 characters; None where there is none. A file that
+    cannot be read is one: its name says what is wanted."""
+    try:
+        return (home / KILL_FILE).read_text(encoding="utf-8", errors="replace").strip()[:200]
+    except FileNotFoundError:  # not there, or just renamed by a trader that has seen it
+        return None
+    except OSError:
+        return ""
 
 
 def state_by(reasons: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent.store.ledger_tables import positions
 from agent.store.trading.deciding import plain_json
 from agent.store.trading_tables import decisions, order_events, orders
 
@@ -58,6 +59,13 @@ def of_agent(conn: sa.Connection, agent_id: int, statuses: Collection[str] | Non
         query = query.where(orders.c.status.in_(sorted(statuses)))
     query = query.order_by(orders.c.prepared_at, orders.c.client_order_id)
     return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def is_of_outcomes(conn: sa.Connection, market_id: str) -> bool:
+    """Whether what was traded of a market, or is held of it, is YES or NO."""
+    its = [sa.select(table.c.outcome).where(table.c.market_id == market_id) for table in (orders, positions)]
+    found = sa.union(*its)
+    return any(conn.scalars(found))
 
 
 def sent_since(conn: sa.Connection, agent_id: int, since: datetime) -> list[datetime]:

@@ -115,7 +115,7 @@ def write_equity(
             "equity": equity,
             "net_flow": flows,
             "peak": peak,
-            "drawdown": float(ratio(less(peak, equity), peak)),
+            "drawdown": float(ratio(max(ZERO, less(peak, equity)), peak)),  # a stale reading may lie above the peak
             "marks": shown,
             "stale": stale,
         },

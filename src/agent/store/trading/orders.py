@@ -76,6 +76,13 @@ def sent_since(conn: sa.Connection, agent_id: int, since: datetime) -> list[date
     return [sent for sent, filled, status in rows if filled > Decimal(0) or status in ("sending", "unknown", "open")]
 
 
+def all_sent_since(conn: sa.Connection, agent_id: int, since: datetime) -> list[datetime]:
+    """When orders were sent, whatever became of them, the oldest first."""
+    c = orders.c
+    query = sa.select(c.first_sent_at).where(c.agent_id == agent_id, c.first_sent_at >= since)
+    return list(conn.scalars(query.order_by(c.first_sent_at)))
+
+
 def _with_decision() -> sa.Select[Any]:
     d = decisions.c
     return sa.select(orders, d.reference_bid, d.reference_ask).outerjoin(

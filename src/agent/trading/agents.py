@@ -256,11 +256,10 @@ class TradingLoopAgent(_Agent):
 
     def handle_perception_state(self) -> None:
         """Measure the account. Where the kill switch fires, the agent stops: `run` closes everything."""
-        _, is_killed = cycle.perceive(self.trader.desk)
-        if is_killed:
+        _, fired = cycle.perceive(self.trader.desk)
+        if fired is not None:
             firing.acknowledge_file(self.trader.desk)
-            self._transition_to(AgentEvent.KILL)
-            self.stop()
+            self._end_by_kill()
 
     def handle_reasoning_state(self) -> None:
         """Decide about each market."""
@@ -277,9 +276,15 @@ class TradingLoopAgent(_Agent):
         self._transition_to(AgentEvent.SENT)
 
     def handle_learning_state(self) -> None:
-        """Book what came of it."""
-        follow(self.trader.desk)
-        self._transition_to(AgentEvent.BOOKED)
+        """Book what came of it; fills are measured, see `handle_perception_state`."""
+        if cycle.book(self.trader.desk) is not None:
+            self._end_by_kill()
+        else:
+            self._transition_to(AgentEvent.BOOKED)
+
+    def _end_by_kill(self) -> None:
+        self._transition_to(AgentEvent.KILL)
+        self.stop()
 
     def _transition_to(self, event: AgentEvent) -> None:
         """The state that an event leads to, and no other."""

@@ -38,7 +38,7 @@ from agent.trading.steps.cycle import Done
 from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
 from agent.trading.steps.execute import LISTED_LATE
 from agent.trading.steps.recover import compare, recover
-from agent.trading.steps.saying import sentence
+from agent.trading.steps.saying import rehearsed, sentence
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
@@ -182,11 +182,9 @@ class Trader:
     @property
     def kill_switch_triggered(self) -> bool:
         """Whether the switch fired and nobody has reset it."""
-        with self.desk.database.reading() as connections:
-            held = self.desk.held
-            return account.standing_kill(connections.project, held.platform, held.account_ref) is not None
+        return closing.state_of(self.desk) is not KillState.ARMED
 
-    def process_cycle(self, *, sends: bool = True, wait: Wait | None = None) -> Done:
+    def process_cycle(self, *, wait: Wait | None = None) -> Done:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         with self.turn:
             self._keep_watch()
@@ -194,7 +192,7 @@ class Trader:
             try:
                 if self._is_unsure() or self._unread:
                     self.compare()
-                done = cycle.process_cycle(self.desk, sends=sends, wait=wait)
+                done = cycle.process_cycle(self.desk, wait=wait)
             except Unreachable as error:
                 done = self._failed(error)
         if done.is_killed:
@@ -310,10 +308,13 @@ class Trader:
             return closing.advance(self.desk, wait)
         return closing.state_of(self.desk)
 
-    def close_positions(self) -> None:
-        """Send what closes everything held, at the end of a run."""
+    def close_positions(self) -> bool:
+        """Send what closes everything held, at the end of a run; False where the kill switch fired before that."""
         with self.turn:
+            if cycle.look(self.desk) is not None:
+                return False
             closing.close_positions(self.desk)
+        return True
 
 
 def run(
@@ -325,9 +326,11 @@ def run(
     test_mode: bool = False,
 ) -> int:
     """Recover, then cycle after cycle until `wait` says to stop, or `most_cycles` are over, the monitor beside it;
-    returns the exit code: 1 where the kill switch fired."""
+    returns the exit code: 1 where the kill switch fired. test_mode: decide and judge, and ask nothing of the platform
+    that changes anything there; where the kill switch would fire, or stands, that is said, and 1 returned."""
+    trader.desk = replace(trader.desk, sends=not test_mode)
     is_bounded = most_cycles is not None
-    is_killed, count = trader.kill_switch_triggered, 0
+    is_killed, count, fired = trader.kill_switch_triggered, 0, None
     if not is_killed:
         try:
             trader.start(wait)
@@ -335,10 +338,12 @@ def run(
             trader.tell()
     with nullcontext() if is_killed or test_mode else trader.monitor():
         while not is_killed and (most_cycles is None or count < most_cycles):
-            done = _cycle(trader, wait, sends=not test_mode)
+            done = _cycle(trader, wait)
             count += 1
-            is_killed = isinstance(done, Done) and done.is_killed
-            told(sentence(done) if isinstance(done, Done) else f"No cycle: {done.what}; {done.fix}.")
+            if isinstance(done, Done):
+                is_killed, fired = done.is_killed, done.fired
+            if not (is_killed and test_mode):
+                told(sentence(done) if isinstance(done, Done) else f"No cycle: {done.what}; {done.fix}.")
             if is_killed or count == most_cycles:
                 break
             goes_on = _waited(trader, wait, pause_after(done, trader.desk.config))
@@ -346,18 +351,20 @@ def run(
             if not goes_on:
                 break
     trader.end_watch()
-    if is_killed:
-        return _close_down(trader, wait, told, is_bounded=is_bounded)
+    if is_killed and test_mode:
+        told(rehearsed(closing.state_of(trader.desk), fired))
+        return 1
     config = trader.desk.config
-    if (config.on_exit == "close" or (config.closes_on_exit and not is_bounded)) and not test_mode:
-        trader.close_positions()
-    return 0
+    closes = config.on_exit == "close" or (config.closes_on_exit and not is_bounded)
+    if closes and not is_killed and not test_mode:
+        is_killed = not trader.close_positions()
+    return _close_down(trader, wait, told, is_bounded=is_bounded) if is_killed else 0
 
 
-def _cycle(trader: Trader, wait: Wait, *, sends: bool) -> Done | DatabaseUnavailable:
+def _cycle(trader: Trader, wait: Wait) -> Done | DatabaseUnavailable:
     """One cycle; or why there was none, where the database was away: what was not committed is done again."""
     try:
-        done = trader.process_cycle(sends=sends, wait=wait)
+        done = trader.process_cycle(wait=wait)
         return replace(done, is_killed=True) if trader.kill_switch_triggered else done
     except DatabaseUnavailable as error:
         return error
@@ -388,12 +395,13 @@ def _waited(trader: Trader, wait: Wait, left: float) -> bool:
 
 def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:
     """Close everything, as far as the market lets us: what is left goes on at the next start."""
-    state = trader.close_everything(wait)
-    while state is not KillState.FLAT:
-        before = state
-        state = trader.close_everything(wait)
+    before, done = None, None
+    while (state := trader.close_everything(wait)) is not KillState.FLAT:
         trader.tell()
-        if state is before and (is_bounded or not wait(1.0)):
+        is_same, before = state is before, state
+        was_done, done = done, closing.done_so_far(trader.desk)
+        if is_same and (done == was_done if is_bounded else not wait(1.0)):
             break
+    trader.tell()
     told(f"The kill switch is {state}. `agent kill-switch` says why; a person resets it.")
     return 1

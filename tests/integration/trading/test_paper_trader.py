@@ -147,7 +147,8 @@ def test_a_cycle_that_sends_nothing_says_why(
     feed = feed_of({MARKET: [100.0] * 4, "test:ETH-USD": [50.0] * 4}, {MARKET: {0: 1}})
     with trader(database, feed, clock, ("BTCUSD", "ETHUSD"), **settings) as one:
         one.recover()
-        first = one.process_cycle(sends=sends)
+        one.desk = replace(one.desk, sends=sends)
+        first = one.process_cycle()
         clock.at += HOUR
         found = [sentence(done) for done in (first, one.process_cycle())]
     assert any(one.startswith(says) for one in found)

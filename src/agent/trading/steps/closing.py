@@ -38,6 +38,7 @@ def advance(desk: Desk, wait: Wait | None = None) -> KillState:
     follow(desk)
     recover(desk)
     kill = _standing(desk)
+    assert kill is not None, "the caller knows that it fired"
     state = KillState(kill["state"])
     if state is KillState.TRIGGERED:
         _move(desk, kill, state, KillEvent.CANCEL)
@@ -167,8 +168,8 @@ def decide_and_close(
 
 
 def close_positions(desk: Desk) -> int:
-    """Send what closes everything that is held and not being closed, at the end of a run; returns how many orders."""
-    follow(desk)
+    """Send what closes everything that is held and not being closed, at the end of a run; returns how many orders. The
+    caller has booked what came in."""
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
         busy = being_closed(desk, connections.project)
@@ -220,16 +221,22 @@ def limit_behind(price: Decimal, side: Side, slip: Decimal, tick: Decimal) -> De
     return min(up(times(price, 1 - slip)), floored(price, tick)) or price
 
 
-def state_of(desk: Desk) -> KillState:
-    """Where the switch that fired stands."""
-    return KillState(_standing(desk)["state"])
-
-
-def _standing(desk: Desk) -> dict[str, Any]:
+def done_so_far(desk: Desk) -> list[tuple[Any, ...]]:
+    """How far the orders that close everything have come: what stays the same over a step is not closed by one more."""
     with desk.database.reading() as connections:
-        found = account.standing_kill(connections.project, desk.held.platform, desk.held.account_ref)
-    assert found is not None, "the caller knows that it fired"
-    return found
+        rows = orders.of_agent(connections.project, desk.agent_id)
+    return [(one["client_order_id"], one["status"], one["filled_quantity"]) for one in rows if one["kill_id"]]
+
+
+def state_of(desk: Desk) -> KillState:
+    """Where the switch stands: armed where it never fired, or a person has reset it."""
+    kill = _standing(desk)
+    return KillState.ARMED if kill is None else KillState(kill["state"])
+
+
+def _standing(desk: Desk) -> dict[str, Any] | None:
+    with desk.database.reading() as connections:
+        return account.standing_kill(connections.project, desk.held.platform, desk.held.account_ref)
 
 
 def _move(desk: Desk, kill: dict[str, Any], state: KillState, event: KillEvent, **values: Any) -> KillState:

@@ -12,6 +12,7 @@ from agent.amounts import times, total
 from agent.store.trading import account, deciding, orders
 from agent.trading.ensemble import Choice, choose, proposal_of
 from agent.trading.feed import max_mark_age
+from agent.trading.kill_switch import Fired
 from agent.trading.model import Account, Proposal, Quote
 from agent.trading.platform import Unreachable
 from agent.trading.provider import Abstention, MarketView, Opinion, name_of
@@ -55,7 +56,7 @@ class Decided:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """What a cycle came to. failed: markets of which nothing could be read, and why. unsent: why a market has no order,
-    in words. is_killed: everything is to be closed now."""
+    in words. is_killed: everything is to be closed now; fired: by what, where this cycle measured it."""
 
     cycle: int
     decided: int = 0
@@ -64,6 +65,7 @@ class Done:
     failed: Mapping[str, str] = field(default_factory=dict)
     unsent: tuple[str, ...] = ()
     is_killed: bool = False
+    fired: Fired | None = None
 
     @property
     def is_good(self) -> bool:
@@ -71,29 +73,31 @@ class Done:
         return self.decided > 0 and not self.is_killed
 
 
-def process_cycle(desk: Desk, *, sends: bool = True, wait: Wait | None = None) -> Done:
-    """One cycle over all markets. `sends` False: decide and judge, and stop before anything is written as an order.
-    wait: see `decide_all`."""
+def process_cycle(desk: Desk, *, wait: Wait | None = None) -> Done:
+    """One cycle over all markets. Test mode decides and judges, and stops before anything is written as an order. wait:
+    see `decide_all`."""
     follow(desk)
-    cycle, is_killed = perceive(desk)
-    if is_killed:
+    cycle, fired = perceive(desk)
+    if fired is not None:
         firing.acknowledge_file(desk)
-        return Done(cycle=cycle, is_killed=True)
+        return Done(cycle=cycle, is_killed=True, fired=fired)
     found, failed = decide_all(desk, cycle, wait)
     passed, refused = judge_all(desk, found)
     unsent = [*refused, *(_unasked(one.choice) for one in found if one.proposal is None)]
-    denied = send_all(desk, passed, wait) if sends else []
-    if not sends:
+    denied = send_all(desk, passed, wait) if desk.sends else []
+    if not desk.sends:
         unsent += ["test mode: it would be sent"] * len(passed)
-    follow(desk)
+    fired = book(desk)
     _ended(desk)
     return Done(
         cycle=cycle,
         decided=len(found),
-        sent=len(passed) - len(denied) if sends else 0,
+        sent=len(passed) - len(denied) if desk.sends else 0,
         refused=len(refused) + len(denied),
         failed=failed,
         unsent=(*denied, *unsent),
+        is_killed=fired is not None,
+        fired=fired,
     )
 
 
@@ -137,29 +141,40 @@ def _paced(desk: Desk, one: Decided, left: Review, wait: Wait | None) -> str | N
     return _placed(desk, one, left)
 
 
-def look(desk: Desk) -> bool:
-    """Book what came in and measure the account between two cycles; whether the kill switch fired."""
+def look(desk: Desk) -> Fired | None:
+    """Book what came in and measure the account between two cycles; by what the kill switch fired, if it did."""
     follow(desk)
+    return _measure(desk)
+
+
+def book(desk: Desk) -> Fired | None:
+    """Book what came in, and where fills did, measure the account: by what the kill switch fired, if it did. Fills that
+    come together are measured together: half of them is no account that ever was."""
+    return _measure(desk) if follow(desk) else None
+
+
+def _measure(desk: Desk) -> Fired | None:
     now, marks = desk.clock.now(), valued(desk)
     with desk.step("look") as conn:
         fired = firing.check(conn, desk, write_equity(conn, desk, marks, now), now)
     if fired is not None:
         firing.acknowledge_file(desk)
-    return fired is not None
+    return fired
 
 
-def perceive(desk: Desk) -> tuple[int, bool]:
-    """T2: the next number, what the account is worth, and whether the kill switch fires."""
+def perceive(desk: Desk) -> tuple[int, Fired | None]:
+    """T2: the next number, what the account is worth, and by what the kill switch fires, if it does."""
     now, marks = desk.clock.now(), valued(desk)
     with desk.step("perceive") as conn:
         row = account.load(conn, desk.agent_id)
         reading = write_equity(conn, desk, marks, now)
-        if firing.check(conn, desk, reading, now) is not None:
-            return row["cycle"], True
+        fired = firing.check(conn, desk, reading, now)
+        if fired is not None:
+            return row["cycle"], fired
         # A cycle that died in another state begins again: idle is where a restart stands.
         state = step(OODA, step(OODA, OODA.start, AgentEvent.WAKE).state, AgentEvent.READ).state
         account.update(conn, desk.agent_id, cycle=row["cycle"] + 1, ooda_state=state)
-        return row["cycle"] + 1, False
+        return row["cycle"] + 1, None
 
 
 def decide_all(desk: Desk, cycle: int, wait: Wait | None = None) -> tuple[list[Decided], dict[str, str]]:

@@ -39,7 +39,8 @@ class Desk:
     """One trader at work. markets: market id -> the pair that a person named it by; watched: those that are only looked
     at. home: where a KILL file is looked for; None: nowhere. good_books: the newest good book seen, to value by where a
     side of it is gone: a process that was started since knows none, and values by the last trade. asks_for: what an
-    entry asks for before the rules, in equities. disputed: positions whose books and platform differ beyond what is put
+    entry asks for before the rules, in equities. sends: False in test mode, in which the platform is only looked at.
+    disputed: positions whose books and platform differ beyond what is put
     right alone, and how: how much there is to close nobody knows until a person has said."""
 
     database: Database
@@ -56,6 +57,7 @@ class Desk:
     home: Path | None = None
     good_books: dict[Key, Quote] = field(default_factory=dict)
     asks_for: Decimal = field(default=Decimal(1))
+    sends: bool = field(default=True)
     disputed: dict[Key, str] = field(default_factory=dict)
 
     @property

@@ -62,6 +62,7 @@ def place(
 ) -> str:
     """Write an order down and send it; returns its status after the answer. decision: its row, where it is not on
     record yet: neither is ever there without the other."""
+    assert desk.sends, "test mode stops before this"
     with desk.step("prepare") as conn:  # T6
         if decision is not None:
             deciding.save_decision(conn, decision, [])
@@ -144,6 +145,7 @@ def _follow_cash(desk: Desk) -> None:
 
 def cancel(desk: Desk, order: Order) -> None:
     """Ask for an order to be taken back; what became of it is the next answer's to say."""
+    assert desk.sends, "test mode stops before this"
     now = desk.clock.now()
     with desk.step("cancel") as conn:
         status = _status(conn, order)

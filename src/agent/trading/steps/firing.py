@@ -36,15 +36,15 @@ def limits_of(config: TradingAgentConfig) -> Limits:
 
 def check(conn: Any, desk: Desk, reading: Reading, now: datetime) -> Fired | None:
     """Whether everything is to be closed now; where it is, the row is written in this transaction. Where it is not, a
-    softer limit may pause the trader."""
+    softer limit may pause the trader. Test mode writes no row: it could not do what the row asks for."""
     word = desk.kill_word()
     asked = Cause.KILL_FILE if word is not None else None
     limits = limits_of(desk.config)
     fired = decide_kill(reading, limits, asked)
-    if fired is not None:
-        trigger(conn, desk, fired, reading.equity, now, by=word or "trader")
-    else:
+    if fired is None:
         pausing.check(conn, desk, reading, limits, now)
+    elif desk.sends:
+        trigger(conn, desk, fired, reading.equity, now, by=word or "trader")
     return fired
 
 
@@ -78,9 +78,9 @@ def _fire(conn: Any, agent: Row, fired: Fired, equity: Decimal | None, now: date
 def acknowledge_file(desk: Desk) -> None:
     """Rename a KILL file once every account of the project has its row: it is a person's word for all of them, whoever
     sees it first. A trader that does not run finds its row at start. Who dies in between leaves the file, and whoever
-    sees it next does the same, which then changes nothing."""
+    sees it next does the same, which then changes nothing. Test mode leaves it to those who close."""
     path, word = desk.kill_file(), desk.kill_word()
-    if path is None or word is None:
+    if path is None or word is None or not desk.sends:
         return
     now = desk.clock.now()
     with writing(desk.database.project) as conn:

@@ -20,7 +20,7 @@ from agent.trading.steps.execute import valued
 
 def tick(desk: Desk) -> bool:
     """One look; whether the kill switch fired, which closes everything by itself."""
-    if look(desk):
+    if look(desk) is not None:
         return True
     if desk.config.stop_loss is not None or desk.config.take_profit is not None:
         _close_what_is_due(desk)

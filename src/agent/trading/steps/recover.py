@@ -222,7 +222,7 @@ def _carry_out(desk: Desk, one: Discrepancy, asked: set[str], reasons: Mapping[R
         if one.resolution != "ignored" and one.kind not in NOTED:
             booking.add_discrepancy(conn, _row(desk, one, now))
     for act in one.acts:
-        if isinstance(act, Cancel):
+        if isinstance(act, Cancel) and desk.sends:
             _cancel(desk, act)
     return bool(one.acts)
 

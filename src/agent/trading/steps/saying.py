@@ -5,7 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from agent.trading.kill_switch import Cause, Fired, KillState
 from agent.trading.steps.cycle import Done
+from pipelines.figures import percent_text
+
+
+def rehearsed(state: KillState, fired: Fired | None) -> str:
+    """Why test mode ends: the kill switch stands (`state`), or it would fire (`fired`: by what)."""
+    if state is not KillState.ARMED:
+        return f"The kill switch is {state}, and test mode closes nothing: a start without it goes on with that."
+    found = "" if fired is None else f" by {fired.cause}{_measured(fired)}"
+    return (
+        f"The kill switch would fire{found}. Test mode writes no row of it and closes nothing: a start without it does."
+    )
+
+
+def _measured(fired: Fired) -> str:
+    if not fired.limit:
+        return ""
+    if fired.cause is Cause.STALE_MARKS:
+        return f" ({fired.measured} readings in a row)"
+    return f" ({percent_text(fired.measured, 2)} measured, the limit is {percent_text(fired.limit, 2)})"
 
 
 def sentence(done: Done) -> str:

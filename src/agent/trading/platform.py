@@ -76,6 +76,9 @@ class Platform(Protocol):
     def cancel(self, client_order_id: str) -> bool:
         """Whether it no longer rests; False where nobody knows."""
 
+    def cancel_external(self, platform_order_id: str) -> bool:
+        """The same of an order that need not be ours, by the platform's own id."""
+
     def order(self, client_order_id: str) -> PlatformOrder | None: ...
 
     def fills(self, since: datetime | None) -> Sequence[Fill]: ...

@@ -301,20 +301,10 @@ class Trader:
         return any(one.status in (OrderState.SENDING, OrderState.UNKNOWN) for one in flying)
 
     def close_everything(self, wait: Wait | None = None) -> KillState:
-        """One step of what the kill switch does; see `closing.advance`. A platform that cannot be read is asked again
-        by the next one."""
-        with self.turn, suppress(Unreachable):
+        """One step of what the kill switch does; see `closing.advance`."""
+        with self.turn:
             self.desk.feed.refresh()
             return closing.advance(self.desk, wait)
-        return closing.state_of(self.desk)
-
-    def close_positions(self) -> bool:
-        """Send what closes everything held, at the end of a run; False where the kill switch fired before that."""
-        with self.turn:
-            if cycle.look(self.desk) is not None:
-                return False
-            closing.close_positions(self.desk)
-        return True
 
 
 def run(
@@ -326,8 +316,8 @@ def run(
     test_mode: bool = False,
 ) -> int:
     """Recover, then cycle after cycle until `wait` says to stop, or `most_cycles` are over, the monitor beside it;
-    returns the exit code: 1 where the kill switch fired. test_mode: decide and judge, and ask nothing of the platform
-    that changes anything there; where the kill switch would fire, or stands, that is said, and 1 returned."""
+    returns the exit code: 1 where the kill switch fired. test_mode: the platform is only looked at; where the switch
+    would fire, or has, that is said."""
     trader.desk = replace(trader.desk, sends=not test_mode)
     is_bounded = most_cycles is not None
     is_killed, count, fired = trader.kill_switch_triggered, 0, None
@@ -357,7 +347,8 @@ def run(
     config = trader.desk.config
     closes = config.on_exit == "close" or (config.closes_on_exit and not is_bounded)
     if closes and not is_killed and not test_mode:
-        is_killed = not trader.close_positions()
+        with trader.turn:
+            is_killed = not closing.close_positions(trader.desk)
     return _close_down(trader, wait, told, is_bounded=is_bounded) if is_killed else 0
 
 
@@ -395,7 +386,7 @@ def _waited(trader: Trader, wait: Wait, left: float) -> bool:
 
 def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:
     """Close everything, as far as the market lets us: what is left goes on at the next start."""
-    before, done = None, None
+    before, done = KillState.ARMED, list[tuple[object, ...]]()
     while (state := trader.close_everything(wait)) is not KillState.FLAT:
         trader.tell()
         is_same, before = state is before, state

@@ -24,6 +24,7 @@ from agent.trading.platforms.filling import fill_of
 from agent.trading.reconcile.facts import Holding, PlatformOrder, Snapshot
 
 OPENING = "opening"
+_PREFIX = "paper:"  # of order ids
 _BEFORE = timedelta(seconds=1)  # the opening deposit goes before all that happens at the same moment
 
 
@@ -58,7 +59,7 @@ class PaperPlatform:
             return Refused("market_resolved", f"{order.market_id} is resolved")
         row = {
             "client_order_id": order.client_order_id,
-            "platform_order_id": f"paper:{order.client_order_id}",
+            "platform_order_id": f"{_PREFIX}{order.client_order_id}",
             "market_id": order.market_id,
             "outcome": order.outcome,
             "side": order.side,
@@ -81,6 +82,10 @@ class PaperPlatform:
             if found is not None and found["status"] == "open":
                 store.change(conn, self.account_ref, client_order_id, status="cancelled")
         return True
+
+    def cancel_external(self, platform_order_id: str) -> bool:
+        """Whether it no longer rests, by our own id of it: nobody else trades here."""
+        return self.cancel(platform_order_id.removeprefix(_PREFIX))
 
     def order(self, client_order_id: str) -> PlatformOrder | None:
         """An order by its client id."""

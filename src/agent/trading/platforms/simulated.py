@@ -23,6 +23,7 @@ from agent.trading.reconcile.facts import Holding, PlatformOrder, Snapshot
 from pipelines.decision import Rules
 from pipelines.modelling.simulation import Piece
 
+_PREFIX = "simulated:"  # of order ids
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Fills are dated behind the open, exits before entries: the books go by time.
 EXITS_AFTER, ENTRIES_AFTER = timedelta(milliseconds=1), timedelta(milliseconds=2)
@@ -126,7 +127,7 @@ class SimulatedPlatform:
         self._waiting[market, is_entry] = its
         self._orders[its] = PlatformOrder(
             client_order_id=its,
-            platform_order_id=f"simulated:{its}",
+            platform_order_id=f"{_PREFIX}{its}",
             market_id=order.market_id,
             outcome=order.outcome,
             side=order.side,
@@ -143,6 +144,10 @@ class SimulatedPlatform:
                 self.account.withdraw(market, is_entry=is_entry)
                 self._end(market, is_entry, "cancelled")
         return True
+
+    def cancel_external(self, platform_order_id: str) -> bool:
+        """The same by the simulation's id."""
+        return self.cancel(platform_order_id.removeprefix(_PREFIX))
 
     def order(self, client_order_id: str) -> PlatformOrder | None:
         """An order by its client id."""

@@ -64,7 +64,7 @@ _LIVE = (_S.SENDING, _S.UNKNOWN, _S.OPEN, _S.PARTIAL, _S.CANCELLING)  # may fill
 _OVER = (_S.CANCELLED, _S.EXPIRED, _S.REJECTED, _S.NOT_PLACED, _S.ABANDONED)  # no plan counts on them; they may fill
 _FILLS = (_E.PART_FILL, _E.FULL_FILL, _E.OVERFILL)
 FINAL = frozenset({_S.DENIED, _S.FILLED, *_OVER})
-IN_FLIGHT = frozenset({_S.PREPARED, *_LIVE})  # reserve cash, and keep the kill switch from closing
+IN_FLIGHT = frozenset({_S.PREPARED, *_LIVE})  # reserve cash, and keep the kill switch from being flat
 
 TABLE: Table = {
     (_S.PREPARED, _E.DENY): _S.DENIED,

@@ -6,11 +6,13 @@ Each step may be the last one of its process: the next start goes on with the ro
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from agent.amounts import of_float, times
+from agent.amounts import figure_text, of_float, times
 from agent.store.trading import account, deciding, orders, switch
 from agent.trading.kill_switch import (
     KILL_SWITCH,
@@ -20,29 +22,41 @@ from agent.trading.kill_switch import (
     KillState,
 )
 from agent.trading.model import Key, Order, Purpose, Quote, Side
+from agent.trading.platform import Unreachable
+from agent.trading.reconcile.facts import Snapshot
 from agent.trading.rule import floored
 from agent.trading.states.machine import step
 from agent.trading.states.orders import OrderState, client_order_id, is_ours
+from agent.trading.steps.cycle import look
 from agent.trading.steps.desk import Desk, Wait, being_closed, in_flight, to_close
 from agent.trading.steps.execute import cancel, follow, place
 from agent.trading.steps.firing import acknowledge_file
 from agent.trading.steps.recover import recover
 
+_NOT_TAKEN = (OrderState.DENIED, OrderState.REJECTED)
+_TRY_AGAIN = timedelta(seconds=10)  # after an order that the platform did not take
+_SENT = "its order was just sent"
+_NOT_SAID = "the platform has not said twice that nothing is held and nothing rests"
 _AT_THE_END = {"code": "exit", "text": "the run ended, and what it holds is closed (on_exit)"}
 
 
 def advance(desk: Desk, wait: Wait | None = None) -> KillState:
     """One step of closing everything; returns where it stands after it. wait: until a platform whose positions may lag
-    is asked once more whether it holds nothing; None: there it stays in closing."""
+    is asked once more whether it holds nothing; None: there it stays in closing. A platform that cannot be read is
+    asked again by the next step; time goes on meanwhile."""
     acknowledge_file(desk)  # one that a dead process, or one without a database, could not
-    follow(desk)
-    recover(desk)
-    kill = _standing(desk)
-    assert kill is not None, "the caller knows that it fired"
-    state = KillState(kill["state"])
+    try:
+        follow(desk)
+        recover(desk)
+        return _next(desk, wait)
+    except Unreachable as error:
+        return _unread(desk, error)
+
+
+def _next(desk: Desk, wait: Wait | None) -> KillState:
+    kill, state = _fired(desk)
     if state is KillState.TRIGGERED:
-        _move(desk, kill, state, KillEvent.CANCEL)
-        return KillState.CANCELLING
+        return _move(desk, kill, state, KillEvent.CANCEL)
     if state is KillState.CANCELLING:
         return _cancel_all(desk, kill)
     if state is KillState.FLAT:
@@ -50,56 +64,125 @@ def advance(desk: Desk, wait: Wait | None = None) -> KillState:
     return _close_all(desk, kill, state, wait)
 
 
+def _unread(desk: Desk, error: Unreachable) -> KillState:
+    """A step without the platform's whole answer: nothing is flat by it, and what is known to rest is cancelled."""
+    kill, state = _fired(desk)
+    if state is KillState.TRIGGERED:
+        return _move(desk, kill, state, KillEvent.CANCEL)
+    if state is KillState.CANCELLING:
+        for order in _in_flight(desk):
+            with suppress(Unreachable):
+                cancel(desk, order)
+        is_late = _seconds_since(desk, kill) >= SECONDS_TO_CANCEL
+        return _move(desk, kill, state, KillEvent.TIME_OVER) if is_late else state
+    if state is KillState.FLAT:
+        return state
+    return _stands(desk, kill, state, [_left("*", "", f"the platform cannot be read: {error.what}")])
+
+
 def _cancel_all(desk: Desk, kill: dict[str, Any]) -> KillState:
-    with desk.database.reading() as connections:
-        flying = in_flight(connections.project, desk.agent_id)
-    for order in flying:
+    """What is unknown may be there or not: it is cancelled like the rest, and closing does not wait for it."""
+    for order in _in_flight(desk):
         cancel(desk, order)
-    with desk.database.reading() as connections:
-        left = in_flight(connections.project, desk.agent_id)
-    if not left and _none_rests(desk):
+    rests = any(one.status != OrderState.UNKNOWN for one in _in_flight(desk))
+    if not rests and _none_rests(desk, desk.platform.snapshot((), None)):
         return _move(desk, kill, KillState.CANCELLING, KillEvent.NONE_LEFT)
-    if (desk.clock.now() - kill["triggered_at"]).total_seconds() >= SECONDS_TO_CANCEL:
+    if _seconds_since(desk, kill) >= SECONDS_TO_CANCEL:
         return _move(desk, kill, KillState.CANCELLING, KillEvent.TIME_OVER)
     return KillState.CANCELLING
 
 
 def _close_all(desk: Desk, kill: dict[str, Any], state: KillState, wait: Wait | None) -> KillState:
-    _take_back_what_is_behind(desk)
+    _take_back(desk)
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
-        busy = being_closed(desk, connections.project)
-        known = orders.of_agent(connections.project, desk.agent_id)
-    if not held and not busy and _is_flat(desk) and _is_still_flat(desk, wait):
+    flying = _in_flight(desk)
+    if not held and not flying and _is_flat(desk) and _is_still_flat(desk, wait):
         return _move(desk, kill, state, KillEvent.FLAT, flat_at=desk.clock.now())
-    left = []
+    closing = {one.key: one for one in flying if one.reduce_only}
+    left, is_blocked = [], False
     for key, (quantity, _) in sorted(held.items()):
-        if key in busy:
-            continue
-        legs = sum(one["kill_id"] == kill["id"] and (one["market_id"], one["outcome"]) == key for one in known)
-        order = closing_order(desk, kill["id"], "kill", key, quantity, legs)
-        if isinstance(order, str):
-            left.append({"market": key[0], "outcome": key[1], "why": order})
-        elif place(desk, order, kill_id=kill["id"], leg=legs) in (OrderState.DENIED, OrderState.REJECTED):
-            left.append({"market": key[0], "outcome": key[1], "why": "the platform does not take the order"})
-    is_late = (desk.clock.now() - kill["triggered_at"]).total_seconds() >= SECONDS_TO_CLOSE
-    if state is KillState.CLOSING and (left or (is_late and not busy)):
+        resting = closing.get(key)
+        why = _try(desk, kill, key, quantity) if resting is None else None
+        is_blocked = is_blocked or why is not None
+        left.append(_left(*key, why or (_SENT if resting is None else _how_far(resting))))
+    left += [_left(*one.key, _how_far(one)) for one in flying if one.key not in held]
+    return _stands(desk, kill, state, left or [_left("*", "", _NOT_SAID)], is_blocked=is_blocked)
+
+
+def _stands(
+    desk: Desk, kill: dict[str, Any], state: KillState, left: list[dict[str, str]], *, is_blocked: bool = False
+) -> KillState:
+    """Something is left: stuck where it cannot be closed, or was not within ten minutes. Trying goes on, and the row
+    says what is left now."""
+    is_late = _seconds_since(desk, kill) >= SECONDS_TO_CLOSE
+    if state is KillState.CLOSING and (is_blocked or is_late):
         return _move(desk, kill, state, KillEvent.CANNOT_CLOSE, stuck=left)
+    if state is KillState.STUCK and left != kill["stuck"]:
+        return _move(desk, kill, state, KillEvent.CLOSE_SENT, stuck=left)
     return state
 
 
-def _take_back_what_is_behind(desk: Desk) -> None:
-    """Cancel what closes at a limit that the market has left behind: it would rest for as long as the price stays away,
-    and the next order takes what there is now."""
+def _try(desk: Desk, kill: dict[str, Any], key: Key, quantity: Decimal) -> str | None:
+    """Send what closes a position, as the next try of this kill; why that cannot be done, None where it was sent. Its
+    number is how many there were: whoever comes after a crash sends the same one, or the next."""
     with desk.database.reading() as connections:
-        flying = in_flight(connections.project, desk.agent_id)
-    for order in flying:
-        if order.purpose == "kill" and order.status in (OrderState.OPEN, OrderState.PARTIAL):
-            price = _closing_price(_shown(desk, order.key), order.side)
-            if price and order.limit_price is not None:
-                is_behind = price < order.limit_price if order.side == "sell" else price > order.limit_price
-                if is_behind:
-                    cancel(desk, order)
+        rows = orders.of_agent(connections.project, desk.agent_id)
+    tries = [one for one in rows if one["kill_id"] == kill["id"] and (one["market_id"], one["outcome"]) == key]
+    last = max(tries, key=lambda one: one["leg"], default=None)
+    if last and last["status"] in _NOT_TAKEN and desk.clock.now() - last["status_at"] < _TRY_AGAIN:
+        return _words_of(last)
+    order = closing_order(desk, kill["id"], "kill", key, quantity, len(tries))
+    if isinstance(order, str):
+        return order
+    if place(desk, order, kill_id=kill["id"], leg=len(tries)) not in _NOT_TAKEN:
+        return None
+    with desk.database.reading() as connections:
+        row = orders.load(connections.project, order.client_order_id)
+    assert row is not None, "it was prepared"
+    return _words_of(row)
+
+
+def _words_of(refused: Mapping[str, Any]) -> str:
+    return f"the order is not taken: {refused['reject_text'] or refused['status']}"
+
+
+def _left(market: str, outcome: str, why: str) -> dict[str, str]:
+    return {"market": market, "outcome": outcome, "why": why}
+
+
+def _how_far(order: Order) -> str:
+    if order.status == OrderState.UNKNOWN:
+        return f"nobody knows whether the platform has order {order.client_order_id}"
+    rests = f"order {order.client_order_id} is {order.status}"
+    return f"{rests}, {figure_text(order.filled)} of {figure_text(order.quantity)} filled"
+
+
+def _seconds_since(desk: Desk, kill: Mapping[str, Any]) -> float:
+    seconds: float = (desk.clock.now() - kill["triggered_at"]).total_seconds()
+    return seconds
+
+
+def _in_flight(desk: Desk) -> list[Order]:
+    with desk.database.reading() as connections:
+        return in_flight(connections.project, desk.agent_id)
+
+
+def _take_back(desk: Desk) -> None:
+    """Cancel what closes at a limit that the market has left behind: it would rest for as long as the price stays away,
+    and the next order takes what there is now. And what does not close, where it was found late."""
+    for order in _in_flight(desk):
+        if order.status in (OrderState.OPEN, OrderState.PARTIAL) and (
+            order.purpose != "kill" or _is_behind(desk, order)
+        ):
+            cancel(desk, order)
+
+
+def _is_behind(desk: Desk, order: Order) -> bool:
+    price, limit = _closing_price(_shown(desk, order.key), order.side), order.limit_price
+    if not price or limit is None:
+        return False
+    return price < limit if order.side == "sell" else price > limit
 
 
 def _shown(desk: Desk, key: Key) -> Quote | None:
@@ -113,16 +196,19 @@ def _closing_price(quote: Quote | None, side: Side) -> Decimal | None:
     return None if quote is None else quote.bid if side == "sell" else quote.ask
 
 
-def _none_rests(desk: Desk) -> bool:
-    """Whether the platform lists no order that may still fill."""
-    said = desk.platform.snapshot((), None)
-    return said.is_complete and not any(one.status == "open" for one in said.orders if is_ours(one.client_order_id))
+def _none_rests(desk: Desk, said: Snapshot) -> bool:
+    """Whether the platform lists no order that may still fill: of ours, and with kill_external of anybody's in the
+    account, which reconciliation cancels. Without it those are left alone, and nothing waits for them."""
+    all_of_them = desk.config.kill_external
+    resting = (one for one in said.orders if one.status == "open")
+    return said.is_complete and not any(all_of_them or is_ours(one.client_order_id) for one in resting)
 
 
 def _is_flat(desk: Desk) -> bool:
-    """Whether the platform says that nothing is held, dust aside. What could not be read is never flat."""
+    """Whether the platform says that nothing is held, dust aside, and nothing rests. What could not be read is never
+    flat."""
     said = desk.platform.snapshot((), None)
-    if not said.is_complete or said.holdings is None:
+    if said.holdings is None or not _none_rests(desk, said):
         return False
     return all(desk.is_dust(key, one.quantity) for key, one in said.holdings.items())
 
@@ -136,13 +222,13 @@ def _is_still_flat(desk: Desk, wait: Wait | None) -> bool:
 
 def decide_and_close(
     desk: Desk, purpose: Purpose, key: Key, quantity: Decimal, why: Mapping[str, Any], *parts: object
-) -> bool:
-    """Decide outside of a cycle that a position is closed, and send what closes it; False where nothing could be sent.
-    why: the decision's reason; parts: which decision it is: the same one again is the same order."""
+) -> None:
+    """Decide outside of a cycle that a position is closed, and send what closes it, where something can be sent. why:
+    the decision's reason; parts: which decision it is: the same one again is the same order."""
     its = deciding.closing_id(desk.agent_id, purpose, *key, *parts)
     order = closing_order(desk, its, purpose, key, quantity, 0)
     if isinstance(order, str):
-        return False
+        return
     quote, now = desk.platform.quote(key[0]), desk.clock.now()
     assert quote is not None, "the order has its price"
     decision = {
@@ -164,22 +250,22 @@ def decide_and_close(
         "reasons": [why],
     }
     place(desk, replace(order, decision_id=its), decision=decision)
-    return True
 
 
-def close_positions(desk: Desk) -> int:
-    """Send what closes everything that is held and not being closed, at the end of a run; returns how many orders. The
-    caller has booked what came in."""
+def close_positions(desk: Desk) -> bool:
+    """Book what came in, and send what closes everything that is held and not being closed, at the end of a run; False
+    where the kill switch fired instead."""
+    if look(desk) is not None:
+        return False
     with desk.database.reading() as connections:
         held = to_close(desk, connections.project)
         busy = being_closed(desk, connections.project)
         row = account.load(connections.project, desk.agent_id)
-    sent = 0
     for key, (quantity, _) in sorted(held.items()):
         which = (row["cycle"], desk.held.lease.token)
         if key not in busy:
-            sent += decide_and_close(desk, "exit", key, quantity, _AT_THE_END, *which)
-    return sent
+            decide_and_close(desk, "exit", key, quantity, _AT_THE_END, *which)
+    return True
 
 
 def closing_order(
@@ -232,6 +318,12 @@ def state_of(desk: Desk) -> KillState:
     """Where the switch stands: armed where it never fired, or a person has reset it."""
     kill = _standing(desk)
     return KillState.ARMED if kill is None else KillState(kill["state"])
+
+
+def _fired(desk: Desk) -> tuple[dict[str, Any], KillState]:
+    kill = _standing(desk)
+    assert kill is not None, "the caller knows that it fired"
+    return kill, KillState(kill["state"])
 
 
 def _standing(desk: Desk) -> dict[str, Any] | None:

@@ -46,7 +46,8 @@ from agent.trading.steps.execute import LISTED_LATE, follow, valued
 from pipelines.values import dataclass
 
 _ROUNDS = 8  # five times an order is asked about before it counts as not placed
-_WHILE_CLOSING = range(1, 16)  # what became of our orders: one that is over may still fill, and is closed, too
+# What became of our orders: one that is over may still fill, and is closed, too; with kill_external also of others.
+_WHILE_CLOSING = (*range(1, 16), 17)
 
 
 def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
@@ -196,7 +197,7 @@ def _judged(
         mismatch=ratio(of_float(config.mismatch_limit_pct), Decimal(100)),
         adopts=config.adopts,
         may_open=may_open,
-        kills_external=config.kill_external,
+        kills_external=config.kill_external and books.is_killed,
         accepted=accepted,
         agent_id=desk.agent_id,
     )
@@ -289,6 +290,8 @@ def _cancel(desk: Desk, act: Cancel) -> None:
     for row in rows:
         if row["platform_order_id"] == act.platform_order_id:
             desk.platform.cancel(row["client_order_id"])
+            return
+    desk.platform.cancel_external(act.platform_order_id)
 
 
 def _adopted(desk: Desk, listed: PlatformOrder, marks: Marks, now: datetime) -> dict[str, Any]:

@@ -94,8 +94,15 @@ class VenuePlatform:
 
     def cancel(self, client_order_id: str) -> bool:
         """Whether it rests no longer; False where nobody knows."""
+        return self._cancelled(client_order_id)
+
+    def cancel_external(self, platform_order_id: str) -> bool:
+        """The same by the venue's id."""
+        return self._cancelled(platform_order_id)
+
+    def _cancelled(self, its: str) -> bool:
         try:
-            status, _ = self._ask("DELETE", f"/orders/{client_order_id}")
+            status, _ = self._ask("DELETE", f"/orders/{quoted(its, safe='')}")
         except Unreachable:
             return False
         return status in (200, 409)

@@ -79,6 +79,12 @@ class PlatformSuite:
         assert scene.platform.cancel(order.client_order_id)
         assert self.status(scene, order) == ("cancelled", scene.slice)
 
+    def test_an_order_is_cancelled_by_the_platforms_id_too(self, scene: PlatformScene) -> None:
+        said = scene.platform.submit(order := self.order(scene, scene.slice))
+        assert isinstance(said, Accepted)
+        assert scene.platform.cancel_external(said.platform_order_id)
+        assert self.status(scene, order) == ("cancelled", ZERO)
+
     def test_4_and_24_a_closed_market_refuses_in_words(self, scene: PlatformScene) -> None:
         scene.close_market()
         said = scene.platform.submit(self.order(scene, scene.slice))

@@ -110,10 +110,11 @@ class Venue:
                 self.fill(its, at_once)
             return 200, made.shown()
 
-    def cancel(self, client_order_id: str) -> Reply:
-        """DELETE /orders/ID."""
+    def cancel(self, its: str) -> Reply:
+        """DELETE /orders/ID, ours or the client's."""
         with self.lock:
-            known = self._listed(client_order_id)
+            named = next((one.client_order_id for one in self.orders if one.order_id == its), its)
+            known = self._listed(named)
             if known is None:
                 return 404, {"code": "order_not_found", "text": "no such order"}
             if known.status != "open":

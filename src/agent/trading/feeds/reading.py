@@ -15,7 +15,7 @@ from agent.store.outputs import catalog, projections, releases
 from agent.store.outputs.releases import Release
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
-from agent.trading.feeds.listed import bars_of, columns_by_market, listing_of, markets_of
+from agent.trading.feeds.listed import BarsByMarket, bars_of, listing_of, markets_of, usual_lengths
 from agent.trading.feeds.unlisted import LastSeen, last_seen
 from pipelines.component import Input
 from pipelines.decision import UNSURE, Rules, edges_of, entering
@@ -189,8 +189,10 @@ def _snapshots(conn: Any, release: Release, *components: str) -> dict[str, Snaps
 def _tables(
     release: Release, markets: pl.DataFrame, rows: pl.DataFrame, said: dict[str, list[Published]], *, is_replay: bool
 ) -> Tables:
-    bars = columns_by_market(rows)
-    listings = {row["market_id"]: listing_of(row, bars.get(row["market_id"])) for row in markets.iter_rows(named=True)}
+    lengths = usual_lengths(rows)
+    listings = {
+        row["market_id"]: listing_of(row, lengths.get(row["market_id"])) for row in markets.iter_rows(named=True)
+    }
     found = release.metrics.get("assessment")
     assessment = found if isinstance(found, dict) else {}
     passed = bool(assessment.get("tradable"))
@@ -202,7 +204,8 @@ def _tables(
         is_historical=release.is_historical or is_replay,
         base_rate=release.base_rate,
     )
-    return Tables(info, listings, bars, said)
+    newest = rows.get_column("end").max()
+    return Tables(info, listings, BarsByMarket(rows), said, newest if isinstance(newest, datetime) else None)
 
 
 def _decided(

@@ -45,18 +45,27 @@ class ReleasedFeed(TableFeed):
     def __init__(self, database: Database, lake: Lake) -> None:
         self._database, self._lake = database, lake
         self._left: dict[str, LastSeen] = {}
+        self._tried: int | None = None  # the last release that was to be read, whatever came of it
         super().__init__(read_release(database, lake))
 
     def refresh(self) -> None:
-        """Read again where another release is current."""
-        if self.is_outdated():
+        """Read again where another release is current. Raises LakeError and NotFound where it cannot be read: the one
+        before stays."""
+        self._tried = self._current()
+        if self._is_another(self._tried):
             self._tables = read_release(self._database, self._lake)
 
     def is_outdated(self) -> bool:
-        """Whether another release became current."""
+        """Whether another release became current that nobody has tried to read."""
+        current = self._current()
+        return self._is_another(current) and current != self._tried
+
+    def _current(self) -> int | None:
         with reading(self._database.project) as conn:
-            current = releases.current_id(conn)
-        return current is not None and current != self.release.release_id
+            return releases.current_id(conn)
+
+    def _is_another(self, release_id: int | None) -> bool:
+        return release_id is not None and release_id != self.release.release_id
 
     def listing(self, market_id: str) -> Listing:
         """One market."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock
-from agent.errors import AgentError, DatabaseUnavailable
+from agent.errors import AgentError, DatabaseUnavailable, NotFound
 from agent.runtime.alerts import Cause
 from agent.runtime.keeper import LeaseKeeper
 from agent.store.database.engine import Database
@@ -39,6 +39,7 @@ from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
 from agent.trading.steps.execute import LISTED_LATE
 from agent.trading.steps.recover import compare, recover
 from agent.trading.steps.saying import rehearsed, sentence
+from pipelines.errors import LakeError
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
@@ -188,7 +189,7 @@ class Trader:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         with self.turn:
             self._keep_watch()
-            self.desk.feed.refresh()
+            self.refresh()
             try:
                 if self._is_unsure() or self._unread:
                     self.compare()
@@ -205,6 +206,15 @@ class Trader:
         if done.is_good:
             self._release()
         return done
+
+    def refresh(self) -> None:
+        """Go by the current release; where it cannot be read by the one before, which opens nothing."""
+        words = None
+        try:
+            self.desk.feed.refresh()
+        except (LakeError, NotFound) as error:
+            words = f"the current release cannot be read ({error.what}); exits go by {self.desk.feed.release.name}"
+        self._hold({Reason.RELEASE_UNREADABLE: words})
 
     def _failed(self, error: Unreachable) -> Done:
         """A cycle in which the platform could not be read: nothing changes, and after three of them nothing is opened
@@ -301,10 +311,12 @@ class Trader:
         return any(one.status in (OrderState.SENDING, OrderState.UNKNOWN) for one in flying)
 
     def close_everything(self, wait: Wait | None = None) -> KillState:
-        """One step of what the kill switch does; see `closing.advance`."""
+        """One step of what the kill switch does, see `closing.advance`, and what people are told of it."""
         with self.turn:
-            self.desk.feed.refresh()
-            return closing.advance(self.desk, wait)
+            self.refresh()
+            state = closing.advance(self.desk, wait)
+        self.tell()
+        return state
 
 
 def run(
@@ -349,7 +361,12 @@ def run(
     if closes and not is_killed and not test_mode:
         with trader.turn:
             is_killed = not closing.close_positions(trader.desk)
-    return _close_down(trader, wait, told, is_bounded=is_bounded) if is_killed else 0
+    if not is_killed:
+        return 0
+    # As far as the market lets us: what is left goes on at the next start.
+    state = closing.until_flat(trader.desk, lambda: trader.close_everything(wait), wait, is_bounded=is_bounded)
+    told(f"The kill switch is {state}. `agent kill-switch` says why; a person resets it.")
+    return 1
 
 
 def _cycle(trader: Trader, wait: Wait) -> Done | DatabaseUnavailable:
@@ -382,17 +399,3 @@ def _waited(trader: Trader, wait: Wait, left: float) -> bool:
             return False
         left -= pause
     return True
-
-
-def _close_down(trader: Trader, wait: Wait, told: Callable[[str], None], *, is_bounded: bool) -> int:
-    """Close everything, as far as the market lets us: what is left goes on at the next start."""
-    before, done = KillState.ARMED, list[tuple[object, ...]]()
-    while (state := trader.close_everything(wait)) is not KillState.FLAT:
-        trader.tell()
-        is_same, before = state is before, state
-        was_done, done = done, closing.done_so_far(trader.desk)
-        if is_same and (done == was_done if is_bounded else not wait(1.0)):
-            break
-    trader.tell()
-    told(f"The kill switch is {state}. `agent kill-switch` says why; a person resets it.")
-    return 1

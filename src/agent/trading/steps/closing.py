@@ -5,7 +5,7 @@ Each step may be the last one of its process: the next start goes on with the ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -51,6 +51,24 @@ def advance(desk: Desk, wait: Wait | None = None) -> KillState:
         return _next(desk, wait)
     except Unreachable as error:
         return _unread(desk, error)
+
+
+def until_flat(desk: Desk, advances: Callable[[], KillState], wait: Wait, *, is_bounded: bool) -> KillState:
+    """Step after step, as far as the market lets us; returns where it stands then. is_bounded: only for as long as a
+    step brings something; else until `wait` says to stop."""
+    before, done = KillState.ARMED, list[tuple[Any, ...]]()
+    while (state := advances()) is not KillState.FLAT:
+        is_same, before = state is before, state
+        was_done, done = done, _done_so_far(desk)
+        if is_same and (done == was_done if is_bounded else not wait(1.0)):
+            break
+    return state
+
+
+def _done_so_far(desk: Desk) -> list[tuple[Any, ...]]:
+    with desk.database.reading() as connections:
+        rows = orders.of_agent(connections.project, desk.agent_id)
+    return [(one["client_order_id"], one["status"], one["filled_quantity"]) for one in rows if one["kill_id"]]
 
 
 def _next(desk: Desk, wait: Wait | None) -> KillState:
@@ -305,13 +323,6 @@ def limit_behind(price: Decimal, side: Side, slip: Decimal, tick: Decimal) -> De
     if side == "buy":
         return max(floored(times(price, 1 + slip), tick), up(price))
     return min(up(times(price, 1 - slip)), floored(price, tick)) or price
-
-
-def done_so_far(desk: Desk) -> list[tuple[Any, ...]]:
-    """How far the orders that close everything have come: what stays the same over a step is not closed by one more."""
-    with desk.database.reading() as connections:
-        rows = orders.of_agent(connections.project, desk.agent_id)
-    return [(one["client_order_id"], one["status"], one["filled_quantity"]) for one in rows if one["kill_id"]]
 
 
 def state_of(desk: Desk) -> KillState:

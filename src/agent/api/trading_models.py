@@ -238,7 +238,7 @@ class LockOut(_Row):
 
 
 class KillOut(_Row):
-    """A time the kill switch fired."""
+    """A time the kill switch fired. marks: of each position the price that it was valued by: price, ts and kind."""
 
     id: str
     platform: str
@@ -251,6 +251,7 @@ class KillOut(_Row):
     equity: Amount | None
     triggered_at: Moment
     triggered_by: str
+    marks: Any
     flat_at: Moment | None
     stuck: Any
     reset_at: Moment | None

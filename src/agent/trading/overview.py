@@ -15,7 +15,7 @@ from agent.core.answers import Line, Ref, Tone
 from agent.core.figures import span_text
 from agent.store.outputs import projections
 from agent.store.trading import account, booking, deciding, orders
-from agent.store.trading.showing import why
+from agent.store.trading.showing import why, with_marks
 from agent.trading.config import TradingAgentConfig
 from agent.trading.kill_switch import Cause, Distance, Limits, Reading, distances
 from agent.trading.measures.day import midnight_before
@@ -35,10 +35,10 @@ _NAMES = {Cause.LOSS_LIMIT: "Loss", Cause.DRAWDOWN_LIMIT: "Fall from the peak", 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the rows say of one account. kill: the one that stands; asked: who left a KILL file and why, "" where there
-    is none; measured: the newest equity; equity: its rows, the oldest first; day: midnight (UTC) of the day of the
-    refusals, which is that of the newest equity; is_run: whether a process holds the account now; names: what people
-    call the markets that are known."""
+    """What the rows say of one account. kill: the one that stands, with its marks; asked: who left a KILL file and why,
+    "" where there is none; measured: the newest equity; equity: its rows, the oldest first; day: midnight (UTC) of the
+    day of the refusals, which is that of the newest equity; is_run: whether a process holds the account now; names:
+    what people call the markets that are known."""
 
     agent: Row
     kill: Row | None
@@ -99,7 +99,7 @@ def _measured_at(one: Standing) -> datetime:
 
 
 def _load(conn: Any, agent: Row, asked: str, now: datetime) -> Standing:
-    its = agent["id"]
+    its, kill = agent["id"], account.standing_kill(conn, agent["platform"], agent["account_ref"])
     equity = booking.equity_of(conn, its, _POINTS)[::-1]
     newest = equity[-1] if equity else None
     day = midnight_before(now if newest is None else newest["ts"])
@@ -109,7 +109,7 @@ def _load(conn: Any, agent: Row, asked: str, now: datetime) -> Standing:
     known = projections.market_facts(conn, {row["market_id"] for row in (*held, *flying, *decided)})
     return Standing(
         agent=agent,
-        kill=account.standing_kill(conn, agent["platform"], agent["account_ref"]),
+        kill=None if kill is None else with_marks(conn, kill),
         asked=asked,
         measured=newest,
         equity=equity,
@@ -127,7 +127,8 @@ def overview_of(one: Standing, now: datetime) -> Overview:
     """What is said of an account. Pure."""
     agent, limits = one.agent, _limits_in(one.agent["config"])
     sentence, tone = state_of(one)
-    tables = (_positions(one, now), _orders(one), _cycle(one), _refusals(one, now))
+    kill = () if one.kill is None else (_kill(one.kill),)
+    tables = (*kill, _positions(one, now), _orders(one), _cycle(one), _refusals(one, now))
     return Overview(
         agent_id=agent["id"],
         name=f"{agent['account_ref']} ({agent['mode']})",
@@ -240,6 +241,36 @@ def _curves(one: Standing, limits: Limits) -> tuple[tuple[str, tuple[tuple[float
     if limits.gain is not None:
         lines["Gain limit"] = [times(start, 1 + limits.gain)] * len(at)
     return tuple((name, tuple(zip(at, map(float, values), strict=True))) for name, values in lines.items())
+
+
+def mark_texts(key: str, mark: Row | None, at: datetime) -> tuple[str, str, str]:
+    """A mark of a position (`key`) for people, at a moment: position, price, kind and age."""
+    if mark is None:
+        return key, "–", "nobody said a price: as paid"
+    age = span_text((at - datetime.fromisoformat(mark["ts"])).total_seconds())
+    return key, figure_text(Decimal(str(mark["price"]))), f"{str(mark['kind']).replace('_', ' ')}, {age} old"
+
+
+def _kill(kill: Row) -> Table:
+    """What the switch fired by, and what is left where it is stuck."""
+    at, marks = kill["triggered_at"], kill["marks"] or {}
+    equity = () if kill["equity"] is None else (f"Equity {money_text(kill['equity'])}",)
+    reached = (
+        (f"{percent_text(kill['measured'], 2)} measured, the limit is {percent_text(kill['limit_value'], 2)}",)
+        if kill["limit_value"] and Cause.STALE_MARKS not in kill["cause"]
+        else ()
+    )
+    left = tuple(
+        f"{each['market']}: {each['why']}" for each in (kill["stuck"] or () if kill["state"] == "stuck" else ())
+    )
+    return Table(
+        "What the kill switch fired by",
+        ("Position", "Mark", "Marked"),
+        tuple(tuple((text,) for text in mark_texts(key, each, at)) for key, each in marks.items()),
+        "Nothing was held." if kill["marks"] is not None else "The account was not measured before.",
+        frozenset({1}),
+        "".join(f"{each}. " for each in (*equity, *reached, *(f"Left: {each}" for each in left))).rstrip(),
+    )
 
 
 def _positions(one: Standing, now: datetime) -> Table:

@@ -78,8 +78,7 @@ class Trader:
         config, feed = start.config, start.feed
         markets = markets_of(config.asset_pairs, feed.listings())
         watched = frozenset(markets_of(config.watchlist, feed.listings()))
-        paper = (start.database, start.account_ref, feed, start.clock, start.cash)
-        platform = start.platform or PaperPlatform(*paper)
+        platform = start.platform or PaperPlatform(start.database, start.account_ref, feed, start.clock, start.cash)
         values = json.loads(json.dumps(asdict(config)))
         opening = Opening(
             name=", ".join(markets)[:100],

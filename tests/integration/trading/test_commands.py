@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from agent.trading.run import run
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import state_by
 from pipelines.costs import Costs
-from tests.paper import HOUR, MARKET, START, MovedClock, cycles, feed_of, listing, trader
+from tests.paper import HOUR, MARKET, START, Altered, MovedClock, cycles, feed_of, listing, trader
 from tests.tiny import tiny_project
 
 
@@ -162,6 +163,32 @@ def test_a_switch_that_fired_is_reset_by_a_person_when_all_is_closed(
     assert facts(capsys, "kill-switch", "reset", "--reason", "seen") == {"trading_state": "active", "equity": "10600"}
     assert facts(capsys, "portfolio")["initial"] == "10600"
     assert [one["state"] for one in facts(capsys, "kill-switch")] == ["reset"]
+
+
+def test_a_switch_that_fired_shows_by_which_marks_and_what_is_left(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = open_engine(f"sqlite:///{folder / '.tidemill' / 'state.sqlite'}")
+    (folder / ".tidemill").mkdir(exist_ok=True)
+    migrations.ensure_current(engine, automatic=True)
+    clock = MovedClock()
+    feed = feed_of({MARKET: [100.0, 100.0, *[93.0] * 3]}, {MARKET: {0: 1}})
+    with trader(Database(engine, engine), feed, clock, kill_switch_loss_pct=0.02) as one:
+        one.recover()
+        assert [each.is_killed for each in cycles(one, clock, range(2))] == [False, True]
+        platform: Any = Altered(one.desk.platform, lambda quote: replace(quote, is_open=False))
+        one.desk = replace(one.desk, platform=platform)
+        assert [str(one.close_everything()) for _ in range(3)][-1] == "stuck"
+        clock.at += 5 * HOUR
+        one.look()  # what is measured later is not what it fired by
+    engine.dispose()
+    (kill,) = facts(capsys, "kill-switch")
+    at = "2026-01-30T01:00:00+00:00"
+    assert kill["marks"] == {MARKET: {"price": "93", "ts": at, "kind": "quote"}}
+    assert (kill["triggered_at"], kill["equity"], kill["measured"]) == (at, "9790", 0.021)
+    text = typed(capsys, "kill-switch")[0]
+    assert re.search(r"2026-01-30 01:00:00 +test:BTC-USD +93 +quote, 0.0 s old", text), text
+    assert text.endswith("Left, and tried again:\n  test:BTC-USD: the market is closed\n")
 
 
 def test_a_drill_goes_through_every_step_and_touches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,7 @@ def test_20_dust_is_shown_and_blocks_no_entry_and_no_end(database: Database) -> 
 
 
 def kill_row(conn: Any, one: Trader, clock: MovedClock) -> None:
-    trigger(conn, one.desk, Fired(Cause.PERSON), None, clock.at, by="me")
+    trigger(conn, one.desk, Fired(Cause.PERSON), clock.at, by="me")
 
 
 class Transferred(Altered):

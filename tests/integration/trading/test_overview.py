@@ -80,6 +80,8 @@ def test_a_pause_and_a_kill_say_why(database: Database, tmp_path: Path) -> None:
         now = seen(database, tmp_path)
         assert "by kill file (me: enough); closing everything goes on, and a trader runs." in plain(now.sentence)
     assert (now.tone, now.limits.note) == ("bad", "It fired: nothing is measured until it is reset.")
+    assert texts(now, "What the kill switch fired by") == [["test:BTC-USD", "96", "quote, 0.0 s old"]]
+    assert now.tables[0].note == "Equity 9,880.00."
 
 
 def test_one_that_runs_says_so(database: Database, tmp_path: Path) -> None:

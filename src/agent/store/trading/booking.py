@@ -222,6 +222,14 @@ def equity_before(conn: sa.Connection, agent_id: int, moment: datetime) -> Row |
     return None if found is None else dict(found)
 
 
+def equity_at(conn: sa.Connection, agent_id: int, moment: datetime) -> Row | None:
+    """The newest row of `equity` at a moment or before it."""
+    c = equity.c
+    query = sa.select(equity).where(c.agent_id == agent_id, c.ts <= moment).order_by(c.ts.desc()).limit(1)
+    found = conn.execute(query).mappings().first()
+    return None if found is None else dict(found)
+
+
 def equity_of(conn: sa.Connection, agent_id: int, limit: int | None) -> list[Row]:
     """Rows of `equity`, the newest first; None: all of them."""
     query = sa.select(equity).where(equity.c.agent_id == agent_id).order_by(equity.c.ts.desc()).limit(limit)

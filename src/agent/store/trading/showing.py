@@ -109,9 +109,18 @@ def locks(conn: sa.Connection, agent: Row, wanted: Wanted, now: datetime) -> lis
 
 
 def kills(conn: sa.Connection, agent: Row, wanted: Wanted) -> list[Row]:
-    """Every time the kill switch fired, the newest first."""
-    rows = switch.of_account(conn, agent["platform"], agent["account_ref"])
-    return wanted.of(rows, "triggered_at", newest_first=True)
+    """Every time the kill switch fired, the newest first, see `with_marks`."""
+    rows = wanted.of(
+        switch.of_account(conn, agent["platform"], agent["account_ref"]), "triggered_at", newest_first=True
+    )
+    return [with_marks(conn, row) for row in rows]
+
+
+def with_marks(conn: sa.Connection, kill: Row) -> Row:
+    """A row of `kill_switch` with the `marks` that it fired by: of each position price, ts and kind, null where nobody
+    said a price and it counted as paid. None where the account was not measured before."""
+    measured = booking.equity_at(conn, kill["agent_id"], kill["triggered_at"])
+    return kill | {"marks": None if measured is None else measured["marks"]}
 
 
 def _fills(conn: sa.Connection, agent: Row) -> list[Row]:

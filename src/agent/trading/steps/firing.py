@@ -44,16 +44,17 @@ def check(conn: Any, desk: Desk, reading: Reading, now: datetime) -> Fired | Non
     if fired is None:
         pausing.check(conn, desk, reading, limits, now)
     elif desk.sends:
-        trigger(conn, desk, fired, reading.equity, now, by=word or "trader")
+        trigger(conn, desk, fired, now, by=word or "trader")
     return fired
 
 
-def trigger(conn: Any, desk: Desk, fired: Fired, equity: Decimal | None, now: datetime, by: str) -> None:
-    """Write down that it fired; one that fired already has one more cause."""
-    _fire(conn, account.load(conn, desk.agent_id), fired, equity, now, by)
+def trigger(conn: Any, desk: Desk, fired: Fired, now: datetime, by: str) -> None:
+    """Write down that it fired, at the newest equity and not before it, so that its marks are found by the time; one
+    that fired already has one more cause."""
+    _fire(conn, account.load(conn, desk.agent_id), booking.newest_equity(conn, desk.agent_id), fired, now, by)
 
 
-def _fire(conn: Any, agent: Row, fired: Fired, equity: Decimal | None, now: datetime, by: str) -> None:
+def _fire(conn: Any, agent: Row, newest: Row | None, fired: Fired, now: datetime, by: str) -> None:
     standing = account.standing_kill(conn, agent["platform"], agent["account_ref"])
     if standing is not None:
         switch.add_cause(conn, standing, str(fired.cause))
@@ -67,8 +68,8 @@ def _fire(conn: Any, agent: Row, fired: Fired, equity: Decimal | None, now: date
         "cause": [str(fired.cause)],
         "limit_value": float(fired.limit),
         "measured": float(fired.measured),
-        "equity": equity,
-        "triggered_at": now,
+        "equity": None if newest is None else newest["equity"],
+        "triggered_at": now if newest is None else max(now, newest["ts"]),
         "triggered_by": by,
     }
     switch.trigger(conn, row)
@@ -86,8 +87,8 @@ def acknowledge_file(desk: Desk) -> None:
     with writing(desk.database.project) as conn:
         for agent in account.lock_open(conn):
             newest = booking.newest_equity(conn, agent["id"])
-            equity = None if newest is None else newest["equity"]
-            _fire(conn, agent, Fired(Cause.KILL_FILE), equity, _now_of(desk, agent, newest, now), word or "trader")
+            at = _now_of(desk, agent, newest, now)
+            _fire(conn, agent, newest, Fired(Cause.KILL_FILE), at, word or "trader")
         sys.audit("tidemill.point", "trader.kill_file.committing")
     sys.audit("tidemill.point", "trader.kill_file.acknowledging")
     with suppress(FileNotFoundError):  # another trader was quicker

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from agent.cli.output import emit, user_name
+from agent.cli.output import emit, moment, user_name
 from agent.cli.trading import add_filters, money, opened, show, wanted_of
+from agent.console import table
 from agent.errors import UsageError
 from agent.execution.workspace import read_settings
 from agent.store.database import migrations
@@ -17,6 +19,7 @@ from agent.store.database.engine import Database, database_now, open_engine, wri
 from agent.store.trading import showing
 from agent.trading import person
 from agent.trading.drill import Step, drill
+from agent.trading.overview import mark_texts
 
 HELP = "Show why the kill switch fired; `trigger` closes everything, `reset` lets the account trade, `drill` rehearses."
 _COLUMNS = ("triggered_at", "state", "cause", "limit_value", "measured", "equity", "triggered_by", "reset_reason")
@@ -43,7 +46,25 @@ def run(options: argparse.Namespace) -> int:
             return _reset(options, database, agent)
         with database.reading() as connections:
             rows = showing.kills(connections.project, agent, wanted_of(options))
-    return show(options, rows, _COLUMNS, none="It never fired.")
+    show(options, rows, _COLUMNS, none="It never fired.")
+    if rows and not options.json:
+        _explain(options, rows)
+    return 0
+
+
+def _explain(options: argparse.Namespace, kills: Sequence[dict[str, Any]]) -> None:
+    """The marks that it fired by, and what is left where it is stuck."""
+    marks = [
+        (moment(kill["triggered_at"]), *mark_texts(key, one, kill["triggered_at"]))
+        for kill in kills
+        for key, one in (kill["marks"] or {}).items()
+    ]
+    if marks:
+        emit(options, marks, "\n" + table(marks, ("triggered_at", "position", "mark", "marked")))
+    for kill in kills:
+        if kill["state"] == "stuck":
+            left = "\n".join(f"  {one['market']}: {one['why']}" for one in kill["stuck"])
+            emit(options, left, f"\nLeft, and tried again:\n{left}")
 
 
 def _trigger(options: argparse.Namespace) -> int:

@@ -150,7 +150,7 @@ def _try(desk: Desk, kill: dict[str, Any], key: Key, quantity: Decimal) -> str |
     last = max(tries, key=lambda one: one["leg"], default=None)
     if last and last["status"] in _NOT_TAKEN and desk.clock.now() - last["status_at"] < _TRY_AGAIN:
         return _words_of(last)
-    order = closing_order(desk, kill["id"], "kill", key, quantity, len(tries))
+    order = closing_order(desk, kill["id"], "kill", key, quantity, len(tries), desk.quote(key[0]))
     if isinstance(order, str):
         return order
     if place(desk, order, kill_id=kill["id"], leg=len(tries)) not in _NOT_TAKEN:
@@ -197,15 +197,15 @@ def _take_back(desk: Desk) -> None:
 
 
 def _is_behind(desk: Desk, order: Order) -> bool:
-    price, limit = _closing_price(_shown(desk, order.key), order.side), order.limit_price
+    quote, limit = _of_outcome(desk.quote(order.market_id), order.key), order.limit_price
+    price = _closing_price(quote, order.side)
     if not price or limit is None:
         return False
     return price < limit if order.side == "sell" else price > limit
 
 
-def _shown(desk: Desk, key: Key) -> Quote | None:
-    """What the market shows of an outcome."""
-    shown = desk.platform.quote(key[0])
+def _of_outcome(shown: Quote | None, key: Key) -> Quote | None:
+    """What a market shows of an outcome."""
     return shown if shown is None or key[1] != "no" else shown.no
 
 
@@ -244,10 +244,11 @@ def decide_and_close(
     """Decide outside of a cycle that a position is closed, and send what closes it, where something can be sent. why:
     the decision's reason; parts: which decision it is: the same one again is the same order."""
     its = deciding.closing_id(desk.agent_id, purpose, *key, *parts)
-    order = closing_order(desk, its, purpose, key, quantity, 0)
+    quote = desk.quote(key[0])
+    order = closing_order(desk, its, purpose, key, quantity, 0, quote)
     if isinstance(order, str):
         return
-    quote, now = desk.platform.quote(key[0]), desk.clock.now()
+    now = desk.clock.now()
     assert quote is not None, "the order has its price"
     decision = {
         "decision_id": its,
@@ -287,15 +288,17 @@ def close_positions(desk: Desk) -> bool:
 
 
 def closing_order(
-    desk: Desk, origin: str, purpose: Purpose, key: tuple[str, str], quantity: Decimal, leg: int
+    desk: Desk, origin: str, purpose: Purpose, key: Key, quantity: Decimal, leg: int, shown: Quote | None
 ) -> Order | str:
-    """The order that closes a position: at a limit that is kill_max_slippage behind the quote. A text: why there is
-    none. origin: what its id is made from."""
-    quote = _shown(desk, key)
+    """The order that closes a position: at a limit that is kill_max_slippage behind what its market shows. A text: why
+    there is none. origin: what its id is made from."""
+    quote = _of_outcome(shown, key)
     side: Side = "sell" if quantity > 0 else "buy"
     price = _closing_price(quote, side)
-    if quote is None or not quote.is_open or not price:
-        return "the market is closed" if quote is not None and not quote.is_open else "nobody bids"
+    if quote is None:
+        return "nothing is known of its price"
+    if not quote.is_open or not price:
+        return "nobody bids" if quote.is_open else "the market is closed"
     instrument = desk.platform.instrument(key[0])
     return Order(
         client_order_id=client_order_id(origin, purpose, leg, f"{key[0]}:{key[1]}"),

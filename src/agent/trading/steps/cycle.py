@@ -286,7 +286,7 @@ def _abstain(desk: Desk, cycle: int, failed: Mapping[str, str]) -> None:
     if not failed:
         return
     now = desk.clock.now()
-    with desk.step("decide") as conn:
+    with desk.step("abstain") as conn:
         for market, why in failed.items():
             facts = {"as_of": now, "action": "abstain", "status": "made", "reasons": [{"code": "failed", "text": why}]}
             deciding.save_decision(conn, _row(desk, cycle, market, now) | facts, [])

@@ -234,6 +234,8 @@ def test_orders_of_others_go_with_kill_external_alone(database: Database, tmp_pa
             fired(one, tmp_path)
             assert states(one, at, 4) == ["cancelling", "closing", "closing", "flat"]
         assert at.venue.orders[1].status == ("cancelled" if kills_them else "open")
+        shown = [one for one in at.kinds() if one.startswith("external")]
+        assert shown == (["external_cancelled"] if kills_them else []) + ["external_order"], "people find both"
         asked = [path for method, path, _ in at.server.asked if method == "DELETE"]
         assert asked == (["/orders/v-2"] if kills_them else [])
 

@@ -106,7 +106,8 @@ def test_whoever_comes_second_closes_nothing_again(database: Database) -> None:
         one.recover()
         cycles(one, clock, range(2))
         clock.at = START + 2 * HOUR
-        made = [closing_order(one.desk, "m", "stop", (MARKET, ""), D(30), leg) for leg in range(3)]
+        quote = one.desk.quote(MARKET)
+        made = [closing_order(one.desk, "m", "stop", (MARKET, ""), D(30), leg, quote) for leg in range(3)]
         first, second, late = made
         assert not isinstance(first, str)
         assert not isinstance(second, str)

@@ -14,6 +14,7 @@ from agent.trading.model import ZERO, Fill, Key, Movement, Order, Outcome, Side
 from agent.trading.states.permissions import Reason
 
 Resolution = Literal["adopted", "corrected", "ignored", "blocking", "by_person"]
+EXTERNAL_ORDER, EXTERNAL_CANCELLED = "external_order", "external_cancelled"  # ignored, and shown all the same
 ACCEPTABLE = frozenset({"mismatch", "other_side"})  # what a person may accept: the platform's position is booked
 LOOKED_AT = frozenset({"overfill", "unexpected_event"})  # booked; nothing is opened until a person has looked
 
@@ -175,7 +176,7 @@ Act = MoveOrder | BookFill | SettleFill | BookMovement | Cancel | AdoptOrder | A
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discrepancy:
-    """One difference; a row of `discrepancies` unless it is `ignored` and silent. case: its number in the
+    """One difference; a row of `discrepancies` where it is on record. case: its number in the
     specification. acts: what puts it right, in order. brings: why the agent may only reduce from now on."""
 
     case: int
@@ -189,6 +190,11 @@ class Discrepancy:
     note: str = ""
     brings: Reason | None = None
     alert: bool = False
+
+    @property
+    def is_on_record(self) -> bool:
+        """Whether people find it later: what was ignored is nothing, or asked about again; those of others are seen."""
+        return self.resolution != "ignored" or self.kind in (EXTERNAL_ORDER, EXTERNAL_CANCELLED)
 
     def id_of(self, agent_id: int) -> str:
         """Its row's id in the books of this agent: the same for the same difference, whenever it is found."""

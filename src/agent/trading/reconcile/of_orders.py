@@ -10,6 +10,8 @@ from agent.amounts import less, ratio, times, total
 from agent.trading.ledger import filled_by_order
 from agent.trading.model import ZERO, Fill, Order
 from agent.trading.reconcile.facts import (
+    EXTERNAL_CANCELLED,
+    EXTERNAL_ORDER,
     Act,
     AdoptOrder,
     Ask,
@@ -169,9 +171,10 @@ def _unknown(one: PlatformOrder, policy: Policy) -> Discrepancy:
         )
     return Discrepancy(
         case=17,
-        kind="external_order",
+        kind=EXTERNAL_CANCELLED if policy.kills_external else EXTERNAL_ORDER,
         resolution="ignored",
         acts=(Cancel(one.platform_order_id),) if policy.kills_external else (),
+        note="somebody else's" + (": cancelled, see kill_external" if policy.kills_external else ": left alone"),
         key=key,
         client_order_id=one.client_order_id,
         platform=facts,

@@ -22,7 +22,7 @@ def tick(desk: Desk) -> bool:
     """One look; whether the kill switch fired, which closes everything by itself."""
     if look(desk) is not None:
         return True
-    if desk.config.stop_loss is not None or desk.config.take_profit is not None:
+    if desk.sends and (desk.config.stop_loss is not None or desk.config.take_profit is not None):
         _close_what_is_due(desk)
     return False
 

@@ -220,7 +220,7 @@ def _carry_out(desk: Desk, one: Discrepancy, asked: set[str], reasons: Mapping[R
         brings = _brought_by(one)
         if brings is not None:
             account.set_reason(conn, desk.agent_id, str(brings), reasons[brings], state_by)
-        if one.resolution != "ignored" and one.kind not in NOTED:
+        if one.is_on_record and one.kind not in NOTED:
             booking.add_discrepancy(conn, _row(desk, one, now))
     for act in one.acts:
         if isinstance(act, Cancel) and desk.sends:

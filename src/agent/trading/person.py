@@ -3,7 +3,7 @@ a word on what books and platform differ about. Each call is part of the caller'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from agent.amounts import plain
 from agent.errors import Conflict, NotFound, UsageError
 from agent.store.trading import account, booking, deciding, switch
 from agent.trading.kill_switch import KILL_SWITCH, KillEvent, KillState
-from agent.trading.reconcile.facts import ACCEPTABLE
+from agent.trading.reconcile.facts import ACCEPTABLE, NEW_BOOKS
 from agent.trading.states.machine import step
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import KILL_FILE, state_by
@@ -59,16 +59,33 @@ def accept(conn: Any, agent: Row, ids: Sequence[str], by: str, now: datetime) ->
             raise Conflict(
                 f"{kind} {one} cannot be accepted: it does not say what to book",
                 where="discrepancies",
-                fix="new books: agent run-agent --adopt; else put it right on the platform, and start again",
+                fix="new books: agent reconcile --adopt; else put it right on the platform, and start again",
             )
+    return {"accepted": list(ids), "trading_state": _decided(conn, agent, known, ids, f"accepted by {by}", now)}
+
+
+def adopt(conn: Any, agent: Row, by: str, now: datetime) -> Row:
+    """Let the next start take over what an account had before its books began, as it was listed: what changed since is
+    listed again. Raises Conflict where nothing is listed."""
+    known = {one["id"]: one for one in booking.discrepancies_of(conn, agent["id"])}
+    ids = [its for its, one in known.items() if (one["kind"], one["resolution"]) == (NEW_BOOKS, "blocking")]
+    if not ids:
+        raise Conflict(
+            "nothing waits to be adopted",
+            where="discrepancies",
+            fix="start the trader: where its books are new and the account has something, that is listed",
+        )
+    return {"adopted": ids, "trading_state": _decided(conn, agent, known, ids, f"to be adopted, said {by}", now)}
+
+
+def _decided(conn: Any, agent: Row, known: Mapping[str, Row], ids: Sequence[str], words: str, now: datetime) -> str:
+    """Write a person's word down; returns the trading state that follows where nothing else blocks."""
     for one in ids:
         said = known[one]["note"]
-        booking.accept(conn, agent["id"], one, f"accepted by {by}" + (f"; {said}" if said else ""), now)
-    blocks = any(row["resolution"] == "blocking" and row["id"] not in ids for row in known.values())
-    state = agent["trading_state"]
-    if not blocks:
-        state = account.set_reason(conn, agent["id"], str(Reason.MISMATCH), None, state_by)
-    return {"accepted": list(ids), "trading_state": state}
+        booking.accept(conn, agent["id"], one, words + (f"; {said}" if said else ""), now)
+    if any(row["resolution"] == "blocking" and row["id"] not in ids for row in known.values()):
+        return str(agent["trading_state"])
+    return account.set_reason(conn, agent["id"], str(Reason.MISMATCH), None, state_by)
 
 
 def trigger(home: Path, reason: str, by: str) -> Row:

@@ -38,7 +38,7 @@ from agent.trading.steps.cycle import Done
 from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
 from agent.trading.steps.execute import LISTED_LATE
 from agent.trading.steps.recover import compare, recover
-from agent.trading.steps.saying import sentence
+from agent.trading.steps.saying import sentence, words_on
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
@@ -62,7 +62,6 @@ class Start:
     account_ref: str = "main"
     cash: Decimal = field(default=Decimal(10_000))
     mode: str = "paper"
-    may_open: bool = False
     platform: Platform | None = None
     rules: Sequence[Rule] | None = None
     asks_for: Decimal = field(default=Decimal(1))
@@ -140,15 +139,11 @@ class Trader:
         not all could be read."""
         with self.turn:
             self._compared_at = self.desk.clock.now()
-            blocking = recover(self.desk, may_open=self._start.may_open)
+            blocking = recover(self.desk)
             self._compared_all_at = self._compared_at
         if blocking:
-            listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
-            raise AgentError(
-                f"books and platform differ, and a person must say what is right: {listed}",
-                where="discrepancies",
-                fix="look at the platform; where it is right: `agent reconcile --accept ID`; nothing was changed",
-            )
+            what, fix = words_on(blocking)
+            raise AgentError(what, where="discrepancies", fix=fix)
 
     def compare(self) -> None:
         """Compare books and platform at work: what waits for a person opens nothing until they have said, and what

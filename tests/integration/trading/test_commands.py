@@ -11,7 +11,8 @@ import pytest
 
 from agent.cli.main import main
 from agent.store.database import migrations
-from agent.store.database.engine import Database, open_engine
+from agent.store.database.engine import Database, open_engine, writing
+from agent.store.trading import booking
 from agent.store.trading.proof import digest_of
 from agent.trading.profiles import names
 from agent.trading.run import run
@@ -148,6 +149,20 @@ def test_a_switch_that_fired_is_reset_by_a_person_when_all_is_closed(
     assert facts(capsys, "kill-switch", "reset", "--reason", "seen") == {"trading_state": "active", "equity": "10600"}
     assert facts(capsys, "portfolio")["initial"] == "10600"
     assert [one["state"] for one in facts(capsys, "kill-switch")] == ["reset"]
+
+
+def test_what_new_books_found_is_adopted_at_a_word(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing waits to be adopted" in typed(capsys, "reconcile", "--adopt", code=3)[1]
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    row = {"id": "x", "agent_id": 1, "found_at": START, "kind": "new_database", "market_id": MARKET, "ledger": {}}
+    with writing(engine) as conn:
+        booking.add_discrepancy(conn, {**row, "platform": {}, "resolution": "blocking", "note": "held 3"})
+    engine.dispose()
+    assert "--adopt and --accept are two words" in typed(capsys, "reconcile", "--adopt", "--accept", "x", code=2)[1]
+    assert "agent reconcile --adopt" in typed(capsys, "reconcile", "--accept", "x", code=3)[1]
+    assert facts(capsys, "reconcile", "--adopt") == {"adopted": ["x"], "trading_state": "active"}
+    said = facts(capsys, "reconcile")[-1]
+    assert (said["resolution"], said["note"].split("; ")[-1]) == ("by_person", "held 3")
 
 
 def test_a_drill_goes_through_every_step_and_touches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

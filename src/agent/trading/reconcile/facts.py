@@ -15,6 +15,7 @@ from agent.trading.states.permissions import Reason
 
 Resolution = Literal["adopted", "corrected", "ignored", "blocking", "by_person"]
 ACCEPTABLE = frozenset({"mismatch", "other_side"})  # what a person may accept: the platform's position is booked
+NEW_BOOKS = "new_database"  # what an account had before its books began: a person may have it adopted
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class Policy:
 
     dust: quantities that count as none. young_seconds: what is younger is left for the next time. mismatch: the largest
     difference of a position that is corrected, rounding: of cash; both fractions of equity. adopts: positions that are
-    found are managed. may_open: a person said that new books take over what there is. accepted: ids of differences of
-    which a person said that the platform is right; they are those of the books of `agent_id`.
+    found are managed. accepted: ids of differences of which a person said that the platform is right, or that it is to
+    be adopted; they are those of the books of `agent_id`.
     """
 
     dust: Decimal = ZERO
@@ -98,7 +99,6 @@ class Policy:
     mismatch: Decimal = Decimal("0.01")
     rounding: Decimal = Decimal("0.001")
     adopts: bool = True
-    may_open: bool = False
     kills_external: bool = False
     accepted: frozenset[str] = frozenset()
     agent_id: int = 0

@@ -62,8 +62,9 @@ def _brought(fill: Fill) -> Decimal:
 
 
 def book_movement(conn: Any, desk: Desk, movement: Movement, marks: Marks, now: datetime) -> bool:
-    """Book cash that came or went. A flow scales what gain, loss and drawdown are measured from. False where it is in
-    the books already. Raises ValueError for a withdrawal of everything."""
+    """Book cash that came or went. A flow scales what gain, loss and drawdown are measured from; the first one, with
+    which the books begin, is that. False where it is in the books already. Raises ValueError for a withdrawal of
+    everything."""
     if not booking.add_movement(conn, desk.movement_row(movement)):
         return False
     if movement.kind == "settlement":
@@ -75,6 +76,8 @@ def book_movement(conn: Any, desk: Desk, movement: Movement, marks: Marks, now: 
         row = account.load(conn, desk.agent_id)
         scaled = after_flow(Baseline(row["initial_equity"], row["peak_equity"]), before["equity"], flow)
         account.update(conn, desk.agent_id, initial_equity=scaled.initial, peak_equity=scaled.peak)
+    elif flow > 0:
+        account.update(conn, desk.agent_id, initial_equity=flow, peak_equity=flow)
     write_equity(conn, desk, marks, now, cash=movement.amount, flow=flow)
     return True
 

@@ -49,19 +49,19 @@ _ROUNDS = 8  # five times an order is asked about before it counts as not placed
 _WHILE_CLOSING = range(1, 16)  # what became of our orders: one that is over may still fill, and is closed, too
 
 
-def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
+def recover(desk: Desk) -> tuple[Discrepancy, ...]:
     """At start: give up what was decided and not sent, then put the books right, see `compare`."""
     with desk.step("recover") as conn:
         deciding.abandon_made(conn, desk.agent_id)
-    return compare(desk, may_open=may_open)
+    return compare(desk)
 
 
-def compare(desk: Desk, *, may_open: bool = False, in_short: bool = False) -> tuple[Discrepancy, ...]:
+def compare(desk: Desk, *, in_short: bool = False) -> tuple[Discrepancy, ...]:
     """Put the books right; returns what blocks: it waits for a person, until then nothing is opened.
 
-    may_open: a person said that new books take over what the account holds. in_short: where the last day, positions and
-    cash show no difference, the rest is not looked at. While everything is being closed only our orders are settled,
-    which closing waits for. Raises Unreachable where not all could be read: then nothing is judged.
+    in_short: where the last day, positions and cash show no difference, the rest is not looked at. While everything is
+    being closed only our orders are settled, which closing waits for. Raises Unreachable where not all could be read:
+    then nothing is judged.
     """
     with desk.database.reading() as connections:
         opened = booking.movements_between(connections.project, desk.held.platform, desk.held.account_ref)
@@ -74,7 +74,7 @@ def compare(desk: Desk, *, may_open: bool = False, in_short: bool = False) -> tu
                 return ()
     asked: set[str] = set()
     for _ in range(_ROUNDS):
-        compared = _compare(desk, frozenset(asked), may_open)
+        compared = _compare(desk, frozenset(asked))
         reasons = _reasons(compared.found)
         changed = [_carry_out(desk, one, asked, reasons) for one in compared.found]
         blocking = _conclude(desk, compared)
@@ -152,13 +152,13 @@ class _Compared:
     is_agreed: bool
 
 
-def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> _Compared:
+def _compare(desk: Desk, asked: frozenset[str]) -> _Compared:
     """All that was ever booked against all that the platform lists."""
     with desk.database.reading() as connections:
         books = books_of(connections.project, desk)
         known = booking.discrepancies_of(connections.project, desk.agent_id)
     accepted = frozenset(one["id"] for one in known if one["resolution"] == "by_person")
-    return _judged(desk, books, _snapshot(desk, asked, None), may_open=may_open, accepted=accepted)
+    return _judged(desk, books, _snapshot(desk, asked, None), accepted)
 
 
 def _compare_in_short(desk: Desk, opened_at: datetime) -> _Compared:
@@ -184,8 +184,6 @@ def _judged(
     desk: Desk,
     books: Books,
     platform: Snapshot,
-    *,
-    may_open: bool = False,
     accepted: frozenset[str] = frozenset(),
 ) -> _Compared:
     config = desk.config
@@ -195,7 +193,6 @@ def _judged(
         young_seconds=config.young_seconds,
         mismatch=ratio(of_float(config.mismatch_limit_pct), Decimal(100)),
         adopts=config.adopts,
-        may_open=may_open,
         kills_external=config.kill_external,
         accepted=accepted,
         agent_id=desk.agent_id,

@@ -59,7 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="with --from: seconds of history in one second; as fast as it goes",
     )
-    parser.add_argument("--adopt", action="store_true", help="new books take over what the account holds already")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +89,6 @@ def run(options: argparse.Namespace) -> int:
             clock=FeedClock(feed),
             config=parsed.config,
             home=workspace.settings.home,
-            may_open=options.adopt,
             tells=partial(_message, workspace.settings, workspace.database) if workspace.settings.alerts.urls else None,
         )
         _tell(trading_options.table_of(parsed).rstrip())
@@ -130,7 +128,6 @@ def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
             config=parsed.config,
             home=workspace.settings.home,
             account_ref=name,
-            may_open=options.adopt,
         )
         _tell(trading_options.table_of(parsed).rstrip())
         _tell(f"Its books: `agent portfolio --account {name}`, and so on.")

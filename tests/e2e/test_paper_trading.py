@@ -31,6 +31,12 @@ def let_it_have_an_edge(folder: Path, market: str) -> None:
         conn.execute(sa.update(releases).where(releases.c.id == current.id).values(metrics=metrics))
 
 
+def slip(fill: dict[str, Any]) -> float:
+    """What a purchase cost beside the mid, in basis points of it."""
+    assert fill["side"] == "buy"
+    return (float(fill["price"]) / float(fill["mid"]) - 1) * 10_000
+
+
 def test_a_release_is_traded_over_restarts_and_replayed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +80,10 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     assert orders[0]["status"] == "filled"
     fills = typed("fills")
     assert {one["client_order_id"] for one in fills} <= {one["client_order_id"] for one in orders}
+    drift, costs = typed("slippage"), waiting.listing("files:ABC").costs
+    assert [one["platform_fill_id"] for one in drift["fills"]] == [one["platform_fill_id"] for one in fills]
+    assert drift["total"]["expected_bps"] == pytest.approx(costs.distance(1.0) * 10_000)
+    assert drift["total"]["cost_bps"] == pytest.approx(sum(slip(one) for one in drift["fills"]))
     assert typed("portfolio", "--rebuild")["differences"] == []
     assert [one["kind"] for one in typed("reconcile")] == ["opening"]
     proof = typed("export-decision", orders[0]["decision_id"])

@@ -223,6 +223,54 @@ class EquityOut(_Row):
     stale: bool
 
 
+class DriftOut(_Row):
+    """How far fills are from what was reckoned with: beside the mids of their decisions, and what costs expect."""
+
+    fills: int
+    without_mid: int = Field(description="Of these no decision says a mid; they are in no sum.")
+    notional: Amount = Field(description="What the others come to at their mids.")
+    cost: Amount | None
+    cost_bps: float | None = Field(description="In basis points of notional.")
+    expected: Amount | None = Field(description="Null where the current release does not have one of the markets.")
+    expected_bps: float | None
+    is_beyond: bool = Field(description="They cost more than expected beyond chance.")
+
+
+class MarketDriftOut(DriftOut):
+    """The same of one market."""
+
+    market_id: str
+
+
+class FillDriftOut(_Row):
+    """The same of one fill; `mid` is that of its decision, in the price of the outcome."""
+
+    platform_fill_id: str
+    client_order_id: str | None
+    ts: Moment
+    market_id: str
+    outcome: str
+    side: Literal["buy", "sell"]
+    quantity: Amount
+    price: Amount
+    mid: Amount | None
+    cost: Amount | None
+    cost_bps: float | None
+    expected: Amount | None
+    expected_bps: float | None
+
+
+class SlippageOut(_Row):
+    """What fills cost beside what their decisions saw, against what the project's costs expect."""
+
+    account_ref: str
+    platform: str
+    mode: str
+    total: DriftOut
+    markets: list[MarketDriftOut]
+    fills: list[FillDriftOut] = Field(description="The oldest first; of more than `limit` the newest.")
+
+
 class LockOut(_Row):
     """What may not be opened until a time."""
 

@@ -20,7 +20,9 @@ from agent.store.trading.showing import Wanted
 
 Row = Mapping[str, Any]
 # Columns of money; other amounts are prices and quantities.
-_MONEY = frozenset({"cash", "position_value", "equity", "peak", "fee", "fees", "pnl", "realized"})
+_MONEY = frozenset(
+    {"cash", "position_value", "equity", "peak", "fee", "fees", "pnl", "realized", "notional", "cost", "expected"}
+)
 
 
 def add_filters(parser: argparse.ArgumentParser, *, market: bool = True) -> None:

@@ -29,6 +29,11 @@ READS = {
     "trades?since=2026-01-30T01:30:00Z": ("trades", "--since", "2026-01-30T01:30"),
     "equity": ("equity",),
     "equity?limit=3": ("equity", "--limit", "3"),
+    "slippage": ("slippage",),
+    f"slippage?market={MARKET}&since=2026-01-30T01:30:00Z": (
+        *("slippage", "--market", MARKET),
+        *("--since", "2026-01-30T01:30"),
+    ),
     "locks": ("locks",),
     "kill-switch": ("kill-switch",),
 }
@@ -81,6 +86,11 @@ def test_an_answer_is_what_the_command_prints(
         assert (reply.status_code, reply.json()) == (200, printed), address
         filled |= {address} if printed else set()
     assert set(READS) - filled <= {"orders?market=other", "kill-switch"}
+
+
+def test_all_fills_are_summed_although_the_newest_alone_are_listed(client: TestClient) -> None:
+    found = client.get("/trading/slippage?limit=1").json()
+    assert (found["total"]["fills"], [one["side"] for one in found["fills"]]) == (2, ["sell"])
 
 
 def test_the_status_says_why_nothing_is_opened(client: TestClient) -> None:

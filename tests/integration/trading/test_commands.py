@@ -106,6 +106,39 @@ def test_why_it_was_resumed_is_on_record_until_the_next_pause(traded: Path, caps
     assert facts(capsys, "portfolio")["reasons"] == {"person": "tea"}
 
 
+def test_what_fills_cost_is_said_beside_what_was_expected(
+    traded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two fills at the mid that was seen, and one a thousandth of it above."""
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    clock = MovedClock(START + 4 * HOUR)
+    feed = feed_of({MARKET: [100.0] * 8}, {MARKET: {5: 1}}, [listing(MARKET, Costs(half_spread=0.001))])
+    with trader(Database(engine, engine), feed, clock) as one:
+        one.recover()
+        cycles(one, clock, (5, 6))
+    engine.dispose()
+    found = facts(capsys, "slippage")
+    assert (found["account_ref"], found["platform"], found["mode"]) == ("main", "paper", "paper")
+    last = found["fills"][-1]
+    assert [one["cost"] for one in found["fills"][:2]] == ["0", "0"]
+    assert (last["mid"], last["price"], last["cost_bps"]) == ("100", "100.1", pytest.approx(10))
+    total = found["total"]
+    assert (total["fills"], total["cost"], total["expected"]) == (3, last["cost"], None)
+    assert float(total["cost"]) == pytest.approx(float(last["quantity"]) * 0.1)
+    assert found["markets"] == [{"market_id": MARKET} | total]
+    said = typed(capsys, "slippage")[0]
+    assert f"{float(total['cost']):.2f} beside the mids of their decisions" in said
+    assert f"What was to be expected is not known: the current release does not have {MARKET}." in said
+
+    monkeypatch.setattr("agent.cli.commands.trading.slippage.costs_of", lambda *_: {MARKET: Costs(slippage=0.001)})
+    assert facts(capsys, "slippage")["total"]["expected_bps"] == pytest.approx(10)
+    said = typed(capsys, "slippage", "--market", MARKET)[0]
+    assert "expected (10.00 bps): no more than chance may do." in said
+    assert len([line for line in said.splitlines() if MARKET in line]) == 3, "a line for each fill"
+    assert typed(capsys, "slippage", "--market", "other")[0] == "Nothing was executed yet.\n"
+    assert len(facts(capsys, "slippage", "--since", "2026-01-30T01:30")["fills"]) == 2
+
+
 def test_people_read_cents_and_json_has_every_digit(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
     clock = MovedClock(START + 4 * HOUR)

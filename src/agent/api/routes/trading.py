@@ -27,6 +27,7 @@ from agent.api.trading_models import (
     OrderOut,
     PortfolioOut,
     ResetIn,
+    SlippageOut,
     TradeOut,
     TraderMoved,
     TraderReset,
@@ -37,6 +38,9 @@ from agent.store.trading import requests, showing
 from agent.store.trading.deciding import plain_json
 from agent.store.trading.showing import Wanted
 from agent.trading import person
+from agent.trading.drift import load_drift
+from agent.trading.feeds.reading import costs_of
+from pipelines.lake import Lake
 
 router = APIRouter(route_class=StrictRoute, prefix="/trading", tags=["trading"])
 PERSON = "a person over HTTP"
@@ -120,6 +124,16 @@ async def equity(
     """What the account was worth, the newest first."""
     wanted = Wanted(since=since, limit=limit)
     return await _rows(server, account, EquityOut, lambda conn, its: showing.equity(conn, its, wanted))
+
+
+@router.get("/slippage", responses=NOT_FOUND)
+async def slippage(
+    server: ServerHere, account: Account = "main", market: Market = None, since: Since = None, limit: Limit = 1000
+) -> SlippageOut:
+    """What fills cost beside the mid of their decisions, and what the project's costs expect of that."""
+    wanted, lake = Wanted(market, since, limit), Lake(server.settings.lake_path)
+    found = await _read(server, account, lambda conn, its: load_drift(conn, its, wanted, costs_of(conn, lake)))
+    return SlippageOut.model_validate(found)
 
 
 @router.get("/locks", responses=NOT_FOUND)

@@ -77,7 +77,7 @@ def fills_with_mids(
     conn: sa.Connection,
     platform: str,
     account_ref: str,
-    since: datetime,
+    since: datetime | None = None,
     *,
     until: datetime | None = None,
     key: tuple[str, str] | None = None,
@@ -89,8 +89,10 @@ def fills_with_mids(
         sa.select(fills, d.reference_mid)
         .outerjoin(orders, orders.c.client_order_id == c.client_order_id)
         .outerjoin(decisions, d.decision_id == orders.c.decision_id)
-        .where(c.platform == platform, c.account_ref == account_ref, c.ts >= since)
+        .where(c.platform == platform, c.account_ref == account_ref)
     )
+    if since is not None:
+        query = query.where(c.ts >= since)
     if until is not None:
         # What takes one of them back may have come later: it always counts.
         query = query.where(sa.or_(c.ts <= until, c.settlement == "failed"))

@@ -58,6 +58,15 @@ class ReleasedFeed(TableFeed):
         return current is not None and current != self.release.release_id
 
 
+def costs_of(conn: Any, lake: Lake) -> dict[str, Costs]:
+    """What trading costs in each market of the current release; none where there is no release. Raises LakeError."""
+    release = releases.current_release(conn)
+    if release is None:
+        return {}
+    rows = _markets(lake, _snapshots(conn, release, "markets"))
+    return {row["market_id"]: _costs(row) for row in rows.iter_rows(named=True)}
+
+
 def read_release(database: Database, lake: Lake) -> Tables:
     """Markets, bars and published decisions of the current release. Raises NotFound where there is none."""
     with reading(database.project) as conn:
@@ -292,20 +301,23 @@ def _listing(row: dict[str, Any], bar_seconds: float) -> Listing:
         base=_base(row["symbol"] or row["external_id"]),
         event=row["event_id"] or "",
     )
-    costs = Costs(
-        half_spread=row["half_spread"] or 0.0,
-        slippage=row["slippage"] or 0.0,
-        fee=row["fee"] or 0.0,
-        is_binary=is_binary,
-    )
     payout = row["resolution"]
     return Listing(
         instrument=instrument,
-        costs=costs,
+        costs=_costs(row),
         bar_seconds=bar_seconds,
         name=row["question"] or row["symbol"] or row["external_id"],
         payout=None if payout is None else of_float(payout),
         resolved_at=None if payout is None else row["resolved_at"],
+    )
+
+
+def _costs(row: dict[str, Any]) -> Costs:
+    return Costs(
+        half_spread=row["half_spread"] or 0.0,
+        slippage=row["slippage"] or 0.0,
+        fee=row["fee"] or 0.0,
+        is_binary=row["kind"] == BINARY,
     )
 
 

@@ -161,12 +161,18 @@ def seen_since(
     """Fills since a time, and up to one, beside the mids of their decisions, of one position or all; without what was
     taken back, whenever that was."""
     rows = booking.fills_with_mids(conn, desk.held.platform, desk.held.account_ref, since, until=until, key=key)
+    return [seen_of(one) for one in standing(rows)]
+
+
+def standing(rows: Sequence[Row]) -> list[Row]:
+    """Rows of fills without what was taken back, and without what took it back."""
     voids = {one["platform_fill_id"] for one in rows if one["platform_fill_id"].endswith(VOID)}
     gone = voids | {one.removesuffix(VOID) for one in voids}
-    return [_seen(one) for one in rows if one["platform_fill_id"] not in gone]
+    return [one for one in rows if one["platform_fill_id"] not in gone]
 
 
-def _seen(row: Row) -> Seen:
+def seen_of(row: Row) -> Seen:
+    """A row of `fills` with the mid of its decision."""
     mid = row["reference_mid"]
     if mid is not None and row["outcome"] == "no":
         mid = less(Decimal(1), mid)

@@ -12,10 +12,12 @@ import pytest
 from agent.cli.main import main
 from agent.store.database import migrations
 from agent.store.database.engine import Database, open_engine, writing
-from agent.store.trading import booking
+from agent.store.trading import account, booking, showing
 from agent.store.trading.proof import digest_of
 from agent.trading.profiles import names
 from agent.trading.run import run
+from agent.trading.states.permissions import Reason
+from agent.trading.steps.desk import state_by
 from pipelines.costs import Costs
 from tests.paper import HOUR, MARKET, START, MovedClock, cycles, feed_of, listing, trader
 from tests.tiny import tiny_project
@@ -95,6 +97,17 @@ def test_a_pause_holds_until_it_is_resumed(traded: Path, capsys: pytest.CaptureF
     assert facts(capsys, "portfolio")["reasons"] == {}
 
 
+def test_what_own_monitoring_paused_is_resumed_as_well(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    with writing(engine) as conn:
+        agent = showing.agent_of(conn, "main")["id"]
+        for reason in (Reason.MONITOR, Reason.MISMATCH):
+            account.set_reason(conn, agent, str(reason), "late", state_by)
+    engine.dispose()
+    assert facts(capsys, "resume") == {"trading_state": "reducing"}
+    assert facts(capsys, "portfolio")["reasons"] == {"mismatch": "late"}
+
+
 def test_why_it_was_resumed_is_on_record_until_the_next_pause(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts(capsys, "pause", "--reason", "lunch")
     assert facts(capsys, "resume", "--reason", "back") == {"trading_state": "active"}
@@ -130,7 +143,7 @@ def test_what_fills_cost_is_said_beside_what_was_expected(
     assert f"{float(total['cost']):.2f} beside the mids of their decisions" in said
     assert f"What was to be expected is not known: the current release does not have {MARKET}." in said
 
-    monkeypatch.setattr("agent.cli.commands.trading.slippage.costs_of", lambda *_: {MARKET: Costs(slippage=0.001)})
+    monkeypatch.setattr("agent.cli.commands.trading.slippage.read_costs", lambda *_: {MARKET: Costs(slippage=0.001)})
     assert facts(capsys, "slippage")["total"]["expected_bps"] == pytest.approx(10)
     said = typed(capsys, "slippage", "--market", MARKET)[0]
     assert "expected (10.00 bps): no more than chance may do." in said

@@ -39,7 +39,7 @@ from agent.store.trading.deciding import plain_json
 from agent.store.trading.showing import Wanted
 from agent.trading import person
 from agent.trading.drift import load_drift
-from agent.trading.feeds.reading import costs_of
+from agent.trading.feeds.reading import read_costs
 from pipelines.lake import Lake
 
 router = APIRouter(route_class=StrictRoute, prefix="/trading", tags=["trading"])
@@ -132,7 +132,7 @@ async def slippage(
 ) -> SlippageOut:
     """What fills cost beside the mid of their decisions, and what the project's costs expect of that."""
     wanted, lake = Wanted(market, since, limit), Lake(server.settings.lake_path)
-    found = await _read(server, account, lambda conn, its: load_drift(conn, its, wanted, costs_of(conn, lake)))
+    found = await _read(server, account, lambda conn, its: load_drift(conn, its, wanted, read_costs(conn, lake)))
     return SlippageOut.model_validate(found)
 
 

@@ -16,6 +16,7 @@ from agent.trading.states.permissions import Reason
 Resolution = Literal["adopted", "corrected", "ignored", "blocking", "by_person"]
 ACCEPTABLE = frozenset({"mismatch", "other_side"})  # what a person may accept: the platform's position is booked
 NEW_BOOKS = "new_database"  # what an account had before its books began: a person may have it adopted
+LOOKED_AT = frozenset({"overfill", "unexpected_event"})  # booked; nothing is opened until a person has looked
 
 
 @dataclass(frozen=True, slots=True)

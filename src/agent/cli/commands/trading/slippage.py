@@ -10,7 +10,7 @@ from agent.cli.trading import add_filters, cells, money, opened, wanted_of
 from agent.console import table
 from agent.execution.workspace import read_settings
 from agent.trading.drift import load_drift
-from agent.trading.feeds.reading import costs_of
+from agent.trading.feeds.reading import read_costs
 from pipelines.lake import Lake
 
 HELP = (
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the report: by market, or of one market fill by fill."""
     settings, _ = read_settings(options.project_dir)
     with opened(options) as (database, agent), database.reading() as connections:
-        costs = costs_of(connections.project, Lake(settings.lake_path))
+        costs = read_costs(connections.project, Lake(settings.lake_path))
         found = load_drift(connections.project, agent, wanted_of(options), costs)
     emit(options, found, _text(found, by_fill=options.market is not None))
     return 0

@@ -33,6 +33,7 @@ class TraderStatus(_Row):
     wanted_state: str
     is_running: bool = Field(description="A process holds the account.")
     kill: str | None = Field(description="The kill switch's state where it fired and nobody has reset it.")
+    ended_at: Moment | None = Field(description="When a person retired it.")
 
 
 class PositionOut(_Row):
@@ -62,6 +63,7 @@ class PortfolioOut(_Row):
     peak: Amount
     initial: Amount
     as_of: Moment | None
+    ended_at: Moment | None = Field(description="When a person retired it.")
     positions: list[PositionOut]
 
 

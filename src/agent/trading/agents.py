@@ -143,7 +143,8 @@ class TradeMonitor:
 def breakdown(trader: Trader) -> Row:
     """What the portfolio is made of: as `agent portfolio --json` shows it."""
     with trader.desk.database.reading() as connections:
-        return showing.portfolio(connections.project, account.load(connections.project, trader.desk.agent_id))
+        its = account.load(connections.project, trader.desk.agent_id)
+        return showing.portfolio(connections.project, its, showing.Wanted())
 
 
 class TradingAgentOrchestrator(_Agent):

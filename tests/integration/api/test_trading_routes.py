@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 READS = {
     "portfolio": ("portfolio",),
+    "portfolio?market=other&since=2026-01-30T01:30:00Z": (
+        *("portfolio", "--market", "other"),
+        *("--since", "2026-01-30T01:30"),
+    ),
     "decisions": ("decisions",),
     "decisions?not_traded=true&market=BTCUSD": ("decisions", "--why-not", "BTCUSD"),
     "decisions?limit=2": ("decisions", "--limit", "2"),

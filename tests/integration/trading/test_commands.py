@@ -211,6 +211,38 @@ def test_what_new_books_found_is_adopted_at_a_word(traded: Path, capsys: pytest.
     assert (said["resolution"], said["note"].split("; ")[-1]) == ("by_person", "held 3")
 
 
+def test_books_end_at_a_word_and_stay_readable(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "it needs a reason" in typed(capsys, "retire", "--reason", " ", code=2)[1]
+    answer = facts(capsys, "retire", "--reason", "begin anew")
+    assert (answer["retired"], answer["platform"]) == ("main", "paper")
+    held = facts(capsys, "portfolio", "--rebuild")
+    assert (held["ended_at"], held["equity"], held["differences"]) == (answer["ended_at"], "10600", [])
+    assert held["reasons"]["retired"].endswith(": begin anew")
+    assert "halted; retired by" in typed(capsys, "portfolio")[0]
+    for name, count in (("orders", 2), ("fills", 2), ("trades", 1), ("equity", 5), ("decisions", 5), ("reconcile", 1)):
+        assert len(facts(capsys, name)) == count, name
+    assert facts(capsys, "slippage")["total"]["fills"] == 2
+    bought = facts(capsys, "orders")[0]
+    assert "account main was retired at" in typed(capsys, "pause", "--reason", "x", code=3)[1]
+    assert "account main was retired at" in typed(capsys, "retire", "--reason", "x", code=3)[1]
+
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    clock = MovedClock(START + 4 * HOUR)
+    with trader(Database(engine, engine), feed_of({MARKET: [100.0] * 8}, {MARKET: {5: 1}}), clock) as one:
+        one.recover()
+        cycles(one, clock, (5, 6))
+    engine.dispose()
+    held = {"all": (), "its": ("--market", MARKET), "other": ("--market", "x"), "later": ("--since", "2026-01-31")}
+    found = {name: len(facts(capsys, "portfolio", *options)["positions"]) for name, options in held.items()}
+    assert found == {"all": 1, "its": 1, "other": 0, "later": 0}
+    proof = json.loads(typed(capsys, "export-decision", bought["decision_id"])[0])
+    assert (proof["decision"]["agent_id"], proof["fills"][0]["price"]) == (bought["agent_id"], "100")
+    held = facts(capsys, "portfolio", "--rebuild")
+    assert (held["ended_at"], held["initial"], held["differences"]) == (None, "10600", [])
+    assert [len(facts(capsys, name)) for name in ("orders", "fills", "trades")] == [1, 1, 0]
+    assert "is held" in typed(capsys, "retire", "--reason", "x", code=3)[1]
+
+
 def test_a_drill_goes_through_every_step_and_touches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(folder.rglob("*"))
     steps = facts(capsys, "kill-switch", "drill")

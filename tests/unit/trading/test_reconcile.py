@@ -168,7 +168,7 @@ def test_26_new_books_take_cash_and_nothing_else_silently() -> None:
         "an order to buy 10 rested before these books began; it is ours, and will be cancelled",
     ]
     (held,) = reconcile(new, platform(held="3"), POLICY)
-    said = replace(POLICY, accepted=frozenset({held.id_of(POLICY.agent_id)}))
+    said = replace(POLICY, accepted=frozenset({held.id_of(new.agent_id)}))
     assert reconcile(new, platform(held="4"), said)[0].resolution == "blocking", "they saw another list"
     assert [one.key for one in reconcile(new, platform(listed("open"), held="3"), said)] == [KEY], "only what is new"
     adopted = applied(new, reconcile(new, platform(held="3"), said))

@@ -69,9 +69,14 @@ async def status(server: ServerHere, account: Account = "main") -> TraderStatus:
 
 
 @router.get("/portfolio", responses=NOT_FOUND)
-async def portfolio(server: ServerHere, account: Account = "main") -> PortfolioOut:
-    """Cash, equity and what is held."""
-    return PortfolioOut.model_validate(await _read(server, account, showing.portfolio))
+async def portfolio(
+    server: ServerHere, account: Account = "main", market: Market = None, since: Since = None
+) -> PortfolioOut:
+    """Cash, equity and what is held; `since`: of positions those opened from then on."""
+    wanted = Wanted(market, since)
+    return PortfolioOut.model_validate(
+        await _read(server, account, lambda conn, its: showing.portfolio(conn, its, wanted))
+    )
 
 
 @router.get("/decisions", responses=NOT_FOUND)

@@ -31,7 +31,7 @@ class Holding:
 class Books:
     """What we have written down. cash and holdings are those of `fills` and `movements`. opened_at: when the books
     began: the platform's older fills are in what was found then; None: they are empty. is_killed: an older kill is not
-    reset."""
+    reset. agent_id: whose books they are: an account may have had others before."""
 
     orders: tuple[Order, ...] = ()
     fills: tuple[Fill, ...] = ()
@@ -41,6 +41,7 @@ class Books:
     equity: Decimal = ZERO
     opened_at: datetime | None = None
     is_killed: bool = False
+    agent_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class Policy:
     dust: quantities that count as none. young_seconds: what is younger is left for the next time. mismatch: the largest
     difference of a position that is corrected, rounding: of cash; both fractions of equity. adopts: positions that are
     found are managed. accepted: ids of differences of which a person said that the platform is right, or that it is to
-    be adopted; they are those of the books of `agent_id`.
+    be adopted.
     """
 
     dust: Decimal = ZERO
@@ -102,7 +103,6 @@ class Policy:
     adopts: bool = True
     kills_external: bool = False
     accepted: frozenset[str] = frozenset()
-    agent_id: int = 0
 
 
 # --- what is to be done --------------------------------------------------------------------------------------------

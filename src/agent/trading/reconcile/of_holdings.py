@@ -97,7 +97,7 @@ def compare_cash(
     if not rest or is_moving:
         return
     if rest.copy_abs() <= times(books.equity, policy.rounding):
-        name = inferred_id("cash", cash, platform.cash, len(books.movements))
+        name = inferred_id("cash", books.agent_id, cash, platform.cash, len(books.movements))
         movement = Movement(external_id=name, kind="adjustment", amount=rest, ts=platform.at, reason="rounding of fees")
         yield _cash(22, "cash_rounding", "corrected", cash, platform, (BookMovement(movement),))
     else:
@@ -140,7 +140,7 @@ def _if_accepted(
     """A difference of which a person said that the platform is right is booked, through zero in two steps. It is the
     very one that they saw: other quantities have another id, and block again."""
     assert found.key is not None, "it is of a position"
-    if found.id_of(policy.agent_id) not in policy.accepted:
+    if found.id_of(books.agent_id) not in policy.accepted:
         return found
     if ours.quantity * theirs.quantity > 0:
         fills = [_explaining(found.key, ours, theirs, books, platform)]
@@ -166,13 +166,14 @@ def open_books(books: Books, platform: Snapshot, policy: Policy) -> Iterator[Dis
     held = {key: one for key, one in sorted(platform.holdings.items()) if one.quantity.copy_abs() > policy.dust}
     listed = [_held_before(key, theirs) for key, theirs in held.items()]
     listed += [_resting_before(one) for one in platform.orders if one.status == "open"]
-    unseen = [one for one in listed if one.id_of(policy.agent_id) not in policy.accepted]
+    unseen = [one for one in listed if one.id_of(books.agent_id) not in policy.accepted]
     if unseen:
         yield from unseen
         return
     if platform.cash:
         kind: Any = "deposit" if platform.cash > 0 else "withdrawal"
-        paid = Movement(external_id="opening", kind=kind, amount=platform.cash, ts=platform.at, reason="opening")
+        name = f"opening:{books.agent_id}"
+        paid = Movement(external_id=name, kind=kind, amount=platform.cash, ts=platform.at, reason="opening")
         yield _cash(26, "opening", "corrected", ZERO, platform, (BookMovement(paid),))
     for key, theirs in held.items():
         yield _found(key, theirs, books, platform, policy)
@@ -236,7 +237,7 @@ def _fill_of(key: Key, change: Decimal, price: Decimal, books: Books, platform: 
     before = sum(one.key == key for one in books.fills)
     side: Side = "buy" if change > 0 else "sell"
     return Fill(
-        fill_id=inferred_id(why, key, change, price, before),
+        fill_id=inferred_id(why, books.agent_id, key, change, price, before),
         market_id=key[0],
         outcome=key[1],  # type: ignore[arg-type]  # one of ours
         side=side,

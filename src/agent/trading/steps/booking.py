@@ -50,9 +50,8 @@ def _guesses(conn: Any, desk: Desk, fill: Fill) -> list[Fill]:
     """What was inferred for want of this fill. Most accounts never have any."""
     if fill.inferred or not booking.has_inferred(conn, desk.held.platform, desk.held.account_ref, fill.key):
         return []
-    where = (desk.held.platform, desk.held.account_ref)
-    found = map(fill_of, booking.fills_of(conn, *where, key=fill.key))
-    return guesses_at(fill, found, map(movement_of, booking.movements_of(conn, *where)))
+    found = map(fill_of, booking.fills_of(conn, *desk.books, key=fill.key))
+    return guesses_at(fill, found, map(movement_of, booking.movements_of(conn, *desk.books)))
 
 
 def _brought(fill: Fill) -> Decimal:
@@ -164,10 +163,10 @@ def _book_line(conn: Any, desk: Desk, key: Key, event: Fill | Movement, now: dat
         realized = total((row["realized"], line.realized, base.realized.copy_negate()))
         fees = total((row["fees"], line.fees, base.fees.copy_negate()))
     else:
-        found = [fill_of(one) for one in booking.fills_of(conn, desk.held.platform, desk.held.account_ref, key=key)]
+        found = [fill_of(one) for one in booking.fills_of(conn, *desk.books, key=key)]
         paid = [
             one
-            for one in map(movement_of, booking.movements_of(conn, desk.held.platform, desk.held.account_ref))
+            for one in map(movement_of, booking.movements_of(conn, *desk.books))
             if one.kind == "settlement" and (one.market_id, one.outcome) == key
         ]
         books = rebuilt(found, paid)
@@ -195,7 +194,7 @@ def _open_trip(conn: Any, desk: Desk, key: Key, row: Mapping[str, Any], event: F
     """
     if row["opened_at"] is None:
         return Books() if not row["quantity"] else None
-    rows = booking.fills_of(conn, desk.held.platform, desk.held.account_ref, key=key, since=row["opened_at"])
+    rows = booking.fills_of(conn, *desk.books[:2], row["opened_at"], key=key)
     fills = [fill_of(one) for one in rows if one["platform_fill_id"] != event.fill_id]
     if any(one.fill_id.endswith(VOID) for one in fills):
         return None

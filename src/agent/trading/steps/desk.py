@@ -63,6 +63,11 @@ class Desk:
         """Its row in `agents`."""
         return self.held.agent_id
 
+    @property
+    def books(self) -> tuple[str, str, datetime]:
+        """Which fills and cash movements are in its books: of which platform and account, and since when."""
+        return self.held.platform, self.held.account_ref, self.held.begun_at
+
     @contextmanager
     def step(self, name: str) -> Iterator[Any]:
         """A transaction under the lease. `name` makes two points at which tests end the process: trader.NAME.committing
@@ -157,7 +162,8 @@ def seen_since(
 ) -> list[Seen]:
     """Fills since a time, and up to one, beside the mids of their decisions, of one position or all; without what was
     taken back, whenever that was."""
-    rows = booking.fills_with_mids(conn, desk.held.platform, desk.held.account_ref, since, until=until, key=key)
+    platform, account_ref, begun_at = desk.books
+    rows = booking.fills_with_mids(conn, platform, account_ref, max(since, begun_at), until=until, key=key)
     return [seen_of(one) for one in standing(rows)]
 
 

@@ -64,7 +64,7 @@ def compare(desk: Desk, *, in_short: bool = False) -> tuple[Discrepancy, ...]:
     then nothing is judged.
     """
     with desk.database.reading() as connections:
-        opened = booking.movements_between(connections.project, desk.held.platform, desk.held.account_ref)
+        opened = booking.movements_between(connections.project, *desk.books)
     if opened is not None:
         follow(desk)
         if in_short:
@@ -106,16 +106,16 @@ def _agree(desk: Desk) -> None:
 
 def books_of(conn: Any, desk: Desk) -> Books:
     """The books as reconciliation wants them: positions and cash made again from all that was ever booked."""
-    where = (desk.held.platform, desk.held.account_ref)
-    movements = [movement_of(row) for row in booking.movements_of(conn, *where)]
+    movements = [movement_of(row) for row in booking.movements_of(conn, *desk.books)]
     newest = booking.newest_equity(conn, desk.agent_id)
     books = Books(
         orders=tuple(order_of(row) for row in orders.of_agent(conn, desk.agent_id)),
-        fills=tuple(fill_of(row) for row in booking.fills_of(conn, *where)),
+        fills=tuple(fill_of(row) for row in booking.fills_of(conn, *desk.books)),
         movements=tuple(movements),
         equity=ZERO if newest is None else newest["equity"],
         opened_at=movements[0].ts if movements else None,
-        is_killed=account.standing_kill(conn, *where) is not None,
+        is_killed=account.standing_kill(conn, *desk.books[:2]) is not None,
+        agent_id=desk.agent_id,
     )
     return summed_up(books)
 
@@ -126,19 +126,20 @@ def recent_books_of(conn: Any, desk: Desk, listed: Snapshot, since: datetime, op
     live, newest = in_flight(conn, desk.agent_id), booking.newest_equity(conn, desk.agent_id)
     assert newest is not None, "the books were opened"
     names = {name for one in listed.fills for name in (one.fill_id, one.fill_id + VOID)}
-    rows = booking.fills_named(conn, *where, names)
+    rows = [row for row in booking.fills_named(conn, *where, names) if row["ts"] >= desk.held.begun_at]
     for order in live:
         rows += booking.fills_of(conn, *where, order=order.client_order_id)
     held = held_quantities(conn, desk.agent_id)
     return Books(
         orders=tuple(live),
         fills=tuple({row["platform_fill_id"]: fill_of(row) for row in rows}.values()),
-        movements=tuple(movement_of(row) for row in booking.movements_of(conn, *where, since=since)),
+        movements=tuple(movement_of(row) for row in booking.movements_of(conn, *where, max(since, desk.held.begun_at))),
         holdings={key: Holding(quantity, average) for key, (quantity, average) in held.items()},
         cash=newest["cash"],
         equity=newest["equity"],
         opened_at=opened_at,
         is_killed=account.standing_kill(conn, *where) is not None,
+        agent_id=desk.agent_id,
     )
 
 
@@ -177,7 +178,9 @@ def _snapshot(desk: Desk, asked: frozenset[str], since: datetime | None) -> Snap
     said = desk.platform.snapshot(asked, since)
     if not said.is_complete:
         raise Unreachable("a part of the account could not be read", where=desk.platform.name, fix="it is read again")
-    return replace(said, is_authoritative=desk.platform.capabilities.is_authoritative)
+    # Where time stands still, what is found now must not look older than these books.
+    at = max(said.at, desk.held.begun_at)
+    return replace(said, at=at, is_authoritative=desk.platform.capabilities.is_authoritative)
 
 
 def _judged(
@@ -195,7 +198,6 @@ def _judged(
         adopts=config.adopts,
         kills_external=config.kill_external,
         accepted=accepted,
-        agent_id=desk.agent_id,
     )
     found = reconcile(replace(books, is_killed=False), platform, policy)
     unjudged, agreed = frozenset(young_keys(books, platform, policy)), is_agreed(books, platform, policy, found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -265,3 +267,25 @@ def dusty(at: Floor) -> Decimal:
     with writing(at.database.project) as conn:
         booking.put_position(conn, values | more)
     return left
+
+
+def test_a_start_that_meets_a_retirement_begins_new_books(database: Database) -> None:
+    clock, found = MovedClock(), list[int]()
+    traded(database, (), clock)
+    start = threading.Thread(target=lambda: found.append(traded(database, (), clock)))
+    with writing(database.project) as conn:
+        person.retire(conn, now_of(database), reason="x", by="me", owner=identity.own())
+        start.start()
+        wait_until_it_waits(database)
+    start.join(30)
+    assert found == [2]
+
+
+def wait_until_it_waits(database: Database) -> None:
+    """Until a transaction waits for the one that retires. SQLite lets nobody else begin to write meanwhile."""
+    ends = time.monotonic() + 20
+    while database.project.dialect.name == "postgresql" and time.monotonic() < ends:
+        with database.reading() as connections:
+            if connections.project.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar():
+                return
+        time.sleep(0.01)

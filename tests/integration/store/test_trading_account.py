@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from agent.errors import Busy, Conflict, LeaseLost, NotFound
 from agent.store.database.engine import Database, writing
-from agent.store.trading import account, deciding
+from agent.store.trading import account, deciding, orders
 from agent.store.trading.account import Held, Opening
 from agent.store.trading_tables import agents, decisions, kill_switch, opinions, verdicts
 from agent.trading.states.permissions import Reason, state_of
@@ -171,13 +171,21 @@ def test_a_decision_is_made_once_and_keeps_its_opinions(database: Database) -> N
         assert found[1]["reasons"] == [{"net": "0.00000001"}]
 
 
+def denied(held: Held, decision_id: str) -> dict[str, Any]:
+    """An order that was denied at the last look: nothing was sent."""
+    what = {"purpose": "open", "platform": "paper", "market_id": "m", "outcome": "", "side": "buy", "type": "market"}
+    how = {"time_in_force": "gtc", "quantity": Decimal(1), "status": "denied", "status_at": NOW, "payload_hash": ""}
+    its = {"client_order_id": "tm1", "decision_id": decision_id, "agent_id": held.agent_id, "deduplicated": True}
+    return {**its, **what, **how, "prepared_at": NOW, "lease_token": held.lease.token}
+
+
 def test_a_bar_is_entered_on_once(database: Database) -> None:
     held = opened(database)
     first, second = decision(held, 1), decision(held, 2)
     with account.holding(database, held) as conn:
         deciding.save_decision(conn, first, [])
         deciding.save_decision(conn, second, [])
-        deciding.set_status(conn, first["decision_id"], "ordered")
+        orders.prepare(conn, denied(held, first["decision_id"]), "send")
 
         def entered(but: str, market: str = "m", as_of: datetime = NOW) -> bool:
             return deciding.entry_on_bar(conn, held.agent_id, market, as_of, but)

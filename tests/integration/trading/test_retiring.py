@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,7 +23,7 @@ from agent.trading.run import Trader
 from agent.trading.steps.closing import trigger
 from agent.trading.steps.desk import fill_of
 from tests.integration.trading.test_at_a_venue import NO_CLOSING, foreign
-from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, listing, trader
 from tests.venue import Floor, floor
 
 # Bought at 100, sold at 120; bought again at 140, sold at 160.
@@ -240,8 +241,11 @@ def overslept(database: Database, one: Trader) -> None:
         account.update(conn, one.desk.agent_id, lease_expires_at=database_now(conn) - timedelta(seconds=1))
 
 
-def test_dust_keeps_nobody_and_is_listed_by_the_next_start(database: Database) -> None:
-    """Too small to be sold, and somebody's: it is taken over at a person's word, as all that an account has is."""
+def test_dust_keeps_nobody_and_is_listed_by_the_next_start(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too small to be sold, and somebody's: it is taken over at a person's word, as all that an account has is. It is
+    dust from then on: nothing ever closes it."""
+    least = replace(listing(MARKET).instrument, min_quantity=D("0.001"))
+    monkeypatch.setattr("tests.venue.instrument", lambda _: least)
     with floor(database) as at:
         left = dusty(at)
         retired(database)
@@ -251,8 +255,8 @@ def test_dust_keeps_nobody_and_is_listed_by_the_next_start(database: Database) -
             person.adopt(conn, showing.agent_of(conn, "main"), "me", database_now(conn))
         with at.trader(**NO_CLOSING) as one:
             one.recover()
-        assert at.position()["quantity"] == left
-        assert at.agent()["id"] == 2
+        assert (at.position()["quantity"], at.position()["state"], at.agent()["id"]) == (left, "dust", 2)
+        retired(database)
 
 
 def dusty(at: Floor) -> Decimal:

@@ -21,7 +21,7 @@ from agent.trading.reconcile.facts import discrepancy_id
 from agent.trading.states.machine import UNEXPECTED, Move, step
 from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, OrderEvent, fill_event
 from agent.trading.states.permissions import Reason
-from agent.trading.states.positions import POSITION, PositionEvent
+from agent.trading.states.positions import NOT_SETTLED, POSITION, PositionEvent
 from agent.trading.steps.desk import Desk, fill_of, held_quantities, seen_since, state_by
 
 NOTED = (LATE_FILL, OVERFILL)  # differences that booking a fill writes down, whoever found it
@@ -231,7 +231,7 @@ def _state_after(row: Mapping[str, Any], quantity: Decimal, event: Fill | Moveme
         return step(POSITION, resolved, PositionEvent.PAID).state
     if not quantity:
         return step(POSITION, row["state"], PositionEvent.EMPTIED).state
-    if is_dust and row["state"] == "closing":
+    if is_dust and row["state"] in NOT_SETTLED:
         return step(POSITION, row["state"], PositionEvent.BELOW_MINIMUM).state
     flipped = row["quantity"] * quantity < 0
     return step(POSITION, row["state"], PositionEvent.FLIPPED if flipped else PositionEvent.FILL).state

@@ -13,7 +13,7 @@ from typing import Any
 from agent.store.trading import account, booking, deciding, orders, showing
 from agent.trading.config import TradingAgentConfig
 from agent.trading.measures.day import midnight_before
-from agent.trading.pairs import markets_of
+from agent.trading.pairs import market_of
 from agent.trading.platform import Platform
 from agent.trading.provider import Provider
 from agent.trading.rule import Review, Rule
@@ -98,7 +98,7 @@ class _Agent:
 
     def _infer_asset_type(self, asset_pair: str) -> str:
         """crypto or forex; another market of the release by its kind. Raises UsageError for a pair that names none."""
-        (market,) = markets_of((asset_pair,), self.trader.desk.feed.listings())
+        market = market_of(asset_pair, self.trader.desk.feed.listings())
         kind = self.trader.desk.feed.listing(market).instrument.kind
         return {"spot": "crypto", "fx": "forex"}.get(kind, kind)
 

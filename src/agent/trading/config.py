@@ -41,7 +41,7 @@ class TradingAgentConfig:
 
     # What is traded, and who says yes
     asset_pairs: tuple[str, ...] = setting((), "Pairs or markets to trade.")
-    watchlist: tuple[str, ...] = setting((), "Pairs to watch without trading them.")
+    watchlist: tuple[str, ...] = setting((), "Pairs to watch without trading them: none that is traded.")
     agent_type: Literal["orchestrator", "loop"] = setting("orchestrator", "Which of the two ways to start and stop.")
     on_exit: Literal["close", "keep"] | None = setting(
         None, "What happens to positions at the end; unset: the orchestrator closes them, the loop agent keeps them."

@@ -23,7 +23,8 @@ READS = {
     "decisions?limit=2": ("decisions", "--limit", "2"),
     "orders": ("orders",),
     f"orders?market={MARKET}": ("orders", "--market", MARKET),
-    "orders?market=other": ("orders", "--market", "other"),
+    "orders?market=btc/usd": ("orders", "--market", "btc/usd"),
+    "portfolio?market=BTCUSD": ("portfolio", "--market", "BTCUSD"),
     "fills": ("fills",),
     "trades": ("trades",),
     "trades?since=2026-01-30T01:30:00Z": ("trades", "--since", "2026-01-30T01:30"),
@@ -80,7 +81,15 @@ def test_an_answer_is_what_the_command_prints(
         reply = client.get(f"/trading/{address}")
         assert (reply.status_code, reply.json()) == (200, printed), address
         filled |= {address} if printed else set()
-    assert set(READS) - filled <= {"orders?market=other", "kill-switch"}
+    assert set(READS) - filled == {"kill-switch"}
+
+
+def test_a_market_that_nobody_knows_is_not_one_without_rows(client: TestClient) -> None:
+    for name in ("portfolio", "decisions", "orders", "fills", "trades", "locks"):
+        reply = client.get(f"/trading/{name}?market=BTCEUR")
+        assert reply.status_code == 404, name
+        assert reply.json()["detail"] == "'BTCEUR' names no market here"
+        assert MARKET in reply.json()["fix"]
 
 
 def test_the_status_says_why_nothing_is_opened(client: TestClient) -> None:

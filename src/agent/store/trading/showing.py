@@ -14,6 +14,7 @@ from agent.store.trading import account, booking, deciding, orders, switch
 from pipelines.values import dataclass
 
 Row = dict[str, Any]
+EVERY_MARKET = "*"  # what a lock of all markets is of
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Wanted:
         return kept[max(0, len(kept) - self.limit) :]
 
     def _fits(self, row: Mapping[str, Any], time: str) -> bool:
-        is_its = self.market is None or "market_id" not in row or row["market_id"] == self.market
+        is_its = self.market is None or "market_id" not in row or row["market_id"] in (self.market, EVERY_MARKET)
         return is_its and (self.since is None or row[time] >= self.since)
 
 
@@ -61,8 +62,9 @@ def status(conn: sa.Connection, agent: Row) -> Row:
     }
 
 
-def portfolio(conn: sa.Connection, agent: Row) -> Row:
-    """Cash, equity and what is held."""
+def portfolio(conn: sa.Connection, agent: Row, wanted: Wanted | None = None) -> Row:
+    """Cash, equity and what is held; of `wanted` the market, whose position alone is listed."""
+    market = None if wanted is None else wanted.market
     newest = booking.newest_equity(conn, agent["id"])
     return {
         "trading_state": agent["trading_state"],
@@ -73,7 +75,11 @@ def portfolio(conn: sa.Connection, agent: Row) -> Row:
         "peak": agent["peak_equity"],
         "initial": agent["initial_equity"],
         "as_of": None if newest is None else newest["ts"],
-        "positions": [row for row in booking.positions_of(conn, agent["id"]) if row["quantity"]],
+        "positions": [
+            row
+            for row in booking.positions_of(conn, agent["id"])
+            if row["quantity"] and market in (None, row["market_id"])
+        ],
     }
 
 

@@ -9,6 +9,7 @@ from agent.arguments import rows
 from agent.cli.output import emit
 from agent.cli.trading import add_filters, cell, opened, wanted_of
 from agent.console import table
+from agent.errors import UsageError
 from agent.store.trading import showing
 
 HELP = "Show what the trader decided, the newest first; --why-not MARKET: the reason for each cycle without a trade."
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print decisions with their first refusing rule, or the reason of the decision itself."""
     with opened(options) as (database, agent), database.reading() as connections:
+        if options.market and options.why_not and options.market != options.why_not:
+            raise UsageError("two markets are named", where="--market, --why-not", fix="leave --market out")
         wanted = replace(wanted_of(options), market=options.why_not or options.market)
         kept = showing.decisions(connections.project, agent, wanted, not_traded=options.why_not is not None)
     names = ("made_at", "market_id", "action", "confidence", "status", "why")

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from agent.cli.output import emit
-from agent.cli.trading import add_filters, cell, cells, money, opened
+from agent.cli.trading import add_filters, cell, cells, money, opened, wanted_of
 from agent.console import table
 from agent.store.trading import booking, showing
 from agent.trading.ledger import Line, rebuilt
@@ -19,7 +19,7 @@ _COLUMNS = ("market_id", "outcome", "quantity", "average_price", "realized", "fe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_filters(parser)
+    add_filters(parser, since=False)
     parser.add_argument("--rebuild", action="store_true", help="make all again from fills and cash, and compare")
 
 
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the portfolio. Exit code 1 where a rebuild finds it otherwise."""
     with opened(options) as (database, agent), database.reading() as connections:
         conn = connections.project
-        value = showing.portfolio(conn, agent)
+        value = showing.portfolio(conn, agent, wanted_of(options))
         rows = booking.positions_of(conn, agent["id"])
         newest = booking.newest_equity(conn, agent["id"])
         fills = [fill_of(row) for row in booking.fills_of(conn, agent["platform"], agent["account_ref"])]

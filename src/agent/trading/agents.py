@@ -73,7 +73,7 @@ class _Agent:
         return str(Reason.MONITOR) in (self._row()["trading_reason"] or {})
 
     def pause_trading(self, reason: str) -> None:
-        """Nothing new is opened while this holds; what reduces a position goes on."""
+        """Nothing new is opened until `agent resume`; what reduces a position goes on."""
         with self.trader.desk.step("agent.pause") as conn:
             account.set_reason(conn, self.trader.desk.agent_id, str(Reason.MONITOR), reason, state_by)
 

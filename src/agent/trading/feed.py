@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from agent.amounts import of_float
+from agent.amounts import less, of_float
 from agent.trading.model import Instrument, Quote
 from pipelines.costs import Costs
 from pipelines.values import dataclass
@@ -42,6 +42,12 @@ class Listing:
     name: str = ""
     payout: Decimal | None = None
     resolved_at: datetime | None = None
+
+    def pays(self, outcome: str, now: datetime) -> Decimal | None:
+        """What one unit of an outcome pays; None while the market is not resolved."""
+        if self.payout is None or self.resolved_at is None or self.resolved_at > now:
+            return None
+        return less(Decimal(1), self.payout) if outcome == "no" else self.payout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

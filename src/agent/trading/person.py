@@ -15,7 +15,7 @@ from agent.store.outputs import projections
 from agent.store.trading import account, booking, deciding, switch
 from agent.trading.kill_switch import KILL_SWITCH, KillEvent, KillState
 from agent.trading.pairs import markets_named, near_to
-from agent.trading.reconcile.facts import ACCEPTABLE
+from agent.trading.reconcile.facts import ACCEPTABLE, LOOKED_AT
 from agent.trading.states.machine import step
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import KILL_FILE, state_by
@@ -74,13 +74,15 @@ def delete_lock(conn: Any, agent: Row, lock_id: int, by: str) -> Row:
 
 
 def accept(conn: Any, agent: Row, ids: Sequence[str], by: str, now: datetime) -> Row:
-    """Let the platform be right about differences that block: the next start books its positions. Raises NotFound and
-    Conflict; then none is accepted."""
+    """Let the platform be right about differences that block: the next start books its positions; of those that are
+    booked, say that somebody looked, and let the trader go on. Raises NotFound and Conflict; then none is accepted."""
     known = {one["id"]: one for one in booking.discrepancies_of(conn, agent["id"])}
     for one in ids:
         if one not in known:
             raise NotFound(f"there is no difference {one}", where="discrepancies", fix="`agent reconcile` lists them")
         kind, resolution = known[one]["kind"], known[one]["resolution"]
+        if kind in LOOKED_AT and resolution != "by_person":
+            continue
         if resolution != "blocking":
             raise Conflict(f"{kind} {one} does not block: {resolution}", where="discrepancies", fix="leave it out")
         if kind not in ACCEPTABLE:
@@ -92,10 +94,13 @@ def accept(conn: Any, agent: Row, ids: Sequence[str], by: str, now: datetime) ->
     for one in ids:
         said = known[one]["note"]
         booking.accept(conn, agent["id"], one, f"accepted by {by}" + (f"; {said}" if said else ""), now)
-    blocks = any(row["resolution"] == "blocking" and row["id"] not in ids for row in known.values())
+    rest = [row for row in known.values() if row["resolution"] != "by_person" and row["id"] not in ids]
+    gone = [kind for kind in LOOKED_AT if all(row["kind"] != kind for row in rest)]
+    if all(row["resolution"] != "blocking" for row in rest):
+        gone.append(Reason.MISMATCH)
     state = agent["trading_state"]
-    if not blocks:
-        state = account.set_reason(conn, agent["id"], str(Reason.MISMATCH), None, state_by)
+    for reason in gone:
+        state = account.set_reason(conn, agent["id"], str(reason), None, state_by)
     return {"accepted": list(ids), "trading_state": state}
 
 

@@ -82,10 +82,10 @@ class View:
     """All that rules see.
 
     quote: of the proposal's outcome. belief: probability of that outcome after shrinking, of a binary market. sent:
-    first_sent_at of today's orders that count, and of the last minute's. day_returns: simple daily returns, the oldest
-    first. bar_returns: log returns of common bars. alike: markets known to ask the same. stops: fractions. mids: of YES
-    of binary markets. mean_volume: of the last twenty bars. reserved: cash that resting and unknown orders and earlier
-    proposals of this cycle may need. dust: quantities that the platform counts as none.
+    when today's orders were that count; lately: when those of the last minute were. day_returns: simple daily returns,
+    the oldest first. bar_returns: log returns of common bars. alike: markets known to ask the same. stops: fractions.
+    mids: of YES of binary markets. mean_volume: of the last twenty bars. reserved: cash that resting and unknown orders
+    and earlier proposals of this cycle may need. dust: quantities that the platform counts as none.
     """
 
     config: TradingAgentConfig
@@ -98,6 +98,7 @@ class View:
     belief: float | None = None
     locks: tuple[Lock, ...] = ()
     sent: tuple[datetime, ...] = ()
+    lately: tuple[datetime, ...] = ()
     day_returns: Mapping[str, Sequence[float]] = field(default_factory=dict)
     bar_returns: Mapping[str, Sequence[float]] = field(default_factory=dict)
     alike: frozenset[str] = frozenset()

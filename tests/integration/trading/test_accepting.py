@@ -8,12 +8,44 @@ from agent.errors import AgentError, Conflict, NotFound
 from agent.store.database.engine import Database, database_now, writing
 from agent.store.trading import account, booking, paper, showing
 from agent.trading import person
+from agent.trading.states.orders import OrderEvent
+from agent.trading.steps.booking import next_status
+from tests.integration.trading.test_at_a_venue import NO_CLOSING, bought
 from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, trader
+from tests.venue import floor
 
 
 def accepted(database: Database, *ids: str) -> showing.Row:
     with writing(database.project) as conn:
         return person.accept(conn, showing.agent_of(conn, "main"), ids, "me", database_now(conn))
+
+
+def test_what_is_booked_holds_back_until_a_person_has_looked(database: Database) -> None:
+    """An overfill, and an answer that nothing leads to: each has its own word, and the last one lets it go on."""
+    with floor(database, dust=D("0.001")) as at:
+        at.venue.part = D(0)
+        bought(at, **NO_CLOSING)
+        (order,) = at.venue.orders
+        at.venue.fill(order.client_order_id, order.quantity + D(1))
+        at.wait(60.0)
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+            row = at.orders()[0]
+            with one.desk.step("test") as conn:
+                next_status(conn, one.desk, row, OrderEvent.REFUSED, at.clock.now())
+        held = at.agent()["trading_reason"]
+        found = {one["kind"]: one["id"] for one in at.rows(booking.discrepancies_of, 1)}
+        for kind in ("overfill", "unexpected_event"):
+            assert held[kind].endswith(f"once you have looked: `agent reconcile --accept {found[kind]}`")
+        assert accepted(database, found["overfill"])["trading_state"] == "reducing"
+        assert list(at.agent()["trading_reason"]) == ["unexpected_event"]
+        with pytest.raises(Conflict, match="does not block: by_person"):
+            accepted(database, found["overfill"])
+        assert accepted(database, found["unexpected_event"])["trading_state"] == "active"
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+        assert at.agent()["trading_state"] == "active"
+        at.require_agreement()
 
 
 def rows(database: Database) -> list[showing.Row]:

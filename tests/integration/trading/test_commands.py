@@ -11,7 +11,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.store.database import migrations
-from agent.store.database.engine import Database, open_engine
+from agent.store.database.engine import Database, open_engine, writing
 from agent.store.outputs.projections import upsert_markets
 from agent.store.trading import account, deciding, showing
 from agent.store.trading.proof import digest_of
@@ -19,6 +19,8 @@ from agent.store.trading.showing import Wanted
 from agent.trading.person import market_meant
 from agent.trading.profiles import names
 from agent.trading.run import run
+from agent.trading.states.permissions import Reason
+from agent.trading.steps.desk import state_by
 from pipelines.costs import Costs
 from tests.paper import HOUR, MARKET, START, MovedClock, account_at_work, cycles, feed_of, listing, trader
 from tests.tiny import tiny_project
@@ -184,6 +186,17 @@ def test_a_pause_holds_until_it_is_resumed(traded: Path, capsys: pytest.CaptureF
     assert facts(capsys, "portfolio")["reasons"] == {"person": "lunch"}
     assert facts(capsys, "resume") == {"trading_state": "active"}
     assert facts(capsys, "portfolio")["reasons"] == {}
+
+
+def test_what_own_monitoring_paused_is_resumed_as_well(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    with writing(engine) as conn:
+        agent = showing.agent_of(conn, "main")["id"]
+        for reason in (Reason.MONITOR, Reason.MISMATCH):
+            account.set_reason(conn, agent, str(reason), "late", state_by)
+    engine.dispose()
+    assert facts(capsys, "resume") == {"trading_state": "reducing"}
+    assert facts(capsys, "portfolio")["reasons"] == {"mismatch": "late"}
 
 
 def test_why_it_was_resumed_is_on_record_until_the_next_pause(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:

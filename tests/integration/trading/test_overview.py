@@ -74,7 +74,8 @@ def test_a_pause_and_a_kill_say_why(database: Database, tmp_path: Path) -> None:
         seen(database, tmp_path).sentence
     )
     clock = MovedClock(START + 3 * HOUR)
-    with trader(database, feed_of({"test:BTC-USD": [96.0] * 5}, {}), clock, home=tmp_path) as trades:
+    feed = feed_of({"test:BTC-USD": [96.0] * 5, "test:ETH-USD": [50.0] * 5}, {})
+    with trader(database, feed, clock, home=tmp_path) as trades:
         trades.process_cycle()
         now = seen(database, tmp_path)
         assert "by kill file (me: enough); closing everything goes on, and a trader runs." in plain(now.sentence)

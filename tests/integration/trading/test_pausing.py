@@ -14,7 +14,7 @@ from agent.store.database.engine import Database
 from agent.store.trading import account, booking, deciding, orders, switch
 from agent.trading.model import Movement
 from agent.trading.run import Trader
-from agent.trading.steps.booking import book_movement
+from agent.trading.steps.booking import book_movement, write_equity
 from agent.trading.steps.execute import valued
 from pipelines.costs import Costs
 from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, listing, live_feed, trader
@@ -168,12 +168,28 @@ def test_24_a_bid_that_disappears_pauses_and_kills_nothing(database: Database) -
         assert state(database, one) == ("active", [])
         assert readings(one, clock, [True]) == [False]
         assert state(database, one) == ("paused", ["stale_marks"])
+        words = rows(database, account.load, one.desk.agent_id)["trading_reason"]["stale_marks"]
+        assert f"({ELECTION}:yes: of 2026-01-30 01:00 UTC)" in words
         newest = rows(database, booking.newest_equity, one.desk.agent_id)
         assert newest["stale"]
         assert abs(newest["equity"] - before) < before * D("0.02")  # no zero was taken for a price
         assert readings(one, clock, [True, False]) == [False, False]
         assert state(database, one) == ("active", [])
     assert rows(database, switch.of_account, "paper", "main") == []
+
+
+def test_a_stale_reading_above_the_peak_neither_raises_it_nor_falls_below_nothing(database: Database) -> None:
+    clock = MovedClock()
+    with held_binary(database, clock) as one:
+        begun(one, clock)
+        clock.at += timedelta(minutes=1)
+        peak = rows(database, account.load, one.desk.agent_id)["peak_equity"]
+        high = {key: replace(mark, price=D(1), is_stale=True) for key, mark in valued(one.desk).items() if mark}
+        with one.desk.step("test") as conn:
+            write_equity(conn, one.desk, high, clock.now())
+        newest = rows(database, booking.newest_equity, one.desk.agent_id)
+    assert newest["equity"] > peak == newest["peak"]
+    assert (newest["stale"], newest["drawdown"]) == (True, 0)
 
 
 def test_three_old_readings_in_a_row_kill_where_that_was_asked_for(database: Database) -> None:

@@ -145,7 +145,7 @@ def test_the_strongest_state_holds_until_its_last_reason_is_gone() -> None:
     assert state_of(set(Reason)) == "halted"
     assert state_of(resumed({Reason.PERSON, Reason.MISMATCH, Reason.KILL})) == "halted"
     assert state_of(resumed({Reason.PERSON, Reason.ANALYSIS_FAILURES})) == "paused"
-    assert state_of(resumed({Reason.PERSON})) == "active"
+    assert state_of(resumed({Reason.PERSON, Reason.MONITOR})) == "active"
 
 
 def test_a_stronger_state_allows_no_more_opening() -> None:

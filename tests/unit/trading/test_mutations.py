@@ -52,7 +52,9 @@ def look(purpose: str = "open", **changes: Any) -> LastLook:
         reduce_only=closes,
     )
     values: dict[str, Any] = {"state": TradingState.ACTIVE, "reasons": {}, "kill": None, "has_kill_file": False}
-    return LastLook(order=order, **{**values, "held": D(2), "closing": False, "disputed": None, **changes})
+    return LastLook(
+        order=order, **{**values, "held": D(2), "closing": False, "unclear": [], "disputed": None, **changes}
+    )
 
 
 def denied(says: str, seen: LastLook) -> None:
@@ -105,6 +107,9 @@ CHECKS: dict[tuple[str, str], Callable[[], None]] = {
     ("last_look", "closes_already"): lambda: denied(
         "an order that closes it rests already", look("stop", closing=True)
     ),
+    ("last_look", "unclear"): lambda: denied(
+        "nobody knows yet whether an order before it is in this market", look(unclear=["m"])
+    ),
     ("last_look", "disputed"): lambda: denied(
         "books and platform differ about it (mismatch): `agent reconcile` shows it", look("stop", disputed="mismatch")
     ),
@@ -130,6 +135,7 @@ def paused() -> LastLook:
 def day(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day that began with 100, of which nothing was lost before."""
     monkeypatch.setattr("agent.store.trading.booking.opening_of_day", lambda *_: (D(100), []))
+    monkeypatch.setattr("agent.store.trading.booking.newest_equity", lambda *_: None)
     monkeypatch.setattr("agent.store.trading.deciding.lock_since", lambda *_: None)
     monkeypatch.setattr("agent.store.trading.deciding.add_lock", lambda *_, **__: None)
 

@@ -22,7 +22,7 @@ from pipelines.values import dataclass
 
 Row = dict[str, Any]
 StateOf = Callable[[Iterable[str]], str]  # reasons -> the trading state that they bring, see trading.states.permissions
-_PERSON, _RESUMED = "person", "resumed"
+_PERSON, _MONITOR, _RESUMED = "person", "monitor", "resumed"
 _REPLAY = "replay-"
 
 
@@ -175,10 +175,11 @@ def pause(conn: sa.Connection, agent_id: int, reason: str, state_of: StateOf) ->
 
 
 def resume(conn: sa.Connection, agent_id: int, state_of: StateOf, words: str | None = None) -> str:
-    """Take a person's reason away, and no other; `words` say why, until the next pause. Returns the trading state,
-    which other reasons may still bring."""
+    """Take away what a person, or their own monitoring, held back, and no other reason; `words` say why, until the
+    next pause. Returns the trading state, which other reasons may still bring."""
     update(conn, agent_id, wanted_state="running")
     set_reason(conn, agent_id, _RESUMED, words, state_of)
+    set_reason(conn, agent_id, _MONITOR, None, state_of)
     return set_reason(conn, agent_id, _PERSON, None, state_of)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent.store.ledger_tables import positions
 from agent.store.trading.deciding import plain_json
 from agent.store.trading_tables import decisions, order_events, orders
 
@@ -60,12 +61,26 @@ def of_agent(conn: sa.Connection, agent_id: int, statuses: Collection[str] | Non
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
+def is_of_outcomes(conn: sa.Connection, market_id: str) -> bool:
+    """Whether what was traded of a market, or is held of it, is YES or NO."""
+    its = [sa.select(table.c.outcome).where(table.c.market_id == market_id) for table in (orders, positions)]
+    found = sa.union(*its)
+    return any(conn.scalars(found))
+
+
 def sent_since(conn: sa.Connection, agent_id: int, since: datetime) -> list[datetime]:
     """When orders were sent that count for the daily limit: with a fill, or of which nobody knows."""
     c = orders.c
     here = sa.and_(c.agent_id == agent_id, c.first_sent_at >= since)
     rows = conn.execute(sa.select(c.first_sent_at, c.filled_quantity, c.status).where(here))
     return [sent for sent, filled, status in rows if filled > Decimal(0) or status in ("sending", "unknown", "open")]
+
+
+def all_sent_since(conn: sa.Connection, agent_id: int, since: datetime) -> list[datetime]:
+    """When orders were sent, whatever became of them, the oldest first."""
+    c = orders.c
+    query = sa.select(c.first_sent_at).where(c.agent_id == agent_id, c.first_sent_at >= since)
+    return list(conn.scalars(query.order_by(c.first_sent_at)))
 
 
 def _with_decision() -> sa.Select[Any]:

@@ -103,9 +103,12 @@ class TableFeed:
             )
         return found
 
+    def _columns(self, market_id: str) -> BarColumns | None:
+        return self._tables.bars.get(market_id)
+
     def bars(self, market_id: str, since: datetime, until: datetime) -> Sequence[Bar]:
         """Bars that start at or after `since` and end by `until`."""
-        columns = self._tables.bars.get(market_id)
+        columns = self._columns(market_id)
         if columns is None:
             return []
         first, after = bisect_left(columns.starts, since), bisect_right(columns.ends, until)
@@ -113,13 +116,13 @@ class TableFeed:
 
     def newest(self, market_id: str, until: datetime) -> Bar | None:
         """The newest bar that has ended."""
-        columns = self._tables.bars.get(market_id)
+        columns = self._columns(market_id)
         after = 0 if columns is None else bisect_right(columns.ends, until)
         return columns.bar(after - 1) if columns is not None and after else None
 
     def returns(self, market_id: str, until: datetime) -> Returns:
         """Log returns of the newest bars and simple ones of whole days before `until`'s."""
-        columns = self._tables.bars.get(market_id)
+        columns = self._columns(market_id)
         if columns is None:
             return Returns()
         after = bisect_right(columns.ends, until)
@@ -148,12 +151,12 @@ class TableFeed:
 
     def bars_since(self, market_id: str, since: datetime, until: datetime) -> int:
         """How many bars ended after `since`, up to `until`."""
-        columns = self._tables.bars.get(market_id)
+        columns = self._columns(market_id)
         return 0 if columns is None else bisect_right(columns.ends, until) - bisect_right(columns.ends, since)
 
     def open_seconds(self, market_id: str, since: datetime, until: datetime) -> float:
         """How long the market was open between two moments, as far as its bars show."""
-        columns = self._tables.bars.get(market_id)
+        columns = self._columns(market_id)
         return open_seconds(ALWAYS if columns is None else columns.open_hours, since, until)
 
     @property
@@ -175,7 +178,7 @@ class TableFeed:
         first = max(min(said), since or min(said)) if said else None
         found: set[datetime] = set()
         for market in self.spoken_of() if first is not None else ():
-            columns = self._tables.bars.get(market)
+            columns = self._columns(market)
             if columns is not None and first is not None:
                 after = len(columns.ends) if until is None else bisect_right(columns.ends, until)
                 found.update(columns.ends[bisect_left(columns.ends, first) : after])

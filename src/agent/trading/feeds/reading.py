@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from agent.amounts import PLACES, of_float
+from agent.amounts import PLACES
 from agent.errors import NotFound
 from agent.store.database.engine import Database, reading
 from agent.store.outputs import catalog, projections, releases
 from agent.store.outputs.releases import Release
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
-from agent.trading.model import Instrument
+from agent.trading.feeds.listed import bars_of, columns_by_market, listing_of, markets_of
+from agent.trading.feeds.unlisted import LastSeen, last_seen
 from pipelines.component import Input
-from pipelines.costs import BINARY, COST_COLUMNS, Costs
 from pipelines.decision import UNSURE, Rules, edges_of, entering
 from pipelines.figures import percent_text
 from pipelines.lake import Lake
@@ -40,10 +39,12 @@ _SIDES = {"buy": 1, "sell": -1}
 
 
 class ReleasedFeed(TableFeed):
-    """What the current release says. `refresh` reads again where another one became current."""
+    """What the current release says. `refresh` reads again where another one became current. A market that it has no
+    longer, and that is still held or traded, is as an earlier one showed it."""
 
     def __init__(self, database: Database, lake: Lake) -> None:
         self._database, self._lake = database, lake
+        self._left: dict[str, LastSeen] = {}
         super().__init__(read_release(database, lake))
 
     def refresh(self) -> None:
@@ -57,6 +58,21 @@ class ReleasedFeed(TableFeed):
             current = releases.current_id(conn)
         return current is not None and current != self.release.release_id
 
+    def listing(self, market_id: str) -> Listing:
+        """One market."""
+        return super().listing(market_id) if self._is_listed(market_id) else self._last_seen(market_id).listing
+
+    def _columns(self, market_id: str) -> BarColumns | None:
+        return super()._columns(market_id) if self._is_listed(market_id) else self._last_seen(market_id).bars
+
+    def _is_listed(self, market_id: str) -> bool:
+        return market_id in self._tables.listings
+
+    def _last_seen(self, market_id: str) -> LastSeen:
+        if market_id not in self._left:
+            self._left[market_id] = last_seen(self._database, self._lake, market_id)
+        return self._left[market_id]
+
 
 def read_release(database: Database, lake: Lake) -> Tables:
     """Markets, bars and published decisions of the current release. Raises NotFound where there is none."""
@@ -69,7 +85,8 @@ def read_release(database: Database, lake: Lake) -> Tables:
     for row in newest:
         earlier = [one for one in history[row["market_id"]] if one["superseded_by"] is None and one["ts"] < row["ts"]]
         said[row["market_id"]] = [_published(one) for one in sorted((*earlier, row), key=lambda one: one["ts"])]
-    return _tables(release, _markets(lake, snapshots), _bars(lake, snapshots), said, is_replay=False)
+    markets, bars = markets_of(lake, snapshots["markets"]), bars_of(lake, snapshots["features"])
+    return _tables(release, markets, bars, said, is_replay=False)
 
 
 def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0, *, untradable: bool = False) -> Tables:
@@ -82,7 +99,7 @@ def read_out_of_fold(database: Database, lake: Lake, cost_factor: float = 1.0, *
         release = _current(conn)
         snapshots = _snapshots(conn, release, "markets", "features", "model", "inference")
     rules, forecasts = _out_of_fold(lake, release, snapshots)
-    markets, bars = _markets(lake, snapshots, cost_factor), _bars(lake, snapshots)
+    markets, bars = markets_of(lake, snapshots["markets"], cost_factor), bars_of(lake, snapshots["features"])
     version = str(release.versions["model"]["version"])
     said = _decided(forecasts, bars, markets, rules, version)
     tables = _tables(release, markets, bars, said, is_replay=True)
@@ -124,7 +141,7 @@ def read_like_simulation(
     begin = signals.get_column("ts").min()
     if not isinstance(begin, datetime):
         raise NotFound("no forecast was made in that time", where="--from, --until", fix="leave them out")
-    markets, bars = _markets(lake, snapshots, cost_factor), _bars(lake, snapshots)
+    markets, bars = markets_of(lake, snapshots["markets"], cost_factor), bars_of(lake, snapshots["features"])
     facts = markets.select(MARKET_FACTS)
     source = Input(snapshots["features"], Reads(("*",), prefix="bars/"), frozenset(), lake)
     piece = History(source, facts, signals, begin, rules).between(begin - timedelta(microseconds=1), until or _FAR)
@@ -172,11 +189,8 @@ def _snapshots(conn: Any, release: Release, *components: str) -> dict[str, Snaps
 def _tables(
     release: Release, markets: pl.DataFrame, rows: pl.DataFrame, said: dict[str, list[Published]], *, is_replay: bool
 ) -> Tables:
-    bars = {name: _columns(part) for name, part in _by_market(rows)}
-    listings = {}
-    for row in markets.iter_rows(named=True):
-        lengths = sorted((end - start).total_seconds() for start, end in _spans(bars.get(row["market_id"])))
-        listings[row["market_id"]] = _listing(row, lengths[len(lengths) // 2] if lengths else 86_400.0)
+    bars = columns_by_market(rows)
+    listings = {row["market_id"]: listing_of(row, bars.get(row["market_id"])) for row in markets.iter_rows(named=True)}
     found = release.metrics.get("assessment")
     assessment = found if isinstance(found, dict) else {}
     passed = bool(assessment.get("tradable"))
@@ -189,36 +203,6 @@ def _tables(
         base_rate=release.base_rate,
     )
     return Tables(info, listings, bars, said)
-
-
-def _spans(columns: BarColumns | None) -> list[tuple[datetime, datetime]]:
-    return [] if columns is None else list(zip(columns.starts, columns.ends, strict=True))
-
-
-def _bars(lake: Lake, snapshots: dict[str, Snapshot]) -> pl.DataFrame:
-    rows = lake.read_tables(snapshots["features"].select("bars/"), _BAR_COLUMNS)
-    return rows.sort("market_id", "end", maintain_order=True)
-
-
-def _markets(lake: Lake, snapshots: dict[str, Snapshot], cost_factor: float = 1.0) -> pl.DataFrame:
-    import polars as pl
-
-    rows = lake.read_tables(snapshots["markets"].select("markets"))
-    return rows.with_columns(pl.col(*COST_COLUMNS) * cost_factor)
-
-
-def _by_market(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    return [(str(key[0]), part) for key, part in rows.group_by("market_id", maintain_order=True)]
-
-
-def _columns(rows: pl.DataFrame) -> BarColumns:
-    def floats(name: str) -> list[float]:
-        return rows.get_column(name).cast(float).fill_null(float("nan")).to_list()
-
-    starts, ends = (rows.get_column(name).to_list() for name in ("start", "end"))
-    return BarColumns(
-        starts, ends, floats("open"), floats("close"), floats("volume"), floats("bid_close"), floats("ask_close")
-    )
 
 
 def _decided(
@@ -276,40 +260,3 @@ def _published(row: dict[str, Any]) -> Published:
         horizon_bars=row["horizon_bars"] or None,
         model_version=row["model_version"],
     )
-
-
-def _listing(row: dict[str, Any], bar_seconds: float) -> Listing:
-    """A market as the paper platform lists it: whole contracts, else the eighth place of a unit."""
-    is_binary = row["kind"] == BINARY
-    tick = row["tick_size"]
-    instrument = Instrument(
-        market_id=row["market_id"],
-        kind=row["kind"],
-        tick=of_float(tick) if tick else _SMALLEST,
-        lot=Decimal(1) if is_binary else _SMALLEST,
-        price_low=Decimal(0) if is_binary else None,
-        price_high=Decimal(1) if is_binary else None,
-        base=_base(row["symbol"] or row["external_id"]),
-        event=row["event_id"] or "",
-    )
-    costs = Costs(
-        half_spread=row["half_spread"] or 0.0,
-        slippage=row["slippage"] or 0.0,
-        fee=row["fee"] or 0.0,
-        is_binary=is_binary,
-    )
-    payout = row["resolution"]
-    return Listing(
-        instrument=instrument,
-        costs=costs,
-        bar_seconds=bar_seconds,
-        name=row["question"] or row["symbol"] or row["external_id"],
-        payout=None if payout is None else of_float(payout),
-        resolved_at=None if payout is None else row["resolved_at"],
-    )
-
-
-def _base(symbol: str) -> str:
-    """What a pair is of: the part before its separator."""
-    parts: Sequence[str] = symbol.replace("/", "-").replace("_", "-").split("-")
-    return parts[0] if len(parts) > 1 else ""

@@ -184,20 +184,12 @@ class PaperPlatform:
             store.put_balance(conn, self.account_ref, key, held[key])
 
     def _pay_out(self, conn: Any, now: datetime) -> None:
-        resolved = {
-            one.instrument.market_id: one
-            for one in self._feed.listings()
-            if one.payout is not None and one.resolved_at is not None and one.resolved_at <= now
-        }
-        if not resolved:
-            return
         held = store.balances_of(conn, self.account_ref)
         for key, quantity in sorted(held.items()):
-            market, outcome = key
-            known = resolved.get(market)
-            if known is None or known.payout is None:
+            pays = None if key == store.CASH else self._feed.listing(key[0]).pays(key[1], now)
+            if pays is None:
                 continue
-            pays = less(Decimal(1), known.payout) if outcome == "no" else known.payout
+            market, outcome = key
             amount = times(quantity, pays)
             paid = {"external_id": f"settlement:{market}:{outcome}", "kind": "settlement", "ts": now}
             what = {"amount": amount, "market_id": market, "outcome": outcome, "reason": "payout"}
@@ -206,7 +198,7 @@ class PaperPlatform:
                 store.put_balance(conn, self.account_ref, store.CASH, held[store.CASH])
                 store.put_balance(conn, self.account_ref, key, ZERO)
         for row in store.orders_of(conn, self.account_ref, only_open=True):
-            if row["market_id"] in resolved:
+            if self._feed.listing(row["market_id"]).pays(row["outcome"], now) is not None:
                 store.change(conn, self.account_ref, row["client_order_id"], status="cancelled")
 
 

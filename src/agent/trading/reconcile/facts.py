@@ -15,6 +15,7 @@ from agent.trading.states.permissions import Reason
 
 Resolution = Literal["adopted", "corrected", "ignored", "blocking", "by_person"]
 ACCEPTABLE = frozenset({"mismatch", "other_side"})  # what a person may accept: the platform's position is booked
+LOOKED_AT = frozenset({"overfill", "unexpected_event"})  # booked; nothing is opened until a person has looked
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""At most 5 orders a second and 60 a minute are sent from an account."""
+"""At most 60 orders a minute are sent from an account, and 5 a second: those of one cycle go out one by one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from agent.trading.model import Proposal
@@ -9,28 +10,35 @@ from agent.trading.rule import Allow, Answer, Refuse, View
 from agent.trading.rule_example import NOW, Case
 
 PLACE, CLOSES = 180, False
-LIMITS = ((timedelta(seconds=1), 5), (timedelta(minutes=1), 60))
+_MINUTE, _MOST_A_MINUTE = timedelta(minutes=1), 60
+_SECOND, _MOST_A_SECOND = timedelta(seconds=1), 5
 
 
 def check(proposal: Proposal, view: View, now: datetime) -> Answer:
     """Refuse what comes too soon after others."""
-    for span, most in LIMITS:
-        count = sum(now - span < one <= now for one in view.sent)
-        if count >= most:
-            return Refuse(f"{count} orders in {span.total_seconds():.0f} s, at most {most}", {"count": count})
-    return Allow()
+    count = _within(view.lately, _MINUTE, now)
+    if count < _MOST_A_MINUTE:
+        return Allow({"count": count})
+    return Refuse(f"{count} orders in a minute, at most {_MOST_A_MINUTE}", {"count": count})
+
+
+def seconds_until_next(sent: Sequence[datetime], now: datetime) -> float:
+    """How long the next order waits for a second with fewer than five. sent: when orders were, the oldest first."""
+    if _within(sent, _SECOND, now) < _MOST_A_SECOND:
+        return 0.0
+    return (sent[-_MOST_A_SECOND] + _SECOND - now).total_seconds()
+
+
+def _within(sent: Sequence[datetime], span: timedelta, now: datetime) -> int:
+    return sum(now - span < one <= now for one in sent)
 
 
 def _sent(count: int, apart: float) -> dict[str, tuple[datetime, ...]]:
-    return {"sent": tuple(NOW - timedelta(seconds=apart * number) for number in range(count))}
+    return {"lately": tuple(NOW - timedelta(seconds=apart * number) for number in range(count))}
 
 
 ALLOWS = (
-    Case("four in a second", view=_sent(4, 0.1), left="0.01"),
-    Case("five a second ago", view={"sent": (NOW - timedelta(seconds=1),) * 5}, left="0.01"),
+    Case("60 a minute ago", view={"lately": (NOW - timedelta(minutes=1),) * 60}, left="0.01"),
     Case("59 in a minute", view=_sent(59, 0.9), left="0.01"),
 )
-REFUSES = (
-    Case("five in a second", view=_sent(5, 0.1), says="5 orders in 1 s, at most 5"),
-    Case("60 in a minute", view=_sent(60, 0.9), says="60 orders in 60 s, at most 60"),
-)
+REFUSES = (Case("60 in a minute", view=_sent(60, 0.9), says="60 orders in a minute, at most 60"),)

@@ -1,7 +1,8 @@
 """Trading states: who may send what while which reasons hold. Pure.
 
 Each reason brings one state. The strongest state of all reasons that hold is in force, and it is left when the last
-reason for it is gone. A person's `resume` takes away a person's reason alone.
+reason for it is gone. A person's `resume` takes away what a person or their own monitoring asked for, and nothing that
+the trader found itself.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Reason(StrEnum):
 
     RESUMED = "resumed"  # a person said why it may go on
     PERSON = "person"
-    MONITOR = "monitor"
+    MONITOR = "monitor"  # `pause_trading`: a person's own monitoring asked for it
     MONITOR_GONE = "monitor_gone"
     ANALYSIS_FAILURES = "analysis_failures"
     DAILY_LOSS = "daily_loss"
@@ -89,4 +90,4 @@ def held_back_by(reasons: Mapping[str, str]) -> str:
 
 def resumed(reasons: Set[Reason]) -> frozenset[Reason]:
     """The reasons that are left when a person says `resume`."""
-    return frozenset(reasons) - {Reason.PERSON}
+    return frozenset(reasons) - {Reason.PERSON, Reason.MONITOR}

@@ -115,7 +115,7 @@ def write_equity(
             "equity": equity,
             "net_flow": flows,
             "peak": peak,
-            "drawdown": float(ratio(less(peak, equity), peak)),
+            "drawdown": float(ratio(max(ZERO, less(peak, equity)), peak)),  # a stale reading may lie above the peak
             "marks": shown,
             "stale": stale,
         },
@@ -141,7 +141,7 @@ def next_status(conn: Any, desk: Desk, row: Mapping[str, Any], event: str, now: 
         values = {"id": name, "agent_id": desk.agent_id, "found_at": now, "kind": UNEXPECTED, "client_order_id": its}
         facts = {"market_id": row["market_id"], "ledger": {"status": row["status"]}, "platform": {"event": event}}
         booking.add_discrepancy(conn, {**values, **facts, "resolution": "ignored", "resolved_at": now})
-        words = f"order {its} was {row['status']} and the platform said: {event}"
+        words = f"order {its} was {row['status']} and the platform said: {event}; {_until_looked_at(name)}"
         account.set_reason(conn, desk.agent_id, str(Reason.UNEXPECTED_EVENT), words, state_by)
     return move.state
 
@@ -302,4 +302,9 @@ def _note(conn: Any, desk: Desk, fill: Fill, kind: str, now: datetime) -> None:
         "resolved_at": now,
     }
     if booking.add_discrepancy(conn, row) and kind == OVERFILL:
-        account.set_reason(conn, desk.agent_id, str(Reason.OVERFILL), f"fill {fill.fill_id}", state_by)
+        words = f"fill {fill.fill_id} was more than its order had left; {_until_looked_at(row['id'])}"
+        account.set_reason(conn, desk.agent_id, str(Reason.OVERFILL), words, state_by)
+
+
+def _until_looked_at(discrepancy: Any) -> str:
+    return f"once you have looked: `agent reconcile --accept {discrepancy}`"

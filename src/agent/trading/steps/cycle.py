@@ -16,6 +16,7 @@ from agent.trading.model import Account, Proposal, Quote
 from agent.trading.platform import Unreachable
 from agent.trading.provider import Abstention, MarketView, Opinion, name_of
 from agent.trading.rule import Review, review
+from agent.trading.rules.order_rate import seconds_until_next
 from agent.trading.states.machine import step
 from agent.trading.states.ooda import OODA, AgentEvent
 from agent.trading.states.orders import OrderState
@@ -81,7 +82,7 @@ def process_cycle(desk: Desk, *, sends: bool = True, wait: Wait | None = None) -
     found, failed = decide_all(desk, cycle, wait)
     passed, refused = judge_all(desk, found)
     unsent = [*refused, *(_unasked(one.choice) for one in found if one.proposal is None)]
-    denied = send_all(desk, passed) if sends else []
+    denied = send_all(desk, passed, wait) if sends else []
     if not sends:
         unsent += ["test mode: it would be sent"] * len(passed)
     follow(desk)
@@ -119,9 +120,21 @@ def _unasked(choice: Choice) -> str:
     return f"{verb}: {watched}{'; '.join(texts)}"
 
 
-def send_all(desk: Desk, passed: Sequence[tuple[Decided, Review]]) -> list[str]:
-    """T6 to T9: an order for each proposal that passed; returns why some were denied at the last look."""
-    return [why for one, left in passed if (why := _placed(desk, one, left)) is not None]
+def send_all(desk: Desk, passed: Sequence[tuple[Decided, Review]], wait: Wait | None = None) -> list[str]:
+    """T6 to T9: an order for each proposal that passed, no more of them in a second than a venue takes; returns why
+    some were denied at the last look, or not sent."""
+    return [why for one, left in passed if (why := _paced(desk, one, left, wait)) is not None]
+
+
+def _paced(desk: Desk, one: Decided, left: Review, wait: Wait | None) -> str | None:
+    if wait is not None:
+        now = desk.clock.now()
+        with desk.database.reading() as connections:
+            sent = orders.all_sent_since(connections.project, desk.agent_id, now - timedelta(seconds=1))
+        pause = seconds_until_next(sent, now)
+        if pause and not wait(pause):
+            return "the trader was stopped before it was sent"
+    return _placed(desk, one, left)
 
 
 def look(desk: Desk) -> bool:

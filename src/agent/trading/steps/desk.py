@@ -80,9 +80,6 @@ class Desk:
     def mark(self, key: Key, quantity: Decimal, now: datetime) -> Mark | None:
         """What one unit of a position is worth now; None where nothing says."""
         listing = self.feed.listing(key[0])
-        payout = None
-        if listing.payout is not None and listing.resolved_at is not None and listing.resolved_at <= now:
-            payout = Decimal(1) - listing.payout if key[1] == "no" else listing.payout
         quote = self.platform.quote(key[0])
         if quote is not None and key[1] == "no":
             quote = quote.no
@@ -90,7 +87,7 @@ class Desk:
         before = self.good_books.get(key)
         if quote is not None and is_good(quote):
             self.good_books[key] = quote
-        return mark_of(quantity, quote, now=now, max_age=age, last_book=before, payout=payout)
+        return mark_of(quantity, quote, now=now, max_age=age, last_book=before, payout=listing.pays(key[1], now))
 
     def is_dust(self, key: Key, quantity: Decimal) -> bool:
         """Whether so little is left that the platform takes no order for it: it is valued and shown, no more."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +25,7 @@ from agent.trading.steps.desk import Desk, held_quantities, in_flight, marks_of,
 from pipelines.values import dataclass
 
 LISTED_LATE = timedelta(days=1)  # what came and went may be listed by so much later than it was in the balance
+_MOST_UNCLEAR = 4  # orders of an account that may be there or not, before nothing more is opened
 _ENDS = {
     "cancelled": OrderEvent.CANCELLED,
     "expired": OrderEvent.EXPIRED,
@@ -195,7 +196,8 @@ def _submitted(desk: Desk, order: Order) -> Submitted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLook:
     """What is looked at in the transaction of T7. held: signed quantity of the order's position; closing: whether
-    another order that closes it is in flight; disputed: how books and platform differ about it."""
+    another order that closes it is in flight; unclear: markets of other orders that may be at the platform or not, one
+    for each; disputed: how books and platform differ about it."""
 
     order: Order
     state: TradingState
@@ -204,6 +206,7 @@ class LastLook:
     has_kill_file: bool
     held: Decimal
     closing: bool
+    unclear: Sequence[str]
     disputed: str | None
 
 
@@ -236,6 +239,16 @@ def _closes_already(look: LastLook) -> str | None:
     return "an order that closes it rests already" if look.order.reduce_only and look.closing else None
 
 
+def _unclear(look: LastLook) -> str | None:
+    """What cannot be told apart from what may be there already is not sent on top of it."""
+    if look.order.reduce_only:
+        return None
+    if look.order.market_id in look.unclear:
+        return "nobody knows yet whether an order before it is in this market"
+    count = len(look.unclear)
+    return f"nobody knows yet of {count} orders whether they are there" if count >= _MOST_UNCLEAR else None
+
+
 def _disputed(look: LastLook) -> str | None:
     """How much is held nobody knows: what closes it by the books may turn it round."""
     if look.order.purpose == "kill" or look.disputed is None:
@@ -249,6 +262,7 @@ LAST_LOOK: dict[str, Callable[[LastLook], str | None]] = {
     "kill_file": _kill_file,
     "more_than_held": _more_than_held,
     "closes_already": _closes_already,
+    "unclear": _unclear,
     "disputed": _disputed,
 }  # in their order: of several the first one says why
 
@@ -264,6 +278,11 @@ def _forbidden(conn: Any, desk: Desk, order: Order) -> str | None:
         has_kill_file=desk.kill_file() is not None,
         held=held_quantities(conn, desk.agent_id).get(order.key, (ZERO, ZERO))[0],
         closing=any(one.reduce_only and one.key == order.key and one.client_order_id != its for one in flying),
+        unclear=[
+            one.market_id
+            for one in flying
+            if one.client_order_id != its and one.status in (OrderState.SENDING, OrderState.UNKNOWN)
+        ],
         disputed=desk.disputed.get(order.key),
     )
     return next((why for one in LAST_LOOK.values() if (why := one(look)) is not None), None)

@@ -4,7 +4,7 @@ go on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,12 @@ from agent.store.trading import account, booking, deciding
 from agent.trading.feed import max_release_age
 from agent.trading.kill_switch import Limits, Reading
 from agent.trading.measures.day import day_loss, midnight_after, midnight_before, opening_after
+from agent.trading.measures.marks import MarkKind
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import Desk, state_by
 from pipelines.figures import percent_text
 
+_MOST_NAMED = 3
 DAY = "max_daily_loss_pct"  # the rule of its locks
 
 
@@ -30,7 +32,22 @@ def _stale(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetim
     count = reading.stale_before + 1
     if not reading.stale or count < limits.stale_readings:
         return None
-    return f"{limits.stale_readings} readings in a row or more had old prices for over a tenth of what is held"
+    newest = booking.newest_equity(conn, desk.agent_id)
+    old = sorted(
+        f"{key}: {_age_text(mark)}" for key, mark in (newest or {"marks": {}})["marks"].items() if _is_old(mark)
+    )
+    return (
+        f"{limits.stale_readings} readings in a row or more had old prices for over a tenth of what is held "
+        f"({'; '.join(old[:_MOST_NAMED])}{'; …' if len(old) > _MOST_NAMED else ''})"
+    )
+
+
+def _is_old(mark: Mapping[str, Any] | None) -> bool:
+    return mark is None or mark["kind"] not in (MarkKind.QUOTE, MarkKind.PAYOUT)
+
+
+def _age_text(mark: Mapping[str, Any] | None) -> str:
+    return "none" if mark is None else f"of {datetime.fromisoformat(mark['ts']):%Y-%m-%d %H:%M} UTC"
 
 
 def _lost_today(conn: Any, desk: Desk, reading: Reading, limits: Limits, now: datetime) -> str | None:

@@ -23,7 +23,6 @@ from pipelines.values import dataclass
 REFUSED = "refused"  # the rule of locks that a refusal makes
 _RELIABILITY = 0.5  # of a single provider, until fifty of its outcomes are known
 _BARS_OF_VOLUME = 20
-_A_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +32,12 @@ class Standing:
     account: Account
     locks: tuple[Lock, ...]
     sent: tuple[datetime, ...]
+    lately: tuple[datetime, ...]
 
     def beside(self, order: Order, now: datetime) -> Standing:
-        """What holds for the rest of the cycle once `order` was let through: it rests, and is sent a moment later."""
-        resting = (*self.account.resting, order)
-        return replace(self, account=replace(self.account, resting=resting), sent=(*self.sent, now + _A_MOMENT))
+        """What holds for the rest of the cycle once `order` was let through: it rests, and counts as sent."""
+        account = replace(self.account, resting=(*self.account.resting, order))
+        return replace(self, account=account, sent=(*self.sent, now), lately=(*self.lately, now))
 
 
 def standing_of(conn: Any, desk: Desk, account: Account, now: datetime) -> Standing:
@@ -52,8 +52,12 @@ def standing_of(conn: Any, desk: Desk, account: Account, now: datetime) -> Stand
         )
         for row in deciding.locks_at(conn, desk.agent_id, now)
     )
-    sent = tuple(orders.sent_since(conn, desk.agent_id, midnight_before(now) - timedelta(minutes=1)))
-    return Standing(account=account, locks=locks, sent=sent)
+    return Standing(
+        account=account,
+        locks=locks,
+        sent=tuple(orders.sent_since(conn, desk.agent_id, midnight_before(now))),
+        lately=tuple(orders.all_sent_since(conn, desk.agent_id, now - timedelta(minutes=1))),
+    )
 
 
 def _refused_at(conn: Any, desk: Desk, lock: Mapping[str, Any]) -> Decimal | None:
@@ -133,6 +137,7 @@ def rule_view(
         belief=None if opinion is None else _belief(opinion, seen.quote, proposal.outcome),
         locks=standing.locks,
         sent=standing.sent,
+        lately=standing.lately,
         day_returns={one: found.days for one, found in known.items()},
         bar_returns={one: found.bars for one, found in known.items()},
         instruments={one: desk.feed.listing(one).instrument for one in near},

@@ -1,0 +1,108 @@
+"""Markets and bars of a release's snapshots as a trader sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from agent.amounts import of_float
+from agent.trading.feed import Listing
+from agent.trading.feeds.columns import BarColumns
+from agent.trading.model import Instrument
+from pipelines.costs import BINARY, COST_COLUMNS, Costs
+from pipelines.lake import Lake
+from pipelines.modelling.deciding import QUOTE_COLUMNS
+from pipelines.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import polars as pl
+
+UNIT = Decimal("0.00000001")  # the smallest part of what is not counted in whole contracts
+A_DAY = 86_400.0  # the length of bars that nobody knows
+_BARS = "bars/"
+_BAR_COLUMNS = ("market_id", "start", "end", "open", "close", "volume", *QUOTE_COLUMNS)
+
+
+def markets_of(lake: Lake, markets: Snapshot, cost_factor: float = 1.0) -> pl.DataFrame:
+    """All markets, with costs that are so many times the project's."""
+    import polars as pl
+
+    rows = lake.read_tables(markets.select("markets"))
+    return rows.with_columns(pl.col(*COST_COLUMNS) * cost_factor)
+
+
+def bars_of(lake: Lake, features: Snapshot) -> pl.DataFrame:
+    """BAR_COLUMNS of all markets, by market and end."""
+    return lake.read_tables(features.select(_BARS), _BAR_COLUMNS).sort("market_id", "end", maintain_order=True)
+
+
+def bars_of_market(lake: Lake, features: Snapshot, market_id: str) -> BarColumns | None:
+    """The bars of one market; None where there are none."""
+    import polars as pl
+
+    its = pl.col("market_id") == market_id
+    parts = [lake.read_tables([part], _BAR_COLUMNS).filter(its) for part in features.select(_BARS)]
+    rows = pl.concat(parts).sort("end") if parts else pl.DataFrame()
+    return None if rows.is_empty() else _columns(rows)
+
+
+def columns_by_market(rows: pl.DataFrame) -> dict[str, BarColumns]:
+    """Market -> its bars."""
+    return {str(key[0]): _columns(part) for key, part in rows.group_by("market_id", maintain_order=True)}
+
+
+def _columns(rows: pl.DataFrame) -> BarColumns:
+    def floats(name: str) -> list[float]:
+        return rows.get_column(name).cast(float).fill_null(float("nan")).to_list()
+
+    starts, ends = (rows.get_column(name).to_list() for name in ("start", "end"))
+    return BarColumns(
+        starts, ends, floats("open"), floats("close"), floats("volume"), floats("bid_close"), floats("ask_close")
+    )
+
+
+def listing_of(row: dict[str, Any], bars: BarColumns | None) -> Listing:
+    """A market (a row of `markets_of`) as the paper platform lists it: whole contracts, else the eighth place of a
+    unit."""
+    is_binary = row["kind"] == BINARY
+    tick = row["tick_size"]
+    instrument = Instrument(
+        market_id=row["market_id"],
+        kind=row["kind"],
+        tick=of_float(tick) if tick else UNIT,
+        lot=Decimal(1) if is_binary else UNIT,
+        price_low=Decimal(0) if is_binary else None,
+        price_high=Decimal(1) if is_binary else None,
+        base=_base(row["symbol"] or row["external_id"]),
+        event=row["event_id"] or "",
+    )
+    costs = Costs(
+        half_spread=row["half_spread"] or 0.0,
+        slippage=row["slippage"] or 0.0,
+        fee=row["fee"] or 0.0,
+        is_binary=is_binary,
+    )
+    payout = row["resolution"]
+    return Listing(
+        instrument=instrument,
+        costs=costs,
+        bar_seconds=_usual_seconds(bars),
+        name=row["question"] or row["symbol"] or row["external_id"],
+        payout=None if payout is None else of_float(payout),
+        resolved_at=None if payout is None else row["resolved_at"],
+    )
+
+
+def _usual_seconds(bars: BarColumns | None) -> float:
+    """How long most bars are."""
+    if bars is None or not bars.ends:
+        return A_DAY
+    lengths = sorted((end - start).total_seconds() for start, end in zip(bars.starts, bars.ends, strict=True))
+    return lengths[len(lengths) // 2]
+
+
+def _base(symbol: str) -> str:
+    """What a pair is of: the part before its separator."""
+    parts: Sequence[str] = symbol.replace("/", "-").replace("_", "-").split("-")
+    return parts[0] if len(parts) > 1 else ""

@@ -154,6 +154,17 @@ class TradingAgentConfig:
         """Whether positions found at the platform are managed."""
         return self.agent_type == "loop" if self.adopt_positions is None else self.adopt_positions
 
+    @property
+    def risked_pct(self) -> float:
+        """The position, in percent of equity, that loses risk_percentage at its stop: before any other limit."""
+        stop = self.sizing_stop_loss_percentage if self.stop_loss is None else self.stop_loss * 100
+        return self.risk_percentage / stop * 100
+
+    def largest_pct(self, *, is_binary: bool) -> float:
+        """The largest position in one market, in percent of equity."""
+        most = self.max_binary_loss_pct if is_binary else self.risked_pct
+        return min(most, self.max_concentration_pct, self.max_exposure_pct)
+
     def approval(self, mode: TradingMode) -> str:
         """Who approves an order in this mode."""
         return self.approval_mode or ("auto" if mode == "dry_run" else "manual")
@@ -287,11 +298,12 @@ def _warnings(config: TradingAgentConfig) -> list[str]:
             f"risk_percentage = {config.risk_percentage:.12g} is {config.risk_percentage:.12g} % of equity a trade; "
             f"for {config.risk_percentage * 100:.12g} % write {config.risk_percentage * 100:.12g}"
         )
-    stop = config.sizing_stop_loss_percentage if config.stop_loss is None else config.stop_loss * 100
-    size = config.risk_percentage / stop * 100
-    if size > config.max_concentration_pct:
+    most, size = config.largest_pct(is_binary=False), config.risked_pct
+    if size > most:
+        stop = config.risk_percentage / size * 100
+        limit = "max_concentration_pct" if most == config.max_concentration_pct else "max_exposure_pct"
         found.append(
             f"a risk of {config.risk_percentage:.12g} % with a stop of {stop:.12g} % is a position of {size:.4g} % of "
-            f"equity: max_concentration_pct cuts it to {config.max_concentration_pct:.12g} %"
+            f"equity: {limit} cuts it to {most:.12g} %"
         )
     return found

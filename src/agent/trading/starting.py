@@ -3,7 +3,7 @@ connection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.errors import UsageError
 from agent.trading.config import ModeError, TradingAgentConfig, TradingMode, require_mode
@@ -12,6 +12,7 @@ from pipelines.figures import percent_text
 
 _CHANNELS = ("manual", "api", "telegram", "redis")
 _SHARE_OF_LIMIT = 1 / 3
+_LIMITS = ("stop_loss", "max_daily_loss_pct", "kill_switch_loss_pct", "max_drawdown_pct")
 
 
 def require_startable(config: TradingAgentConfig, mode: TradingMode, *, test_mode: bool) -> None:
@@ -61,6 +62,23 @@ def round_trip(listing: Listing, price: float) -> float:
     costs = listing.costs
     paid = costs.unit_cost(price, 1) + costs.unit_cost(price, -1)
     return paid / price if price > 0 else 0.0
+
+
+def costs_text(config: TradingAgentConfig, priced: Sequence[tuple[Listing, float]]) -> str | None:
+    """What a round trip costs, of what is traded and of equity in the largest position, in the cheapest market and in
+    the dearest, beside the limits of loss; priced: markets and their prices. None where no price is known."""
+    if not priced:
+        return None
+    found = sorted(
+        (cost, cost * config.largest_pct(is_binary=listing.costs.is_binary), listing.instrument.market_id)
+        for listing, cost in ((one, round_trip(one, price)) for one, price in priced)
+    )
+    ends = found[:1] if len(found) == 1 else [found[0], found[-1]]
+    traded = " to ".join(f"{cost * 100:.3g} % ({market})" for cost, _, market in ends)
+    shares = " to ".join(dict.fromkeys(f"{share:.3g} %" for share in sorted(share for _, share, _ in ends)))
+    limits = ((name, getattr(config, name)) for name in _LIMITS)
+    said = ", ".join(f"{name} {value * 100:.3g} %" for name, value in limits if isinstance(value, float))
+    return f"a round trip costs {traded} of what is traded, {shares} of equity in the largest position; limits: {said}"
 
 
 def warning_of(config: TradingAgentConfig, listing: Listing, price: float) -> str | None:

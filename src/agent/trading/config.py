@@ -139,6 +139,33 @@ class TradingAgentConfig:
         high=100,
     )
 
+    @classmethod
+    def normalize_percentage_fields(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` by the fields' own names, as written and within their bounds: a field's unit says what 5.0 or 0.05
+        means there, and nothing is divided because of its size. Raises SettingsError."""
+        config = cls.normalize_default_percentages(values)
+        return {field: getattr(config, field) for field in (ALIASES.get(name, name) for name in values)}
+
+    @classmethod
+    def normalize_default_percentages(cls, values: Mapping[str, Any]) -> TradingAgentConfig:
+        """All settings: `values`, and the default of each that is missing. Raises SettingsError."""
+        return parse([Layer("values", values)]).config
+
+    @property
+    def autonomous_execution(self) -> bool:
+        """The other name of `autonomous`."""
+        return self.autonomous
+
+    @property
+    def approval_policy(self) -> str | None:
+        """The other name of `approval_mode`."""
+        return self.approval_mode
+
+    @property
+    def max_drawdown_percent(self) -> float:
+        """The other name of `max_drawdown_pct`."""
+        return self.max_drawdown_pct
+
     @property
     def kappa(self) -> float:
         """The part of Kelly's stake that is taken: a quarter at an appetite of 50."""
@@ -213,7 +240,7 @@ def parse(layers: Sequence[Layer]) -> Parsed:
     written: dict[str, tuple[str, Any, str]] = {}
     faults = Faults(", ".join(layer.source for layer in layers) or DEFAULT)
     for layer in layers:
-        for name, (as_named, value) in normalize_percentage_fields(layer, faults).items():
+        for name, (as_named, value) in _by_field(layer, faults).items():
             written[name] = (as_named, value, layer.source)
     config = build(TradingAgentConfig, {name: value for name, (_, value, _) in written.items()}, "agent", faults)
     faults.raise_if_any()
@@ -222,7 +249,7 @@ def parse(layers: Sequence[Layer]) -> Parsed:
     return Parsed(config, rows, tuple(_warnings(config)))
 
 
-def normalize_percentage_fields(layer: Layer, faults: Faults) -> dict[str, tuple[str, Any]]:
+def _by_field(layer: Layer, faults: Faults) -> dict[str, tuple[str, Any]]:
     """Field -> the name that was written and its value. It resolves names; no value is divided because of its size.
 
     A field that is given by two names with different values is a fault.

@@ -22,6 +22,7 @@ from agent.trading.person import market_meant
 Row = Mapping[str, Any]
 MARKETS = ("market", "why_not")  # options that name one
 # Columns of money; other amounts are prices and quantities.
+_HEADINGS = {"ts": "time", "market_id": "market", "client_order_id": "order"}
 _MONEY = frozenset({"cash", "position_value", "equity", "peak", "fee", "fees", "pnl", "realized"})
 
 
@@ -67,10 +68,16 @@ def show(
     none: str,
 ) -> int:
     """Print rows as a table of `columns`, or whole as JSON."""
-    right = {number for number, name in enumerate(columns) if rows and isinstance(rows[0][name], Decimal | float | int)}
-    text = table([cells(row, columns) for row in rows], tuple(columns), right=right)
+    right = {n for n, name in enumerate(columns) if any(isinstance(row[name], Decimal | float | int) for row in rows)}
+    text = table([cells(row, columns) for row in rows], headings(columns), right=right)
     emit(options, rows, text if rows else none)
     return 0
+
+
+def headings(columns: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns as people read them; times are UTC."""
+    found = (_HEADINGS.get(name, name.replace("_", " ")) for name in columns)
+    return tuple(f"{name} (UTC)" if name.endswith((" at", "time")) else name for name in found)
 
 
 def cells(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
@@ -91,4 +98,6 @@ def cell(value: Any) -> str:
         return moment(value)
     if isinstance(value, Decimal):
         return figure_text(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from pipelines.figures import percent_text
 
 _CHANNELS = ("manual", "api", "telegram", "redis")
 _SHARE_OF_LIMIT = 1 / 3
+_SHOWN = 5  # markets that are warned of by name
 _LIMITS = ("stop_loss", "max_daily_loss_pct", "kill_switch_loss_pct", "max_drawdown_pct")
 
 
@@ -73,12 +74,22 @@ def costs_text(config: TradingAgentConfig, priced: Sequence[tuple[Listing, float
         (cost, cost * config.largest_pct(is_binary=listing.costs.is_binary), listing.instrument.market_id)
         for listing, cost in ((one, round_trip(one, price)) for one, price in priced)
     )
-    ends = found[:1] if len(found) == 1 else [found[0], found[-1]]
-    traded = " to ".join(f"{cost * 100:.3g} % ({market})" for cost, _, market in ends)
+    ends = (found[0], found[-1])
+    least, most = (f"{cost * 100:.3g} %" for cost, _, _ in ends)
+    if least != most:
+        traded = f"{least} ({found[0][2]}) to {most} ({found[-1][2]})"
+    else:
+        traded = f"{least} ({found[0][2]})" if len(found) == 1 else f"{least} in each of {len(found):,} markets"
     shares = " to ".join(dict.fromkeys(f"{share:.3g} %" for share in sorted(share for _, share, _ in ends)))
     limits = ((name, getattr(config, name)) for name in _LIMITS)
     said = ", ".join(f"{name} {value * 100:.3g} %" for name, value in limits if isinstance(value, float))
     return f"a round trip costs {traded} of what is traded, {shares} of equity in the largest position; limits: {said}"
+
+
+def warnings_of(config: TradingAgentConfig, priced: Sequence[tuple[Listing, float]]) -> list[str]:
+    """The sentences of `warning_of`; of many markets the first few."""
+    found = [said for one in priced if (said := warning_of(config, *one)) is not None]
+    return found[:_SHOWN] + ([f"and so it is in {len(found) - _SHOWN:,} more markets"] if len(found) > _SHOWN else [])
 
 
 def warning_of(config: TradingAgentConfig, listing: Listing, price: float) -> str | None:

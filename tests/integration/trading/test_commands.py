@@ -152,6 +152,27 @@ def test_what_cannot_be_chosen_there_is_refused(
     assert "unrecognized arguments: " + arguments[1] in capsys.readouterr().err
 
 
+def test_tables_are_read_by_people(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(capsys, "orders")[0].split("  ")[0] == "prepared at (UTC)"
+    assert typed(capsys, "fills")[0].startswith("time (UTC)")
+    assert "60.0 %" in typed(capsys, "decisions")[0].splitlines()[2]
+    assert typed(capsys, "equity")[0].splitlines()[2].endswith("  no")  # not by old prices
+
+
+def test_an_account_that_nobody_trades_is_told_which_there_are(
+    traded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = typed(capsys, "portfolio", "--account", "mian", code=2)[1]
+    assert "nobody has traded account mian here" in refused
+    assert "there is main" in refused
+
+
+def test_one_cycle_is_not_three(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(("run-agent", "--asset-pair", "BTCUSD", "--once", "--max-cycles", "3"))
+    assert "not allowed with" in capsys.readouterr().err
+
+
 def test_two_markets_are_not_one(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(facts(capsys, "decisions", "--why-not", "BTCUSD", "--market", "BTC-USD")) == 3
     engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")

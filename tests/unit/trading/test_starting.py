@@ -8,7 +8,7 @@ import pytest
 
 from agent.trading.config import Layer, parse
 from agent.trading.feed import Listing
-from agent.trading.starting import costs_text, warning_of
+from agent.trading.starting import costs_text, warning_of, warnings_of
 from pipelines.costs import Costs
 from tests.paper import listing
 
@@ -52,6 +52,19 @@ def test_the_largest_position_is_what_the_settings_make_it(values: dict[str, Any
     said = text((CHEAP, 50_000.0), **values)
     assert said is not None
     assert f", {share} of equity in the largest position" in said
+
+
+def test_markets_that_cost_the_same_are_counted() -> None:
+    said = text((CHEAP, 0.003), (listing("test:LTC-USD", Costs(fee=0.001)), 0.07))
+    assert said is not None
+    assert said.startswith("a round trip costs 0.2 % in each of 2 markets of what is traded, 0.06 % of equity in the")
+
+
+def test_of_many_that_are_dear_a_few_are_named() -> None:
+    many = [(listing(f"test:M{number}-YES", BINARY.costs, kind="binary"), 0.5) for number in range(9)]
+    said = warnings_of(parse([]).config, many)
+    assert (len(said), said[-1]) == (6, "and so it is in 4 more markets")
+    assert warnings_of(parse([]).config, many[:5]) == [warning_of(parse([]).config, *one) for one in many[:5]]
 
 
 def test_limits_that_are_off_are_not_there() -> None:

@@ -14,6 +14,7 @@ from agent.store.trading import account, booking, deciding, orders, switch
 from pipelines.values import dataclass
 
 Row = dict[str, Any]
+_SHOWN = 10  # accounts in a message
 EVERY_MARKET = "*"  # what a lock of all markets is of
 
 
@@ -39,14 +40,15 @@ class Wanted:
 
 def agent_of(conn: sa.Connection, account_ref: str) -> Row:
     """The row of the agent that trades an account. Raises NotFound."""
-    found = [one for one in account.all_open(conn) if one["account_ref"] == account_ref]
-    if not found:
+    known = {one["account_ref"]: one for one in reversed(account.all_open(conn))}  # of several the newest
+    if account_ref not in known:
+        there = ", ".join(sorted(known)[:_SHOWN])
         raise NotFound(
             f"nobody has traded account {account_ref} here",
             where="agents",
-            fix="agent run-agent --asset-pair BTCUSD --once",
+            fix=f"there is {there}" if there else "agent run-agent --asset-pair BTCUSD --once",
         )
-    return found[0]
+    return known[account_ref]
 
 
 def status(conn: sa.Connection, agent: Row) -> Row:

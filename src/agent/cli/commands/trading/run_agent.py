@@ -30,7 +30,7 @@ from agent.trading.feeds.columns import TableFeed
 from agent.trading.feeds.reading import ReleasedFeed, read_out_of_fold
 from agent.trading.replay import replay, stands_at
 from agent.trading.run import Start, Trader
-from agent.trading.starting import costs_text, require_startable, warning_of
+from agent.trading.starting import costs_text, require_startable, warnings_of
 from pipelines.settings import read_toml
 
 _LOOK_SECONDS = 0.2
@@ -40,10 +40,11 @@ HELP = "Trade what the current release decides, on paper: cycle after cycle, or 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_settings(parser)
-    parser.add_argument(
+    bounded = parser.add_mutually_exclusive_group()
+    bounded.add_argument(
         "--once", action="store_true", help="one cycle, then end; positions are kept without --on-exit close"
     )
-    parser.add_argument("--max-cycles", type=whole(1, 10**9), metavar="N", help="so many cycles, then end; as --once")
+    bounded.add_argument("--max-cycles", type=whole(1, 10**9), metavar="N", help="so many cycles, then end; as --once")
     parser.add_argument("--test-mode", action="store_true", help="decide and judge, and send nothing")
     parser.add_argument("--print-config", action="store_true", help="print the table of settings and end")
     parser.add_argument(
@@ -172,7 +173,7 @@ def _say_costs(trader: Trader, feed: TableFeed) -> None:
     config, now = trader.desk.config, trader.desk.clock.now()
     newest = ((feed.listing(market), feed.newest(market, now)) for market in trader.desk.markets)
     priced = [(listing, float(bar.close)) for listing, bar in newest if bar is not None]
-    for said in (costs_text(config, priced), *(warning_of(config, *one) for one in priced)):
+    for said in (costs_text(config, priced), *warnings_of(config, priced)):
         if said is not None:
             _tell(f"note: {said}")
 

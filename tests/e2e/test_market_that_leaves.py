@@ -11,6 +11,7 @@ import pytest
 from agent.cli.main import main
 from agent.execution.workspace import open_workspace
 from agent.trading.feeds.reading import ReleasedFeed
+from pipelines.errors import LakeError
 from tests.e2e.test_paper_trading import DAYS, let_it_have_an_edge
 from tests.small import small_project, write_bars
 
@@ -64,3 +65,16 @@ def test_a_held_market_that_left_is_valued_as_it_was_last_seen(
             0,
             None,
         )
+
+        write_bars(folder, "XYZ", DAYS + 3)
+        typed("run")
+        before = feed.release.name
+        for path in (folder / ".tidemill/lake").rglob("*.parquet"):
+            if "bars" in path.parts:
+                path.write_bytes(path.read_bytes()[:-9])
+        assert feed.is_outdated()
+        for _ in range(2):
+            with pytest.raises(LakeError):
+                feed.refresh()
+            assert not feed.is_outdated()  # it is tried again in the next cycle, and not before
+        assert feed.release.name == before

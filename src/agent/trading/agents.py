@@ -245,7 +245,7 @@ class TradingLoopAgent(_Agent):
 
     def handle_idle_state(self) -> None:
         """Book what came in meanwhile, and wake."""
-        self.trader.desk.feed.refresh()
+        self.trader.refresh()
         follow(self.trader.desk)
         self._transition_to(AgentEvent.WAKE)
 

@@ -96,10 +96,11 @@ class Feed(Protocol):
     @property
     def release(self) -> ReleaseInfo: ...
 
-    def refresh(self) -> None: ...
+    def refresh(self) -> None:
+        """Read another release where it became current. Raises LakeError and NotFound where it cannot be read."""
 
     def is_outdated(self) -> bool:
-        """Whether `refresh` would read another release."""
+        """Whether `refresh` would read another release, and has not tried to."""
 
     def listings(self) -> Sequence[Listing]: ...
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent import identity
 from agent.clock import Clock
-from agent.errors import AgentError, DatabaseUnavailable
+from agent.errors import AgentError, DatabaseUnavailable, NotFound
 from agent.runtime.alerts import Cause
 from agent.runtime.keeper import LeaseKeeper
 from agent.store.database.engine import Database
@@ -39,6 +39,7 @@ from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
 from agent.trading.steps.execute import LISTED_LATE
 from agent.trading.steps.recover import compare, recover
 from agent.trading.steps.saying import sentence
+from pipelines.errors import LakeError
 from pipelines.values import dataclass
 
 LEASE_SECONDS = 60.0
@@ -189,7 +190,7 @@ class Trader:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         with self.turn:
             self._keep_watch()
-            self.desk.feed.refresh()
+            self.refresh()
             try:
                 if self._is_unsure() or self._unread:
                     self.compare()
@@ -206,6 +207,15 @@ class Trader:
         if done.is_good:
             self._release()
         return done
+
+    def refresh(self) -> None:
+        """Go by the current release; where it cannot be read by the one before, which opens nothing."""
+        words = None
+        try:
+            self.desk.feed.refresh()
+        except (LakeError, NotFound) as error:
+            words = f"the current release cannot be read ({error.what}); exits go by {self.desk.feed.release.name}"
+        self._hold({Reason.RELEASE_UNREADABLE: words})
 
     def _failed(self, error: Unreachable) -> Done:
         """A cycle in which the platform could not be read: nothing changes, and after three of them nothing is opened
@@ -305,7 +315,7 @@ class Trader:
         """One step of what the kill switch does; see `closing.advance`. A platform that cannot be read is asked again
         by the next one."""
         with self.turn, suppress(Unreachable):
-            self.desk.feed.refresh()
+            self.refresh()
             return closing.advance(self.desk, wait)
         return closing.state_of(self.desk)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.store.database.engine import Database
-from agent.store.trading import account, booking, deciding, orders
+from agent.store.trading import account, booking, deciding, orders, showing
 from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, trader
 
 ETH, SOL = "test:ETH-USD", "test:SOL-USD"
@@ -61,6 +61,10 @@ def test_26_five_cycles_that_fail_pause_entries_and_one_good_one_ends_it(databas
         row = rows(database, account.load, agent)
         assert row["trading_state"] == "paused"
         assert row["trading_reason"]["analysis_failures"] == "5 cycles in a row in which every market failed"
+        made = rows(database, deciding.decisions_of, agent, ETH, 5)
+        assert [(each["cycle"], each["action"], showing.why(each)) for each in made] == [
+            (number, "abstain", "nothing is known of its price") for number in range(7, 2, -1)
+        ]
         platform.is_on = False
         (good,) = cycles(one, clock, (7,))  # closes what is overdue; the entry comes a cycle too early
         assert (good.sent, good.refused) == (1, 1)

@@ -17,6 +17,7 @@ from agent.trading.run import Trader
 from agent.trading.steps.booking import book_movement, write_equity
 from agent.trading.steps.execute import valued
 from pipelines.costs import Costs
+from pipelines.errors import LakeError
 from tests.paper import HOUR, MARKET, START, Altered, D, MovedClock, cycles, feed_of, listing, live_feed, trader
 
 # 30 units at 100; 93 is a loss of 210 of 10,000. It recovers within the day, and the day after everything is as before.
@@ -203,6 +204,29 @@ def test_three_old_readings_in_a_row_kill_where_that_was_asked_for(database: Dat
     (kill,) = rows(database, switch.of_account, "paper", "main")
     assert kill["cause"] == ["STALE_MARKS"]
     assert (kill["limit_value"], kill["measured"]) == (3, 3)
+
+
+def test_a_release_that_cannot_be_read_opens_nothing_and_ends_nothing(database: Database) -> None:
+    """The one before goes on to be what exits go by; the next that can be read ends it."""
+    clock = MovedClock()
+    feed = feed_of({MARKET: [100.0] * 12}, {MARKET: {0: 1, 4: 1, 5: 1}})
+    with trader(database, feed, clock) as one:
+        one.recover()
+        cycles(one, clock, range(2))
+        damaged = LakeError("cannot read partition 'bars/2026'", where="a file", fix="`agent run` makes it again")
+
+        def refuse() -> None:
+            raise damaged
+
+        feed.refresh = refuse  # type: ignore[method-assign]
+        done = cycles(one, clock, range(2, 5))
+        assert [(each.sent, each.refused) for each in done] == [(1, 0), (0, 0), (0, 1)]  # it closes, and enters no more
+        assert state(database, one) == ("reducing", ["release_unreadable"])
+        words = rows(database, account.load, one.desk.agent_id)["trading_reason"]["release_unreadable"]
+        assert words == "the current release cannot be read (cannot read partition 'bars/2026'); exits go by scripted"
+        del feed.refresh
+        assert cycles(one, clock, (5,))[0].sent == 1
+        assert state(database, one) == ("active", [])
 
 
 def test_a_release_that_is_too_old_holds_back_until_the_next_one(database: Database) -> None:

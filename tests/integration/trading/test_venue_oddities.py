@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -39,8 +40,25 @@ def test_a_decision_of_a_cycle_that_could_not_read_is_no_trade(database: Databas
             done = one.process_cycle()
         assert done.sent == 0
         assert MARKET in done.failed
-        assert at.rows(deciding.decisions_of, at.agent()["id"], None, 10) == []
+        (made,) = at.rows(deciding.decisions_of, at.agent()["id"], None, 10)
+        assert (made["action"], made["opinions"], made["verdicts"]) == ("abstain", [], [])
+        assert "status 500" in showing.why(made)
         assert at.rows(booking.fills_of, "venue", "main") == []
+
+
+def test_a_platform_whose_clock_is_ahead_is_traded_by_ours(database: Database) -> None:
+    with floor(database) as at:
+        at.venue.now = lambda: at.clock.now() + timedelta(seconds=40)
+        with at.trader(**NO_CLOSING) as one:
+            one.recover()
+            assert one.process_cycle().sent == 1
+            at.wait(60.0)
+            one.look()
+        (made,) = at.rows(deciding.decisions_of, at.agent()["id"], None, 10)
+        assert made["as_of"] == made["made_at"]
+        assert at.statuses() == ["filled"]
+        assert at.agent()["trading_state"] == "active"
+        at.require_agreement()
 
 
 def test_cash_that_differs_for_a_while_holds_nothing_back_afterwards(database: Database) -> None:

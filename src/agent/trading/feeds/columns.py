@@ -61,13 +61,14 @@ class BarColumns:
 
 @dataclass(frozen=True)
 class Tables:
-    """All that a feed knows: listings, bars, and forecasts by time. `said`: market -> its forecasts, the oldest
-    first."""
+    """All that a feed knows: listings, bars, and forecasts by time. `said`: market -> its forecasts, the oldest first.
+    newest_end: when the newest bar of any market ended, where that is asked for."""
 
     release: ReleaseInfo
     listings: Mapping[str, Listing]
     bars: Mapping[str, BarColumns]
     said: Mapping[str, Sequence[Published]]
+    newest_end: datetime | None = None
 
 
 class TableFeed:
@@ -162,10 +163,10 @@ class TableFeed:
     @property
     def newest_end(self) -> datetime:
         """When the newest bar of any market ended: the present of historical data. Raises NotFound without bars."""
-        ends = [columns.ends[-1] for columns in self._tables.bars.values() if columns.ends]
-        if not ends:
+        newest = self._tables.newest_end
+        if newest is None:
             raise NotFound("the release has no bars", where=self.release.name, fix="`agent run` brings some")
-        return max(ends)
+        return newest
 
     def spoken_of(self) -> list[str]:
         """Markets that there are forecasts of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +37,42 @@ def bars_of(lake: Lake, features: Snapshot) -> pl.DataFrame:
     return lake.read_tables(features.select(_BARS), _BAR_COLUMNS).sort("market_id", "end", maintain_order=True)
 
 
-def bars_of_market(lake: Lake, features: Snapshot, market_id: str) -> BarColumns | None:
-    """The bars of one market; None where there are none."""
+def bars_of_market(lake: Lake, features: Snapshot, market_id: str) -> pl.DataFrame:
+    """The same of one market."""
     import polars as pl
 
     its = pl.col("market_id") == market_id
     parts = [lake.read_tables([part], _BAR_COLUMNS).filter(its) for part in features.select(_BARS)]
-    rows = pl.concat(parts).sort("end") if parts else pl.DataFrame()
-    return None if rows.is_empty() else _columns(rows)
+    return pl.concat(parts).sort("end") if parts else pl.DataFrame(schema=dict.fromkeys(_BAR_COLUMNS))
 
 
-def columns_by_market(rows: pl.DataFrame) -> dict[str, BarColumns]:
-    """Market -> its bars."""
-    return {str(key[0]): _columns(part) for key, part in rows.group_by("market_id", maintain_order=True)}
+class BarsByMarket(Mapping[str, BarColumns]):
+    """The bars of each market in `rows` (by market and end), made into columns when somebody asks: a trader asks about
+    few of many, and columns of Python's take ten times the room."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        parts = rows.partition_by("market_id", maintain_order=True, as_dict=True)
+        self._rows = {str(market): part for (market,), part in parts.items()}
+        self._made: dict[str, BarColumns] = {}
+
+    def __getitem__(self, market_id: str) -> BarColumns:
+        if market_id not in self._made:
+            self._made[market_id] = _columns(self._rows[market_id])
+        return self._made[market_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def usual_lengths(rows: pl.DataFrame) -> dict[str, float]:
+    """Market -> seconds that most of its bars take: the upper one of the two in the middle, where there are two."""
+    import polars as pl
+
+    lengths = (pl.col("end") - pl.col("start")).sort().get(pl.len() // 2).dt.total_seconds(fractional=True)
+    return dict(rows.group_by("market_id").agg(lengths.alias("seconds")).iter_rows())
 
 
 def _columns(rows: pl.DataFrame) -> BarColumns:
@@ -62,7 +85,7 @@ def _columns(rows: pl.DataFrame) -> BarColumns:
     )
 
 
-def listing_of(row: dict[str, Any], bars: BarColumns | None) -> Listing:
+def listing_of(row: dict[str, Any], bar_seconds: float | None) -> Listing:
     """A market (a row of `markets_of`) as the paper platform lists it: whole contracts, else the eighth place of a
     unit."""
     is_binary = row["kind"] == BINARY
@@ -87,19 +110,11 @@ def listing_of(row: dict[str, Any], bars: BarColumns | None) -> Listing:
     return Listing(
         instrument=instrument,
         costs=costs,
-        bar_seconds=_usual_seconds(bars),
+        bar_seconds=A_DAY if bar_seconds is None else bar_seconds,
         name=row["question"] or row["symbol"] or row["external_id"],
         payout=None if payout is None else of_float(payout),
         resolved_at=None if payout is None else row["resolved_at"],
     )
-
-
-def _usual_seconds(bars: BarColumns | None) -> float:
-    """How long most bars are."""
-    if bars is None or not bars.ends:
-        return A_DAY
-    lengths = sorted((end - start).total_seconds() for start, end in zip(bars.starts, bars.ends, strict=True))
-    return lengths[len(lengths) // 2]
 
 
 def _base(symbol: str) -> str:

@@ -15,7 +15,7 @@ from agent.store.outputs import catalog, projections, releases
 from agent.store.outputs.releases import Release
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
-from agent.trading.feeds.listed import bars_of, columns_by_market, listing_of, markets_of
+from agent.trading.feeds.listed import BarsByMarket, bars_of, listing_of, markets_of, usual_lengths
 from agent.trading.feeds.unlisted import LastSeen, last_seen
 from pipelines.component import Input
 from pipelines.decision import UNSURE, Rules, edges_of, entering
@@ -45,18 +45,27 @@ class ReleasedFeed(TableFeed):
     def __init__(self, database: Database, lake: Lake) -> None:
         self._database, self._lake = database, lake
         self._left: dict[str, LastSeen] = {}
+        self._tried: int | None = None  # the last release that was to be read, whatever came of it
         super().__init__(read_release(database, lake))
 
     def refresh(self) -> None:
-        """Read again where another release is current."""
-        if self.is_outdated():
+        """Read again where another release is current. Raises LakeError and NotFound where it cannot be read: the one
+        before stays."""
+        self._tried = self._current()
+        if self._is_another(self._tried):
             self._tables = read_release(self._database, self._lake)
 
     def is_outdated(self) -> bool:
-        """Whether another release became current."""
+        """Whether another release became current that nobody has tried to read."""
+        current = self._current()
+        return self._is_another(current) and current != self._tried
+
+    def _current(self) -> int | None:
         with reading(self._database.project) as conn:
-            current = releases.current_id(conn)
-        return current is not None and current != self.release.release_id
+            return releases.current_id(conn)
+
+    def _is_another(self, release_id: int | None) -> bool:
+        return release_id is not None and release_id != self.release.release_id
 
     def listing(self, market_id: str) -> Listing:
         """One market."""
@@ -189,8 +198,10 @@ def _snapshots(conn: Any, release: Release, *components: str) -> dict[str, Snaps
 def _tables(
     release: Release, markets: pl.DataFrame, rows: pl.DataFrame, said: dict[str, list[Published]], *, is_replay: bool
 ) -> Tables:
-    bars = columns_by_market(rows)
-    listings = {row["market_id"]: listing_of(row, bars.get(row["market_id"])) for row in markets.iter_rows(named=True)}
+    lengths = usual_lengths(rows)
+    listings = {
+        row["market_id"]: listing_of(row, lengths.get(row["market_id"])) for row in markets.iter_rows(named=True)
+    }
     found = release.metrics.get("assessment")
     assessment = found if isinstance(found, dict) else {}
     passed = bool(assessment.get("tradable"))
@@ -202,7 +213,8 @@ def _tables(
         is_historical=release.is_historical or is_replay,
         base_rate=release.base_rate,
     )
-    return Tables(info, listings, bars, said)
+    newest = rows.get_column("end").max()
+    return Tables(info, listings, BarsByMarket(rows), said, newest if isinstance(newest, datetime) else None)
 
 
 def _decided(

@@ -5,19 +5,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from agent.store.database.engine import Database, reading
 from agent.store.outputs import catalog, releases
 from agent.store.trading import orders
 from agent.trading.feed import Listing
 from agent.trading.feeds.columns import BarColumns
-from agent.trading.feeds.listed import A_DAY, UNIT, bars_of_market, listing_of, markets_of
+from agent.trading.feeds.listed import (
+    A_DAY,
+    UNIT,
+    BarsByMarket,
+    bars_of_market,
+    listing_of,
+    markets_of,
+    usual_lengths,
+)
 from agent.trading.model import Instrument
 from pipelines.costs import BINARY, Costs
 from pipelines.errors import LakeError
 from pipelines.lake import Lake
 from pipelines.snapshot import Snapshot
 from pipelines.values import dataclass
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _MOST_RELEASES = 1_000  # that are looked through
 
@@ -37,11 +49,10 @@ def last_seen(database: Database, lake: Lake, market_id: str) -> LastSeen:
         try:
             rows = markets_of(lake, markets)
             row = next((one for one in rows.iter_rows(named=True) if one["market_id"] == market_id), None)
-            bars = None if row is None or features is None else bars_of_market(lake, features, market_id)
+            if row is not None:
+                return _as_shown(row, None if features is None else bars_of_market(lake, features, market_id))
         except LakeError:
             continue
-        if row is not None:
-            return LastSeen(listing_of(row, bars), bars)
     with reading(database.project) as conn:
         is_binary = orders.is_of_outcomes(conn, market_id)
     instrument = Instrument(
@@ -53,6 +64,13 @@ def last_seen(database: Database, lake: Lake, market_id: str) -> LastSeen:
         price_high=Decimal(1) if is_binary else None,
     )
     return LastSeen(Listing(instrument=instrument, costs=Costs(is_binary=is_binary), bar_seconds=A_DAY), None)
+
+
+def _as_shown(row: dict[str, Any], rows: pl.DataFrame | None) -> LastSeen:
+    market = row["market_id"]
+    if rows is None or rows.is_empty():
+        return LastSeen(listing_of(row, None), None)
+    return LastSeen(listing_of(row, usual_lengths(rows)[market]), BarsByMarket(rows)[market])
 
 
 def _snapshots(database: Database) -> Iterator[tuple[Snapshot, Snapshot | None]]:

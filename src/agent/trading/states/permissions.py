@@ -46,6 +46,7 @@ class Reason(StrEnum):
     OVERFILL = "overfill"
     UNEXPECTED_EVENT = "unexpected_event"
     RELEASE_TOO_OLD = "release_too_old"
+    RELEASE_UNREADABLE = "release_unreadable"
     HEARTBEAT = "heartbeat"
     LOOP_LATE = "loop_late"
     KILL = "kill"
@@ -71,6 +72,7 @@ BRINGS: Mapping[Reason, TradingState] = {
     Reason.OVERFILL: TradingState.REDUCING,
     Reason.UNEXPECTED_EVENT: TradingState.REDUCING,
     Reason.RELEASE_TOO_OLD: TradingState.REDUCING,
+    Reason.RELEASE_UNREADABLE: TradingState.REDUCING,
     Reason.HEARTBEAT: TradingState.REDUCING,
     Reason.LOOP_LATE: TradingState.REDUCING,
     Reason.KILL: TradingState.HALTED,

@@ -174,6 +174,7 @@ def decide_all(desk: Desk, cycle: int, wait: Wait | None = None) -> tuple[list[D
             found.append(_decide(desk, cycle, market, quote, held))
         else:
             failed[market] = quote
+    _abstain(desk, cycle, failed)
     with desk.step("reasoned") as conn:
         transit(conn, desk, AgentEvent.DECIDED)
     return found, failed
@@ -226,14 +227,8 @@ def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) ->
     reasons = [dict(one) for one in choice.reasons]
     if choice.purpose is not None and proposal is None:
         reasons.append({"code": "no_order", "text": _NO_BOOK})
-    row = {
-        "decision_id": its,
-        "agent_id": desk.agent_id,
-        "cycle": cycle,
-        "market_id": market,
-        "pair": desk.markets.get(market, market)[:100],
-        "made_at": now,
-        "as_of": quote.ts,
+    row = _row(desk, cycle, market, now) | {
+        "as_of": min(quote.ts, now),  # a platform's clock may be ahead of ours
         "action": choice.action,
         "probability": choice.probability,
         "confidence": choice.confidence,
@@ -241,7 +236,6 @@ def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) ->
         "reference_ask": quote.ask,
         "reference_mid": quote.mid,
         "proposed_quantity": None if proposal is None else proposal.quantity,
-        "release_id": desk.feed.release.release_id,
         "model_version": None if seen.published is None else seen.published.model_version,
         "status": "made" if proposal is not None or choice.purpose is None else "refused",
         "reasons": reasons,
@@ -256,6 +250,31 @@ def _decide(desk: Desk, cycle: int, market: str, quote: Quote, held: Account) ->
         opinion=model if isinstance(model, Opinion) else None,
         proposal=proposal,
     )
+
+
+def _row(desk: Desk, cycle: int, market: str, now: datetime) -> dict[str, Any]:
+    """What each decision of a cycle has."""
+    return {
+        "decision_id": deciding.decision_id(desk.agent_id, cycle, market),
+        "agent_id": desk.agent_id,
+        "cycle": cycle,
+        "market_id": market,
+        "pair": desk.markets.get(market, market)[:100],
+        "made_at": now,
+        "release_id": desk.feed.release.release_id,
+    }
+
+
+def _abstain(desk: Desk, cycle: int, failed: Mapping[str, str]) -> None:
+    """Nothing is decided about a market that nobody can price, and a row says so: whoever asks why there was no trade
+    finds each cycle."""
+    if not failed:
+        return
+    now = desk.clock.now()
+    with desk.step("decide") as conn:
+        for market, why in failed.items():
+            facts = {"as_of": now, "action": "abstain", "status": "made", "reasons": [{"code": "failed", "text": why}]}
+            deciding.save_decision(conn, _row(desk, cycle, market, now) | facts, [])
 
 
 def _asked(provider: Any, seen: MarketView, now: datetime) -> Opinion | Abstention:

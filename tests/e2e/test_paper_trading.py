@@ -50,7 +50,7 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     trade = ("run-agent", "--asset-pair", "ABC", "--take-profit", "0.05", "--stop-loss", "0.02", "--once")
     typed("run")
     typed(*trade)
-    cost = "note: a round trip costs 0.28 % (files:ABC) of what is traded, 0.084 % of equity in the largest position"
+    cost = "note: a round trip costs 0.28 % of what is traded in files:ABC, 0.084 % of equity in the largest position"
     assert cost in said[-1]
     assert [one["action"] for one in typed("decisions")] == ["hold"]
     assert typed("decisions", "--why-not", "ABC")[0]["why"]

@@ -77,13 +77,14 @@ def costs_text(config: TradingAgentConfig, priced: Sequence[tuple[Listing, float
     ends = (found[0], found[-1])
     least, most = (f"{cost * 100:.3g} %" for cost, _, _ in ends)
     if least != most:
-        traded = f"{least} ({found[0][2]}) to {most} ({found[-1][2]})"
+        traded = f"{least} ({found[0][2]}) to {most} ({found[-1][2]}) of what is traded"
     else:
-        traded = f"{least} ({found[0][2]})" if len(found) == 1 else f"{least} in each of {len(found):,} markets"
+        where = f"in {found[0][2]}" if len(found) == 1 else f"in each of {len(found):,} markets"
+        traded = f"{least} of what is traded {where}"
     shares = " to ".join(dict.fromkeys(f"{share:.3g} %" for share in sorted(share for _, share, _ in ends)))
     limits = ((name, getattr(config, name)) for name in _LIMITS)
     said = ", ".join(f"{name} {value * 100:.3g} %" for name, value in limits if isinstance(value, float))
-    return f"a round trip costs {traded} of what is traded, {shares} of equity in the largest position; limits: {said}"
+    return f"a round trip costs {traded}, {shares} of equity in the largest position; limits: {said}"
 
 
 def warnings_of(config: TradingAgentConfig, priced: Sequence[tuple[Listing, float]]) -> list[str]:

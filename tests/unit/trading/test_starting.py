@@ -25,7 +25,7 @@ def text(*priced: tuple[Listing, float], **values: Any) -> str | None:
 def test_one_market_is_said_with_what_it_is_of_equity() -> None:
     """0.2 % of a position of 30 % of equity are 0.06 %."""
     assert text((CHEAP, 50_000.0)) == (
-        "a round trip costs 0.2 % (test:BTC-USD) of what is traded, 0.06 % of equity in the largest position; "
+        "a round trip costs 0.2 % of what is traded in test:BTC-USD, 0.06 % of equity in the largest position; "
         f"limits: {LIMITS}"
     )
 
@@ -57,7 +57,7 @@ def test_the_largest_position_is_what_the_settings_make_it(values: dict[str, Any
 def test_markets_that_cost_the_same_are_counted() -> None:
     said = text((CHEAP, 0.003), (listing("test:LTC-USD", Costs(fee=0.001)), 0.07))
     assert said is not None
-    assert said.startswith("a round trip costs 0.2 % in each of 2 markets of what is traded, 0.06 % of equity in the")
+    assert said.startswith("a round trip costs 0.2 % of what is traded in each of 2 markets, 0.06 % of equity in the")
 
 
 def test_of_many_that_are_dear_a_few_are_named() -> None:

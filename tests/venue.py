@@ -125,10 +125,13 @@ def _held(conn: Any, agent_id: int) -> list[Any]:
 
 
 @contextmanager
-def floor(database: Database, enters: Sequence[int] = (0,), **promises: Any) -> Iterator[Floor]:
-    """A venue with cash and one market at 99.9 to 100.1; `enters`: bars whose forecast would buy."""
-    clock = MovedClock()
-    feed = feed_of({MARKET: OPENS}, {MARKET: dict.fromkeys(enters, 1)})
-    venue = Venue(now=clock.now, cash=CASH, quotes={MARKET: (D("99.9"), D("100.1"))})
+def floor(
+    database: Database, enters: Sequence[int] = (0,), others: Sequence[str] = (), **promises: Any
+) -> Iterator[Floor]:
+    """A venue with cash and one market, or `others` beside it, at 99.9 to 100.1; `enters`: bars whose forecast would
+    buy."""
+    clock, markets = MovedClock(), (MARKET, *others)
+    feed = feed_of(dict.fromkeys(markets, OPENS), {one: dict.fromkeys(enters, 1) for one in markets})
+    venue = Venue(now=clock.now, cash=CASH, quotes=dict.fromkeys(markets, (D("99.9"), D("100.1"))))
     with serving(venue) as server:
         yield Floor(database, server, clock, feed, promises)

@@ -44,15 +44,20 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     folder = small_project(tmp_path, DAYS)
     monkeypatch.chdir(folder)
 
+    said = list[str]()
+
     def typed(*arguments: str) -> Any:
         capsys.readouterr()
         assert main((*arguments, "--json")) == 0
-        out = capsys.readouterr().out
+        out, err = capsys.readouterr()
+        said.append(err)
         return json.loads(out) if out.strip() else None
 
     trade = ("run-agent", "--asset-pair", "ABC", "--take-profit", "0.05", "--stop-loss", "0.02", "--once")
     typed("run")
     typed(*trade)
+    cost = "note: a round trip costs 0.28 % of what is traded in files:ABC, 0.084 % of equity in the largest position"
+    assert cost in said[-1]
     assert [one["action"] for one in typed("decisions")] == ["hold"]
     assert typed("decisions", "--why-not", "ABC")[0]["why"]
     let_it_have_an_edge(folder, "files:ABC")
@@ -120,6 +125,7 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     played = typed("backtest-agent", *span)
     begun = typed("run-agent", *span, "--max-cycles", "5", "--speed", "1e9")
     assert begun["cycles"] == 5
+    assert cost in said[-1]
     rest = typed("run-agent", *span)  # goes on where it stopped
     assert rest["first"] > begun["last"]
     whole = ("actions", "refused", "sent", "trades", "pnl", "fees", "equity", "drawdown", "killed")

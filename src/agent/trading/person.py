@@ -1,6 +1,6 @@
 """What a person may ask of a trader, by a command or over HTTP: pause, resume, the kill switch, the end of a lock or of
-its books, and a word on what books and platform differ about. Each call is part of the caller's transaction and
-returns its answer."""
+its books, and a word on what books and platform differ about; and which market they mean. Each call is part of the
+caller's transaction and returns its answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 
 from agent.amounts import figure_text, plain
 from agent.errors import Conflict, NotFound, UsageError
+from agent.store.outputs import projections
 from agent.store.trading import account, booking, deciding, orders, switch
 from agent.trading.kill_switch import KILL_SWITCH, KillEvent, KillState
+from agent.trading.pairs import markets_named, near_to
 from agent.trading.reconcile.facts import ACCEPTABLE, LOOKED_AT, NEW_BOOKS
 from agent.trading.states.machine import step
 from agent.trading.states.orders import IN_FLIGHT, OrderState
@@ -27,6 +29,31 @@ _RESTING = (OrderState.OPEN, OrderState.PARTIAL)
 _ENDS_WHAT_RESTS = "agent kill-switch trigger --reason TEXT and a start (agent run-agent) cancel what rests"
 _ASKS = "a start (agent run-agent --once) asks the platform what became of the order"
 _CLOSES = "agent run-agent --once --on-exit close sends what closes it"
+_SHOWN = 5  # markets in a message
+
+
+def market_meant(conn: Any, agent: Row, name: str) -> str:
+    """The id of the market that `name` means: an id, a symbol, or a pair as it is typed for a trader. Those that this
+    trader trades or traded go before all others that are listed. Raises NotFound, or UsageError where it may mean
+    several."""
+    if deciding.has_decided(conn, agent["id"], name):
+        return name
+    ours: dict[str, tuple[str, ...]] = {row["market_id"]: () for row in booking.positions_of(conn, agent["id"])}
+    ours |= {one: (pair,) for one, pair in deciding.pairs_since(conn, agent["id"], agent["cycle"] - 1).items()}
+    listed = projections.names_of_markets(conn)
+    meant = markets_named(name, ours) or markets_named(name, listed)
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise UsageError(
+            f"{name!r} names {len(meant)} markets", where="market", fix=f"write its id: {', '.join(meant[:_SHOWN])}"
+        )
+    near = ", ".join(near_to(name, {**listed, **ours}))
+    raise NotFound(
+        f"{name!r} names no market here",
+        where="market",
+        fix=f"there is {near}; `agent signals` lists all" if near else "leave it out: no market is known yet",
+    )
 
 
 def said(reason: str) -> str:

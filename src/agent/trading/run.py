@@ -27,7 +27,7 @@ from agent.trading.config import TradingAgentConfig
 from agent.trading.feed import Feed
 from agent.trading.kill_switch import KillState
 from agent.trading.monitor import Monitor
-from agent.trading.pairs import markets_of
+from agent.trading.pairs import traded_and_watched
 from agent.trading.platform import Platform, Unreachable
 from agent.trading.platforms.paper import PaperPlatform
 from agent.trading.rule import Rule
@@ -75,8 +75,7 @@ class Trader:
     def __init__(self, start: Start) -> None:
         self._start = start
         config, feed = start.config, start.feed
-        markets = markets_of(config.asset_pairs, feed.listings())
-        watched = frozenset(markets_of(config.watchlist, feed.listings()))
+        markets, watched = traded_and_watched(config.asset_pairs, config.watchlist, feed.listings())
         paper = (start.database, start.account_ref, feed, start.clock, start.cash)
         platform = start.platform or PaperPlatform(*paper)
         values = json.loads(json.dumps(asdict(config)))

@@ -171,12 +171,11 @@ def test_a_decision_is_made_once_and_keeps_its_opinions(database: Database) -> N
         assert found[1]["reasons"] == [{"net": "0.00000001"}]
 
 
-def denied(held: Held, decision_id: str) -> dict[str, Any]:
-    """An order that was denied at the last look: nothing was sent."""
-    what = {"purpose": "open", "platform": "paper", "market_id": "m", "outcome": "", "side": "buy", "type": "market"}
-    how = {"time_in_force": "gtc", "quantity": Decimal(1), "status": "denied", "status_at": NOW, "payload_hash": ""}
-    its = {"client_order_id": "tm1", "decision_id": decision_id, "agent_id": held.agent_id, "deduplicated": True}
-    return {**its, **what, **how, "prepared_at": NOW, "lease_token": held.lease.token}
+def order_of(held: Held, of: dict[str, Any]) -> dict[str, Any]:
+    market = {"outcome": "", "side": "buy", "type": "market", "time_in_force": "gtc", "quantity": Decimal(1)}
+    sending = {"status": "prepared", "status_at": NOW, "prepared_at": NOW, "payload_hash": "p", "deduplicated": False}
+    its = {"decision_id": of["decision_id"], "agent_id": held.agent_id, "market_id": of["market_id"], "purpose": "open"}
+    return {"client_order_id": "tm1", "platform": "paper", "lease_token": 1, **its, **market, **sending}
 
 
 def test_a_bar_is_entered_on_once(database: Database) -> None:
@@ -185,7 +184,8 @@ def test_a_bar_is_entered_on_once(database: Database) -> None:
     with account.holding(database, held) as conn:
         deciding.save_decision(conn, first, [])
         deciding.save_decision(conn, second, [])
-        orders.prepare(conn, denied(held, first["decision_id"]), "send")
+        assert not deciding.entry_on_bar(conn, held.agent_id, "m", NOW, second["decision_id"])
+        orders.prepare(conn, order_of(held, first), "send")
 
         def entered(but: str, market: str = "m", as_of: datetime = NOW) -> bool:
             return deciding.entry_on_bar(conn, held.agent_id, market, as_of, but)

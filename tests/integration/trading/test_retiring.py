@@ -144,7 +144,7 @@ def test_reads_go_on_and_changes_are_refused(database: Database) -> None:
     retired(database)
     its = now_of(database)
     assert read(database, showing.status, its)["ended_at"] == its["ended_at"]
-    said = read(database, showing.portfolio, its, showing.Wanted())
+    said = read(database, showing.portfolio, its)
     assert said["ended_at"] == its["ended_at"]
     assert (said["trading_state"], said["reasons"], said["equity"]) == (
         "halted",

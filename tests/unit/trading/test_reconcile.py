@@ -113,6 +113,9 @@ def test_21_closed_by_somebody_else() -> None:
     ours = books(fills=HELD)
     theirs = platform(cash="10009", has_old_fills=True)
     assert (found(ours, theirs)[21].kind, found(ours, theirs)[21].alert) == ("external_close", True)
+    silent = replace(theirs, mids={}, silent=frozenset({HELD[0].market_id}))  # nothing is booked without its price
+    waiting = found(ours, silent)[16]
+    assert (waiting.kind, waiting.resolution, waiting.acts, waiting.brings) == ("unpriced", "ignored", (), "mismatch")
     after = applied(ours, reconcile(ours, theirs, POLICY))
     assert after.holdings == {}
     assert after.cash == D(10009), "sold at the mid of 101, and the rest is rounding"

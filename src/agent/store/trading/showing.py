@@ -14,6 +14,8 @@ from agent.store.trading import account, booking, deciding, orders, switch
 from pipelines.values import dataclass
 
 Row = dict[str, Any]
+_SHOWN = 10  # accounts in a message
+EVERY_MARKET = "*"  # what a lock of all markets is of
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Wanted:
         return kept[max(0, len(kept) - self.limit) :]
 
     def _fits(self, row: Mapping[str, Any], time: str) -> bool:
-        is_its = self.market is None or "market_id" not in row or row["market_id"] == self.market
+        is_its = self.market is None or "market_id" not in row or row["market_id"] in (self.market, EVERY_MARKET)
         return is_its and (self.since is None or row[time] >= self.since)
 
 
@@ -40,10 +42,11 @@ def agent_of(conn: sa.Connection, account_ref: str) -> Row:
     """The row of the agent that trades an account, or of the last one, where it was retired. Raises NotFound."""
     found = account.newest_of(conn, account_ref)
     if found is None:
+        there = ", ".join(sorted({one["account_ref"] for one in account.all_open(conn)})[:_SHOWN])
         raise NotFound(
             f"nobody has traded account {account_ref} here",
             where="agents",
-            fix="agent run-agent --asset-pair BTCUSD --once",
+            fix=f"there is {there}" if there else "agent run-agent --asset-pair BTCUSD --once",
         )
     return found
 
@@ -68,9 +71,9 @@ def status(conn: sa.Connection, agent: Row) -> Row:
     }
 
 
-def portfolio(conn: sa.Connection, agent: Row, wanted: Wanted) -> Row:
-    """Cash, equity and what is held: of positions those that are wanted, by when they were opened."""
-    held = [row for row in booking.positions_of(conn, agent["id"]) if row["quantity"]]
+def portfolio(conn: sa.Connection, agent: Row, wanted: Wanted | None = None) -> Row:
+    """Cash, equity and what is held; of `wanted` the market, whose position alone is listed."""
+    market = None if wanted is None else wanted.market
     newest = booking.newest_equity(conn, agent["id"])
     return {
         "trading_state": agent["trading_state"],
@@ -82,7 +85,11 @@ def portfolio(conn: sa.Connection, agent: Row, wanted: Wanted) -> Row:
         "initial": agent["initial_equity"],
         "as_of": None if newest is None else newest["ts"],
         "ended_at": agent["ended_at"],
-        "positions": wanted.of(held, "opened_at"),
+        "positions": [
+            row
+            for row in booking.positions_of(conn, agent["id"])
+            if row["quantity"] and market in (None, row["market_id"])
+        ],
     }
 
 

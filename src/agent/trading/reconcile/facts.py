@@ -67,7 +67,8 @@ class Snapshot:
     fills: all that cash and holdings have in them, so they are read after those. orders: open ones, those that changed,
     and those that were asked for one by one (`asked`). holdings: None where they could not be read: that is never flat.
     is_complete: no read failed and none was cut short. is_authoritative: what it does not list is not there.
-    has_old_fills: they reach back thirty days. mids: to price what nobody explains. payouts: of resolved markets.
+    has_old_fills: they reach back thirty days. mids: to price what nobody explains; silent: markets that did not say
+    what theirs is. payouts: of resolved markets.
     """
 
     at: datetime
@@ -78,6 +79,7 @@ class Snapshot:
     holdings: Mapping[Key, Holding] | None = field(default_factory=dict)
     cash: Decimal = ZERO
     mids: Mapping[Key, Decimal] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
     payouts: Mapping[Key, Decimal] = field(default_factory=dict)
     is_complete: bool = True
     is_authoritative: bool = True

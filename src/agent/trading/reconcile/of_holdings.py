@@ -123,6 +123,8 @@ def _holding(key: Key, ours: Holding, theirs: Holding, books: Books, platform: S
         return _if_accepted(found, ours, theirs, books, platform, policy)
     if not platform.has_old_fills:
         return _position(16, "unexplained", "ignored", key, ours, theirs, (Ask(None),))
+    if key[0] in platform.silent:
+        return _waiting(key, ours, theirs)
     if key not in platform.mids and theirs.average is None:
         return _position(16, "no_price", "blocking", key, ours, theirs, (), note=_NO_PRICE)
     fill = _explaining(key, ours, theirs, books, platform)
@@ -132,6 +134,11 @@ def _holding(key: Key, ours: Holding, theirs: Holding, books: Books, platform: S
         found = _position(16, "mismatch", "blocking", key, ours, theirs, (), brings=Reason.MISMATCH)
         return _if_accepted(found, ours, theirs, books, platform, policy)
     return _position(16, "mismatch", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
+
+
+def _waiting(key: Key, ours: Holding, theirs: Holding) -> Discrepancy:
+    """What is booked has its price: where it cannot be asked now, nothing is, and nothing is opened until it can."""
+    return _position(16, "unpriced", "ignored", key, ours, theirs, (), brings=Reason.MISMATCH)
 
 
 def _if_accepted(
@@ -203,6 +210,8 @@ def _found(key: Key, theirs: Holding, books: Books, platform: Snapshot, policy: 
     """A position that the books know nothing of. It was paid for before: what it cost comes in with it, as a flow that
     is no gain and no loss."""
     price = theirs.average if theirs.average is not None else platform.mids.get(key)
+    if price is None and key[0] in platform.silent:
+        return _waiting(key, NOTHING, theirs)
     if price is None:
         return _position(18, "no_price", "blocking", key, NOTHING, theirs, (), note=_NO_PRICE)
     fill = _fill_of(key, theirs.quantity, price, books, platform, FOUND)

@@ -173,7 +173,7 @@ def _take_back_what_is_behind(desk: Desk) -> None:
 
 def _shown(desk: Desk, key: Key) -> Quote | None:
     """What the market shows of an outcome."""
-    shown = desk.platform.quote(key[0])
+    shown = desk.quote(key[0])
     return shown if shown is None or key[1] != "no" else shown.no
 
 
@@ -212,7 +212,7 @@ def decide_and_close(
     order = closing_order(desk, its, purpose, key, quantity, 0)
     if isinstance(order, str):
         return False
-    quote, now = desk.platform.quote(key[0]), desk.clock.now()
+    quote, now = desk.quote(key[0]), desk.clock.now()
     assert quote is not None, "the order has its price"
     decision = {
         "decision_id": its,
@@ -259,8 +259,10 @@ def closing_order(
     quote = _shown(desk, key)
     side: Side = "sell" if quantity > 0 else "buy"
     price = _closing_price(quote, side)
-    if quote is None or not quote.is_open or not price:
-        return "the market is closed" if quote is not None and not quote.is_open else "nobody bids"
+    if quote is None:
+        return "nothing is known of its price"
+    if not quote.is_open or not price:
+        return "nobody bids" if quote.is_open else "the market is closed"
     instrument = desk.platform.instrument(key[0])
     return Order(
         client_order_id=client_order_id(origin, purpose, leg, f"{key[0]}:{key[1]}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ from agent.trading.ledger import VOID
 from agent.trading.measures.marks import Mark, is_good, mark_of
 from agent.trading.measures.slippage import Seen
 from agent.trading.model import ZERO, Account, Fill, Key, Movement, Order, Position, Quote
-from agent.trading.platform import Platform
+from agent.trading.platform import Platform, Unreachable
 from agent.trading.provider import Provider
 from agent.trading.rule import Rule
 from agent.trading.states.orders import IN_FLIGHT
@@ -82,10 +82,17 @@ class Desk:
         path = None if self.home is None else self.home / KILL_FILE
         return path if path is not None and path.exists() else None
 
+    def quote(self, market_id: str) -> Quote | None:
+        """What a market shows now; None where nothing is known of it, or it cannot be asked: that one market is silent
+        must keep nobody from measuring the account, and from closing what others need."""
+        with suppress(Unreachable):
+            return self.platform.quote(market_id)
+        return None
+
     def mark(self, key: Key, quantity: Decimal, now: datetime) -> Mark | None:
         """What one unit of a position is worth now; None where nothing says."""
         listing = self.feed.listing(key[0])
-        quote = self.platform.quote(key[0])
+        quote = self.quote(key[0])
         if quote is not None and key[1] == "no":
             quote = quote.no
         age = max_mark_age(listing, self.config.max_mark_age_seconds)

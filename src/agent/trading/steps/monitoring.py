@@ -48,7 +48,7 @@ def _due(desk: Desk, position: Position, now: datetime) -> tuple[Purpose, Mappin
     is_ours = market in desk.markets or market in desk.watched
     if not is_ours or desk.is_dust(position.key, position.quantity):
         return None
-    quote, listing = desk.platform.quote(market), desk.feed.listing(market)
+    quote, listing = desk.quote(market), desk.feed.listing(market)
     if quote is None or not quote.is_open:
         return None
     if now - quote.ts > max_mark_age(listing, desk.config.max_mark_age_seconds):

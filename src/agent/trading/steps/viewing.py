@@ -176,7 +176,7 @@ def _belief(opinion: Opinion, quote: Quote, outcome: Outcome) -> float | None:
 def _mids(desk: Desk, markets: set[str]) -> Mapping[str, float]:
     found = {}
     for market in markets:
-        quote = desk.platform.quote(market) if desk.feed.listing(market).instrument.is_binary else None
+        quote = desk.quote(market) if desk.feed.listing(market).instrument.is_binary else None
         if quote is not None and quote.mid is not None:
             found[market] = float(quote.mid)
     return found

@@ -129,7 +129,7 @@ class VenuePlatform:
             holdings = {
                 (one["market"], one["outcome"]): Holding(parsed(one["quantity"])) for one in self._rows("/positions")
             }
-            mids = self._mids(holdings)
+            mids, silent = self._mids(holdings)
             if self.fills(since) != fills or self._account(since) != account:
                 return Snapshot(at=at, holdings=None, is_complete=False)
         except Unreachable:
@@ -143,19 +143,25 @@ class VenuePlatform:
             holdings=holdings,
             cash=parsed(account["cash"]),
             mids=mids,
+            silent=silent,
             has_old_fills=since is None or at - since >= timedelta(days=30),
         )
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _mids(self, held: Collection[Key]) -> dict[Key, Decimal]:
-        found = {}
+    def _mids(self, held: Collection[Key]) -> tuple[dict[Key, Decimal], frozenset[str]]:
+        """Mids, and the markets that are silent: one of those makes nothing unknown of the account."""
+        found, silent = {}, set()
         for market, outcome in held:
-            quote = self.quote(market)
+            try:
+                quote = self.quote(market)
+            except Unreachable:
+                silent.add(market)
+                continue
             mid = None if quote is None else (quote.no if outcome == "no" else quote).mid
             if mid is not None:
                 found[market, outcome] = mid
-        return found
+        return found, frozenset(silent)
 
     def _account(self, since: datetime | None) -> dict[str, Any]:
         said = self._read(f"/account{_since(since)}")

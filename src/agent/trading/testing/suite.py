@@ -221,7 +221,7 @@ class RemotePlatformSuite(PlatformSuite):
         scene.pass_time(3.0)
         assert self.status(scene, order) == ("open", ZERO)
 
-    @pytest.mark.parametrize("path", ["/orders", "/fills", "/positions", "/account", "/quotes"])
+    @pytest.mark.parametrize("path", ["/orders", "/fills", "/positions", "/account"])
     @pytest.mark.parametrize("what", ["reset", "500", "503", "429", "401", "html", "truncated", "drip", "late"])
     def test_17_28_what_cannot_be_read_is_incomplete_and_never_empty(
         self, scene: RemoteScene, what: What, path: str
@@ -236,6 +236,19 @@ class RemotePlatformSuite(PlatformSuite):
         assert not said.is_complete
         assert said.holdings is None
         assert scene.platform.snapshot((), None).is_complete
+
+    @pytest.mark.parametrize("what", ["reset", "500", "html"])
+    def test_17_a_market_that_is_silent_hides_nothing_of_the_account(self, scene: RemoteScene, what: What) -> None:
+        order = self.order(scene, scene.slice)
+        scene.platform.submit(order)
+        scene.fill(order)
+        scene.server.faults.append(Fault(what, "GET", "/quotes", does_it=True, count=1))
+        said = scene.platform.snapshot((), None)
+        assert said.is_complete
+        assert said.holdings
+        assert (said.silent, said.mids) == (frozenset({order.market_id}), {})
+        again = scene.platform.snapshot((), None)
+        assert (again.silent, set(again.mids)) == (frozenset(), {order.key})
 
     def test_17_a_list_that_is_cut_short_is_not_believed(self, scene: RemoteScene) -> None:
         order = self.order(scene, scene.slice)

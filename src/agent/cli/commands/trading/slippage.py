@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from agent.cli.output import emit
-from agent.cli.trading import add_filters, cells, money, opened, wanted_of
+from agent.cli.trading import add_filters, cells, headings, money, opened, wanted_of
 from agent.console import table
 from agent.execution.workspace import read_settings
 from agent.trading.drift import load_drift
@@ -41,7 +41,7 @@ def _text(found: dict[str, Any], *, by_fill: bool) -> str:
         return "Nothing was executed yet."
     rows, columns = (found["fills"], _BY_FILL) if by_fill else (found["markets"], _BY_MARKET)
     right = set(range(1, len(columns) - 1)) if not by_fill else set(range(4, len(columns)))
-    return f"{table([cells(row, columns) for row in rows], columns, right=right)}\n{_sentence(found)}"
+    return f"{table([cells(row, columns) for row in rows], headings(columns), right=right)}\n{_sentence(found)}"
 
 
 def _sentence(found: dict[str, Any]) -> str:

@@ -105,9 +105,7 @@ def trader(
     database: Database, feed: TableFeed, clock: MovedClock, pairs: Sequence[str] = ("BTCUSD",), **settings: Any
 ) -> Trader:
     """A trader on a fresh or found paper account. Kill gain is off: scripted prices jump."""
-    more = {
-        name: settings.pop(name) for name in ("home", "account_ref", "cash", "may_open", "platform") if name in settings
-    }
+    more = {name: settings.pop(name) for name in ("home", "account_ref", "cash", "platform") if name in settings}
     values: dict[str, Any] = {
         "kill_switch_gain_pct": "off",
         "kill_switch_loss_pct": 0.5,

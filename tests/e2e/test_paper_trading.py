@@ -31,6 +31,12 @@ def let_it_have_an_edge(folder: Path, market: str) -> None:
         conn.execute(sa.update(releases).where(releases.c.id == current.id).values(metrics=metrics))
 
 
+def slip(fill: dict[str, Any]) -> float:
+    """What a purchase cost beside the mid, in basis points of it."""
+    assert fill["side"] == "buy"
+    return (float(fill["price"]) / float(fill["mid"]) - 1) * 10_000
+
+
 def test_a_release_is_traded_over_restarts_and_replayed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,15 +44,20 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     folder = small_project(tmp_path, DAYS)
     monkeypatch.chdir(folder)
 
+    said = list[str]()
+
     def typed(*arguments: str) -> Any:
         capsys.readouterr()
         assert main((*arguments, "--json")) == 0
-        out = capsys.readouterr().out
+        out, err = capsys.readouterr()
+        said.append(err)
         return json.loads(out) if out.strip() else None
 
     trade = ("run-agent", "--asset-pair", "ABC", "--take-profit", "0.05", "--stop-loss", "0.02", "--once")
     typed("run")
     typed(*trade)
+    cost = "note: a round trip costs 0.28 % of what is traded in files:ABC, 0.084 % of equity in the largest position"
+    assert cost in said[-1]
     assert [one["action"] for one in typed("decisions")] == ["hold"]
     assert typed("decisions", "--why-not", "ABC")[0]["why"]
     let_it_have_an_edge(folder, "files:ABC")
@@ -74,6 +85,10 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     assert orders[0]["status"] == "filled"
     fills = typed("fills")
     assert {one["client_order_id"] for one in fills} <= {one["client_order_id"] for one in orders}
+    drift, costs = typed("slippage"), waiting.listing("files:ABC").costs
+    assert [one["platform_fill_id"] for one in drift["fills"]] == [one["platform_fill_id"] for one in fills]
+    assert drift["total"]["expected_bps"] == pytest.approx(costs.distance(1.0) * 10_000)
+    assert drift["total"]["cost_bps"] == pytest.approx(sum(slip(one) for one in drift["fills"]))
     assert typed("portfolio", "--rebuild")["differences"] == []
     assert [one["kind"] for one in typed("reconcile")] == ["opening"]
     proof = typed("export-decision", orders[0]["decision_id"])
@@ -110,6 +125,7 @@ def test_a_release_is_traded_over_restarts_and_replayed(
     played = typed("backtest-agent", *span)
     begun = typed("run-agent", *span, "--max-cycles", "5", "--speed", "1e9")
     assert begun["cycles"] == 5
+    assert cost in said[-1]
     rest = typed("run-agent", *span)  # goes on where it stopped
     assert rest["first"] > begun["last"]
     whole = ("actions", "refused", "sent", "trades", "pnl", "fees", "equity", "drawdown", "killed")

@@ -116,7 +116,7 @@ SCENARIOS = (
     Scenario("a loop that was late", ("trader.run.watch",), _late, (("cycles", 1),)),
     # Ten requests fail: a cycle asks once, and the monitor may ask as often between two.
     Scenario("a silent account", ("trader.run.",), _silent, (("cycles", 12),), _speaking),
-    Scenario("a silent market", ("trader.silent.", "trader.abstain."), _speechless, (("cycles", 1),), _speaking),
+    Scenario("a silent market", ("trader.silent.",), _speechless, (("cycles", 1),), _speaking),
     Scenario("a deposit that is listed late", ("trader.agree.",), _listed_late, (("cycles", 1),)),
     Scenario("the loop agent", ("trader.agent.",), asked=(("mode", "agent"),), after=TradingFloor.resume),
 )

@@ -33,6 +33,7 @@ class TraderStatus(_Row):
     wanted_state: str
     is_running: bool = Field(description="A process holds the account.")
     kill: str | None = Field(description="The kill switch's state where it fired and nobody has reset it.")
+    ended_at: Moment | None = Field(description="When a person retired it.")
 
 
 class PositionOut(_Row):
@@ -62,6 +63,7 @@ class PortfolioOut(_Row):
     peak: Amount
     initial: Amount
     as_of: Moment | None
+    ended_at: Moment | None = Field(description="When a person retired it.")
     positions: list[PositionOut]
 
 
@@ -221,6 +223,54 @@ class EquityOut(_Row):
     drawdown: float
     marks: Any
     stale: bool
+
+
+class DriftOut(_Row):
+    """How far fills are from what was reckoned with: beside the mids of their decisions, and what costs expect."""
+
+    fills: int
+    without_mid: int = Field(description="Of these no decision says a mid; they are in no sum.")
+    notional: Amount = Field(description="What the others come to at their mids.")
+    cost: Amount | None
+    cost_bps: float | None = Field(description="In basis points of notional.")
+    expected: Amount | None = Field(description="Null where the current release does not have one of the markets.")
+    expected_bps: float | None
+    is_beyond: bool = Field(description="They cost more than expected beyond chance.")
+
+
+class MarketDriftOut(DriftOut):
+    """The same of one market."""
+
+    market_id: str
+
+
+class FillDriftOut(_Row):
+    """The same of one fill; `mid` is that of its decision, in the price of the outcome."""
+
+    platform_fill_id: str
+    client_order_id: str | None
+    ts: Moment
+    market_id: str
+    outcome: str
+    side: Literal["buy", "sell"]
+    quantity: Amount
+    price: Amount
+    mid: Amount | None
+    cost: Amount | None
+    cost_bps: float | None
+    expected: Amount | None
+    expected_bps: float | None
+
+
+class SlippageOut(_Row):
+    """What fills cost beside what their decisions saw, against what the project's costs expect."""
+
+    account_ref: str
+    platform: str
+    mode: str
+    total: DriftOut
+    markets: list[MarketDriftOut]
+    fills: list[FillDriftOut] = Field(description="The oldest first; of more than `limit` the newest.")
 
 
 class LockOut(_Row):

@@ -17,33 +17,43 @@ from agent.execution.workspace import open_database, read_settings
 from agent.store.database.engine import Database
 from agent.store.trading import showing
 from agent.store.trading.showing import Wanted
+from agent.trading.person import market_meant
 
 Row = Mapping[str, Any]
+MARKETS = ("market", "why_not")  # options that name one
 # Columns of money; other amounts are prices and quantities.
-_MONEY = frozenset({"cash", "position_value", "equity", "peak", "fee", "fees", "pnl", "realized"})
+_HEADINGS = {"ts": "time", "market_id": "market", "client_order_id": "order"}
+_MONEY = frozenset(
+    {"cash", "position_value", "equity", "peak", "fee", "fees", "pnl", "realized", "notional", "cost", "expected"}
+)
 
 
-def add_filters(parser: argparse.ArgumentParser, *, market: bool = True) -> None:
+def add_filters(parser: argparse.ArgumentParser, *, market: bool = True, since: bool = True) -> None:
     """Which account, market and time."""
     parser.add_argument("--account", default="main", metavar="NAME", help="the paper account (main)")
     if market:
-        parser.add_argument("--market", metavar="ID", help="of this market alone")
-    parser.add_argument("--since", type=instant, metavar="TIME", help="from then on (UTC), such as 2026-01-31")
+        parser.add_argument("--market", metavar="MARKET", help="of this market alone: BTCUSD, or its id")
+    if since:
+        parser.add_argument("--since", type=instant, metavar="TIME", help="from then on (UTC), such as 2026-01-31")
 
 
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[tuple[Database, dict[str, Any]]]:
-    """The project's database and the row of the agent that trades the account. Raises NotFound."""
+    """The project's database and the row of the agent that trades the account; a market that `options` name becomes its
+    id there. Raises NotFound, or UsageError where a name may mean several."""
     settings, _ = read_settings(options.project_dir)
     with open_database(settings) as database:
         with database.reading() as connections:
             agent = showing.agent_of(connections.project, options.account)
+            for name in MARKETS:
+                if (typed := getattr(options, name, None)) is not None:
+                    setattr(options, name, market_meant(connections.project, agent, typed))
         yield database, agent
 
 
 def wanted_of(options: argparse.Namespace) -> Wanted:
     """Which rows the options ask for."""
-    return Wanted(getattr(options, "market", None), options.since, getattr(options, "limit", None))
+    return Wanted(*(getattr(options, name, None) for name in ("market", "since", "limit")))
 
 
 def list_rows(options: argparse.Namespace, name: str) -> list[dict[str, Any]]:
@@ -60,10 +70,16 @@ def show(
     none: str,
 ) -> int:
     """Print rows as a table of `columns`, or whole as JSON."""
-    right = {number for number, name in enumerate(columns) if rows and isinstance(rows[0][name], Decimal | float | int)}
-    text = table([cells(row, columns) for row in rows], tuple(columns), right=right)
+    right = {n for n, name in enumerate(columns) if any(isinstance(row[name], Decimal | float | int) for row in rows)}
+    text = table([cells(row, columns) for row in rows], headings(columns), right=right)
     emit(options, rows, text if rows else none)
     return 0
+
+
+def headings(columns: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns as people read them; times are UTC."""
+    found = (_HEADINGS.get(name, name.replace("_", " ")) for name in columns)
+    return tuple(f"{name} (UTC)" if name.endswith((" at", "time")) else name for name in found)
 
 
 def cells(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
@@ -84,4 +100,6 @@ def cell(value: Any) -> str:
         return moment(value)
     if isinstance(value, Decimal):
         return figure_text(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -38,7 +38,9 @@ agents = sa.Table(
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", doc="only ever grows"),
     sa.Column("lease_taken_at", UtcDateTime),
     sa.Column("lease_expires_at", UtcDateTime, doc="by the database's clock"),
-    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column(
+        "created_at", UtcDateTime, nullable=False, doc="its books begin: what the account did before is not in them"
+    ),
     sa.Column("ended_at", UtcDateTime, doc="when a person retired it; null: a start goes on with it"),
     one_of("mode", "paper", "live", "backtest"),
     one_of("ooda_state", "idle", "perception", "reasoning", "risk_check", "execution", "learning"),

@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from agent.store.trading import account, booking, deciding, orders, showing
+from agent.trading.adapter import TradingPlatform
 from agent.trading.config import TradingAgentConfig
 from agent.trading.measures.day import midnight_before
-from agent.trading.pairs import markets_of
-from agent.trading.platform import Platform
+from agent.trading.pairs import market_of
 from agent.trading.provider import Provider
 from agent.trading.rule import Review, Rule
 from agent.trading.run import Trader
@@ -53,9 +53,9 @@ class _Agent:
         return self.trader.desk.providers
 
     @property
-    def platform(self) -> Platform:
-        """Where it trades."""
-        return self.trader.desk.platform
+    def platform(self) -> TradingPlatform:
+        """Where it trades: what it sends there goes through every rule."""
+        return TradingPlatform(self.trader)
 
     @property
     def analysis_failures(self) -> int:
@@ -98,7 +98,7 @@ class _Agent:
 
     def _infer_asset_type(self, asset_pair: str) -> str:
         """crypto or forex; another market of the release by its kind. Raises UsageError for a pair that names none."""
-        (market,) = markets_of((asset_pair,), self.trader.desk.feed.listings())
+        market = market_of(asset_pair, self.trader.desk.feed.listings())
         kind = self.trader.desk.feed.listing(market).instrument.kind
         return {"spot": "crypto", "fx": "forex"}.get(kind, kind)
 
@@ -136,14 +136,8 @@ class TradeMonitor:
             return booking.trades_of(connections.project, self._trader.desk.agent_id)
 
     def get_portfolio_breakdown(self) -> Row:
-        """As `current_breakdown`."""
-        return breakdown(self._trader)
-
-
-def breakdown(trader: Trader) -> Row:
-    """What the portfolio is made of: as `agent portfolio --json` shows it."""
-    with trader.desk.database.reading() as connections:
-        return showing.portfolio(connections.project, account.load(connections.project, trader.desk.agent_id))
+        """As the platform's."""
+        return TradingPlatform(self._trader).get_portfolio_breakdown()
 
 
 class TradingAgentOrchestrator(_Agent):
@@ -184,7 +178,8 @@ class TradingAgentOrchestrator(_Agent):
     @property
     def current_breakdown(self) -> Row:
         """What the portfolio is made of: as `agent portfolio --json` shows it."""
-        return breakdown(self.trader)
+        found: Row = self._read(lambda conn: showing.portfolio(conn, account.load(conn, self.trader.desk.agent_id)))
+        return found
 
 
 class TradingLoopAgent(_Agent):
@@ -209,7 +204,7 @@ class TradingLoopAgent(_Agent):
         return self.trades_today
 
     @property
-    def trading_platform(self) -> Platform:
+    def trading_platform(self) -> TradingPlatform:
         """Where it trades."""
         return self.platform
 

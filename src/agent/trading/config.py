@@ -41,7 +41,7 @@ class TradingAgentConfig:
 
     # What is traded, and who says yes
     asset_pairs: tuple[str, ...] = setting((), "Pairs or markets to trade.")
-    watchlist: tuple[str, ...] = setting((), "Pairs to watch without trading them.")
+    watchlist: tuple[str, ...] = setting((), "Pairs to watch without trading them: none that is traded.")
     agent_type: Literal["orchestrator", "loop"] = setting("orchestrator", "Which of the two ways to start and stop.")
     on_exit: Literal["close", "keep"] | None = setting(
         None, "What happens to positions at the end; unset: the orchestrator closes them, the loop agent keeps them."
@@ -139,6 +139,33 @@ class TradingAgentConfig:
         high=100,
     )
 
+    @classmethod
+    def normalize_percentage_fields(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """`values` by the fields' own names, as written and within their bounds: a field's unit says what 5.0 or 0.05
+        means there, and nothing is divided because of its size. Raises SettingsError."""
+        config = cls.normalize_default_percentages(values)
+        return {field: getattr(config, field) for field in (ALIASES.get(name, name) for name in values)}
+
+    @classmethod
+    def normalize_default_percentages(cls, values: Mapping[str, Any]) -> TradingAgentConfig:
+        """All settings: `values`, and the default of each that is missing. Raises SettingsError."""
+        return parse([Layer("values", values)]).config
+
+    @property
+    def autonomous_execution(self) -> bool:
+        """The other name of `autonomous`."""
+        return self.autonomous
+
+    @property
+    def approval_policy(self) -> str | None:
+        """The other name of `approval_mode`."""
+        return self.approval_mode
+
+    @property
+    def max_drawdown_percent(self) -> float:
+        """The other name of `max_drawdown_pct`."""
+        return self.max_drawdown_pct
+
     @property
     def kappa(self) -> float:
         """The part of Kelly's stake that is taken: a quarter at an appetite of 50."""
@@ -153,6 +180,17 @@ class TradingAgentConfig:
     def adopts(self) -> bool:
         """Whether positions found at the platform are managed."""
         return self.agent_type == "loop" if self.adopt_positions is None else self.adopt_positions
+
+    @property
+    def risked_pct(self) -> float:
+        """The position, in percent of equity, that loses risk_percentage at its stop: before any other limit."""
+        stop = self.sizing_stop_loss_percentage if self.stop_loss is None else self.stop_loss * 100
+        return self.risk_percentage / stop * 100
+
+    def largest_pct(self, *, is_binary: bool) -> float:
+        """The largest position in one market, in percent of equity."""
+        most = self.max_binary_loss_pct if is_binary else self.risked_pct
+        return min(most, self.max_concentration_pct, self.max_exposure_pct)
 
     def approval(self, mode: TradingMode) -> str:
         """Who approves an order in this mode."""
@@ -202,7 +240,7 @@ def parse(layers: Sequence[Layer]) -> Parsed:
     written: dict[str, tuple[str, Any, str]] = {}
     faults = Faults(", ".join(layer.source for layer in layers) or DEFAULT)
     for layer in layers:
-        for name, (as_named, value) in normalize_percentage_fields(layer, faults).items():
+        for name, (as_named, value) in _by_field(layer, faults).items():
             written[name] = (as_named, value, layer.source)
     config = build(TradingAgentConfig, {name: value for name, (_, value, _) in written.items()}, "agent", faults)
     faults.raise_if_any()
@@ -211,7 +249,7 @@ def parse(layers: Sequence[Layer]) -> Parsed:
     return Parsed(config, rows, tuple(_warnings(config)))
 
 
-def normalize_percentage_fields(layer: Layer, faults: Faults) -> dict[str, tuple[str, Any]]:
+def _by_field(layer: Layer, faults: Faults) -> dict[str, tuple[str, Any]]:
     """Field -> the name that was written and its value. It resolves names; no value is divided because of its size.
 
     A field that is given by two names with different values is a fault.
@@ -287,11 +325,12 @@ def _warnings(config: TradingAgentConfig) -> list[str]:
             f"risk_percentage = {config.risk_percentage:.12g} is {config.risk_percentage:.12g} % of equity a trade; "
             f"for {config.risk_percentage * 100:.12g} % write {config.risk_percentage * 100:.12g}"
         )
-    stop = config.sizing_stop_loss_percentage if config.stop_loss is None else config.stop_loss * 100
-    size = config.risk_percentage / stop * 100
-    if size > config.max_concentration_pct:
+    most, size = config.largest_pct(is_binary=False), config.risked_pct
+    if size > most:
+        stop = config.risk_percentage / size * 100
+        limit = "max_concentration_pct" if most == config.max_concentration_pct else "max_exposure_pct"
         found.append(
             f"a risk of {config.risk_percentage:.12g} % with a stop of {stop:.12g} % is a position of {size:.4g} % of "
-            f"equity: max_concentration_pct cuts it to {config.max_concentration_pct:.12g} %"
+            f"equity: {limit} cuts it to {most:.12g} %"
         )
     return found

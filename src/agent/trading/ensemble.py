@@ -13,6 +13,9 @@ from agent.trading.model import Action, Outcome, Position, Proposal, Purpose, Qu
 from agent.trading.provider import Abstention, MarketView, Opinion
 from pipelines.values import dataclass
 
+ASKED = "asked"  # the provider that says what somebody asks for: it goes before what any other one thinks
+PURPOSES: tuple[Purpose, ...] = ("open", "reduce", "stop", "take_profit")  # of the orders that come of a cycle
+
 
 class _Known(NamedTuple):
     probability: float | None
@@ -45,7 +48,7 @@ def choose(
 ) -> Choice:
     """The decision about one market. is_watched: it is only looked at; is_fresh: its quote is no older than a mark may
     be: no stop-loss or take-profit goes by an old one."""
-    said = opinions.get("model")
+    said = opinions.get(ASKED) or opinions.get("model")
     about = said if isinstance(said, Opinion) else None
     known = _Known(None, None) if about is None else _Known(about.probability, about.confidence)
     limit = limit_reached(position, view.quote, config) if position is not None and is_fresh else None

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Protocol
 
-from agent.amounts import EXACT, exact, of_float, share, times, total
+from agent.amounts import EXACT, exact, less, of_float, share, times, total
 from agent.trading.config import TradingAgentConfig, TradingMode
 from agent.trading.measures.stakes import Stake
 from agent.trading.model import ZERO, Account, Instrument, Key, Outcome, Position, Proposal, Quote, Verdict
@@ -118,15 +118,19 @@ class View:
         """An amount: `percent` per cent of equity."""
         return share(self.equity, of_float(percent), Decimal(100))
 
-    def held_or_resting(self, key: Key) -> Decimal:
-        """Signed notional of `key`: what is held at its mark, and what resting and unknown orders may add."""
+    def reach(self, key: Key) -> tuple[Decimal, Decimal]:
+        """Signed notional of `key` at most and at least: what is held at its mark, with all that resting and unknown
+        orders may buy, and with all that they may sell. Nobody knows which of them fill."""
         held = self.account.position(key)
-        signed = [held.value] if held is not None else []
+        high = low = ZERO if held is None else held.value
         for order in self.account.resting:
             if order.key == key and not order.reduce_only:
                 notional = times(order.rest, order.price)
-                signed.append(notional if order.side == "buy" else notional.copy_negate())
-        return total(signed)
+                if order.side == "buy":
+                    high = total((high, notional))
+                else:
+                    low = less(low, notional)
+        return high, low
 
     def instrument_of(self, market_id: str) -> Instrument | None:
         """What is known of a market; the proposal's own is."""
@@ -156,14 +160,19 @@ class View:
         return found
 
     def notionals(self, proposal: Proposal, quantity: Decimal) -> dict[str, Decimal]:
-        """Signed notionals of markets that are not binary: what is held, what rests, and `quantity` of the proposal."""
-        keys = {one.key for one in self.account.positions} | {one.key for one in self.account.resting}
-        found = {key[0]: self.held_or_resting(key) for key in keys if not key[1]}
+        """Signed notionals of markets that are not binary, the larger of both ways that each may go: what is held, what
+        rests, and `quantity` of the proposal."""
+        found = {key[0]: self.reach(key) for key in self.held_and_resting() if not key[1]}
         if not proposal.outcome:
             added = times(quantity, proposal.reference)
-            before = found.get(proposal.market_id, ZERO)
-            found[proposal.market_id] = total((before, added if proposal.side == "buy" else added.copy_negate()))
-        return found
+            high, low = found.get(proposal.market_id, (ZERO, ZERO))
+            bought = (total((high, added)), low) if proposal.side == "buy" else (high, less(low, added))
+            found[proposal.market_id] = bought
+        return {market: max(ways, key=Decimal.copy_abs) for market, ways in found.items()}
+
+    def held_and_resting(self) -> set[Key]:
+        """All that is held or that an order may still fill."""
+        return {one.key for one in self.account.positions} | {one.key for one in self.account.resting}
 
     def _stake(self, market_id: str, outcome: Outcome, quantity: Decimal, cost: Decimal) -> Stake:
         return Stake(market_id, self._event(market_id), outcome, quantity, cost, cost)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from agent.trading.config import TradingAgentConfig
-from agent.trading.model import Account, Instrument, Proposal, Quote
+from agent.trading.model import Account, Instrument, Order, Proposal, Quote
 from agent.trading.rule import ReleaseFacts, View
 from pipelines.costs import Costs
 
@@ -45,6 +45,24 @@ def proposal_of(case: Case) -> Proposal:
         stop=Decimal(49_000),
     )
     return replace(base, **case.proposal)
+
+
+def resting(**changes: Any) -> Order:
+    """An entry that rests: 0.01 BTC at 49 000; `changes`: fields that differ."""
+    base = Order(
+        client_order_id="tm1",
+        market_id=MARKET,
+        outcome="",
+        side="buy",
+        purpose="open",
+        type="limit",
+        time_in_force="gtc",
+        quantity=Decimal("0.01"),
+        limit_price=Decimal(49_000),
+        status="open",
+        prepared_at=NOW,
+    )
+    return replace(base, **changes)
 
 
 def view_of(case: Case) -> View:

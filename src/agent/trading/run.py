@@ -27,7 +27,7 @@ from agent.trading.config import TradingAgentConfig
 from agent.trading.feed import Feed
 from agent.trading.kill_switch import KillState
 from agent.trading.monitor import Monitor
-from agent.trading.pairs import markets_of
+from agent.trading.pairs import traded_and_watched
 from agent.trading.platform import Platform, Unreachable
 from agent.trading.platforms.paper import PaperPlatform
 from agent.trading.rule import Rule
@@ -38,7 +38,7 @@ from agent.trading.steps.cycle import Done
 from agent.trading.steps.desk import Desk, Wait, in_flight, state_by
 from agent.trading.steps.execute import LISTED_LATE
 from agent.trading.steps.recover import compare, recover
-from agent.trading.steps.saying import rehearsed, sentence
+from agent.trading.steps.saying import rehearsed, sentence, words_on
 from pipelines.errors import LakeError
 from pipelines.values import dataclass
 
@@ -63,7 +63,6 @@ class Start:
     account_ref: str = "main"
     cash: Decimal = field(default=Decimal(10_000))
     mode: str = "paper"
-    may_open: bool = False
     platform: Platform | None = None
     rules: Sequence[Rule] | None = None
     asks_for: Decimal = field(default=Decimal(1))
@@ -76,8 +75,7 @@ class Trader:
     def __init__(self, start: Start) -> None:
         self._start = start
         config, feed = start.config, start.feed
-        markets = markets_of(config.asset_pairs, feed.listings())
-        watched = frozenset(markets_of(config.watchlist, feed.listings()))
+        markets, watched = traded_and_watched(config.asset_pairs, config.watchlist, feed.listings())
         platform = start.platform or PaperPlatform(start.database, start.account_ref, feed, start.clock, start.cash)
         values = json.loads(json.dumps(asdict(config)))
         opening = Opening(
@@ -140,15 +138,11 @@ class Trader:
         not all could be read."""
         with self.turn:
             self._compared_at = self.desk.clock.now()
-            blocking = recover(self.desk, may_open=self._start.may_open)
+            blocking = recover(self.desk)
             self._compared_all_at = self._compared_at
         if blocking:
-            listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
-            raise AgentError(
-                f"books and platform differ, and a person must say what is right: {listed}",
-                where="discrepancies",
-                fix="look at the platform; where it is right: `agent reconcile --accept ID`; nothing was changed",
-            )
+            what, fix = words_on(blocking)
+            raise AgentError(what, where="discrepancies", fix=fix)
 
     def compare(self) -> None:
         """Compare books and platform at work: what waits for a person opens nothing until they have said, and what

@@ -23,12 +23,18 @@ READS = {
     "decisions?limit=2": ("decisions", "--limit", "2"),
     "orders": ("orders",),
     f"orders?market={MARKET}": ("orders", "--market", MARKET),
-    "orders?market=other": ("orders", "--market", "other"),
+    "orders?market=btc/usd": ("orders", "--market", "btc/usd"),
+    "portfolio?market=BTCUSD": ("portfolio", "--market", "BTCUSD"),
     "fills": ("fills",),
     "trades": ("trades",),
     "trades?since=2026-01-30T01:30:00Z": ("trades", "--since", "2026-01-30T01:30"),
     "equity": ("equity",),
     "equity?limit=3": ("equity", "--limit", "3"),
+    "slippage": ("slippage",),
+    f"slippage?market={MARKET}&since=2026-01-30T01:30:00Z": (
+        *("slippage", "--market", MARKET),
+        *("--since", "2026-01-30T01:30"),
+    ),
     "locks": ("locks",),
     "kill-switch": ("kill-switch",),
 }
@@ -80,7 +86,20 @@ def test_an_answer_is_what_the_command_prints(
         reply = client.get(f"/trading/{address}")
         assert (reply.status_code, reply.json()) == (200, printed), address
         filled |= {address} if printed else set()
-    assert set(READS) - filled <= {"orders?market=other", "kill-switch"}
+    assert set(READS) - filled == {"kill-switch"}
+
+
+def test_a_market_that_nobody_knows_is_not_one_without_rows(client: TestClient) -> None:
+    for name in ("portfolio", "decisions", "orders", "fills", "trades", "locks"):
+        reply = client.get(f"/trading/{name}?market=BTCEUR")
+        assert reply.status_code == 404, name
+        assert reply.json()["detail"] == "'BTCEUR' names no market here"
+        assert MARKET in reply.json()["fix"]
+
+
+def test_all_fills_are_summed_although_the_newest_alone_are_listed(client: TestClient) -> None:
+    found = client.get("/trading/slippage?limit=1").json()
+    assert (found["total"]["fills"], [one["side"] for one in found["fills"]]) == (2, ["sell"])
 
 
 def test_the_status_says_why_nothing_is_opened(client: TestClient) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from agent.errors import Busy, Conflict, LeaseLost, NotFound
 from agent.store.database.engine import Database, writing
-from agent.store.trading import account, deciding
+from agent.store.trading import account, deciding, orders
 from agent.store.trading.account import Held, Opening
 from agent.store.trading_tables import agents, decisions, kill_switch, opinions, verdicts
 from agent.trading.states.permissions import Reason, state_of
@@ -171,13 +171,21 @@ def test_a_decision_is_made_once_and_keeps_its_opinions(database: Database) -> N
         assert found[1]["reasons"] == [{"net": "0.00000001"}]
 
 
+def order_of(held: Held, of: dict[str, Any]) -> dict[str, Any]:
+    market = {"outcome": "", "side": "buy", "type": "market", "time_in_force": "gtc", "quantity": Decimal(1)}
+    sending = {"status": "prepared", "status_at": NOW, "prepared_at": NOW, "payload_hash": "p", "deduplicated": False}
+    its = {"decision_id": of["decision_id"], "agent_id": held.agent_id, "market_id": of["market_id"], "purpose": "open"}
+    return {"client_order_id": "tm1", "platform": "paper", "lease_token": 1, **its, **market, **sending}
+
+
 def test_a_bar_is_entered_on_once(database: Database) -> None:
     held = opened(database)
     first, second = decision(held, 1), decision(held, 2)
     with account.holding(database, held) as conn:
         deciding.save_decision(conn, first, [])
         deciding.save_decision(conn, second, [])
-        deciding.set_status(conn, first["decision_id"], "ordered")
+        assert not deciding.entry_on_bar(conn, held.agent_id, "m", NOW, second["decision_id"])
+        orders.prepare(conn, order_of(held, first), "send")
 
         def entered(but: str, market: str = "m", as_of: datetime = NOW) -> bool:
             return deciding.entry_on_bar(conn, held.agent_id, market, as_of, but)

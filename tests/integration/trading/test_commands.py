@@ -13,14 +13,17 @@ import pytest
 from agent.cli.main import main
 from agent.store.database import migrations
 from agent.store.database.engine import Database, open_engine, writing
-from agent.store.trading import account, showing
+from agent.store.outputs.projections import upsert_markets
+from agent.store.trading import account, booking, deciding, showing
 from agent.store.trading.proof import digest_of
+from agent.store.trading.showing import Wanted
+from agent.trading.person import market_meant
 from agent.trading.profiles import names
 from agent.trading.run import run
 from agent.trading.states.permissions import Reason
 from agent.trading.steps.desk import state_by
 from pipelines.costs import Costs
-from tests.paper import HOUR, MARKET, START, Altered, MovedClock, cycles, feed_of, listing, trader
+from tests.paper import HOUR, MARKET, START, Altered, MovedClock, account_at_work, cycles, feed_of, listing, trader
 from tests.tiny import tiny_project
 
 
@@ -67,10 +70,121 @@ def test_what_was_traded_is_readable(traded: Path, capsys: pytest.CaptureFixture
     assert [one["purpose"] for one in facts(capsys, "orders")] == ["open", "reduce"]
     assert [one["price"] for one in facts(capsys, "fills")] == ["100", "120"]
     assert [one["pnl"] for one in facts(capsys, "trades", "--market", MARKET)] == ["600"]
-    assert facts(capsys, "trades", "--market", "other") == []
     assert len(facts(capsys, "equity")) == 5
     assert [one["kind"] for one in facts(capsys, "reconcile")] == ["opening"]
     assert "active" in typed(capsys, "portfolio")[0]
+
+
+NAMED = ["BTCUSD", "btc/usd", "BTC-USD", MARKET]  # by its pair, as it was typed, its symbol and its id
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_market_is_named_as_people_name_it(traded: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    for command, count in (
+        ("decisions", 5),
+        ("orders", 2),
+        ("fills", 2),
+        ("trades", 1),
+        ("locks", 1),
+        ("reconcile", 0),
+    ):
+        assert len(facts(capsys, command, "--market", name)) == count, command
+    assert len(facts(capsys, "decisions", "--why-not", name)) == 3
+    assert facts(capsys, "portfolio", "--market", name)["positions"] == []
+
+
+@pytest.mark.parametrize(
+    "command", ["decisions", "orders", "fills", "trades", "locks", "reconcile", "portfolio", "slippage"]
+)
+def test_a_market_that_nobody_knows_is_not_one_without_rows(
+    traded: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    refused = typed(capsys, command, "--market", "BTCEUR", code=2)[1]
+    assert "'BTCEUR' names no market here" in refused
+    assert f"there is {MARKET}" in refused
+
+
+def test_a_market_of_several_sources_is_the_one_that_is_traded(
+    traded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    names = [("kraken", "BTC-USD"), ("kraken", "ETH-USD"), ("binance", "ETH-USD")]
+    rows = [
+        {"market_id": f"{source}:{name}", "source": source, "external_id": name, "kind": "spot", "status": "open"}
+        | {"symbol": f"{name[:3]} coin"}
+        for source, name in names
+    ]
+    with engine.begin() as conn:
+        upsert_markets(conn, rows, START)
+    engine.dispose()
+    assert len(facts(capsys, "orders", "--market", "BTCUSD")) == 2
+    assert facts(capsys, "orders", "--market", "kraken:BTC-USD") == []
+    assert facts(capsys, "orders", "--market", "BTC coin") == []
+    several = typed(capsys, "orders", "--market", "ETHUSD", code=2)[1]
+    assert "'ETHUSD' names 2 markets" in several
+    assert "write its id: binance:ETH-USD, kraken:ETH-USD" in several
+
+
+def test_a_lock_of_every_market_is_one_of_each(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    made = {"market": "*", "side": "*", "rule": "day_loss", "why": "enough", "now": START}
+    with engine.begin() as conn:
+        deciding.add_lock(conn, 1, until=START + 24 * HOUR, **made)
+    engine.dispose()
+    assert [one["market_id"] for one in facts(capsys, "locks", "--market", "BTCUSD")] == [MARKET, "*"]
+
+
+def test_the_portfolio_lists_one_market_and_has_no_past(tmp_path: Path, database: Database) -> None:
+    its = account_at_work(database)
+    with database.reading() as connections:
+        agent = account.load(connections.project, its)
+        whole = showing.portfolio(connections.project, agent)
+        one = showing.portfolio(connections.project, agent, Wanted(market_meant(connections.project, agent, "BTCUSD")))
+        none = showing.portfolio(connections.project, agent, Wanted("test:ETH-USD"))
+    assert [row["market_id"] for row in one["positions"]] == [MARKET]
+    assert one["positions"] == whole["positions"]
+    assert (none["positions"], none["equity"]) == ([], whole["equity"])
+
+
+@pytest.mark.parametrize("arguments", [("portfolio", "--since", "2026-01-31"), ("equity", "--market", "BTCUSD")])
+def test_what_cannot_be_chosen_there_is_refused(
+    traded: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "unrecognized arguments: " + arguments[1] in capsys.readouterr().err
+
+
+def test_tables_are_read_by_people(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(capsys, "orders")[0].split("  ")[0] == "prepared at (UTC)"
+    assert typed(capsys, "fills")[0].startswith("time (UTC)")
+    assert "60.0 %" in typed(capsys, "decisions")[0].splitlines()[2]
+    assert typed(capsys, "equity")[0].splitlines()[2].endswith("  no")  # not by old prices
+
+
+def test_an_account_that_nobody_trades_is_told_which_there_are(
+    traded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = typed(capsys, "portfolio", "--account", "mian", code=2)[1]
+    assert "nobody has traded account mian here" in refused
+    assert "there is main" in refused
+
+
+def test_one_cycle_is_not_three(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(("run-agent", "--asset-pair", "BTCUSD", "--once", "--max-cycles", "3"))
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_two_markets_are_not_one(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(facts(capsys, "decisions", "--why-not", "BTCUSD", "--market", "BTC-USD")) == 3
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    other = {"market_id": "kraken:ETH-USD", "source": "kraken", "external_id": "ETH-USD", "kind": "spot"}
+    with engine.begin() as conn:
+        upsert_markets(conn, [other | {"status": "open"}], START)
+    engine.dispose()
+    two = ("decisions", "--why-not", "BTCUSD", "--market", "ETHUSD")
+    assert "two markets are named" in typed(capsys, *two, code=2)[1]
 
 
 def test_40_every_cycle_without_a_trade_says_why(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +232,38 @@ def test_why_it_was_resumed_is_on_record_until_the_next_pause(traded: Path, caps
     assert "; resumed by " in typed(capsys, "portfolio")[0]
     facts(capsys, "pause", "--reason", "tea")
     assert facts(capsys, "portfolio")["reasons"] == {"person": "tea"}
+
+
+def test_what_fills_cost_is_said_beside_what_was_expected(
+    traded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two fills at the mid that was seen, and one a thousandth of it above."""
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    clock = MovedClock(START + 4 * HOUR)
+    feed = feed_of({MARKET: [100.0] * 8}, {MARKET: {5: 1}}, [listing(MARKET, Costs(half_spread=0.001))])
+    with trader(Database(engine, engine), feed, clock) as one:
+        one.recover()
+        cycles(one, clock, (5, 6))
+    engine.dispose()
+    found = facts(capsys, "slippage")
+    assert (found["account_ref"], found["platform"], found["mode"]) == ("main", "paper", "paper")
+    last = found["fills"][-1]
+    assert [one["cost"] for one in found["fills"][:2]] == ["0", "0"]
+    assert (last["mid"], last["price"], last["cost_bps"]) == ("100", "100.1", pytest.approx(10))
+    total = found["total"]
+    assert (total["fills"], total["cost"], total["expected"]) == (3, last["cost"], None)
+    assert float(total["cost"]) == pytest.approx(float(last["quantity"]) * 0.1)
+    assert found["markets"] == [{"market_id": MARKET} | total]
+    said = typed(capsys, "slippage")[0]
+    assert f"{float(total['cost']):.2f} beside the mids of their decisions" in said
+    assert f"What was to be expected is not known: the current release does not have {MARKET}." in said
+
+    monkeypatch.setattr("agent.cli.commands.trading.slippage.read_costs", lambda *_: {MARKET: Costs(slippage=0.001)})
+    assert facts(capsys, "slippage")["total"]["expected_bps"] == pytest.approx(10)
+    said = typed(capsys, "slippage", "--market", MARKET)[0]
+    assert "expected (10.00 bps): no more than chance may do." in said
+    assert len([line for line in said.splitlines() if MARKET in line]) == 3, "a line for each fill"
+    assert len(facts(capsys, "slippage", "--since", "2026-01-30T01:30")["fills"]) == 2
 
 
 def test_people_read_cents_and_json_has_every_digit(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,6 +335,49 @@ def test_a_switch_that_fired_shows_by_which_marks_and_what_is_left(
     text = typed(capsys, "kill-switch")[0]
     assert re.search(r"2026-01-30 01:00:00 +test:BTC-USD +93 +quote, 0.0 s old", text), text
     assert text.endswith("Left, and tried again:\n  test:BTC-USD: the market is closed\n")
+
+
+def test_what_new_books_found_is_adopted_at_a_word(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing waits to be adopted" in typed(capsys, "reconcile", "--adopt", code=3)[1]
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    row = {"id": "x", "agent_id": 1, "found_at": START, "kind": "new_database", "market_id": MARKET, "ledger": {}}
+    with writing(engine) as conn:
+        booking.add_discrepancy(conn, {**row, "platform": {}, "resolution": "blocking", "note": "held 3"})
+    engine.dispose()
+    assert "--adopt and --accept are two words" in typed(capsys, "reconcile", "--adopt", "--accept", "x", code=2)[1]
+    assert "agent reconcile --adopt" in typed(capsys, "reconcile", "--accept", "x", code=3)[1]
+    assert facts(capsys, "reconcile", "--adopt") == {"adopted": ["x"], "trading_state": "active"}
+    said = facts(capsys, "reconcile")[-1]
+    assert (said["resolution"], said["note"].split("; ")[-1]) == ("by_person", "held 3")
+
+
+def test_books_end_at_a_word_and_stay_readable(traded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "it needs a reason" in typed(capsys, "retire", "--reason", " ", code=2)[1]
+    answer = facts(capsys, "retire", "--reason", "begin anew")
+    assert (answer["retired"], answer["platform"]) == ("main", "paper")
+    held = facts(capsys, "portfolio", "--rebuild")
+    assert (held["ended_at"], held["equity"], held["differences"]) == (answer["ended_at"], "10600", [])
+    assert held["reasons"]["retired"].endswith(": begin anew")
+    assert "halted; retired by" in typed(capsys, "portfolio")[0]
+    for name, count in (("orders", 2), ("fills", 2), ("trades", 1), ("equity", 5), ("decisions", 5), ("reconcile", 1)):
+        assert len(facts(capsys, name)) == count, name
+    assert facts(capsys, "slippage")["total"]["fills"] == 2
+    bought = facts(capsys, "orders")[0]
+    assert "account main was retired at" in typed(capsys, "pause", "--reason", "x", code=3)[1]
+    assert "account main was retired at" in typed(capsys, "retire", "--reason", "x", code=3)[1]
+
+    engine = open_engine(f"sqlite:///{traded / '.tidemill' / 'state.sqlite'}")
+    clock = MovedClock(START + 4 * HOUR)
+    with trader(Database(engine, engine), feed_of({MARKET: [100.0] * 8}, {MARKET: {5: 1}}), clock) as one:
+        one.recover()
+        cycles(one, clock, (5, 6))
+    engine.dispose()
+    proof = json.loads(typed(capsys, "export-decision", bought["decision_id"])[0])
+    assert (proof["decision"]["agent_id"], proof["fills"][0]["price"]) == (bought["agent_id"], "100")
+    held = facts(capsys, "portfolio", "--rebuild")
+    assert (held["ended_at"], held["initial"], held["differences"]) == (None, "10600", [])
+    assert [len(facts(capsys, name)) for name in ("orders", "fills", "trades")] == [1, 1, 0]
+    assert "is held" in typed(capsys, "retire", "--reason", "x", code=3)[1]
 
 
 def test_a_drill_goes_through_every_step_and_touches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,18 @@ def one_cycle(database: Database, **settings: Any) -> tuple[Trader, list[Any], l
             return one, orders.of_agent(connections.project, one.desk.agent_id), list(done.unsent)
 
 
+def test_what_moves_alike_is_counted_as_it_is_let_through(database: Database) -> None:
+    """All five pairs of one base were entered at once, where three may be held."""
+    pairs = ["BTCUSD", "BTCEUR", "BTCGBP", "BTCJPY", "BTCCHF"]
+    markets = [f"test:{one[:3]}-{one[3:]}" for one in pairs]
+    feed = feed_of({one: [100.0] * 4 for one in markets}, {one: {0: 1} for one in markets})
+    with trader(database, feed, MovedClock(), pairs, max_concentration_pct=10.0) as one:
+        one.recover()
+        done = one.process_cycle()
+    assert (done.sent, done.refused) == (3, 2)
+    assert done.unsent[0].startswith("refused by correlation: 3 positions move alike")
+
+
 def worth(found: list[Any]) -> Any:
     return sum(each["quantity"] * 100 for each in found)
 

@@ -16,7 +16,7 @@ from agent.trading.states.ooda import AgentState
 from tests.paper import HOUR, MARKET, START, D, MovedClock, feed_of, trader
 from tests.paths import SHARED
 
-DOCUMENT = SHARED / "seeds" / "003_run_agent.md"
+DOCUMENT, FACTS = SHARED / "seeds" / "003_run_agent.md", SHARED / "facts.md"
 NAMES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("seed_names.toml").read_text(encoding="utf-8"))
 PRICES = [100.0, 100.0, 110.0, 120.0, 130.0]
 
@@ -25,26 +25,55 @@ def feed() -> Any:
     return feed_of({MARKET: PRICES}, {MARKET: {0: 1, 1: 1}})
 
 
-@pytest.mark.parametrize("kind", [TradingAgentOrchestrator, TradingLoopAgent])
-def test_every_name_is_there(database: Database, kind: type) -> None:
-    clock = MovedClock()
-    with trader(database, feed(), clock) as one:
+@pytest.mark.parametrize("kind", NAMES)
+def test_every_name_is_there(database: Database, kind: str) -> None:
+    with trader(database, feed(), MovedClock()) as one:
         one.recover()
-        its = kind(one)
-        for name in NAMES[kind.__name__]["has"]:
-            getattr(its, name)
+        loop = TradingLoopAgent(one)
+        its: dict[str, Any] = {
+            "TradingAgentOrchestrator": TradingAgentOrchestrator(one),
+            "TradingLoopAgent": loop,
+            "TradingAgentConfig": loop.config,
+            "Platform": loop.trading_platform,
+            "Monitor": loop.trade_monitor,
+            "Gatekeeper": loop.risk_gatekeeper,
+            "Memory": None,
+        }
+        for name in NAMES[kind]["has"]:
+            getattr(its[kind], name)
+        for name in NAMES[kind]["not_yet"]:
+            assert not hasattr(its[kind], name), "it is there: say so in the list"
+
+
+def listed(kind: str) -> set[str]:
+    """What is on the list, without what another section names."""
+    return {*NAMES[kind]["has"], *NAMES[kind]["not_yet"]} - {"current_breakdown"}
 
 
 @pytest.mark.skipif(not DOCUMENT.is_file(), reason=f"the users' document is not here: {DOCUMENT}")
 def test_the_list_is_the_documents() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    for kind, listed in NAMES.items():
-        section = re.split(r"\n### \d\. ", text)
-        (its,) = [one for one in section if one.startswith(f"**{kind}**")]
-        named = set(re.findall(r"^- `(\w+)`", its, re.MULTILINE))
-        named |= set(re.findall(r"^(?:####|\*\*)\s*`(\w+)\(", its, re.MULTILINE))
-        assert {*listed["has"], *listed["not_yet"]} - {"current_breakdown"} == named, kind
+    found = {}
+    for section in re.split(r"\n### \d\. ", text):
+        kind = re.match(r"\*\*(\w+)\*\*", section)
+        if kind is not None:
+            named = set(re.findall(r"^- `(\w+)(?:\(\))?`", section.split("\n---\n")[0], re.MULTILINE))
+            found[kind[1]] = named | set(re.findall(r"^(?:####|\*\*)\s*`(\w+)\(", section, re.MULTILINE))
+    assert {kind: listed(kind) for kind in found} == found
+    assert len(found) == 3
     assert "`current_breakdown`" in text
+
+
+@pytest.mark.skipif(not FACTS.is_file(), reason=f"what completes the document is not here: {FACTS}")
+def test_the_list_is_what_completes_the_document() -> None:
+    (line,) = [one for one in FACTS.read_text(encoding="utf-8").splitlines() if one.startswith("- Platform: ")]
+    found = {}
+    for said in re.split(r"\. (?=[A-Z])", line.removeprefix("- ")):
+        kind, _, what = said.partition(": ")
+        plain = re.sub(r" \(.*?\)", "", what)  # without the shapes of answers
+        found[kind] = set(re.findall(r"`(\w+)\(", what) or re.findall(r"[a-z]+(?:_[a-z]+)+", plain))
+    assert {kind: listed(kind) for kind in found} == found
+    assert set(found) == {"Platform", "Gatekeeper", "Memory", "Monitor"}
 
 
 def test_the_states_handled_one_by_one_are_a_cycle(database: Database) -> None:

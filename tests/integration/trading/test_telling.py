@@ -23,7 +23,7 @@ UNCLEAR = {"client_order_id": "tm1", "market_id": "m", "status_at": START}
 def test_each_reason_is_a_cause_and_what_a_person_wanted_is_none() -> None:
     reasons = {str(one): f"words of {one}" for one in Reason}
     present, over = causes_of(NAME, reasons, [], None, [], START)
-    silent = {"person", "monitor", "resumed"}
+    silent = {"person", "monitor", "resumed", "retired"}
     assert {one.key for one in present} == {f"trader/{one} of {NAME}" for one in set(reasons) - silent}
     assert over == [f"trader/{one} of {NAME}" for one in ("unknown order", "stuck", "slippage")]
     (kill,) = [one for one in present if one.key == f"trader/kill of {NAME}"]

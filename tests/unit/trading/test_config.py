@@ -269,6 +269,12 @@ def test_the_table_says_what_was_written_and_understood() -> None:
     )
 
 
+def test_the_smaller_limit_is_said_to_cut_a_position() -> None:
+    (said,) = of(risk_percentage=0.5, max_exposure_pct=20.0).warnings
+    assert said.endswith("is a position of 25 % of equity: max_exposure_pct cuts it to 20 %")
+    assert not of(risk_percentage=0.5).warnings
+
+
 def test_a_profile_is_a_file_that_anybody_could_have_written() -> None:
     text = "[agent]\nrisk_percentage = 2\n"
     assert parse([Layer("mine.toml", tomllib.loads(text)["agent"])]).config.risk_percentage == 2.0

@@ -166,9 +166,20 @@ def test_26_new_books_take_cash_and_nothing_else_silently() -> None:
     asked = reconcile(new, platform(listed("open"), held="3"), POLICY)
     assert {one.resolution for one in asked} == {"blocking"}
     assert acts_of(asked) == []
-    assert "--adopt" in asked[0].note
-    adopted = applied(new, reconcile(new, platform(held="3"), replace(POLICY, may_open=True)))
+    assert [one.note for one in asked] == [
+        "the account held 3 of it before these books began",
+        "an order to buy 10 rested before these books began; it is ours, and will be cancelled",
+    ]
+    (held,) = reconcile(new, platform(held="3"), POLICY)
+    said = replace(POLICY, accepted=frozenset({held.id_of(new.agent_id)}))
+    assert reconcile(new, platform(held="4"), said)[0].resolution == "blocking", "they saw another list"
+    assert [one.key for one in reconcile(new, platform(listed("open"), held="3"), said)] == [KEY], "only what is new"
+    adopted = applied(new, reconcile(new, platform(held="3"), said))
     assert (adopted.holdings[KEY].quantity, adopted.cash) == (D(3), D(10_000))
+    others = replace(new, agent_id=2)
+    second = reconcile(others, platform(held="3"), replace(said, accepted=frozenset({held.id_of(2)})))
+    ids = [{one.fill_id for one in booked.fills} for booked in (adopted, applied(others, second))]
+    assert ids[0].isdisjoint(ids[1]), "of an account that is opened again"
     before = platform(held="3", fills=(fill("old", "3"),))
     assert reconcile(adopted, before, POLICY) == (), "an older fill is in what was found"
     assert reconcile(new, platform(held=None), POLICY)[0].resolution == "blocking"

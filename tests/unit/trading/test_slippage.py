@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from agent.trading.measures.slippage import Paid, Seen, is_beyond, paid_by, slippage_of
+import pytest
+
+from agent.trading.measures.slippage import Drift, Paid, Seen, drift_of, is_beyond, paid_by, slippage_of
 from pipelines.costs import Costs
 
 D = Decimal
@@ -49,3 +51,23 @@ def test_only_what_is_no_chance_is_beyond() -> None:
     assert not is_beyond(dear[:9])
     assert is_beyond([Paid(D(2), D(1), D(1000))] * 10)
     assert not is_beyond([Paid(D(1), D(1), D(1000))] * 10)
+
+
+def test_the_drift_of_fills_is_their_sum_beside_what_costs_expect() -> None:
+    costs = Costs(half_spread=0.001, slippage=0.001)
+    blind = replace(BUY, mid=None)
+    drift = drift_of([(BUY, costs), (SELL, costs), (blind, costs)])
+    assert drift == Drift(3, 1, D(398), D(4), drift.cost_bps, D("0.796"), drift.expected_bps, False)
+    assert (drift.cost_bps, drift.expected_bps) == (pytest.approx(40_000 / 398), pytest.approx(20))
+    assert drift_of([(BUY, costs)] * 10).is_beyond
+    assert not drift_of([(BUY, costs)] * 9 + [(blind, costs)]).is_beyond, "nine say too little"
+
+
+def test_where_costs_are_not_known_nothing_is_expected() -> None:
+    drift = drift_of([(BUY, Costs()), (SELL, None)] * 10)
+    assert (drift.cost, drift.expected, drift.expected_bps, drift.is_beyond) == (D(40), None, None, False)
+    nothing = drift_of([(replace(BUY, mid=None), None)])
+    assert (nothing.cost, nothing.cost_bps, nothing.expected, nothing.notional) == (None, None, None, D(0))
+    assert drift_of([(BUY, Costs()), (replace(BUY, mid=None), None)]).expected == D(0), (
+        "what is not measured needs none"
+    )

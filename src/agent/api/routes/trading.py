@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query
@@ -27,6 +29,7 @@ from agent.api.trading_models import (
     OrderOut,
     PortfolioOut,
     ResetIn,
+    SlippageOut,
     TradeOut,
     TraderMoved,
     TraderReset,
@@ -37,14 +40,19 @@ from agent.store.trading import requests, showing
 from agent.store.trading.deciding import plain_json
 from agent.store.trading.showing import Wanted
 from agent.trading import person
+from agent.trading.drift import load_drift
+from agent.trading.feeds.reading import read_costs
+from pipelines.lake import Lake
 
 router = APIRouter(route_class=StrictRoute, prefix="/trading", tags=["trading"])
 PERSON = "a person over HTTP"
 _M = TypeVar("_M", bound=BaseModel)
 Row = dict[str, Any]
+_Reader = Callable[[Any, Row, Wanted], Any]
+_ALL = Wanted()
 
 Account = Annotated[str, Query(min_length=1, max_length=64, description="The paper account.")]
-Market = Annotated[Name | None, Query(description="Of this market alone.")]
+Market = Annotated[Name | None, Query(description="Of this market alone: its id, its symbol, or a pair.")]
 Since = Annotated[Utc | None, Query(description="From then on.")]
 LockId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Key = Annotated[
@@ -61,29 +69,28 @@ Key = Annotated[
 @router.get("/status", responses=NOT_FOUND)
 async def status(server: ServerHere, account: Account = "main") -> TraderStatus:
     """How the trader stands, and why it opens nothing where it does not."""
-    return TraderStatus.model_validate(await _read(server, account, showing.status))
+    return TraderStatus.model_validate(await _read(server, account, lambda conn, its, _: showing.status(conn, its)))
 
 
 @router.get("/portfolio", responses=NOT_FOUND)
-async def portfolio(server: ServerHere, account: Account = "main") -> PortfolioOut:
+async def portfolio(server: ServerHere, account: Account = "main", market: Market = None) -> PortfolioOut:
     """Cash, equity and what is held."""
-    return PortfolioOut.model_validate(await _read(server, account, showing.portfolio))
+    return PortfolioOut.model_validate(await _read(server, account, showing.portfolio, Wanted(market)))
 
 
 @router.get("/decisions", responses=NOT_FOUND)
 async def decisions(
     server: ServerHere,
     account: Account = "main",
-    market: Annotated[Name | None, Query(description="Its id, or the pair it was named by.")] = None,
+    market: Market = None,
     since: Since = None,
     not_traded: Annotated[bool, Query(description="Only those of which no order came.")] = False,
     limit: Limit = 100,
 ) -> list[DecisionOut]:
     """Each market in each cycle, the newest first, and why no order came of it."""
     wanted = Wanted(market, since, limit)
-    return await _rows(
-        server, account, DecisionOut, lambda conn, its: showing.decisions(conn, its, wanted, not_traded=not_traded)
-    )
+    reader = partial(showing.decisions, not_traded=not_traded)
+    return await _rows(server, account, DecisionOut, wanted, reader)
 
 
 @router.get("/orders", responses=NOT_FOUND)
@@ -92,7 +99,7 @@ async def orders(
 ) -> list[OrderOut]:
     """Orders, the oldest first; of more than `limit` the newest."""
     wanted = Wanted(market, since, limit)
-    return await _rows(server, account, OrderOut, lambda conn, its: showing.listed("orders", conn, its, wanted))
+    return await _rows(server, account, OrderOut, wanted, partial(showing.listed, "orders"))
 
 
 @router.get("/fills", responses=NOT_FOUND)
@@ -101,7 +108,7 @@ async def fills(
 ) -> list[FillOut]:
     """Executions, the oldest first; of more than `limit` the newest."""
     wanted = Wanted(market, since, limit)
-    return await _rows(server, account, FillOut, lambda conn, its: showing.listed("fills", conn, its, wanted))
+    return await _rows(server, account, FillOut, wanted, partial(showing.listed, "fills"))
 
 
 @router.get("/trades", responses=NOT_FOUND)
@@ -110,7 +117,7 @@ async def trades(
 ) -> list[TradeOut]:
     """Round trips that are over, the oldest first; of more than `limit` the newest."""
     wanted = Wanted(market, since, limit)
-    return await _rows(server, account, TradeOut, lambda conn, its: showing.listed("trades", conn, its, wanted))
+    return await _rows(server, account, TradeOut, wanted, partial(showing.listed, "trades"))
 
 
 @router.get("/equity", responses=NOT_FOUND)
@@ -119,7 +126,20 @@ async def equity(
 ) -> list[EquityOut]:
     """What the account was worth, the newest first."""
     wanted = Wanted(since=since, limit=limit)
-    return await _rows(server, account, EquityOut, lambda conn, its: showing.equity(conn, its, wanted))
+    return await _rows(server, account, EquityOut, wanted, showing.equity)
+
+
+@router.get("/slippage", responses=NOT_FOUND)
+async def slippage(
+    server: ServerHere, account: Account = "main", market: Market = None, since: Since = None, limit: Limit = 1000
+) -> SlippageOut:
+    """What fills cost beside the mid of their decisions, and what the project's costs expect of that."""
+    lake = Lake(server.settings.lake_path)
+
+    def look(conn: Any, its: Row, wanted: Wanted) -> Row:
+        return load_drift(conn, its, wanted, read_costs(conn, lake))
+
+    return SlippageOut.model_validate(await _read(server, account, look, Wanted(market, since, limit)))
 
 
 @router.get("/locks", responses=NOT_FOUND)
@@ -127,14 +147,13 @@ async def locks(
     server: ServerHere, account: Account = "main", market: Market = None, since: Since = None
 ) -> list[LockOut]:
     """What may not be opened for a while, and why."""
-    wanted, now = Wanted(market, since), server.now()
-    return await _rows(server, account, LockOut, lambda conn, its: showing.locks(conn, its, wanted, now))
+    return await _rows(server, account, LockOut, Wanted(market, since), partial(showing.locks, now=server.now()))
 
 
 @router.get("/kill-switch", responses=NOT_FOUND)
 async def kill_switch(server: ServerHere, account: Account = "main", since: Since = None) -> list[KillOut]:
     """Every time the kill switch fired, the newest first."""
-    return await _rows(server, account, KillOut, lambda conn, its: showing.kills(conn, its, Wanted(since=since)))
+    return await _rows(server, account, KillOut, Wanted(since=since), showing.kills)
 
 
 @router.post("/pause", responses=CHANGES | NOT_FOUND | CONFLICT)
@@ -183,17 +202,19 @@ def delete_lock(server: ServerHere, lock_id: LockId, key: Key, account: Account 
     )
 
 
-async def _read(server: Server, account: str, reader: Callable[[Any, Row], Any]) -> Any:
-    """What `reader` makes of the project's tables and the account's row, as JSON has it."""
+async def _read(server: Server, account: str, reader: _Reader, wanted: Wanted = _ALL) -> Any:
+    """What `reader` makes of the project's tables, the account's row and what is wanted, as JSON has it."""
 
     def look(at: Connections) -> Any:
-        return reader(at.project, showing.agent_of(at.project, account))
+        agent = showing.agent_of(at.project, account)
+        market = None if wanted.market is None else person.market_meant(at.project, agent, wanted.market)
+        return reader(at.project, agent, replace(wanted, market=market))
 
     return plain_json(await server.read(look, is_long=True))
 
 
-async def _rows(server: Server, account: str, kind: type[_M], reader: Callable[[Any, Row], list[Row]]) -> list[_M]:
-    return [kind.model_validate(row) for row in await _read(server, account, reader)]
+async def _rows(server: Server, account: str, kind: type[_M], wanted: Wanted, reader: _Reader) -> list[_M]:
+    return [kind.model_validate(row) for row in await _read(server, account, reader, wanted)]
 
 
 def _change(server: Server, account: str, key: str, what: str, do: Callable[[Any, Row, datetime], Row]) -> Row:

@@ -148,6 +148,13 @@ def market_facts(conn: sa.Connection, market_ids: Collection[str]) -> dict[str, 
     return {market_id: MarketFacts(*facts) for market_id, *facts in conn.execute(query.where(its))}
 
 
+def names_of_markets(conn: sa.Connection) -> dict[str, tuple[str, ...]]:
+    """What each market is called beside its id: its name at the source, symbol and question, where it has them."""
+    c = markets.c
+    query = sa.select(c.market_id, c.external_id, c.symbol, c.question)
+    return {market: tuple(filter(None, names)) for market, *names in conn.execute(query)}
+
+
 def predictions_of(conn: sa.Connection, market_id: str, limit: int) -> list[Record]:
     """Everything ever predicted of one market, newest first."""
     query = sa.select(predictions).where(predictions.c.market_id == market_id)

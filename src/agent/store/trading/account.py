@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,12 +17,14 @@ from agent.errors import Conflict, LeaseLost, NotFound
 from agent.store import leases
 from agent.store.database.engine import Database, database_now, writing
 from agent.store.leases import Lease
+from agent.store.trading import booking
 from agent.store.trading_tables import agents, kill_switch
 from pipelines.values import dataclass
 
 Row = dict[str, Any]
 StateOf = Callable[[Iterable[str]], str]  # reasons -> the trading state that they bring, see trading.states.permissions
 _PERSON, _MONITOR, _RESUMED = "person", "monitor", "resumed"
+_LATER = timedelta(microseconds=1)
 _REPLAY = "replay-"
 
 
@@ -51,12 +53,14 @@ class Opening:
 
 @dataclass(frozen=True)
 class Held:
-    """An account whose lease is held: what every step of a trader writes under."""
+    """An account whose lease is held: what every step of a trader writes under. begun_at: when its books began; what
+    the account did before is in those of agents that were retired."""
 
     agent_id: int
     platform: str
     account_ref: str
     lease: Lease
+    begun_at: datetime
 
 
 def open_account(database: Database, opening: Opening, owner: str, seconds: float, now: datetime) -> Held:
@@ -65,16 +69,18 @@ def open_account(database: Database, opening: Opening, owner: str, seconds: floa
     Raises Busy where another process holds it, Conflict where it was opened in another mode.
     """
     with writing(database.project) as conn:
-        agent_id, wanted = _open_row(conn, opening, now)
+        agent_id, wanted, begun_at = _open_row(conn, opening, now)
         free = leases.find_free(conn, leases.of_trader(agent_id))
         facts = {"config": dict(opening.config), "config_hash": opening.config_hash, "name": opening.name}
         lease = leases.take_free(conn, free, owner, seconds, facts | {"wanted_state": wanted})
-    return Held(agent_id, opening.platform, opening.account_ref, lease)
+    return Held(agent_id, opening.platform, opening.account_ref, lease, begun_at)
 
 
-def _open_row(conn: sa.Connection, opening: Opening, now: datetime) -> tuple[int, str]:
-    """The id of the account's row, and what it is to do: a pause outlives a restart."""
-    found = conn.execute(open_row(opening.platform, opening.account_ref)).mappings().one_or_none()
+def _open_row(conn: sa.Connection, opening: Opening, now: datetime) -> tuple[int, str, datetime]:
+    """The id of the account's row, what it is to do (a pause outlives a restart), and when its books began. Its row is
+    locked: who retires it is before this, or sees the lease."""
+    where = (opening.platform, opening.account_ref)
+    found = conn.execute(open_row(*where).with_for_update()).mappings().one_or_none()
     if found is not None:
         if found["mode"] != opening.mode:
             raise Conflict(
@@ -82,7 +88,10 @@ def _open_row(conn: sa.Connection, opening: Opening, now: datetime) -> tuple[int
                 where="agents.mode",
                 fix=f"start it in mode {found['mode']}, or name another account",
             )
-        return int(found["id"]), "paused" if found["wanted_state"] == "paused" else "running"
+        return int(found["id"]), "paused" if found["wanted_state"] == "paused" else "running", found["created_at"]
+    newest = booking.newest_booked(conn, *where)
+    # Where time stands still, later than the last book of the agent before.
+    begun_at = now if newest is None else max(now, newest + _LATER)
     values = {
         "name": opening.name,
         "mode": opening.mode,
@@ -94,9 +103,10 @@ def _open_row(conn: sa.Connection, opening: Opening, now: datetime) -> tuple[int
         "armed_at": now,
         "peak_equity": opening.equity,
         "peak_at": now,
-        "created_at": now,
+        "created_at": begun_at,
     }
-    return int(conn.execute(sa.insert(agents).values(values).returning(agents.c.id)).scalar_one()), "running"
+    agent_id = conn.execute(sa.insert(agents).values(values).returning(agents.c.id)).scalar_one()
+    return int(agent_id), "running", begun_at
 
 
 def open_row(platform: str, account_ref: str) -> sa.Select[Any]:
@@ -124,6 +134,15 @@ def lock_open(conn: sa.Connection) -> list[Row]:
     ask wait for each other."""
     query = sa.select(agents).where(agents.c.ended_at.is_(None)).order_by(agents.c.id).with_for_update()
     return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def newest_of(conn: sa.Connection, account_ref: str) -> Row | None:
+    """The agent of an account, or, where a person retired it and no start followed, the last one; None: nobody ever
+    traded it."""
+    query = sa.select(agents).where(agents.c.account_ref == account_ref)
+    found = conn.execute(query.order_by(agents.c.ended_at.is_not(None), agents.c.id.desc()).limit(1)).mappings()
+    row = found.one_or_none()
+    return None if row is None else dict(row)
 
 
 def was_opened(conn: sa.Connection) -> bool:
@@ -156,6 +175,15 @@ def close_account(database: Database, held: Held) -> None:
     """Give the lease back; nothing where another has it by now."""
     with writing(database.project) as conn:
         leases.release(conn, held.lease.name, held.lease.token)
+
+
+def fence(conn: sa.Connection, agent_id: int, owner: str) -> datetime:
+    """Lock an agent's row where no process trades it; one that overslept writes nothing any more. Returns the
+    database's time. Raises Busy."""
+    free = leases.find_free(conn, leases.of_trader(agent_id))
+    lease = leases.take_free(conn, free, owner, 0)
+    leases.release(conn, lease.name, lease.token)
+    return free.now
 
 
 def set_reason(conn: sa.Connection, agent_id: int, reason: str, words: str | None, state_of: StateOf) -> str:

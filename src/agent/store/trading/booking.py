@@ -46,12 +46,12 @@ def fills_of(
     conn: sa.Connection,
     platform: str,
     account_ref: str,
+    since: datetime | None = None,
     *,
     key: tuple[str, str] | None = None,
-    since: datetime | None = None,
     order: str | None = None,
 ) -> list[Row]:
-    """Fills of an account by time, then id: of one market and outcome, since a time, of one order."""
+    """Fills of an account by time, then id: since a time, of one market and outcome, of one order."""
     c = fills.c
     query = sa.select(fills).where(c.platform == platform, c.account_ref == account_ref)
     if key is not None:
@@ -114,7 +114,7 @@ def newest_fill_at(conn: sa.Connection, platform: str, account_ref: str, key: tu
     return found
 
 
-def movements_of(conn: sa.Connection, platform: str, account_ref: str, *, since: datetime | None = None) -> list[Row]:
+def movements_of(conn: sa.Connection, platform: str, account_ref: str, since: datetime | None = None) -> list[Row]:
     """Cash movements of an account by time, then id; with `since` those from then on."""
     c = cash_movements.c
     query = sa.select(cash_movements).where(c.platform == platform, c.account_ref == account_ref)
@@ -123,12 +123,25 @@ def movements_of(conn: sa.Connection, platform: str, account_ref: str, *, since:
     return [dict(row) for row in conn.execute(query.order_by(c.ts, c.external_id)).mappings()]
 
 
-def movements_between(conn: sa.Connection, platform: str, account_ref: str) -> tuple[datetime, datetime] | None:
-    """When the first and the newest cash movement of an account were; None: there is none, the books are not open."""
+def movements_between(
+    conn: sa.Connection, platform: str, account_ref: str, since: datetime
+) -> tuple[datetime, datetime] | None:
+    """When the first and the newest cash movement of an account since a time were; None: there is none, the books that
+    began then are not open."""
     c = cash_movements.c
     query = sa.select(sa.func.min(c.ts, type_=c.ts.type), sa.func.max(c.ts, type_=c.ts.type))
-    first, last = conn.execute(query.where(c.platform == platform, c.account_ref == account_ref)).one()
+    here = sa.and_(c.platform == platform, c.account_ref == account_ref, c.ts >= since)
+    first, last = conn.execute(query.where(here)).one()
     return None if first is None else (first, last)
+
+
+def newest_booked(conn: sa.Connection, platform: str, account_ref: str) -> datetime | None:
+    """When the newest fill or cash movement of an account was; None: there is none."""
+    found = []
+    for c in (fills.c, cash_movements.c):
+        query = sa.select(sa.func.max(c.ts, type_=c.ts.type))
+        found.append(conn.scalar(query.where(c.platform == platform, c.account_ref == account_ref)))
+    return max((one for one in found if one is not None), default=None)
 
 
 def positions_of(conn: sa.Connection, agent_id: int) -> list[Row]:

@@ -133,12 +133,11 @@ def abandon_made(conn: sa.Connection, agent_id: int) -> int:
 
 
 def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: int | None) -> list[dict[str, Any]]:
-    """Decisions, the newest first, each with its `opinions` and `verdicts`. market: its id, or the pair it was named
-    by."""
+    """Decisions, the newest first, each with its `opinions` and `verdicts`. market: its id."""
     d = decisions.c
     query = sa.select(decisions).where(d.agent_id == agent_id)
     if market is not None:
-        query = query.where(sa.or_(d.market_id == market, d.pair == market))
+        query = query.where(d.market_id == market)
     query = query.order_by(d.made_at.desc(), d.cycle.desc(), d.market_id).limit(limit)
     found = [dict(row) for row in conn.execute(query).mappings()]
     for one in found:
@@ -146,6 +145,21 @@ def decisions_of(conn: sa.Connection, agent_id: int, market: str | None, limit: 
             its = sa.select(table).where(table.c.decision_id == one["decision_id"]).order_by(by)
             one[name] = [dict(row) for row in conn.execute(its).mappings()]
     return found
+
+
+def pairs_since(conn: sa.Connection, agent_id: int, cycle: int) -> dict[str, str]:
+    """Markets that were decided on from a cycle on -> the pair that a person named each by."""
+    d = decisions.c
+    here = sa.and_(d.agent_id == agent_id, d.cycle >= cycle, ~d.synthetic)
+    found = conn.execute(sa.select(d.market_id, d.pair).where(here).order_by(d.cycle))
+    return {market: pair for market, pair in found if pair}
+
+
+def has_decided(conn: sa.Connection, agent_id: int, market_id: str) -> bool:
+    """Whether a market was ever decided on."""
+    d = decisions.c
+    its = sa.select(sa.literal(1)).where(d.agent_id == agent_id, d.market_id == market_id).limit(1)
+    return conn.execute(its).first() is not None
 
 
 def of_cycle(conn: sa.Connection, agent_id: int, cycle: int) -> list[dict[str, Any]]:

@@ -18,27 +18,28 @@ from agent.store.outputs.releases import Release
 from agent.store.published import predictions
 from agent.store.tables import releases
 from agent.store.trading import account, deciding
-from agent.store.trading_tables import decisions, opinions, order_approvals, order_events, orders, verdicts
+from agent.store.trading_tables import agents, decisions, opinions, order_approvals, order_events, orders, verdicts
 from agent.version import VERSION
 
 Row = dict[str, Any]
 
 
 def proof_of(conn: sa.Connection, agent: Row, decision_id: str) -> Row:
-    """The proof of a decision of `agent`, as JSON has it. Raises NotFound.
+    """The proof of a decision of `agent`, or of one of its account that was retired, as JSON has it. Raises NotFound.
 
-    settings: those of the agent's newest start, with their hash. published: the forecast of its release that held at
+    settings: those of that agent's newest start, with their hash. published: the forecast of its release that held at
     the quote's time, with its snapshot's versions in `release`. sha256: of all the rest, as JSON with sorted keys.
     """
     d = decisions.c
-    its = sa.select(decisions).where(d.decision_id == decision_id, d.agent_id == agent["id"])
+    of_account = sa.and_(agents.c.platform == agent["platform"], agents.c.account_ref == agent["account_ref"])
+    its = sa.select(decisions).join(agents, agents.c.id == d.agent_id).where(d.decision_id == decision_id, of_account)
     found = conn.execute(its).mappings().one_or_none()
     if found is None:
         raise NotFound(f"there is no decision {decision_id}", where="decisions", fix="`agent decisions --json` has ids")
     sent = _rows(conn, orders, orders.c.decision_id == decision_id, (orders.c.leg,))
     ids = [one["client_order_id"] for one in sent]
     release = _release(conn, found["release_id"])
-    row = account.load(conn, agent["id"])
+    row = account.load(conn, found["agent_id"])
     proof: Row = deciding.plain_json(
         {
             "program": VERSION,

@@ -14,6 +14,8 @@ from agent.store.trading import account, booking, deciding, orders, switch
 from pipelines.values import dataclass
 
 Row = dict[str, Any]
+_SHOWN = 10  # accounts in a message
+EVERY_MARKET = "*"  # what a lock of all markets is of
 
 
 @dataclass(frozen=True)
@@ -32,20 +34,27 @@ class Wanted:
         return kept[max(0, len(kept) - self.limit) :]
 
     def _fits(self, row: Mapping[str, Any], time: str) -> bool:
-        is_its = self.market is None or "market_id" not in row or row["market_id"] == self.market
+        is_its = self.market is None or "market_id" not in row or row["market_id"] in (self.market, EVERY_MARKET)
         return is_its and (self.since is None or row[time] >= self.since)
 
 
 def agent_of(conn: sa.Connection, account_ref: str) -> Row:
-    """The row of the agent that trades an account. Raises NotFound."""
-    found = [one for one in account.all_open(conn) if one["account_ref"] == account_ref]
-    if not found:
+    """The row of the agent that trades an account, or of the last one, where it was retired. Raises NotFound."""
+    found = account.newest_of(conn, account_ref)
+    if found is None:
+        there = ", ".join(sorted({one["account_ref"] for one in account.all_open(conn)})[:_SHOWN])
         raise NotFound(
             f"nobody has traded account {account_ref} here",
             where="agents",
-            fix="agent run-agent --asset-pair BTCUSD --once",
+            fix=f"there is {there}" if there else "agent run-agent --asset-pair BTCUSD --once",
         )
-    return found[0]
+    return found
+
+
+def books_of(agent: Row) -> tuple[str, str, datetime]:
+    """Which fills and cash movements are in an agent's books: of which platform and account, and since when. One that
+    another followed is not shown, so that theirs end nowhere."""
+    return agent["platform"], agent["account_ref"], agent["created_at"]
 
 
 def status(conn: sa.Connection, agent: Row) -> Row:
@@ -58,11 +67,13 @@ def status(conn: sa.Connection, agent: Row) -> Row:
         "wanted_state": agent["wanted_state"],
         "is_running": account.is_traded(conn, agent),
         "kill": None if kill is None else kill["state"],
+        "ended_at": agent["ended_at"],
     }
 
 
-def portfolio(conn: sa.Connection, agent: Row) -> Row:
-    """Cash, equity and what is held."""
+def portfolio(conn: sa.Connection, agent: Row, wanted: Wanted | None = None) -> Row:
+    """Cash, equity and what is held; of `wanted` the market, whose position alone is listed."""
+    market = None if wanted is None else wanted.market
     newest = booking.newest_equity(conn, agent["id"])
     return {
         "trading_state": agent["trading_state"],
@@ -73,7 +84,12 @@ def portfolio(conn: sa.Connection, agent: Row) -> Row:
         "peak": agent["peak_equity"],
         "initial": agent["initial_equity"],
         "as_of": None if newest is None else newest["ts"],
-        "positions": [row for row in booking.positions_of(conn, agent["id"]) if row["quantity"]],
+        "ended_at": agent["ended_at"],
+        "positions": [
+            row
+            for row in booking.positions_of(conn, agent["id"])
+            if row["quantity"] and market in (None, row["market_id"])
+        ],
     }
 
 
@@ -124,7 +140,7 @@ def with_marks(conn: sa.Connection, kill: Row) -> Row:
 
 
 def _fills(conn: sa.Connection, agent: Row) -> list[Row]:
-    return booking.fills_of(conn, agent["platform"], agent["account_ref"])
+    return booking.fills_of(conn, *books_of(agent))
 
 
 def _of_agent(reader: Callable[[sa.Connection, int], list[Row]]) -> Callable[[sa.Connection, Row], list[Row]]:

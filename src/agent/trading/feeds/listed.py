@@ -100,20 +100,24 @@ def listing_of(row: dict[str, Any], bar_seconds: float | None) -> Listing:
         base=_base(row["symbol"] or row["external_id"]),
         event=row["event_id"] or "",
     )
-    costs = Costs(
-        half_spread=row["half_spread"] or 0.0,
-        slippage=row["slippage"] or 0.0,
-        fee=row["fee"] or 0.0,
-        is_binary=is_binary,
-    )
     payout = row["resolution"]
     return Listing(
         instrument=instrument,
-        costs=costs,
+        costs=costs_of(row),
         bar_seconds=A_DAY if bar_seconds is None else bar_seconds,
         name=row["question"] or row["symbol"] or row["external_id"],
         payout=None if payout is None else of_float(payout),
         resolved_at=None if payout is None else row["resolved_at"],
+    )
+
+
+def costs_of(row: dict[str, Any]) -> Costs:
+    """What trading costs in a market (a row of `markets_of`)."""
+    return Costs(
+        half_spread=row["half_spread"] or 0.0,
+        slippage=row["slippage"] or 0.0,
+        fee=row["fee"] or 0.0,
+        is_binary=row["kind"] == BINARY,
     )
 
 

@@ -15,9 +15,10 @@ from agent.store.outputs import catalog, projections, releases
 from agent.store.outputs.releases import Release
 from agent.trading.feed import Listing, Published, ReleaseInfo
 from agent.trading.feeds.columns import BarColumns, TableFeed, Tables
-from agent.trading.feeds.listed import BarsByMarket, bars_of, listing_of, markets_of, usual_lengths
+from agent.trading.feeds.listed import BarsByMarket, bars_of, costs_of, listing_of, markets_of, usual_lengths
 from agent.trading.feeds.unlisted import LastSeen, last_seen
 from pipelines.component import Input
+from pipelines.costs import Costs
 from pipelines.decision import UNSURE, Rules, edges_of, entering
 from pipelines.figures import percent_text
 from pipelines.lake import Lake
@@ -81,6 +82,15 @@ class ReleasedFeed(TableFeed):
         if market_id not in self._left:
             self._left[market_id] = last_seen(self._database, self._lake, market_id)
         return self._left[market_id]
+
+
+def read_costs(conn: Any, lake: Lake) -> dict[str, Costs]:
+    """What trading costs in each market of the current release; none where there is no release. Raises LakeError."""
+    release = releases.current_release(conn)
+    if release is None:
+        return {}
+    rows = markets_of(lake, _snapshots(conn, release, "markets")["markets"])
+    return {row["market_id"]: costs_of(row) for row in rows.iter_rows(named=True)}
 
 
 def read_release(database: Database, lake: Lake) -> Tables:

@@ -16,7 +16,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from agent.amounts import less, of_float, share, times, total
-from pipelines.costs import Costs
+from pipelines.costs import BASIS_POINT, Costs
 from pipelines.values import dataclass
 
 LEAST, ERRORS = 10, 3.0
@@ -41,6 +41,48 @@ class Paid:
     cost: Decimal
     expected: Decimal
     notional: Decimal
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far fills are from what was reckoned with. without_mid: of these no decision says a mid, and they are in no
+    sum. notional: what the others come to at their mids; cost: beside those, None where there are none; expected: what
+    costs expect of them, None where those of one are not known; both in basis points of notional, too. is_beyond: they
+    cost more than expected beyond chance."""
+
+    fills: int
+    without_mid: int
+    notional: Decimal
+    cost: Decimal | None
+    cost_bps: float | None
+    expected: Decimal | None
+    expected_bps: float | None
+    is_beyond: bool
+
+
+def drift_of(fills: Sequence[tuple[Seen, Costs | None]]) -> Drift:
+    """What fills cost beside the mids of their decisions, and what the costs of their markets (None: not known) expect
+    of that."""
+    measured = [(paid_by(fill, costs or Costs()), costs is not None) for fill, costs in fills]
+    paid = [one for one, _ in measured if one is not None]
+    is_reckoned = bool(paid) and all(is_known for one, is_known in measured if one is not None)
+    notional = total(one.notional for one in paid)
+    cost = total(one.cost for one in paid) if paid else None
+    expected = total(one.expected for one in paid) if is_reckoned else None
+    return Drift(
+        fills=len(fills),
+        without_mid=len(fills) - len(paid),
+        notional=notional,
+        cost=cost,
+        cost_bps=_bps(cost, notional),
+        expected=expected,
+        expected_bps=_bps(expected, notional),
+        is_beyond=is_reckoned and is_beyond(paid),
+    )
+
+
+def _bps(part: Decimal | None, notional: Decimal) -> float | None:
+    return None if part is None else float(part / notional) / BASIS_POINT
 
 
 def paid_by(fill: Seen, costs: Costs) -> Paid | None:

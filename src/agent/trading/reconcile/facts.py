@@ -16,6 +16,7 @@ from agent.trading.states.permissions import Reason
 Resolution = Literal["adopted", "corrected", "ignored", "blocking", "by_person"]
 EXTERNAL_ORDER, EXTERNAL_CANCELLED = "external_order", "external_cancelled"  # ignored, and shown all the same
 ACCEPTABLE = frozenset({"mismatch", "other_side"})  # what a person may accept: the platform's position is booked
+NEW_BOOKS = "new_database"  # what an account had before its books began: a person may have it adopted
 LOOKED_AT = frozenset({"overfill", "unexpected_event"})  # booked; nothing is opened until a person has looked
 
 
@@ -31,7 +32,7 @@ class Holding:
 class Books:
     """What we have written down. cash and holdings are those of `fills` and `movements`. opened_at: when the books
     began: the platform's older fills are in what was found then; None: they are empty. is_killed: an older kill is not
-    reset."""
+    reset. agent_id: whose books they are: an account may have had others before."""
 
     orders: tuple[Order, ...] = ()
     fills: tuple[Fill, ...] = ()
@@ -41,6 +42,7 @@ class Books:
     equity: Decimal = ZERO
     opened_at: datetime | None = None
     is_killed: bool = False
+    agent_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +93,8 @@ class Policy:
 
     dust: quantities that count as none. young_seconds: what is younger is left for the next time. mismatch: the largest
     difference of a position that is corrected, rounding: of cash; both fractions of equity. adopts: positions that are
-    found are managed. may_open: a person said that new books take over what there is. accepted: ids of differences of
-    which a person said that the platform is right; they are those of the books of `agent_id`.
+    found are managed. accepted: ids of differences of which a person said that the platform is right, or that it is to
+    be adopted.
     """
 
     dust: Decimal = ZERO
@@ -102,10 +104,8 @@ class Policy:
     mismatch: Decimal = Decimal("0.01")
     rounding: Decimal = Decimal("0.001")
     adopts: bool = True
-    may_open: bool = False
     kills_external: bool = False
     accepted: frozenset[str] = frozenset()
-    agent_id: int = 0
 
 
 # --- what is to be done --------------------------------------------------------------------------------------------

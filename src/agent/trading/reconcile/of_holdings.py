@@ -7,10 +7,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from agent.amounts import less, ratio, times, total
+from agent.amounts import figure_text, less, ratio, times, total
 from agent.trading.ledger import FOUND, VOID, filled_of, void_of
 from agent.trading.model import ZERO, Fill, Key, Movement, Order, Side
 from agent.trading.reconcile.facts import (
+    NEW_BOOKS,
     AdoptPosition,
     Ask,
     BookFill,
@@ -19,6 +20,7 @@ from agent.trading.reconcile.facts import (
     Discrepancy,
     Holding,
     MoveOrder,
+    PlatformOrder,
     Policy,
     SettleFill,
     Snapshot,
@@ -27,10 +29,11 @@ from agent.trading.reconcile.facts import (
     listed_fills,
     young_keys,
 )
-from agent.trading.states.orders import FINAL, LATE_FILL, OVERFILL, OrderEvent, fill_event
+from agent.trading.states.orders import FINAL, LATE_FILL, OVERFILL, OrderEvent, fill_event, is_ours
 from agent.trading.states.permissions import Reason
 
 NOTHING = Holding(ZERO)
+_NO_PRICE = "nothing says what it is worth: the platform has neither its average price nor a quote"
 
 
 def compare_fills(books: Books, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
@@ -94,7 +97,7 @@ def compare_cash(
     if not rest or is_moving:
         return
     if rest.copy_abs() <= times(books.equity, policy.rounding):
-        name = inferred_id("cash", cash, platform.cash, len(books.movements))
+        name = inferred_id("cash", books.agent_id, cash, platform.cash, len(books.movements))
         movement = Movement(external_id=name, kind="adjustment", amount=rest, ts=platform.at, reason="rounding of fees")
         yield _cash(22, "cash_rounding", "corrected", cash, platform, (BookMovement(movement),))
     else:
@@ -123,7 +126,7 @@ def _holding(key: Key, ours: Holding, theirs: Holding, books: Books, platform: S
     if key[0] in platform.silent:
         return _waiting(key, ours, theirs)
     if key not in platform.mids and theirs.average is None:
-        return _position(16, "no_price", "blocking", key, ours, theirs, ())
+        return _position(16, "no_price", "blocking", key, ours, theirs, (), note=_NO_PRICE)
     fill = _explaining(key, ours, theirs, books, platform)
     if not theirs.quantity:
         return _position(21, "external_close", "corrected", key, ours, theirs, (BookFill(fill),), alert=True)
@@ -144,7 +147,7 @@ def _if_accepted(
     """A difference of which a person said that the platform is right is booked, through zero in two steps. It is the
     very one that they saw: other quantities have another id, and block again."""
     assert found.key is not None, "it is of a position"
-    if found.id_of(policy.agent_id) not in policy.accepted:
+    if found.id_of(books.agent_id) not in policy.accepted:
         return found
     if ours.quantity * theirs.quantity > 0:
         fills = [_explaining(found.key, ours, theirs, books, platform)]
@@ -162,21 +165,45 @@ def _if_accepted(
 
 
 def open_books(books: Books, platform: Snapshot, policy: Policy) -> Iterator[Discrepancy]:
-    """New books: cash comes in as a deposit. What is held or rests already waits for a person's word."""
-    resting = [one for one in platform.orders if one.status == "open"]
-    held = {key: one for key, one in (platform.holdings or {}).items() if one.quantity.copy_abs() > policy.dust}
-    if platform.holdings is None or ((held or resting) and not policy.may_open):
-        for key, theirs in sorted(held.items()):
-            yield _position(26, "new_database", "blocking", key, NOTHING, theirs, (), note="accept it with --adopt")
-        if resting or platform.holdings is None:
-            yield _cash(26, "new_database", "blocking", ZERO, platform, (), note=f"{len(resting)} orders rest")
+    """New books: cash comes in as a deposit. What is held or rests already is listed, and waits for a person's word: on
+    that very list, so that what came since is listed, too. Orders are then those of opened books."""
+    if platform.holdings is None:
+        yield _cash(26, "unreadable", "blocking", ZERO, platform, (), note="its positions could not be read")
+        return
+    held = {key: one for key, one in sorted(platform.holdings.items()) if one.quantity.copy_abs() > policy.dust}
+    listed = [_held_before(key, theirs) for key, theirs in held.items()]
+    listed += [_resting_before(one) for one in platform.orders if one.status == "open"]
+    unseen = [one for one in listed if one.id_of(books.agent_id) not in policy.accepted]
+    if unseen:
+        yield from unseen
         return
     if platform.cash:
         kind: Any = "deposit" if platform.cash > 0 else "withdrawal"
-        paid = Movement(external_id="opening", kind=kind, amount=platform.cash, ts=platform.at, reason="opening")
+        name = f"opening:{books.agent_id}"
+        paid = Movement(external_id=name, kind=kind, amount=platform.cash, ts=platform.at, reason="opening")
         yield _cash(26, "opening", "corrected", ZERO, platform, (BookMovement(paid),))
-    for key, theirs in sorted(held.items()):
+    for key, theirs in held.items():
         yield _found(key, theirs, books, platform, policy)
+
+
+def _held_before(key: Key, theirs: Holding) -> Discrepancy:
+    note = f"the account held {figure_text(theirs.quantity)} of it before these books began"
+    return _position(26, NEW_BOOKS, "blocking", key, NOTHING, theirs, (), note=note)
+
+
+def _resting_before(one: PlatformOrder) -> Discrepancy:
+    whose = "ours, and will be cancelled" if is_ours(one.client_order_id) else "somebody else's, and is left alone"
+    what = f"an order to {one.side} {figure_text(one.quantity)} rested before these books began"
+    return Discrepancy(
+        case=26,
+        kind=NEW_BOOKS,
+        resolution="blocking",
+        key=(one.market_id, one.outcome),
+        client_order_id=one.client_order_id,
+        platform={"order": one.platform_order_id, "quantity": one.quantity, "side": one.side},
+        note=f"{what}; it is {whose}",
+        alert=True,
+    )
 
 
 def _found(key: Key, theirs: Holding, books: Books, platform: Snapshot, policy: Policy) -> Discrepancy:
@@ -186,7 +213,7 @@ def _found(key: Key, theirs: Holding, books: Books, platform: Snapshot, policy: 
     if price is None and key[0] in platform.silent:
         return _waiting(key, NOTHING, theirs)
     if price is None:
-        return _position(18, "no_price", "blocking", key, NOTHING, theirs, ())
+        return _position(18, "no_price", "blocking", key, NOTHING, theirs, (), note=_NO_PRICE)
     fill = _fill_of(key, theirs.quantity, price, books, platform, FOUND)
     worth = times(theirs.quantity, price)
     acts: list[Any] = []
@@ -219,7 +246,7 @@ def _fill_of(key: Key, change: Decimal, price: Decimal, books: Books, platform: 
     before = sum(one.key == key for one in books.fills)
     side: Side = "buy" if change > 0 else "sell"
     return Fill(
-        fill_id=inferred_id(why, key, change, price, before),
+        fill_id=inferred_id(why, books.agent_id, key, change, price, before),
         market_id=key[0],
         outcome=key[1],  # type: ignore[arg-type]  # one of ours
         side=side,

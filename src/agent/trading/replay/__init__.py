@@ -72,8 +72,8 @@ def stands_at(database: Database, account_ref: str) -> datetime | None:
     """Up to when a paper account was replayed; None: never."""
     with database.reading() as connections:
         conn = connections.project
-        its = next((one["id"] for one in account.all_open(conn) if one["account_ref"] == account_ref), None)
-        newest = None if its is None else booking.newest_equity(conn, its)
+        its = account.newest_of(conn, account_ref)
+        newest = None if its is None else booking.newest_equity(conn, its["id"])
     return None if newest is None else newest["ts"]
 
 

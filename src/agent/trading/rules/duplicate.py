@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from agent.trading.model import Account, Order, Proposal
+from agent.trading.model import Account, Proposal
 from agent.trading.rule import Allow, Answer, Refuse, View
-from agent.trading.rule_example import MARKET, NOW, Case
+from agent.trading.rule_example import Case, resting
 
 PLACE, CLOSES = 50, False
 
@@ -21,19 +21,7 @@ def check(proposal: Proposal, view: View, now: datetime) -> Answer:
 
 
 def _resting(**changes: str) -> dict[str, Account]:
-    values: dict[str, object] = {"purpose": "open", "status": "open", "market_id": MARKET, **changes}
-    order = Order(
-        client_order_id="tm1",
-        outcome="",
-        side="buy",
-        type="limit",
-        time_in_force="gtc",
-        quantity=Decimal("0.01"),
-        limit_price=Decimal(49_000),
-        prepared_at=NOW,
-        **values,  # type: ignore[arg-type]  # texts of the right kind
-    )
-    return {"account": Account(cash=Decimal(10_000), resting=(order,))}
+    return {"account": Account(cash=Decimal(10_000), resting=(resting(**changes),))}
 
 
 ALLOWS = (

@@ -3,14 +3,16 @@ markets that exclude each other its worst outcome."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from agent.amounts import money_text, total
 from agent.trading.measures.stakes import worst_loss
 from agent.trading.model import Account, Position, Proposal
 from agent.trading.rule import Answer, Reduce, Refuse, View, largest
-from agent.trading.rule_example import Case
+from agent.trading.rule_example import Case, resting
 
 PLACE, CLOSES = 130, False
 
@@ -35,9 +37,19 @@ def _short(quantity: str) -> dict[str, Account]:
     return {"account": Account(cash=Decimal(10_000) + Decimal(quantity) * price, positions=(held,))}
 
 
+def _beside(held: str, **order: Any) -> dict[str, Account]:
+    account = _short(held)["account"]
+    there = resting(market_id="coinbase:ETH-USD", limit_price=Decimal(1_000), **order)
+    return {"account": replace(account, resting=(there,))}
+
+
 ALLOWS = (
     Case("alone", left="0.01"),
     Case("beside a short of 9 500", view=_short("9.5"), left="0.01"),
     Case("beside a short of 9 800", view=_short("9.8"), left="0.004"),
 )
-REFUSES = (Case("full", view=_short("10"), says="at most 100 % of equity"),)
+REFUSES = (
+    Case("full", view=_short("10"), says="at most 100 % of equity"),
+    Case("what rests fills it", view=_beside("5", side="sell", quantity=Decimal(5)), says="at most 100 % of equity"),
+    Case("what rests may not fill", view=_beside("10", quantity=Decimal(10)), says="at most 100 % of equity"),
+)

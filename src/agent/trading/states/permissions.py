@@ -50,6 +50,7 @@ class Reason(StrEnum):
     HEARTBEAT = "heartbeat"
     LOOP_LATE = "loop_late"
     KILL = "kill"
+    RETIRED = "retired"  # a person ended these books
 
 
 _ALWAYS = frozenset({Send.CANCEL, Send.QUERY})
@@ -76,6 +77,7 @@ BRINGS: Mapping[Reason, TradingState] = {
     Reason.HEARTBEAT: TradingState.REDUCING,
     Reason.LOOP_LATE: TradingState.REDUCING,
     Reason.KILL: TradingState.HALTED,
+    Reason.RETIRED: TradingState.HALTED,
 }
 _STRENGTH = {state: strength for strength, state in enumerate(TradingState)}
 

@@ -40,6 +40,7 @@ class PositionEvent(StrEnum):
 
 
 _S, _E = PositionState, PositionEvent
+NOT_SETTLED = (_S.FLAT, _S.OPENING, _S.OPEN, _S.CLOSING, _S.DUST)
 
 TABLE: Table = {
     (_S.FLAT, _E.ENTRY_SENT): _S.OPENING,
@@ -55,10 +56,10 @@ TABLE: Table = {
     (_S.CLOSING, _E.EXIT_SENT): _S.CLOSING,
     (_S.CLOSING, _E.FILL): _S.CLOSING,
     (_S.CLOSING, _E.ORDER_ENDED): _S.OPEN,
-    (_S.CLOSING, _E.BELOW_MINIMUM): _S.DUST,
     (_S.CLOSING, _E.MARKET_CLOSED): _S.CLOSING,
     (_S.DUST, _E.ENTRY_SENT): _S.OPENING,  # it blocks no entry
     (_S.DUST, _E.FILL): _S.OPEN,
+    **{(state, _E.BELOW_MINIMUM): _S.DUST for state in NOT_SETTLED},
     **{(state, _E.FLIPPED): _S.OPEN for state in (_S.OPENING, _S.OPEN, _S.CLOSING, _S.DUST)},
     **{(state, _E.EMPTIED): _S.FLAT for state in (_S.OPENING, _S.OPEN, _S.CLOSING, _S.DUST)},
     **{(state, _E.RESOLVED): _S.SETTLING for state in (_S.OPENING, _S.OPEN, _S.CLOSING, _S.DUST)},

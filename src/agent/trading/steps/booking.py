@@ -21,7 +21,7 @@ from agent.trading.reconcile.facts import discrepancy_id
 from agent.trading.states.machine import UNEXPECTED, Move, step
 from agent.trading.states.orders import FINAL, LATE_FILL, ORDER, OVERFILL, OrderEvent, fill_event
 from agent.trading.states.permissions import Reason
-from agent.trading.states.positions import POSITION, PositionEvent
+from agent.trading.states.positions import NOT_SETTLED, POSITION, PositionEvent
 from agent.trading.steps.desk import Desk, fill_of, held_quantities, seen_since, state_by
 
 NOTED = (LATE_FILL, OVERFILL)  # differences that booking a fill writes down, whoever found it
@@ -50,9 +50,8 @@ def _guesses(conn: Any, desk: Desk, fill: Fill) -> list[Fill]:
     """What was inferred for want of this fill. Most accounts never have any."""
     if fill.inferred or not booking.has_inferred(conn, desk.held.platform, desk.held.account_ref, fill.key):
         return []
-    where = (desk.held.platform, desk.held.account_ref)
-    found = map(fill_of, booking.fills_of(conn, *where, key=fill.key))
-    return guesses_at(fill, found, map(movement_of, booking.movements_of(conn, *where)))
+    found = map(fill_of, booking.fills_of(conn, *desk.books, key=fill.key))
+    return guesses_at(fill, found, map(movement_of, booking.movements_of(conn, *desk.books)))
 
 
 def _brought(fill: Fill) -> Decimal:
@@ -62,8 +61,9 @@ def _brought(fill: Fill) -> Decimal:
 
 
 def book_movement(conn: Any, desk: Desk, movement: Movement, marks: Marks, now: datetime) -> bool:
-    """Book cash that came or went. A flow scales what gain, loss and drawdown are measured from. False where it is in
-    the books already. Raises ValueError for a withdrawal of everything."""
+    """Book cash that came or went. A flow scales what gain, loss and drawdown are measured from; the first one, with
+    which the books begin, is that. False where it is in the books already. Raises ValueError for a withdrawal of
+    everything."""
     if not booking.add_movement(conn, desk.movement_row(movement)):
         return False
     if movement.kind == "settlement":
@@ -75,6 +75,8 @@ def book_movement(conn: Any, desk: Desk, movement: Movement, marks: Marks, now: 
         row = account.load(conn, desk.agent_id)
         scaled = after_flow(Baseline(row["initial_equity"], row["peak_equity"]), before["equity"], flow)
         account.update(conn, desk.agent_id, initial_equity=scaled.initial, peak_equity=scaled.peak)
+    elif flow > 0:
+        account.update(conn, desk.agent_id, initial_equity=flow, peak_equity=flow)
     write_equity(conn, desk, marks, now, cash=movement.amount, flow=flow)
     return True
 
@@ -161,10 +163,10 @@ def _book_line(conn: Any, desk: Desk, key: Key, event: Fill | Movement, now: dat
         realized = total((row["realized"], line.realized, base.realized.copy_negate()))
         fees = total((row["fees"], line.fees, base.fees.copy_negate()))
     else:
-        found = [fill_of(one) for one in booking.fills_of(conn, desk.held.platform, desk.held.account_ref, key=key)]
+        found = [fill_of(one) for one in booking.fills_of(conn, *desk.books, key=key)]
         paid = [
             one
-            for one in map(movement_of, booking.movements_of(conn, desk.held.platform, desk.held.account_ref))
+            for one in map(movement_of, booking.movements_of(conn, *desk.books))
             if one.kind == "settlement" and (one.market_id, one.outcome) == key
         ]
         books = rebuilt(found, paid)
@@ -192,7 +194,7 @@ def _open_trip(conn: Any, desk: Desk, key: Key, row: Mapping[str, Any], event: F
     """
     if row["opened_at"] is None:
         return Books() if not row["quantity"] else None
-    rows = booking.fills_of(conn, desk.held.platform, desk.held.account_ref, key=key, since=row["opened_at"])
+    rows = booking.fills_of(conn, *desk.books[:2], row["opened_at"], key=key)
     fills = [fill_of(one) for one in rows if one["platform_fill_id"] != event.fill_id]
     if any(one.fill_id.endswith(VOID) for one in fills):
         return None
@@ -229,7 +231,7 @@ def _state_after(row: Mapping[str, Any], quantity: Decimal, event: Fill | Moveme
         return step(POSITION, resolved, PositionEvent.PAID).state
     if not quantity:
         return step(POSITION, row["state"], PositionEvent.EMPTIED).state
-    if is_dust and row["state"] == "closing":
+    if is_dust and row["state"] in NOT_SETTLED:
         return step(POSITION, row["state"], PositionEvent.BELOW_MINIMUM).state
     flipped = row["quantity"] * quantity < 0
     return step(POSITION, row["state"], PositionEvent.FLIPPED if flipped else PositionEvent.FILL).state

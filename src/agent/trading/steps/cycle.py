@@ -189,8 +189,8 @@ def decide_all(desk: Desk, cycle: int, wait: Wait | None = None) -> tuple[list[D
             found.append(_decide(desk, cycle, market, quote, held))
         else:
             failed[market] = quote
-    _abstain(desk, cycle, failed)
     with desk.step("reasoned") as conn:
+        _abstain(conn, desk, cycle, failed)
         transit(conn, desk, AgentEvent.DECIDED)
     return found, failed
 
@@ -280,16 +280,13 @@ def _row(desk: Desk, cycle: int, market: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def _abstain(desk: Desk, cycle: int, failed: Mapping[str, str]) -> None:
+def _abstain(conn: Any, desk: Desk, cycle: int, failed: Mapping[str, str]) -> None:
     """Nothing is decided about a market that nobody can price, and a row says so: whoever asks why there was no trade
     finds each cycle."""
-    if not failed:
-        return
     now = desk.clock.now()
-    with desk.step("abstain") as conn:
-        for market, why in failed.items():
-            facts = {"as_of": now, "action": "abstain", "status": "made", "reasons": [{"code": "failed", "text": why}]}
-            deciding.save_decision(conn, _row(desk, cycle, market, now) | facts, [])
+    for market, why in failed.items():
+        facts = {"as_of": now, "action": "abstain", "status": "made", "reasons": [{"code": "failed", "text": why}]}
+        deciding.save_decision(conn, _row(desk, cycle, market, now) | facts, [])
 
 
 def _asked(provider: Any, seen: MarketView, now: datetime) -> Opinion | Abstention:

@@ -65,6 +65,11 @@ class Desk:
         """Its row in `agents`."""
         return self.held.agent_id
 
+    @property
+    def books(self) -> tuple[str, str, datetime]:
+        """Which fills and cash movements are in its books: of which platform and account, and since when."""
+        return self.held.platform, self.held.account_ref, self.held.begun_at
+
     @contextmanager
     def step(self, name: str) -> Iterator[Any]:
         """A transaction under the lease. `name` makes two points at which tests end the process: trader.NAME.committing
@@ -181,13 +186,20 @@ def seen_since(
 ) -> list[Seen]:
     """Fills since a time, and up to one, beside the mids of their decisions, of one position or all; without what was
     taken back, whenever that was."""
-    rows = booking.fills_with_mids(conn, desk.held.platform, desk.held.account_ref, since, until=until, key=key)
+    platform, account_ref, begun_at = desk.books
+    rows = booking.fills_with_mids(conn, platform, account_ref, max(since, begun_at), until=until, key=key)
+    return [seen_of(one) for one in standing(rows)]
+
+
+def standing(rows: Sequence[Row]) -> list[Row]:
+    """Rows of fills without what was taken back, and without what took it back."""
     voids = {one["platform_fill_id"] for one in rows if one["platform_fill_id"].endswith(VOID)}
     gone = voids | {one.removesuffix(VOID) for one in voids}
-    return [_seen(one) for one in rows if one["platform_fill_id"] not in gone]
+    return [one for one in rows if one["platform_fill_id"] not in gone]
 
 
-def _seen(row: Row) -> Seen:
+def seen_of(row: Row) -> Seen:
+    """A row of `fills` with the mid of its decision."""
     mid = row["reference_mid"]
     if mid is not None and row["outcome"] == "no":
         mid = less(Decimal(1), mid)

@@ -132,12 +132,12 @@ def follow(desk: Desk) -> int:
 def _follow_cash(desk: Desk) -> None:
     where = (desk.held.platform, desk.held.account_ref)
     with desk.database.reading() as connections:
-        booked = booking.movements_between(connections.project, *where)
+        booked = booking.movements_between(connections.project, *desk.books)
         if booked is None:
             return
         opened, newest = booked  # what came before is in what was found then
         since = newest - LISTED_LATE
-        known = {row["external_id"] for row in booking.movements_of(connections.project, *where, since=since)}
+        known = {row["external_id"] for row in booking.movements_of(connections.project, *where, since)}
     for movement in desk.platform.movements(since):
         if movement.external_id not in known and movement.ts > opened:
             _book_movement(desk, movement)

@@ -50,22 +50,22 @@ _ROUNDS = 8  # five times an order is asked about before it counts as not placed
 _WHILE_CLOSING = (*range(1, 16), 17)
 
 
-def recover(desk: Desk, *, may_open: bool = False) -> tuple[Discrepancy, ...]:
+def recover(desk: Desk) -> tuple[Discrepancy, ...]:
     """At start: give up what was decided and not sent, then put the books right, see `compare`."""
     with desk.step("recover") as conn:
         deciding.abandon_made(conn, desk.agent_id)
-    return compare(desk, may_open=may_open)
+    return compare(desk)
 
 
-def compare(desk: Desk, *, may_open: bool = False, in_short: bool = False) -> tuple[Discrepancy, ...]:
+def compare(desk: Desk, *, in_short: bool = False) -> tuple[Discrepancy, ...]:
     """Put the books right; returns what blocks: it waits for a person, until then nothing is opened.
 
-    may_open: a person said that new books take over what the account holds. in_short: where the last day, positions and
-    cash show no difference, the rest is not looked at. While everything is being closed only our orders are settled,
-    which closing waits for. Raises Unreachable where not all could be read: then nothing is judged.
+    in_short: where the last day, positions and cash show no difference, the rest is not looked at. While everything is
+    being closed only our orders are settled, which closing waits for. Raises Unreachable where not all could be read:
+    then nothing is judged.
     """
     with desk.database.reading() as connections:
-        opened = booking.movements_between(connections.project, desk.held.platform, desk.held.account_ref)
+        opened = booking.movements_between(connections.project, *desk.books)
     if opened is not None:
         follow(desk)
         if in_short:
@@ -75,7 +75,7 @@ def compare(desk: Desk, *, may_open: bool = False, in_short: bool = False) -> tu
                 return ()
     asked: set[str] = set()
     for _ in range(_ROUNDS):
-        compared = _compare(desk, frozenset(asked), may_open)
+        compared = _compare(desk, frozenset(asked))
         reasons = _reasons(compared.found)
         changed = [_carry_out(desk, one, asked, reasons) for one in compared.found]
         blocking = _conclude(desk, compared)
@@ -107,16 +107,16 @@ def _agree(desk: Desk) -> None:
 
 def books_of(conn: Any, desk: Desk) -> Books:
     """The books as reconciliation wants them: positions and cash made again from all that was ever booked."""
-    where = (desk.held.platform, desk.held.account_ref)
-    movements = [movement_of(row) for row in booking.movements_of(conn, *where)]
+    movements = [movement_of(row) for row in booking.movements_of(conn, *desk.books)]
     newest = booking.newest_equity(conn, desk.agent_id)
     books = Books(
         orders=tuple(order_of(row) for row in orders.of_agent(conn, desk.agent_id)),
-        fills=tuple(fill_of(row) for row in booking.fills_of(conn, *where)),
+        fills=tuple(fill_of(row) for row in booking.fills_of(conn, *desk.books)),
         movements=tuple(movements),
         equity=ZERO if newest is None else newest["equity"],
         opened_at=movements[0].ts if movements else None,
-        is_killed=account.standing_kill(conn, *where) is not None,
+        is_killed=account.standing_kill(conn, *desk.books[:2]) is not None,
+        agent_id=desk.agent_id,
     )
     return summed_up(books)
 
@@ -127,19 +127,20 @@ def recent_books_of(conn: Any, desk: Desk, listed: Snapshot, since: datetime, op
     live, newest = in_flight(conn, desk.agent_id), booking.newest_equity(conn, desk.agent_id)
     assert newest is not None, "the books were opened"
     names = {name for one in listed.fills for name in (one.fill_id, one.fill_id + VOID)}
-    rows = booking.fills_named(conn, *where, names)
+    rows = [row for row in booking.fills_named(conn, *where, names) if row["ts"] >= desk.held.begun_at]
     for order in live:
         rows += booking.fills_of(conn, *where, order=order.client_order_id)
     held = held_quantities(conn, desk.agent_id)
     return Books(
         orders=tuple(live),
         fills=tuple({row["platform_fill_id"]: fill_of(row) for row in rows}.values()),
-        movements=tuple(movement_of(row) for row in booking.movements_of(conn, *where, since=since)),
+        movements=tuple(movement_of(row) for row in booking.movements_of(conn, *where, max(since, desk.held.begun_at))),
         holdings={key: Holding(quantity, average) for key, (quantity, average) in held.items()},
         cash=newest["cash"],
         equity=newest["equity"],
         opened_at=opened_at,
         is_killed=account.standing_kill(conn, *where) is not None,
+        agent_id=desk.agent_id,
     )
 
 
@@ -153,13 +154,13 @@ class _Compared:
     is_agreed: bool
 
 
-def _compare(desk: Desk, asked: frozenset[str], may_open: bool) -> _Compared:
+def _compare(desk: Desk, asked: frozenset[str]) -> _Compared:
     """All that was ever booked against all that the platform lists."""
     with desk.database.reading() as connections:
         books = books_of(connections.project, desk)
         known = booking.discrepancies_of(connections.project, desk.agent_id)
     accepted = frozenset(one["id"] for one in known if one["resolution"] == "by_person")
-    return _judged(desk, books, _snapshot(desk, asked, None), may_open=may_open, accepted=accepted)
+    return _judged(desk, books, _snapshot(desk, asked, None), accepted)
 
 
 def _compare_in_short(desk: Desk, opened_at: datetime) -> _Compared:
@@ -178,15 +179,15 @@ def _snapshot(desk: Desk, asked: frozenset[str], since: datetime | None) -> Snap
     said = desk.platform.snapshot(asked, since)
     if not said.is_complete:
         raise Unreachable("a part of the account could not be read", where=desk.platform.name, fix="it is read again")
-    return replace(said, is_authoritative=desk.platform.capabilities.is_authoritative)
+    # Where time stands still, what is found now must not look older than these books.
+    at = max(said.at, desk.held.begun_at)
+    return replace(said, at=at, is_authoritative=desk.platform.capabilities.is_authoritative)
 
 
 def _judged(
     desk: Desk,
     books: Books,
     platform: Snapshot,
-    *,
-    may_open: bool = False,
     accepted: frozenset[str] = frozenset(),
 ) -> _Compared:
     config = desk.config
@@ -196,10 +197,8 @@ def _judged(
         young_seconds=config.young_seconds,
         mismatch=ratio(of_float(config.mismatch_limit_pct), Decimal(100)),
         adopts=config.adopts,
-        may_open=may_open,
         kills_external=config.kill_external and books.is_killed,
         accepted=accepted,
-        agent_id=desk.agent_id,
     )
     found = reconcile(replace(books, is_killed=False), platform, policy)
     unjudged, agreed = frozenset(young_keys(books, platform, policy)), is_agreed(books, platform, policy, found)

@@ -1,4 +1,4 @@
-"""What a cycle came to, in a sentence. Pure."""
+"""What a cycle came to, and what a start waits for, in sentences. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agent.trading.kill_switch import Cause, Fired, KillState
+from agent.trading.reconcile.facts import ACCEPTABLE, NEW_BOOKS, Discrepancy
 from agent.trading.steps.cycle import Done
 from pipelines.figures import percent_text
 
@@ -35,6 +36,23 @@ def sentence(done: Done) -> str:
         return "The kill switch fired: everything is being closed."
     why = f" Nothing was sent: {_commonest(done.unsent)}." if done.unsent and not done.sent else ""
     return f"Cycle {done.cycle}: {done.decided} decided, {done.sent} sent, {done.refused} refused{failed}.{why}"
+
+
+def words_on(blocking: Sequence[Discrepancy]) -> tuple[str, str]:
+    """What a person must say before a trader starts, and how they say it."""
+    listed = "; ".join(f"{one.kind} {'' if one.key is None else one.key[0]}: {one.note}" for one in blocking)
+    kinds = {one.kind for one in blocking}
+    fixes = []
+    if NEW_BOOKS in kinds:
+        fixes.append("`agent reconcile --adopt` lets the next start take over what is listed")
+    if kinds & ACCEPTABLE:
+        fixes.append("where the platform is right: `agent reconcile --accept ID`")
+    if kinds - ACCEPTABLE - {NEW_BOOKS}:
+        fixes.append("put the rest right on the platform" if fixes else "put it right on the platform")
+    return (
+        f"books and platform differ, and a person must say what is right: {listed}",
+        f"look at the platform; {'; '.join(fixes)}; then start again. Nothing was changed",
+    )
 
 
 def _commonest(reasons: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ UNKNOWN_AFTER = timedelta(seconds=60)
 STUCK_AGAIN = timedelta(minutes=15)
 SUMMARY_AT = timedelta(minutes=5)  # after 00:00 UTC
 _ONCE = timedelta(days=36_500)
-_ASKED_FOR = frozenset({Reason.PERSON, Reason.RESUMED, Reason.MONITOR})  # whoever wanted it knows it
+_ASKED_FOR = frozenset({Reason.PERSON, Reason.RESUMED, Reason.MONITOR, Reason.RETIRED})  # whoever wanted it knows it
 _UNKNOWN, _STUCK, _SLIPPAGE = "unknown order", "stuck", "slippage"
 _DAY = timedelta(days=1)
 

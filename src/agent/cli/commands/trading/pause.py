@@ -14,7 +14,7 @@ HELP = "Let the trader open nothing new until `agent resume`; what reduces a pos
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_filters(parser, market=False)
+    add_filters(parser, market=False, since=False)
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for those who look")
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from agent.cli.output import emit
-from agent.cli.trading import add_filters, cell, cells, money, opened
+from agent.cli.trading import add_filters, cell, cells, headings, money, opened, wanted_of
 from agent.console import table
 from agent.store.trading import booking, showing
 from agent.trading.ledger import Line, rebuilt
@@ -19,7 +19,7 @@ _COLUMNS = ("market_id", "outcome", "quantity", "average_price", "realized", "fe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_filters(parser)
+    add_filters(parser, since=False)
     parser.add_argument("--rebuild", action="store_true", help="make all again from fills and cash, and compare")
 
 
@@ -27,11 +27,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the portfolio. Exit code 1 where a rebuild finds it otherwise."""
     with opened(options) as (database, agent), database.reading() as connections:
         conn = connections.project
-        value = showing.portfolio(conn, agent)
+        value = showing.portfolio(conn, agent, wanted_of(options))
         rows = booking.positions_of(conn, agent["id"])
         newest = booking.newest_equity(conn, agent["id"])
-        fills = [fill_of(row) for row in booking.fills_of(conn, agent["platform"], agent["account_ref"])]
-        cash = [movement_of(row) for row in booking.movements_of(conn, agent["platform"], agent["account_ref"])]
+        fills = [fill_of(row) for row in booking.fills_of(conn, *showing.books_of(agent))]
+        cash = [movement_of(row) for row in booking.movements_of(conn, *showing.books_of(agent))]
     if options.rebuild:
         value["differences"] = _differences(rows, newest, rebuilt(fills, cash))
     emit(options, value, _text(value))
@@ -62,7 +62,7 @@ def _text(value: dict[str, Any]) -> str:
         f"It began with {money(value['initial'])}, and was at most {money(value['peak'])}.",
     ]
     held = [cells(row, _COLUMNS) for row in value["positions"]]
-    lines.append(table(held, _COLUMNS, right={2, 3, 4, 5}) if held else "Nothing is held.")
+    lines.append(table(held, headings(_COLUMNS), right={2, 3, 4, 5}) if held else "Nothing is held.")
     if "differences" in value:
         lines += value["differences"] or ["Made again from fills and cash: nothing differs."]
     return "\n".join(lines)

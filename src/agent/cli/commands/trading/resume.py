@@ -14,7 +14,7 @@ HELP = "Take `agent pause` back; other reasons that keep the trader from opening
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_filters(parser, market=False)
+    add_filters(parser, market=False, since=False)
     parser.add_argument("--reason", metavar="TEXT", help="why it may go on, for those who look")
 
 

@@ -30,7 +30,7 @@ from agent.trading.feeds.columns import TableFeed
 from agent.trading.feeds.reading import ReleasedFeed, read_out_of_fold
 from agent.trading.replay import replay, stands_at
 from agent.trading.run import Start, Trader
-from agent.trading.starting import require_startable, warning_of
+from agent.trading.starting import costs_text, require_startable, warnings_of
 from pipelines.settings import read_toml
 
 _LOOK_SECONDS = 0.2
@@ -40,10 +40,11 @@ HELP = "Trade what the current release decides, on paper: cycle after cycle, or 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_settings(parser)
-    parser.add_argument(
+    bounded = parser.add_mutually_exclusive_group()
+    bounded.add_argument(
         "--once", action="store_true", help="one cycle, then end; positions are kept without --on-exit close"
     )
-    parser.add_argument("--max-cycles", type=whole(1, 10**9), metavar="N", help="so many cycles, then end; as --once")
+    bounded.add_argument("--max-cycles", type=whole(1, 10**9), metavar="N", help="so many cycles, then end; as --once")
     parser.add_argument("--test-mode", action="store_true", help="decide and judge, and send nothing")
     parser.add_argument("--print-config", action="store_true", help="print the table of settings and end")
     parser.add_argument(
@@ -59,7 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="with --from: seconds of history in one second; as fast as it goes",
     )
-    parser.add_argument("--adopt", action="store_true", help="new books take over what the account holds already")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -90,12 +90,11 @@ def run(options: argparse.Namespace) -> int:
             clock=FeedClock(feed),
             config=parsed.config,
             home=workspace.settings.home,
-            may_open=options.adopt,
             tells=partial(_message, workspace.settings, workspace.database) if workspace.settings.alerts.urls else None,
         )
         _tell(trading_options.table_of(parsed).rstrip())
         with stop_on_signals() as stop, Trader(start) as trader:
-            _warn(trader, feed, parsed)
+            _say_costs(trader, feed)
             its = AGENTS[parsed.config.agent_type](trader, _tell, lambda: stop() is not None)
             return its.run(options.test_mode, 1 if options.once else options.max_cycles)
 
@@ -130,12 +129,12 @@ def _replay(options: argparse.Namespace, parsed: Parsed) -> int:
             config=parsed.config,
             home=workspace.settings.home,
             account_ref=name,
-            may_open=options.adopt,
         )
         _tell(trading_options.table_of(parsed).rstrip())
         _tell(f"Its books: `agent portfolio --account {name}`, and so on.")
         most = 1 if options.once else options.max_cycles
         with stop_on_signals() as stop, Trader(start) as trader:
+            _say_costs(trader, feed)
             found = replay(trader, clock, ends[:most], lambda passed: _paced(passed, options.speed, stop))
         emit(options, found, replay_text(found, feed, trader.desk.markets))
         return 1 if found.killed else 0
@@ -166,10 +165,12 @@ def _file(path: Path) -> Layer:
     return Layer(str(path), values)
 
 
-def _warn(trader: Trader, feed: TableFeed, parsed: Parsed) -> None:
-    for market in trader.desk.markets:
-        bar = feed.newest(market, trader.desk.clock.now())
-        said = None if bar is None else warning_of(parsed.config, feed.listing(market), float(bar.close))
+def _say_costs(trader: Trader, feed: TableFeed) -> None:
+    """What trading costs beside the limits of loss, and where that is a large part of one."""
+    config, now = trader.desk.config, trader.desk.clock.now()
+    newest = ((feed.listing(market), feed.newest(market, now)) for market in trader.desk.markets)
+    priced = [(listing, float(bar.close)) for listing, bar in newest if bar is not None]
+    for said in (costs_text(config, priced), *warnings_of(config, priced)):
         if said is not None:
             _tell(f"note: {said}")
 

@@ -31,13 +31,7 @@ from tests.torture.trading_floor import Kind, TradingFloor, trading_floor
 pytestmark = pytest.mark.torture
 KINDS: tuple[Kind, Kind] = ("paper", "venue")
 ROUNDS, ROUNDS_LONG = 4, 100
-_ONLY_AT_A_VENUE = (
-    "venue.",
-    "trader.run.",
-    "trader.silent.",
-    "trader.abstain.",
-    "trader.agree.",
-)  # paper can always be read
+_ONLY_AT_A_VENUE = ("venue.", "trader.run.", "trader.silent.", "trader.agree.")  # paper can always be read
 
 
 @dataclass(frozen=True)

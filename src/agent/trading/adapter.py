@@ -108,7 +108,7 @@ class TradingPlatform:
             pair = {market: desk.markets[market]}
             its = replace(desk, markets=pair, watched=frozenset(), providers=(_Said(asked), *alone), rules=rules)
             done = process_cycle(its)
-        if done.is_killed:
+        if done.is_killed and not done.sent:
             return _result(None, "the kill switch fired: everything is being closed")
         made = deciding.decision_id(desk.agent_id, done.cycle, market)
         names = {client_order_id(made, purpose, 0) for purpose in PURPOSES}

@@ -20,8 +20,8 @@ from agent.trading.kill_switch import Cause, Fired, KillState
 from agent.trading.ledger import rebuilt
 from agent.trading.model import movement_of
 from agent.trading.run import Trader
-from agent.trading.steps.closing import trigger
 from agent.trading.steps.desk import fill_of
+from agent.trading.steps.firing import trigger
 from tests.integration.trading.test_at_a_venue import NO_CLOSING, foreign
 from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, listing, trader
 from tests.venue import Floor, floor
@@ -205,7 +205,7 @@ def test_a_kill_that_nobody_reset_keeps_it(database: Database, state: str, says:
     with trader(database, FEED, clock) as one:
         one.recover()
         with one.desk.step("killed") as conn:
-            trigger(conn, one.desk, Fired(Cause.PERSON), None, clock.at, by="me")
+            trigger(conn, one.desk, Fired(Cause.PERSON), clock.at, by="me")
             kill = account.standing_kill(conn, "paper", "main")
             assert kill is not None
             switch_to(conn, kill["id"], state)

@@ -11,6 +11,7 @@ import pytest
 from agent.amounts import figure_text
 from agent.store.database.engine import Database
 from agent.store.trading import switch
+from agent.trading.adapter import TradingPlatform
 from agent.trading.agents import TradingLoopAgent
 from agent.trading.run import Trader, run
 from agent.trading.steps.telling import STUCK_AGAIN, news_of
@@ -59,6 +60,15 @@ def test_the_loop_agent_measures_what_it_booked(database: Database) -> None:
         agent.handle_learning_state()
         assert (agent.state, agent.is_running) == ("idle", False)
         assert kills(at)[0]["cause"] == ["LOSS_LIMIT"]
+
+
+def test_a_trade_that_was_asked_for_and_reaches_a_limit_is_still_answered_for(database: Database) -> None:
+    with floor(database, enters=()) as at, at.trader(**AT_ONCE) as one:
+        asked = {"asset_pair": "BTCUSD", "action": "buy", "confidence": 80}
+        answer = TradingPlatform(one).execute_trade(asked)
+        assert (answer["success"], answer["status"]) == (True, "filled")
+        assert one.kill_switch_triggered
+        assert "kill switch" in TradingPlatform(one).execute_trade(asked)["reason"]
 
 
 def test_what_is_booked_as_a_run_ends_is_measured_before_it_closes(database: Database) -> None:

@@ -21,7 +21,7 @@ _SUMS = ("cost", "cost_bps", "expected", "expected_bps")
 def load_drift(conn: Any, agent: Row, wanted: Wanted, costs: Mapping[str, Costs]) -> Row:
     """The report of an agent's account, over the fills that are wanted. costs: market id -> what trading costs there;
     of a market without any nothing is expected. wanted.limit: so many fills are listed, the newest; all are summed."""
-    rows = booking.fills_with_mids(conn, *books_of(agent))
+    rows = booking.fills_with_mids(conn, *books_of(conn, agent))
     found = [(row, seen_of(row)) for row in standing(replace(wanted, limit=None).of(rows, "ts"))]
     markets = sorted({seen.market_id for _, seen in found})
     listed = found if wanted.limit is None else found[max(0, len(found) - wanted.limit) :]

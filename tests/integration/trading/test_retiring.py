@@ -16,6 +16,7 @@ from agent.errors import AgentError, Busy, Conflict, LeaseLost, UsageError
 from agent.store.database.engine import Database, database_now, writing
 from agent.store.trading import account, booking, deciding, orders, showing
 from agent.trading import person
+from agent.trading.feeds.columns import TableFeed
 from agent.trading.kill_switch import Cause, Fired, KillState
 from agent.trading.ledger import rebuilt
 from agent.trading.model import movement_of
@@ -23,9 +24,10 @@ from agent.trading.run import Trader
 from agent.trading.steps.desk import fill_of
 from agent.trading.steps.firing import trigger
 from tests.integration.trading.test_at_a_venue import NO_CLOSING, foreign
-from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, listing, trader
+from tests.paper import HOUR, MARKET, START, D, MovedClock, cycles, feed_of, listing, tables_of, trader
 from tests.venue import Floor, floor
 
+DAY = timedelta(days=1)
 # Bought at 100, sold at 120; bought again at 140, sold at 160.
 FEED = feed_of({MARKET: [100.0, 100.0, 110.0, 120.0, 130.0, 140.0, 150.0, 160.0, 160.0, 160.0]}, {MARKET: {0: 1, 4: 1}})
 
@@ -59,11 +61,34 @@ def traded(database: Database, hours: Any, clock: MovedClock, **settings: Any) -
         return one.desk.agent_id
 
 
+def test_an_account_that_was_never_retired_keeps_its_books_when_the_clock_goes_back(database: Database) -> None:
+    """Other data, older ones: what is traded then has earlier times than all that is booked."""
+    first = traded(database, range(4), MovedClock())
+    older, before = MovedClock(START - 90 * DAY), len(listed(database, "fills"))
+    tables = tables_of({MARKET: [100.0] * 9}, {MARKET: {0: 1}})
+    moved = replace(
+        tables.bars[MARKET],
+        starts=[one - 90 * DAY for one in tables.bars[MARKET].starts],
+        ends=[one - 90 * DAY for one in tables.bars[MARKET].ends],
+    )
+    said = [replace(one, ts=one.ts - 90 * DAY) for one in tables.said[MARKET]]
+    with trader(database, TableFeed(replace(tables, bars={MARKET: moved}, said={MARKET: said})), older) as one:
+        one.recover()
+        for hour in range(5):
+            older.at = START - 90 * DAY + HOUR * hour
+            one.process_cycle()
+        one.compare()
+        assert one.desk.agent_id == first
+    assert len(listed(database, "fills")) > before
+    assert now_of(database)["trading_state"] == "active"
+    require_balance(database)
+
+
 def require_balance(database: Database) -> None:
     """What the tables of the account's agent say follows from its fills and its cash alone."""
     its = now_of(database)
-    fills = [fill_of(row) for row in read(database, booking.fills_of, *showing.books_of(its))]
-    cash = [movement_of(row) for row in read(database, booking.movements_of, *showing.books_of(its))]
+    fills = [fill_of(row) for row in read(database, booking.fills_of, *read(database, showing.books_of, its))]
+    cash = [movement_of(row) for row in read(database, booking.movements_of, *read(database, showing.books_of, its))]
     books = rebuilt(fills, cash)
     assert books.cash == read(database, booking.newest_equity, its["id"])["cash"]
     rows = read(database, booking.positions_of, its["id"])
@@ -108,7 +133,7 @@ def test_where_time_stands_still_new_books_begin_after_the_old_ones(database: Da
     assert numbers == [1, 2, 3]
     traded(database, range(4, 6), clock)
     require_balance(database)
-    (opening,) = read(database, booking.movements_of, *showing.books_of(now_of(database)))
+    (opening,) = read(database, booking.movements_of, *read(database, showing.books_of, now_of(database)))
     assert (opening["external_id"], opening["amount"]) == ("opening:4", D(10_000))
     assert opening["ts"] == START + HOUR + 2 * timedelta(microseconds=1)
 
@@ -133,7 +158,7 @@ def test_what_is_late_is_booked_by_the_new_books_alone(database: Database) -> No
             one.compare()
             at.wait(60.0)
             assert one.desk.agent_id == 2
-        late = read(database, booking.fills_of, *showing.books_of(now_of(database)))
+        late = read(database, booking.fills_of, *read(database, showing.books_of, now_of(database)))
         assert [(fill["quantity"], fill["client_order_id"]) for fill in late] == [(D(1), None)]
         assert at.position()["quantity"] == D(1)
         assert at.rows(booking.newest_equity, 2)["cash"] == at.venue.cash

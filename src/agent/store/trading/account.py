@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +24,7 @@ from pipelines.values import dataclass
 Row = dict[str, Any]
 StateOf = Callable[[Iterable[str]], str]  # reasons -> the trading state that they bring, see trading.states.permissions
 _PERSON, _MONITOR, _RESUMED = "person", "monitor", "resumed"
-_LATER = timedelta(microseconds=1)
+_LATER, _EVER = timedelta(microseconds=1), datetime(1, 1, 1, tzinfo=UTC)
 _REPLAY = "replay-"
 
 
@@ -69,11 +69,11 @@ def open_account(database: Database, opening: Opening, owner: str, seconds: floa
     Raises Busy where another process holds it, Conflict where it was opened in another mode.
     """
     with writing(database.project) as conn:
-        agent_id, wanted, begun_at = _open_row(conn, opening, now)
+        agent_id, wanted, begun = _open_row(conn, opening, now)
         free = leases.find_free(conn, leases.of_trader(agent_id))
         facts = {"config": dict(opening.config), "config_hash": opening.config_hash, "name": opening.name}
         lease = leases.take_free(conn, free, owner, seconds, facts | {"wanted_state": wanted})
-    return Held(agent_id, opening.platform, opening.account_ref, lease, begun_at)
+    return Held(agent_id, opening.platform, opening.account_ref, lease, begun)
 
 
 def _open_row(conn: sa.Connection, opening: Opening, now: datetime) -> tuple[int, str, datetime]:
@@ -88,10 +88,11 @@ def _open_row(conn: sa.Connection, opening: Opening, now: datetime) -> tuple[int
                 where="agents.mode",
                 fix=f"start it in mode {found['mode']}, or name another account",
             )
-        return int(found["id"]), "paused" if found["wanted_state"] == "paused" else "running", found["created_at"]
+        wanted = "paused" if found["wanted_state"] == "paused" else "running"
+        return int(found["id"]), wanted, begun_at(conn, dict(found))
     newest = booking.newest_booked(conn, *where)
     # Where time stands still, later than the last book of the agent before.
-    begun_at = now if newest is None else max(now, newest + _LATER)
+    created_at = now if newest is None else max(now, newest + _LATER)
     values = {
         "name": opening.name,
         "mode": opening.mode,
@@ -103,10 +104,19 @@ def _open_row(conn: sa.Connection, opening: Opening, now: datetime) -> tuple[int
         "armed_at": now,
         "peak_equity": opening.equity,
         "peak_at": now,
-        "created_at": begun_at,
+        "created_at": created_at,
     }
-    agent_id = conn.execute(sa.insert(agents).values(values).returning(agents.c.id)).scalar_one()
-    return int(agent_id), "running", begun_at
+    row = conn.execute(sa.insert(agents).values(values).returning(agents)).mappings().one()
+    return int(row["id"]), "running", begun_at(conn, dict(row))
+
+
+def begun_at(conn: sa.Connection, agent: Mapping[str, Any]) -> datetime:
+    """When an agent's books began: with its row where it followed one that was retired. The first agent of an account
+    has all that is booked there, whatever a clock says that went back."""
+    its = sa.and_(agents.c.platform == agent["platform"], agents.c.account_ref == agent["account_ref"])
+    is_first = conn.scalar(sa.select(sa.func.min(agents.c.id)).where(its)) == agent["id"]
+    found: datetime = _EVER if is_first else agent["created_at"]
+    return found
 
 
 def open_row(platform: str, account_ref: str) -> sa.Select[Any]:

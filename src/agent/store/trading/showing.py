@@ -51,10 +51,10 @@ def agent_of(conn: sa.Connection, account_ref: str) -> Row:
     return found
 
 
-def books_of(agent: Row) -> tuple[str, str, datetime]:
+def books_of(conn: sa.Connection, agent: Row) -> tuple[str, str, datetime]:
     """Which fills and cash movements are in an agent's books: of which platform and account, and since when. One that
     another followed is not shown, so that theirs end nowhere."""
-    return agent["platform"], agent["account_ref"], agent["created_at"]
+    return agent["platform"], agent["account_ref"], account.begun_at(conn, agent)
 
 
 def status(conn: sa.Connection, agent: Row) -> Row:
@@ -140,7 +140,7 @@ def with_marks(conn: sa.Connection, kill: Row) -> Row:
 
 
 def _fills(conn: sa.Connection, agent: Row) -> list[Row]:
-    return booking.fills_of(conn, *books_of(agent))
+    return booking.fills_of(conn, *books_of(conn, agent))
 
 
 def _of_agent(reader: Callable[[sa.Connection, int], list[Row]]) -> Callable[[sa.Connection, Row], list[Row]]:

@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
         value = showing.portfolio(conn, agent, wanted_of(options))
         rows = booking.positions_of(conn, agent["id"])
         newest = booking.newest_equity(conn, agent["id"])
-        fills = [fill_of(row) for row in booking.fills_of(conn, *showing.books_of(agent))]
-        cash = [movement_of(row) for row in booking.movements_of(conn, *showing.books_of(agent))]
+        fills = [fill_of(row) for row in booking.fills_of(conn, *showing.books_of(conn, agent))]
+        cash = [movement_of(row) for row in booking.movements_of(conn, *showing.books_of(conn, agent))]
     if options.rebuild:
         value["differences"] = _differences(rows, newest, rebuilt(fills, cash))
     emit(options, value, _text(value))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from agent.store.database.engine import Database
 from agent.store.trading import account, deciding, orders
-from tests.paper import START, MovedClock, feed_of, trader
+from agent.trading.feeds.columns import TableFeed
+from tests.paper import START, MovedClock, tables_of, trader
 
 NAMES = [f"test:M{number}-USD" for number in range(61)]
 
 
-def many(database: Database, clock: MovedClock, number: int) -> Any:
+def many(database: Database, clock: MovedClock, number: int, *, is_historical: bool = False) -> Any:
     """A trader that would enter each of so many markets, a small position each."""
     names = NAMES[:number]
-    feed = feed_of({name: [100.0] * 5 for name in names}, {name: {0: 1} for name in names})
+    tables = tables_of({name: [100.0] * 5 for name in names}, {name: {0: 1} for name in names})
+    feed = TableFeed(replace(tables, release=replace(tables.release, is_historical=is_historical)))
     pairs = [name.partition(":")[2] for name in names]
     return trader(database, feed, clock, pairs, max_concentration_pct=1.0, max_correlated_assets=50)
 
@@ -36,6 +39,12 @@ def test_a_cycle_with_many_entries_sends_five_a_second(database: Database) -> No
         sent = orders.all_sent_since(connections.project, agent, START)
     assert waited == [1.0, 1.0]
     assert [(one - START).total_seconds() for one in sent] == [0.0] * 5 + [1.0] * 5 + [2.0] * 2
+
+
+def test_where_time_stands_still_nobody_waits(database: Database) -> None:
+    with many(database, MovedClock(), 12, is_historical=True) as one:
+        one.recover()
+        assert one.process_cycle(wait=lambda _: False).sent == 12
 
 
 def test_who_is_asked_to_stop_meanwhile_sends_no_more(database: Database) -> None:

@@ -131,7 +131,7 @@ def send_all(desk: Desk, passed: Sequence[tuple[Decided, Review]], wait: Wait | 
 
 
 def _paced(desk: Desk, one: Decided, left: Review, wait: Wait | None) -> str | None:
-    if wait is not None:
+    if wait is not None and not desk.feed.release.is_historical:  # its clock stands still, however long one waits
         now = desk.clock.now()
         with desk.database.reading() as connections:
             sent = orders.all_sent_since(connections.project, desk.agent_id, now - timedelta(seconds=1))

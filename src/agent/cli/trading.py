@@ -102,4 +102,6 @@ def cell(value: Any) -> str:
         return figure_text(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

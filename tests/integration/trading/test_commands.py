@@ -186,6 +186,7 @@ def test_a_switch_that_fired_is_reset_by_a_person_when_all_is_closed(
     engine.dispose()
     (kill,) = facts(capsys, "kill-switch")
     assert (kill["state"], kill["cause"], kill["equity"]) == ("flat", ["KILL_FILE"], "10600")
+    assert "  KILL_FILE  " in typed(capsys, "kill-switch")[0]
     assert facts(capsys, "portfolio")["trading_state"] == "halted"
     assert facts(capsys, "kill-switch", "reset", "--reason", "seen") == {"trading_state": "active", "equity": "10600"}
     assert facts(capsys, "portfolio")["initial"] == "10600"

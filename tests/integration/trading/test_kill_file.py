@@ -191,6 +191,18 @@ def test_a_replay_has_a_time_of_its_own(database: Database, tmp_path: Path) -> N
     assert (kill["triggered_at"], other["triggered_at"]) == (START + HOUR, START + 6 * HOUR)
 
 
+def test_a_replay_that_nobody_runs_is_left_alone(database: Database, tmp_path: Path) -> None:
+    name, clock = replay_name(START), MovedClock()
+    with one_of(database, tmp_path, name, clock) as replayed:
+        replayed.recover()
+        cycles(replayed, clock, (0, 1))
+    with one_of(database, tmp_path, "main", clock) as one:
+        one.recover()
+        (tmp_path / "KILL").touch()
+        one.look()
+    assert (len(kills(database, name)), len(kills(database, "main"))) == (0, 1)
+
+
 def test_a_file_that_cannot_be_read_is_one(database: Database, tmp_path: Path) -> None:
     (tmp_path / "KILL").mkdir()
     with one_of(database, tmp_path, "main", MovedClock()) as one:

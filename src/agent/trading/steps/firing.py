@@ -78,14 +78,17 @@ def _fire(conn: Any, agent: Row, newest: Row | None, fired: Fired, now: datetime
 
 def acknowledge_file(desk: Desk) -> None:
     """Rename a KILL file once every account of the project has its row: it is a person's word for all of them, whoever
-    sees it first. A trader that does not run finds its row at start. Who dies in between leaves the file, and whoever
-    sees it next does the same, which then changes nothing. Test mode leaves it to those who close."""
+    sees it first. A trader that does not run finds its row at start; a replay that nobody runs has nothing to lose. Who
+    dies in between leaves the file, and whoever sees it next does the same, which then changes nothing. Test mode
+    leaves it to those who close."""
     path, word = desk.kill_file(), desk.kill_word()
     if path is None or word is None or not desk.sends:
         return
     now = desk.clock.now()
     with writing(desk.database.project) as conn:
         for agent in account.lock_open(conn):
+            if account.is_replay(agent) and not account.is_traded(conn, agent):
+                continue
             newest = booking.newest_equity(conn, agent["id"])
             at = _now_of(desk, agent, newest, now)
             _fire(conn, agent, newest, Fired(Cause.KILL_FILE), at, word or "trader")

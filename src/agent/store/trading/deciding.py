@@ -36,10 +36,9 @@ def closing_id(agent_id: int, *parts: object) -> str:
 def save_decision(conn: sa.Connection, decision: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> bool:
     """T3: one decision (columns of `decisions`) with its opinions (columns of `opinions`), in one transaction with what
     else the caller writes. False where it is on record already: it is not made twice, and its opinions stay."""
-    values = {**decision, "reasons": plain_json(decision["reasons"])}
-    new = insert(conn, decisions).on_conflict_do_nothing(index_elements=["decision_id"])
     # Values as parameters: SQLAlchemy then finds the statement that it made before.
-    if conn.execute(new.returning(decisions.c.decision_id), values).one_or_none() is None:  # PostgreSQL counts no rows
+    new = _new(conn).returning(decisions.c.decision_id)
+    if conn.execute(new, _values(decision)).one_or_none() is None:  # PostgreSQL counts no rows
         return False
     rows = [
         {**_NOTHING_SAID, **one, "reasons": plain_json(one["reasons"]), "abstained": one["probability"] is None}
@@ -48,6 +47,20 @@ def save_decision(conn: sa.Connection, decision: Mapping[str, Any], said: Sequen
     if rows:
         conn.execute(sa.insert(opinions), [{**row, "decision_id": decision["decision_id"]} for row in rows])
     return True
+
+
+def save_abstentions(conn: sa.Connection, made: Sequence[Mapping[str, Any]]) -> None:
+    """T3: decisions about markets of which nobody was asked, those that are not on record already."""
+    if made:
+        conn.execute(_new(conn), [_values(one) for one in made])
+
+
+def _new(conn: sa.Connection) -> Any:
+    return insert(conn, decisions).on_conflict_do_nothing(index_elements=["decision_id"])
+
+
+def _values(decision: Mapping[str, Any]) -> dict[str, Any]:
+    return {**decision, "reasons": plain_json(decision["reasons"])}
 
 
 def save_verdicts(conn: sa.Connection, decision: str, said: Sequence[Mapping[str, Any]], *, status: str) -> None:

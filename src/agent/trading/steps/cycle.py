@@ -284,9 +284,12 @@ def _abstain(conn: Any, desk: Desk, cycle: int, failed: Mapping[str, str]) -> No
     """Nothing is decided about a market that nobody can price, and a row says so: whoever asks why there was no trade
     finds each cycle."""
     now = desk.clock.now()
-    for market, why in failed.items():
-        facts = {"as_of": now, "action": "abstain", "status": "made", "reasons": [{"code": "failed", "text": why}]}
-        deciding.save_decision(conn, _row(desk, cycle, market, now) | facts, [])
+    said = {"as_of": now, "action": "abstain", "status": "made"}
+    rows = [
+        _row(desk, cycle, market, now) | said | {"reasons": [{"code": "failed", "text": why}]}
+        for market, why in failed.items()
+    ]
+    deciding.save_abstentions(conn, rows)
 
 
 def _asked(provider: Any, seen: MarketView, now: datetime) -> Opinion | Abstention:

@@ -71,7 +71,8 @@ def pause(conn: Any, agent: Row, reason: str) -> Row:
 
 
 def resume(conn: Any, agent: Row, words: str | None = None) -> Row:
-    """Take a person's pause away, and no other reason; `words` say why, until the next pause."""
+    """Take away what a person, or their own monitoring, held back, and no other reason; `words` say why, until the next
+    pause."""
     _require_open(agent)
     return {"trading_state": account.resume(conn, agent["id"], state_by, words)}
 

@@ -181,8 +181,7 @@ class Trader:
     def process_cycle(self, *, wait: Wait | None = None) -> Done:
         """One cycle; whether every market failed is counted, and five such cycles in a row pause what opens."""
         with self.turn:
-            self._keep_watch()
-            self.refresh()
+            self._hold({**self._watched(), **self._refreshed()})
             try:
                 if self._is_unsure() or self._unread:
                     self.compare()
@@ -202,12 +201,15 @@ class Trader:
 
     def refresh(self) -> None:
         """Go by the current release; where it cannot be read by the one before, which opens nothing."""
+        self._hold(self._refreshed())
+
+    def _refreshed(self) -> dict[Reason, str | None]:
         words = None
         try:
             self.desk.feed.refresh()
         except (LakeError, NotFound) as error:
             words = f"the current release cannot be read ({error.what}); exits go by {self.desk.feed.release.name}"
-        self._hold({Reason.RELEASE_UNREADABLE: words})
+        return {Reason.RELEASE_UNREADABLE: words}
 
     def _failed(self, error: Unreachable) -> Done:
         """A cycle in which the platform could not be read: nothing changes, and after three of them nothing is opened
@@ -281,11 +283,11 @@ class Trader:
         with suppress(DatabaseUnavailable):
             self._hold({Reason.LOOP_LATE: None})
 
-    def _keep_watch(self) -> None:
+    def _watched(self) -> dict[Reason, str | None]:
         """The loop's word about itself and the monitor."""
         is_gone = self._monitor is not None and self._monitor.is_gone
         words = "nobody looks between two cycles: see the log, and start it again" if is_gone else None
-        self._hold({Reason.LOOP_LATE: None, Reason.MONITOR_GONE: words})
+        return {Reason.LOOP_LATE: None, Reason.MONITOR_GONE: words}
 
     def _hold(self, reasons: Mapping[Reason, str | None]) -> None:
         """Write down why each of these holds the trader back, or (None) that it does no longer."""

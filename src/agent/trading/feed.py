@@ -43,9 +43,13 @@ class Listing:
     payout: Decimal | None = None
     resolved_at: datetime | None = None
 
+    def is_resolved(self, at: datetime) -> bool:
+        """Whether it is known what it pays."""
+        return self.resolved_at is not None and self.resolved_at <= at
+
     def pays(self, outcome: str, now: datetime) -> Decimal | None:
         """What one unit of an outcome pays; None while the market is not resolved."""
-        if self.payout is None or self.resolved_at is None or self.resolved_at > now:
+        if self.payout is None or not self.is_resolved(now):
             return None
         return less(Decimal(1), self.payout) if outcome == "no" else self.payout
 
@@ -133,7 +137,7 @@ def quote_of(listing: Listing, bar: Bar) -> Quote:
     if bid is None or ask is None or bid > ask:
         shown, price = replace(listing.costs, slippage=0.0), float(bar.close)
         bid, ask = (of_float(shown.fill_price(price, side)) for side in (-1, 1))
-    resolved = listing.resolved_at is not None and listing.resolved_at <= bar.end
+    resolved = listing.is_resolved(bar.end)
     return Quote(market_id=market, ts=bar.end, bid=bid, ask=ask, last=bar.close, last_ts=bar.end, is_open=not resolved)
 
 

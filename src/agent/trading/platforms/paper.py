@@ -55,7 +55,7 @@ class PaperPlatform:
         """Take an order; the same one again is the same order."""
         now = self._clock.now()
         listing = self._feed.listing(order.market_id)
-        if listing.resolved_at is not None and listing.resolved_at <= now:
+        if listing.is_resolved(now):
             return Refused("market_resolved", f"{order.market_id} is resolved")
         row = {
             "client_order_id": order.client_order_id,

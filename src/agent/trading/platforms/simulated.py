@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from agent.amounts import less, of_float, times, total
 from agent.clock import Clock
-from agent.trading.feed import Feed, Listing
+from agent.trading.feed import Feed
 from agent.trading.model import ZERO, Fill, Instrument, Key, Movement, Order, Outcome, Quote, Side
 from agent.trading.platform import Accepted, Capabilities, Refused, Submitted
 from agent.trading.platforms.simulated_account import Executed, SimulatedAccount
@@ -103,7 +103,7 @@ class SimulatedPlatform:
         bar, listing = self._feed.newest(market_id, self._clock.now()), self._feed.listing(market_id)
         if bar is None:
             return None
-        price, is_open = bar.close, not _is_over(listing, bar.end)
+        price, is_open = bar.close, not listing.is_resolved(bar.end)
         return Quote(
             market_id=market_id, ts=bar.end, bid=price, ask=price, last=price, last_ts=bar.end, is_open=is_open
         )
@@ -229,10 +229,6 @@ class SimulatedPlatform:
             changed = replace(self._orders[its], status=status, filled=filled)  # type: ignore[arg-type]  # a status
             self._orders[its] = changed
         return its
-
-
-def _is_over(listing: Listing, at: datetime) -> bool:
-    return listing.resolved_at is not None and listing.resolved_at <= at
 
 
 def _micros(moment: datetime) -> int:
